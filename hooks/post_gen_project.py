@@ -1,0 +1,77 @@
+"""Take out the modules that were not chosen and say what to do next.
+
+No network, no git, no installs and no secrets: the hook runs again whenever
+the project is updated from the template.
+"""
+
+import json
+import os
+import shutil
+import sys
+from typing import Any, Final
+
+ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
+
+CLOSING_MESSAGE: Final = """
+{name} is ready in {folder} ({modules}).
+
+Next, with uv installed:
+
+    cd {folder}
+    cp .env.example .env
+    uv run manage.py migrate
+    uv run manage.py createsuperuser
+    uv run manage.py runserver
+
+Run its tests with: uv run pytest
+"""
+
+
+def main() -> int:
+    """Prune the project in the working directory; return the exit status."""
+    answers = json.loads(ANSWERS)
+    missing = prune(answers)
+    if missing:
+        print(f"The template lacks what it should prune: {', '.join(missing)}", file=sys.stderr)
+        return 1
+    print(closing_message(answers))
+    return 0
+
+
+def prune(answers: dict[str, Any], root: str = ".") -> list[str]:
+    """Delete every path of the modules not chosen; return those that were not there."""
+    missing = []
+    for name, module in answers["_modules"].items():
+        if answers[name]:
+            continue
+        for path in [f"apps/{name}", *module.get("paths", [])]:
+            target = os.path.join(root, *path.split("/"))
+            if os.path.isdir(target):
+                shutil.rmtree(target)
+            elif os.path.exists(target):
+                os.remove(target)
+                remove_if_empty(os.path.dirname(target))
+            else:
+                missing.append(path)
+    return missing
+
+
+def remove_if_empty(folder: str) -> None:
+    """Delete a folder that lost its last file."""
+    if not os.listdir(folder):
+        os.rmdir(folder)
+
+
+def closing_message(answers: dict[str, Any]) -> str:
+    """Return the lines that tell the user what was made and what to run next."""
+    modules = [name for name in answers["_modules"] if answers[name]]
+    folder = os.path.join(answers["_output_dir"], answers["project_slug"])
+    return CLOSING_MESSAGE.format(
+        name=answers["project_name"],
+        folder=f'"{folder}"' if " " in folder else folder,
+        modules=f"modules: {', '.join(modules)}" if modules else "no modules",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

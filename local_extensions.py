@@ -1,0 +1,123 @@
+"""The template's Jinja filters: rules for the answers, loops over the registry, quoting."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import template_rules
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.utils import simple_filter
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+MARKDOWN_MARKS = r"\`*_[]<>#&|~$"
+
+
+class CommandLineGuard(Extension):
+    """Refuses options that cookiecutter would drop or render without a word.
+
+    Cookiecutter ignores an option it does not know (``audti=yes``) and renders
+    the ones it knows as Jinja, before any rule of the template sees them. The
+    command line is still there in click's context; in a call through the API
+    there is none, and nothing to check.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        context = click.get_current_context(silent=True)
+        options = (context.params.get("extra_context") if context else None) or {}
+        known = [name for name in _template_json() if not name.startswith("_")]
+        for name, value in options.items():
+            if name not in known:
+                raise FailedHookException(
+                    f"{name}={value} is refused: there is no option {name}."
+                    f" The options are: {', '.join(known)}"
+                )
+            if any(mark in value for mark in template_rules.JINJA_MARKS):
+                raise FailedHookException(
+                    f"{name}={value} is refused: an answer must not hold the"
+                    " template marks {{ }}, {% %} or {# #}."
+                )
+
+
+@simple_filter
+def usable_slug(suggestion: str) -> str:
+    return template_rules.usable_slug(suggestion)
+
+
+@simple_filter
+def accepted(cookiecutter: Mapping[str, Any]) -> str:
+    """Pass answers that keep the rules; refuse others before anything is written."""
+    sentence = template_rules.refusal(cookiecutter, cookiecutter["_modules"])
+    if sentence:
+        raise FailedHookException(sentence)
+    return "yes"
+
+
+@simple_filter
+def chosen_modules(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """List name and registry entry of each module that was chosen."""
+    return _chosen(cookiecutter)
+
+
+@simple_filter
+def module_settings(cookiecutter: Mapping[str, Any]) -> str:
+    """Write the settings of the project's jobs and of the chosen modules as Python source.
+
+    A setting with ``items`` is a list that other chosen modules may add to
+    through their ``contributes``; one with ``lines`` stands as it is written.
+    A module's setting takes the place of the project's own of the same name.
+    """
+    settings = dict(cookiecutter["_settings"])
+    contributions: list[tuple[str, list[str]]] = []
+    for _, module in _chosen(cookiecutter):
+        settings |= module.get("settings", {})
+        contributions += module.get("contributes", {}).items()
+    blocks = []
+    for name, setting in settings.items():
+        lines = setting.get("lines")
+        if lines is None:
+            added = [item for to, items in contributions if to == name for item in items]
+            items = [f"    {item}," for item in [*setting["items"], *added]]
+            lines = [f"{name} = [", *items, "]"]
+        blocks.append("\n".join([f"# {setting['comment']}", *lines]))
+    return "\n\n".join(blocks)
+
+
+@simple_filter
+def python_string(text: str) -> str:
+    """Quote text as a Python literal, with the quotes that a formatter would choose."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    return quote + text.replace("\\", "\\\\").replace(quote, f"\\{quote}") + quote
+
+
+@simple_filter
+def toml_text(text: str) -> str:
+    """Escape text for a TOML basic string (``tojson`` would write surrogate pairs)."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+@simple_filter
+def markdown_text(text: str) -> str:
+    """Escape text so that Markdown shows it as it was typed."""
+    return "".join(f"\\{sign}" if sign in MARKDOWN_MARKS else sign for sign in text)
+
+
+@simple_filter
+def template_root(_: object) -> str:
+    """Name the folder of the template, from which a hook imports the rules."""
+    return str(Path(__file__).resolve().parent)
+
+
+def _chosen(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, module) for name, module in cookiecutter["_modules"].items() if cookiecutter[name]
+    ]
+
+
+def _template_json() -> dict[str, Any]:
+    source = Path(__file__).resolve().with_name("cookiecutter.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(source)
+    return data

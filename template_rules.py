@@ -1,0 +1,153 @@
+"""The rules that answers to the prompts have to keep.
+
+The standard library only: the prompts (through ``local_extensions``), the
+``pre_gen_project`` hook and the tests all import this file, on whichever
+Python, 3.10 or later, runs cookiecutter.
+"""
+
+import keyword
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+EMAIL: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
+TEXT_LIMIT: Final = 200
+EMAIL_LIMIT: Final = 254
+
+# Jinja would render these again whenever the answers are used for an update.
+JINJA_MARKS: Final = ("{{", "}}", "{%", "%}", "{#", "#}")
+LINE_STATEMENT: Final = "# %"
+
+# Folders of the generated project, and packages that it or its modules
+# install: a project of the same name would shadow them, and uv refuses a
+# project that depends on its own name.
+RESERVED: Final = frozenset(
+    {
+        "amqp",
+        "apps",
+        "asgiref",
+        "billiard",
+        "celery",
+        "celery_types",
+        "config",
+        "conftest",
+        "con",
+        "django",
+        "django_environ",
+        "django_stubs",
+        "docs",
+        "environ",
+        "kombu",
+        "manage",
+        "mypy",
+        "nul",
+        "pre_commit",
+        "prn",
+        "psycopg",
+        "psycopg_binary",
+        "pytest",
+        "pytest_django",
+        "redis",
+        "ruff",
+        "test",
+        "tests",
+        "uv",
+        "var",
+        "vine",
+        "whitenoise",
+    }
+)
+
+TEXTS: Final = {
+    "project_name": "My Project",
+    "description": "A Django project in which signals are done right.",
+    "author_name": "Ada Lovelace",
+}
+
+
+def is_reserved(slug: str) -> bool:
+    """Say whether a project of this name would shadow something it needs."""
+    return (
+        slug in RESERVED
+        or keyword.iskeyword(slug)
+        or keyword.issoftkeyword(slug)
+        or slug in sys.stdlib_module_names
+    )
+
+
+def slug_fault(slug: str) -> str | None:
+    """Say why a slug cannot be used; None when it can."""
+    if not SLUG.fullmatch(slug):
+        return (
+            "it has to start with a letter a-z and hold only a-z, 0-9 and _,"
+            " 40 characters at most"
+        )
+    if is_reserved(slug):
+        return (
+            "the name is taken by Python, by a package the project needs"
+            " or by a folder of the project"
+        )
+    return None
+
+
+def text_fault(text: str) -> str | None:
+    """Say why a line of free text cannot be used; None when it can."""
+    if not 1 <= len(text) <= TEXT_LIMIT:
+        return f"it has to be 1 to {TEXT_LIMIT} characters long"
+    if not text.isprintable():
+        return "it has to be one line of printable characters"
+    if text != text.strip():
+        return "it must not start or end with a space"
+    if any(mark in text for mark in JINJA_MARKS) or text.startswith(LINE_STATEMENT):
+        return "it must not hold the template marks {{ }}, {% %}, {# #} or start with '# %'"
+    return None
+
+
+def email_fault(email: str) -> str | None:
+    """Say why an e-mail address cannot be used; None when it can."""
+    if len(email) > EMAIL_LIMIT or not EMAIL.fullmatch(email):
+        return "it is not an e-mail address of the usual form"
+    return None
+
+
+def refusal(answers: Mapping[str, object], modules: Iterable[str]) -> str | None:
+    """Say in one sentence why the answers cannot be used; None when they can.
+
+    Args:
+        answers: prompt name to answer; names that are not prompts are ignored.
+        modules: the names of the optional modules, whose answers are booleans.
+    """
+    checks = [
+        *((name, text_fault, example) for name, example in TEXTS.items()),
+        ("project_slug", slug_fault, "my_project"),
+        ("author_email", email_fault, "ada@example.com"),
+    ]
+    for name, fault_of, example in checks:
+        answer = answers.get(name)
+        fault = fault_of(answer) if isinstance(answer, str) else "it has to be text"
+        if fault:
+            return f"{name} {_shown(answer)} is refused: {fault}. A valid example: {example}"
+    for name in modules:
+        if not isinstance(answers.get(name), bool):
+            return (
+                f"{name} {_shown(answers.get(name))} is refused: it has to be"
+                " yes or no. A valid example: yes"
+            )
+    return None
+
+
+def usable_slug(suggestion: str) -> str:
+    """Turn a slugified project name into a slug that keeps the rules."""
+    slug = re.sub(r"[^a-z0-9_]+", "_", suggestion.lower()).lstrip("0123456789_")
+    slug = slug[:40].rstrip("_")
+    if not slug:
+        return "my_project"
+    return f"{slug[:32]}_project" if is_reserved(slug) else slug
+
+
+def _shown(answer: object) -> str:
+    """Quote an answer for a message: escaped, and cut when very long."""
+    quoted = ascii(answer) if isinstance(answer, str) and not answer.isprintable() else repr(answer)
+    return quoted if len(quoted) <= 70 else f"{quoted[:60]}…{quoted[-1]}"

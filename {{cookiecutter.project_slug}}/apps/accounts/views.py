@@ -1,0 +1,27 @@
+"""Sign-up, which Django leaves to the project."""
+
+from typing import Any
+
+from django.contrib.auth import login
+from django.db import transaction
+from django.forms import ModelForm
+from django.http import HttpResponse
+from django.urls import reverse_lazy
+from django.views.generic import CreateView
+
+from .forms import SignUpForm
+
+
+class SignUpView(CreateView):
+    """Create a user and, once that is committed, log them in."""
+
+    form_class = SignUpForm
+    success_url = reverse_lazy("core:home")
+    extra_context: dict[str, Any] = {"title": "Sign up"}
+
+    def form_valid(self, form: ModelForm) -> HttpResponse:
+        # One transaction: what receivers write is saved with the user or not at all.
+        with transaction.atomic():
+            response = super().form_valid(form)
+        login(self.request, self.object)
+        return response

@@ -1,0 +1,294 @@
+"""Connecting receivers to signals so that the classic mistakes cannot happen.
+
+``receiver`` takes the place of ``django.dispatch.receiver``; the decorated
+function stays an ordinary receiver. ``mute`` switches receivers off in a block.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any, Final, Literal
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Model
+from django.db.models.signals import ModelSignal, class_prepared
+from django.db.models.utils import make_model_tuple
+from django.dispatch import Signal
+from django.utils.inspect import func_accepts_kwargs
+
+type Receiver = Callable[..., Any]
+type Phase = Literal["in transaction", "after commit"]
+
+_muted: ContextVar[frozenset[object]] = ContextVar("muted", default=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One receiver connected to one signal and sender, as ``connections`` lists it.
+
+    ``sender`` is None for every sender; ``line`` counts from 1; ``summary`` is
+    the first line of the receiver's docstring.
+    """
+
+    signal: Signal
+    sender: Any
+    receiver: Receiver
+    name: str
+    phase: Phase
+    file: str
+    line: int
+    summary: str
+
+    @property
+    def sender_label(self) -> str:
+        """The sender by name: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
+        if self.sender is None:
+            return "any sender"
+        if isinstance(self.sender, type) and issubclass(self.sender, Model):
+            return self.sender._meta.label
+        return getattr(self.sender, "__qualname__", repr(self.sender))
+
+
+_connections: Final[dict[tuple[int, int, str], Connection]] = {}
+
+
+def receiver(
+    signal: Signal | list[Signal] | tuple[Signal, ...],
+    sender: Any = None,
+    *,
+    after_commit: bool = False,
+    raw: bool = False,
+    include_subclasses: bool = False,
+    mutable: bool = True,
+) -> Callable[[Receiver], Receiver]:
+    """Connect a function to one signal or several, strongly and once.
+
+    The connection holds a strong reference, so a function made inside another
+    one is not garbage-collected, and has a ``dispatch_uid`` made of the
+    function's file and name, so a second import, even under another module
+    name, does not connect it again.
+
+    Args:
+        signal: the signal, or a list of signals, to listen to.
+        sender: a model, its ``"app_label.Model"`` string, or what a custom
+            signal is sent by. Model signals need one: a receiver without
+            sender costs every model of the project its fast deletion.
+        after_commit: call the function only when the transaction has been
+            committed in the database that the signal names with ``using``, and
+            never when it is rolled back. An exception is logged and stops
+            neither the request nor other callbacks. The function is given
+            ``pk`` instead of ``instance``, which may be stale or gone by then.
+        raw: call the function for fixtures too (``loaddata`` sends ``raw``).
+        include_subclasses: listen to proxies of the model and to models that
+            inherit from it as well. Django itself sends only to the exact class.
+        mutable: False for a receiver that ``mute`` must not switch off.
+
+    Raises:
+        ImproperlyConfigured: for a receiver that could not work: not a
+            function, no ``**kwargs``, no sender for a model signal, a string sender for
+            another signal, an async function on a model signal, or a name that
+            another receiver of the same signal, sender and module has already.
+    """
+    signals = list(signal) if isinstance(signal, (list, tuple)) else [signal]
+    phase: Phase = "after commit" if after_commit else "in transaction"
+
+    def connect(function: Receiver) -> Receiver:
+        if not inspect.isfunction(function):
+            raise ImproperlyConfigured(
+                f"Receiver {function!r} must be a plain function: Django's send_robust fails"
+                " to log the exception of anything else."
+            )
+        uid = f"{function.__module__}.{function.__qualname__}"
+        for one in signals:
+            _refuse_what_cannot_work(one, sender, function, uid)
+        handler = _handler(function, uid, after_commit=after_commit, raw=raw, mutable=mutable)
+        for one in signals:
+            connect_model = partial(_connect, one, handler, uid, phase, function)
+            if not isinstance(one, ModelSignal) or sender is None:
+                connect_model(sender)
+            elif include_subclasses:
+                join_uid = (id(one), uid, str(sender))
+                _for_model(sender, partial(_connect_family, connect_model, join_uid))
+            else:
+                _for_model(sender, connect_model)
+        return handler
+
+    return connect
+
+
+@contextmanager
+def mute(*targets: object) -> Iterator[None]:
+    """Skip receivers inside the block, in this thread or coroutine only.
+
+    Args:
+        targets: receivers connected with ``receiver``, or senders, for which
+            all such receivers are skipped. Receivers with ``mutable=False``
+            and those connected without the kit still run.
+
+    Raises:
+        TypeError: for a function that was not connected with ``receiver``, or
+            that is not mutable.
+
+    What is handed to ``transaction.on_commit`` before the block still runs;
+    a signal sent inside it is skipped for good.
+    """
+    for target in targets:
+        if inspect.isroutine(target) and not getattr(target, "mutable", False):
+            raise TypeError(
+                f"{target!r} cannot be muted: it is not a receiver connected with"
+                " apps.core.dispatch.receiver, or it is connected with mutable=False."
+            )
+    token = _muted.set(_muted.get() | frozenset(targets))
+    try:
+        yield
+    finally:
+        _muted.reset(token)
+
+
+def signal_names() -> dict[Signal, str]:
+    """Name every signal that a module called ``signals`` defines: ``post_save`` and so on."""
+    names: dict[Signal, str] = {}
+    for module_name, module in list(sys.modules.items()):
+        if module_name.endswith("signals"):
+            for name, value in vars(module).items():
+                if isinstance(value, Signal):
+                    names.setdefault(value, name)
+    return names
+
+
+def connections() -> list[Connection]:
+    """List the receivers connected with ``receiver``, in the order of connection."""
+    return list(_connections.values())
+
+
+def _refuse_what_cannot_work(signal: Signal, sender: Any, function: Receiver, uid: str) -> None:
+    if not func_accepts_kwargs(function):
+        raise ImproperlyConfigured(
+            f"Receiver {uid} must accept **kwargs: signals may gain arguments."
+        )
+    if not isinstance(signal, ModelSignal):
+        if isinstance(sender, str):
+            raise ImproperlyConfigured(
+                f"Receiver {uid} names its sender as the string {sender!r}. Only the signals"
+                " in django.db.models.signals resolve strings; pass the sender itself."
+            )
+        return
+    if sender is None:
+        raise ImproperlyConfigured(
+            f"Receiver {uid} must name a sender, for example sender=settings.AUTH_USER_MODEL:"
+            " without one it runs for every model and slows every deletion."
+        )
+    if inspect.iscoroutinefunction(function):
+        raise ImproperlyConfigured(
+            f"Receiver {uid} is async, but Django sends model signals synchronously."
+            " Make it a plain function and hand the work off to a job."
+        )
+
+
+def _handler(
+    function: Receiver, uid: str, *, after_commit: bool, raw: bool, mutable: bool
+) -> Receiver:
+    """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
+    skips_fixtures = not raw
+
+    def skipped(sender: Any, named: dict[str, Any]) -> bool:
+        if skips_fixtures and named.get("raw"):
+            return True
+        muted = _muted.get()
+        return mutable and bool(muted) and (handler in muted or sender in muted)
+
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def handler(sender: Any, **named: Any) -> Any:
+            return None if skipped(sender, named) else await function(sender, **named)
+
+    elif after_commit:
+
+        @wraps(function)
+        def handler(sender: Any, **named: Any) -> Any:
+            if not skipped(sender, named):
+                _call_after_commit(function, uid, sender, named)
+
+    else:
+
+        @wraps(function)
+        def handler(sender: Any, **named: Any) -> Any:
+            return None if skipped(sender, named) else function(sender, **named)
+
+    handler.mutable = mutable  # type: ignore[attr-defined]
+    return handler
+
+
+def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[str, Any]) -> None:
+    instance = named.pop("instance", None)
+    if instance is not None:
+        # A deletion sets the key to None before the commit comes.
+        named["pk"] = instance.pk
+    if named.get("pk_set") is not None:
+        named["pk_set"] = frozenset(named["pk_set"])
+
+    def call() -> None:
+        function(sender, **named)
+
+    # Django names the callback by this when it logs an exception.
+    call.__qualname__ = uid
+    transaction.on_commit(call, using=named.get("using", DEFAULT_DB_ALIAS), robust=True)
+
+
+def _for_model(sender: Any, use: Callable[[Any], None]) -> None:
+    """Call ``use`` with the model, as soon as it is loaded when it is named by a string."""
+    if isinstance(sender, str):
+        apps.lazy_model_operation(use, make_model_tuple(sender))
+    else:
+        use(sender)
+
+
+def _connect_family(
+    connect_model: Callable[[Any], None], join_uid: object, model: type[Model]
+) -> None:
+    """Connect to a model, its subclasses, and subclasses that are defined later."""
+    family = [model]
+    for member in family:
+        family.extend(subclass for subclass in member.__subclasses__() if subclass not in family)
+    for member in family:
+        connect_model(member)
+
+    def join(sender: type[Model], **kwargs: Any) -> None:
+        if issubclass(sender, model):
+            connect_model(sender)
+
+    class_prepared.connect(join, weak=False, dispatch_uid=join_uid)
+
+
+def _connect(
+    signal: Signal, handler: Receiver, uid: str, phase: Phase, function: Receiver, sender: Any
+) -> None:
+    code = inspect.unwrap(function).__code__
+    dispatch_uid = f"{code.co_filename}:{function.__qualname__}"
+    key = (id(signal), id(sender), dispatch_uid)
+    known = _connections.get(key)
+    if known is not None:
+        if (known.file, known.line) != (code.co_filename, code.co_firstlineno):
+            raise ImproperlyConfigured(
+                f"{known.file}:{known.line} and line {code.co_firstlineno} both connect a receiver"
+                f" named {uid} to the same signal; Django would drop the second. Rename one."
+            )
+        return
+    signal.connect(handler, sender=sender, weak=False, dispatch_uid=dispatch_uid)
+    _connections[key] = Connection(
+        signal=signal,
+        sender=sender,
+        receiver=handler,
+        name=uid,
+        phase=phase,
+        file=code.co_filename,
+        line=code.co_firstlineno,
+        summary=(inspect.getdoc(function) or "").partition("\n")[0],
+    )

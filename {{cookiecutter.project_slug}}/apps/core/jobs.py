@@ -1,0 +1,90 @@
+"""Background work: jobs that start after the commit, and never without one.
+
+A job is a function decorated with ``django.tasks.task``. ``hand_off`` queues it
+for when the transaction at hand is committed. With the backends that build on
+``TransactionalBackend``, a plain ``job.enqueue()`` is as safe.
+"""
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.tasks import Task, TaskResult, TaskResultStatus
+from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.backends.immediate import ImmediateBackend
+from django.utils.crypto import get_random_string
+
+
+class TransactionalBackend(BaseTaskBackend):
+    """A task backend that honours the transaction in which a job is handed off."""
+
+    def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
+        """Hand a job off in the database that ``OPTIONS["DATABASE"]`` names."""
+        return self.hand_off(task, args, kwargs, self.options.get("DATABASE", DEFAULT_DB_ALIAS))
+
+    @abstractmethod
+    def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
+        """Queue a job for when the transaction of the database ``using`` is committed."""
+
+    def ready_result(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
+        """Return the result of a job that waits to be run.
+
+        Raises:
+            InvalidTask: when this backend cannot run the job.
+            TypeError: when an argument cannot be written as JSON.
+        """
+        self.validate_task(task)
+        return TaskResult(
+            task=task,
+            id=get_random_string(32),
+            status=TaskResultStatus.READY,
+            enqueued_at=None,
+            started_at=None,
+            last_attempted_at=None,
+            finished_at=None,
+            args=args,
+            kwargs=kwargs,
+            backend=self.alias,
+            errors=[],
+            worker_ids=[],
+        )
+
+
+class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
+    """Runs jobs in the process at hand, right after the commit.
+
+    Django's ``ImmediateBackend`` runs them inside the open transaction and so
+    also for one that is rolled back later. A job that fails is logged by
+    ``django.tasks`` and disturbs neither the request nor other jobs.
+    """
+
+    def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
+        """Run the job when the transaction of the database ``using`` is committed."""
+        result = self.ready_result(task, args, kwargs)
+        run = partial(self._execute_task, result)  # type: ignore[attr-defined]
+        transaction.on_commit(run, using=using, robust=True)
+        return result
+
+
+def hand_off(
+    job: Task, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+) -> TaskResult | None:
+    """Queue a job for when the transaction at hand is committed; drop it on a rollback.
+
+    Args:
+        job: a function decorated with ``django.tasks.task``.
+        args: the job's positional arguments, JSON-serialisable: hand over
+            primary keys, not instances.
+        using: the alias of the database whose transaction decides.
+        kwargs: the job's keyword arguments.
+
+    Returns:
+        The result to look the job up with; None when the backend is not one of
+        this project's and so cannot name a job before it is enqueued.
+    """
+    backend = job.get_backend()
+    if isinstance(backend, TransactionalBackend):
+        return backend.hand_off(job, args, kwargs, using)
+    transaction.on_commit(partial(job.enqueue, *args, **kwargs), using=using, robust=True)
+    return None

@@ -1,0 +1,56 @@
+"""The home page and the health check."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from .dispatch import connections, signal_names
+from .modules import ModuleConfig, module_configs
+
+logger = logging.getLogger(__name__)
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Show what the project consists of; in development also which receivers run when."""
+    modules = [
+        {"config": config, "receivers": _receivers_of(config) if settings.DEBUG else []}
+        for config in module_configs()
+    ]
+    return render(request, "core/home.html", {"modules": modules, "debug": settings.DEBUG})
+
+
+@require_safe
+@never_cache
+def health(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when the database answers, 503 when it does not."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        logger.exception("The database does not answer; check DATABASE_URL and the server.")
+        return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
+    return JsonResponse({"status": "ok", "database": "ok"})
+
+
+def _receivers_of(config: ModuleConfig) -> list[dict[str, Any]]:
+    names = signal_names()
+    return [
+        {
+            "signal": names.get(entry.signal, "signal"),
+            "sender": entry.sender_label,
+            "name": entry.name.rpartition(".")[2],
+            "phase": entry.phase,
+            "place": f"{Path(entry.file).relative_to(settings.BASE_DIR)}:{entry.line}",
+            "summary": entry.summary,
+        }
+        for entry in connections()
+        if Path(entry.file).is_relative_to(config.path)
+    ]

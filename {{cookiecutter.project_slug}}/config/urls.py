@@ -1,0 +1,13 @@
+"""The URLs of the project."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("apps.core.urls")),
+    path("accounts/", include("apps.accounts.urls")),
+    path("admin/", admin.site.urls),
+    # % for name, module in cookiecutter|chosen_modules if "url" in module
+    path("{{ module.url }}", include("apps.{{ name }}.urls")),
+    # % endfor
+]
