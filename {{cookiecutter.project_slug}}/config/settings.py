@@ -109,6 +109,8 @@ else:
     }
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, since the threads of a test cannot share a database in memory.
+    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
     DATABASES["default"]["OPTIONS"] = {
         # Writers queue from the start of a transaction instead of failing in its middle.
         "transaction_mode": "IMMEDIATE",
@@ -171,6 +173,9 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Tests run with this file's DEBUG but with settings.DEBUG off, which WhiteNoise would go by.
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_USE_FINDERS = DEBUG
 
 # Security
 

@@ -275,10 +275,14 @@ def _connect(
     key = (id(signal), id(sender), dispatch_uid)
     known = _connections.get(key)
     if known is not None:
-        if (known.file, known.line) != (code.co_filename, code.co_firstlineno):
+        first = inspect.unwrap(known.receiver)
+        same_place = (known.file, known.line) == (code.co_filename, code.co_firstlineno)
+        imported_again = same_place and first.__code__ is not code
+        if first is not function and not imported_again:
             raise ImproperlyConfigured(
                 f"{known.file}:{known.line} and line {code.co_firstlineno} both connect a receiver"
-                f" named {uid} to the same signal; Django would drop the second. Rename one."
+                f" named {uid} to the same signal and sender; Django would drop the second."
+                " Rename one."
             )
         return
     signal.connect(handler, sender=sender, weak=False, dispatch_uid=dispatch_uid)

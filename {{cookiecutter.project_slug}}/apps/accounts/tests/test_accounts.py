@@ -1,0 +1,77 @@
+"""Sign-up, login and passwords."""
+
+import re
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from apps.accounts.models import User
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "a long pass phrase"
+
+
+def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
+    answer = client.post(
+        "/accounts/signup/",
+        {
+            "username": "ada",
+            "email": "ada@example.com",
+            "password1": PASSWORD,
+            "password2": PASSWORD,
+        },
+        follow=True,
+    )
+    assert "Log out ada" in answer.text
+    assert User.objects.get().email == "ada@example.com"
+
+
+def test_signing_up_with_a_weak_password_says_why(client: Client) -> None:
+    data = {"username": "ada", "email": "", "password1": "12345", "password2": "12345"}
+    answer = client.post("/accounts/signup/", data)
+    assert "too short" in answer.text
+    assert not User.objects.exists()
+
+
+def test_logging_in_and_out(client: Client) -> None:
+    User.objects.create_user("ada", password=PASSWORD)
+    data = {"username": "ada", "password": PASSWORD, "next": "/accounts/password_change/"}
+    answer = client.post("/accounts/login/", data, follow=True)
+    assert "<h1>Password change</h1>" in answer.text
+    assert "Log in" in client.post("/accounts/logout/", follow=True).text
+
+
+def test_a_forgotten_password_is_reset_by_mail(client: Client) -> None:
+    user = User.objects.create_user("ada", "ada@example.com", PASSWORD)
+    answer = client.post("/accounts/password_reset/", {"email": "ada@example.com"}, follow=True)
+    assert "a mail is on its way" in answer.text
+    link = re.search(r"https?://[^/]+(/\S+)", str(mail.outbox[-1].body))
+    assert link is not None
+
+    page = client.get(link[1], follow=True)
+    where = page.redirect_chain[-1][0]
+    data = {"new_password1": "another phrase", "new_password2": "another phrase"}
+    assert "You can log in" in client.post(where, data, follow=True).text
+    user.refresh_from_db()
+    assert user.check_password("another phrase")
+    assert "no longer valid" in Client().get(link[1], follow=True).text
+
+
+def test_a_password_is_changed(client: Client) -> None:
+    user = User.objects.create_user("ada", password=PASSWORD)
+    client.force_login(user)
+    data = {
+        "old_password": PASSWORD,
+        "new_password1": "another phrase",
+        "new_password2": "another phrase",
+    }
+    answer = client.post("/accounts/password_change/", data, follow=True)
+    assert answer.status_code == 200
+    user.refresh_from_db()
+    assert user.check_password("another phrase")
+
+
+def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> None:
+    assert 'name="email"' in admin_client.get("/admin/accounts/user/add/").text

@@ -1,0 +1,442 @@
+"""The kit's receivers: connected once, strongly, quiet for fixtures, after the commit."""
+
+import asyncio
+import functools
+import gc
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
+from django.db.models.signals import (
+    ModelSignal,
+    class_prepared,
+    m2m_changed,
+    post_delete,
+    post_save,
+    pre_save,
+)
+from django.dispatch import Signal
+from django.dispatch.dispatcher import NONE_ID
+
+from apps.accounts.models import User
+from apps.core import dispatch
+from apps.core.dispatch import connections, mute, receiver, signal_names
+
+type Calls = list[dict[str, Any]]
+
+ordered = Signal()
+
+
+@pytest.fixture(autouse=True)
+def connections_as_before() -> Iterator[None]:
+    """Take out what a test connects, and leave everything else where it was."""
+    signals = [post_save, pre_save, post_delete, m2m_changed, class_prepared, ordered]
+    before = [(signal, list(signal.receivers)) for signal in signals]
+    known = dict(dispatch._connections)
+    yield
+    for signal, receivers in before:
+        with signal.lock:
+            signal.receivers = receivers
+            signal.sender_receivers_cache.clear()
+    dispatch._connections.clear()
+    dispatch._connections.update(known)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return []
+
+
+def recorder(
+    calls: Calls, signal: Signal | list[Signal], sender: Any = User, **options: Any
+) -> Any:
+    """Connect a receiver made inside a function, which Django's own decorator would lose."""
+
+    @receiver(signal, sender=sender, **options)
+    def record(sender: Any, **named: Any) -> str:
+        """Note the call."""
+        calls.append(named | {"sender": sender})
+        return "noted"
+
+    return record
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_receiver_made_inside_a_function_is_not_lost(
+    calls: Calls, settings: Any, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    recorder(calls, post_save)
+    gc.collect()
+    user = User.objects.create(username="ada")
+    assert [(call["instance"], call["created"]) for call in calls] == [(user, True)]
+
+
+def test_the_decorated_function_stays_an_ordinary_receiver(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    assert ordered.send(sender="shop", number=1) == [(record, "noted")]
+    assert (record.__name__, record.__doc__) == ("record", "Note the call.")
+
+
+def test_one_decorator_connects_to_several_signals(calls: Calls) -> None:
+    recorder(calls, [post_save, post_delete], sender=Group)
+    for signal in (post_save, post_delete):
+        signal.send(sender=Group, instance=Group())
+    assert len(calls) == 2
+
+
+def test_a_string_names_a_model(calls: Calls) -> None:
+    recorder(calls, post_save, sender="auth.Group")
+    post_save.send(sender=Group, instance=Group(), created=True)
+    assert len(calls) == 1
+
+
+def test_a_second_import_under_another_module_name_connects_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "listening.py"
+    source.write_text(
+        "from apps.core.dispatch import receiver\n"
+        "from apps.core.tests.test_dispatch import ordered\n"
+        "@receiver(ordered)\n"
+        "def listen(sender, **kwargs):\n"
+        "    return 'heard'\n"
+    )
+    for module_name in ("listening", "shop.listening"):
+        code = compile(source.read_text(), str(source), "exec")
+        exec(code, {"__name__": module_name})  # noqa: S102
+    assert [answer for _, answer in ordered.send(sender=None)] == ["heard"]
+
+
+def test_two_receivers_of_one_name_are_refused_instead_of_dropped() -> None:
+    @receiver(ordered)
+    def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+
+        @receiver(ordered)
+        def listen(sender: Any, **kwargs: Any) -> None: ...
+
+
+def test_a_factory_called_twice_for_one_sender_is_refused(calls: Calls) -> None:
+    recorder(calls, post_save)
+    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+        recorder(calls, post_save)
+
+
+def test_a_receiver_without_kwargs_is_refused_at_once() -> None:
+    def listen(sender: Any, instance: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match=r"must accept \*\*kwargs"):
+        receiver(post_save, sender=User)(listen)
+
+
+def test_a_model_signal_needs_a_sender() -> None:
+    with pytest.raises(ImproperlyConfigured, match="must name a sender"):
+        recorder([], post_delete, sender=None)
+
+
+def test_a_string_sender_of_a_custom_signal_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="Only the signals in"):
+        recorder([], ordered, sender="accounts.User")
+
+
+def test_an_async_receiver_of_a_model_signal_is_refused() -> None:
+    async def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="is async"):
+        receiver(post_save, sender=User)(listen)
+
+
+def test_a_partial_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="plain function"):
+        receiver(ordered)(functools.partial(print))
+
+
+def test_a_refused_receiver_is_not_connected() -> None:
+    before = len(ordered.receivers)
+    with pytest.raises(ImproperlyConfigured):
+        receiver([ordered, post_save])(lambda sender, **kwargs: None)
+    assert len(ordered.receivers) == before
+
+
+@pytest.mark.django_db
+def test_fixtures_are_skipped_unless_asked_for(tmp_path: Path) -> None:
+    quiet: Calls = []
+    asked: Calls = []
+    recorder(quiet, post_save)
+
+    @receiver(post_save, sender=User, raw=True)
+    def listen(sender: Any, **named: Any) -> None:
+        asked.append(named)
+
+    fixture = tmp_path / "users.json"
+    fixture.write_text(json.dumps([{"model": "accounts.user", "fields": {"username": "ada"}}]))
+    call_command("loaddata", str(fixture), verbosity=0)
+    assert quiet == []
+    assert [call["raw"] for call in asked] == [True]
+
+
+def test_subclasses_are_listened_to_when_asked_for(calls: Calls) -> None:
+    class EarlyProxy(Group):
+        class Meta:
+            proxy = True
+            app_label = "dispatch_early"
+
+    recorder(calls, post_save, sender=Group, include_subclasses=True)
+    recorder(calls, pre_save, sender=Group)
+
+    class LateProxy(Group):
+        class Meta:
+            proxy = True
+            app_label = "dispatch_late"
+
+    try:
+        for sender in (Group, EarlyProxy, LateProxy):
+            post_save.send(sender=sender, instance=sender())
+            pre_save.send(sender=sender, instance=sender())
+        assert [call["sender"] for call in calls] == [Group, Group, EarlyProxy, LateProxy]
+    finally:
+        for label in ("dispatch_early", "dispatch_late"):
+            del Group._meta.apps.all_models[label]
+        Group._meta.apps.clear_cache()
+
+
+# After the commit
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_waits_for_the_commit_and_is_given_the_key(calls: Calls) -> None:
+    recorder(calls, post_save, after_commit=True)
+    with transaction.atomic():
+        user = User.objects.create(username="ada")
+        assert calls == []
+    assert len(calls) == 1
+    assert calls[0]["pk"] == user.pk
+    assert calls[0]["created"] is True
+    assert "instance" not in calls[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_is_dropped_with_the_transaction_and_with_a_savepoint(calls: Calls) -> None:
+    recorder(calls, post_save, after_commit=True)
+    with transaction.atomic():
+        User.objects.create(username="ada")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        with transaction.atomic():
+            User.objects.create(username="grace")
+            transaction.set_rollback(True)
+        User.objects.create(username="edsger")
+    assert [User.objects.get(pk=call["pk"]).username for call in calls] == ["edsger"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_knows_the_key_of_a_deleted_row(calls: Calls) -> None:
+    recorder(calls, post_delete, after_commit=True)
+    user = User.objects.create(username="ada")
+    key = user.pk
+    with transaction.atomic():
+        user.delete()
+    assert [call["pk"] for call in calls] == [key]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_keeps_the_keys_of_a_relation(calls: Calls) -> None:
+    recorder(calls, m2m_changed, sender=User.groups.through, after_commit=True)
+    user = User.objects.create(username="ada")
+    with transaction.atomic():
+        group = user.groups.create(name="staff")
+    assert [call["pk_set"] for call in calls if call["action"] == "post_add"] == [{group.pk}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_a_failure_is_logged_and_the_rest_still_runs(
+    calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    @receiver(post_save, sender=User, after_commit=True)
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no luck")
+
+    recorder(calls, post_save, after_commit=True)
+    with caplog.at_level(logging.ERROR, logger="django.db.backends.base"):
+        User.objects.create(username="ada")
+    assert len(calls) == 1
+    assert f"{fail.__module__}.{fail.__qualname__}" in caplog.text
+    assert "no luck" in caplog.text
+
+
+def test_after_commit_goes_by_the_database_of_the_signal(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def on_commit(callback: Callable[[], None], using: str, robust: bool) -> None:
+        used.append(using)
+        assert robust
+
+    monkeypatch.setattr(transaction, "on_commit", on_commit)
+    recorder(calls, post_save, sender=Group, after_commit=True)
+    post_save.send(sender=Group, instance=Group(pk=1), created=True, using="archive")
+    assert used == ["archive"]
+
+
+@pytest.mark.django_db
+def test_in_transaction_a_failure_stops_the_save() -> None:
+    @receiver(post_save, sender=User)
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise DatabaseError("no luck")
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        User.objects.create(username="ada")
+    assert not User.objects.exists()
+
+
+# Async receivers of custom signals
+
+
+def test_an_async_receiver_of_a_custom_signal_works(calls: Calls) -> None:
+    @receiver(ordered)
+    async def listen(sender: Any, **named: Any) -> str:
+        await asyncio.sleep(0)
+        return "heard"
+
+    async def send() -> list[Any]:
+        with mute(listen):
+            muted = [answer for _, answer in await ordered.asend(sender=None)]
+        return muted + [answer for _, answer in await ordered.asend(sender=None)]
+
+    assert asyncio.run(send()) == [None, "heard"]
+
+
+# Muting
+
+
+def test_muting_a_receiver_leaves_the_others_alone(calls: Calls) -> None:
+    heard: Calls = []
+    record = recorder(calls, ordered, sender=None)
+
+    @receiver(ordered)
+    def listen(sender: Any, **named: Any) -> None:
+        heard.append(named)
+
+    with mute(record):
+        ordered.send(sender=None)
+    assert (calls, len(heard)) == ([], 1)
+    ordered.send(sender=None)
+    assert (len(calls), len(heard)) == (1, 2)
+
+
+def test_muting_a_sender_mutes_it_for_all_receivers_and_for_no_other_sender(calls: Calls) -> None:
+    recorder(calls, ordered, sender=None)
+    with mute("shop"):
+        ordered.send(sender="shop")
+        ordered.send(sender="market")
+    assert [call["sender"] for call in calls] == ["market"]
+
+
+def test_muted_blocks_nest_and_end_with_an_exception(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    with pytest.raises(RuntimeError), mute(record):  # noqa: PT012
+        with mute("shop"):
+            pass
+        ordered.send(sender=None)
+        raise RuntimeError
+    assert calls == []
+    ordered.send(sender=None)
+    assert len(calls) == 1
+
+
+def test_muting_does_not_reach_another_thread(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    with mute(record):
+        thread = threading.Thread(target=ordered.send, kwargs={"sender": "thread"})
+        thread.start()
+        thread.join()
+        ordered.send(sender="here")
+    assert [call["sender"] for call in calls] == ["thread"]
+
+
+def test_muting_does_not_reach_an_interleaved_coroutine(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+
+    async def muted(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        with mute(record):
+            entered.set()
+            await leave.wait()
+            await ordered.asend(sender="muted")
+
+    async def audible(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        await entered.wait()
+        await ordered.asend(sender="audible")
+        leave.set()
+
+    async def both() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(muted(entered, leave), audible(entered, leave))
+
+    asyncio.run(both())
+    assert [call["sender"] for call in calls] == ["audible"]
+
+
+def test_what_is_connected_inside_a_muted_block_stays_connected(calls: Calls) -> None:
+    with mute("shop"):
+        recorder(calls, ordered, sender=None)
+    ordered.send(sender="shop")
+    assert len(calls) == 1
+
+
+def test_an_immutable_receiver_cannot_be_muted(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None, mutable=False)
+    with mute("shop"):
+        ordered.send(sender="shop")
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="cannot be muted"), mute(record):
+        pass
+
+
+def test_muting_a_plain_function_is_an_error() -> None:
+    with pytest.raises(TypeError, match="cannot be muted"), mute(print):
+        pass
+
+
+# What the kit knows about the connections
+
+
+def test_connections_say_what_runs_where_and_when(calls: Calls) -> None:
+    recorder(calls, post_save, after_commit=True)
+    entry = connections()[-1]
+    assert signal_names()[entry.signal] == "post_save"
+    assert entry.sender_label == "accounts.User"
+    assert entry.phase == "after commit"
+    assert entry.summary == "Note the call."
+    line = Path(entry.file).read_text().splitlines()[entry.line - 1]
+    assert line.strip().startswith("@receiver(")
+
+
+def test_connections_name_every_kind_of_sender(calls: Calls) -> None:
+    recorder(calls, ordered, sender=None)
+    assert connections()[-1].sender_label == "any sender"
+    recorder(calls, ordered, sender=Path)
+    assert connections()[-1].sender_label == "Path"
+
+
+def test_every_connection_of_the_project_is_alive() -> None:
+    for entry in connections():
+        if isinstance(entry.signal, ModelSignal):
+            live, _ = entry.signal._live_receivers(entry.sender)
+            assert entry.receiver in live
+
+
+def test_no_receiver_slows_every_deletion() -> None:
+    """Each receiver of the project has a sender, so other models keep their fast deletion."""
+    for signal in (post_save, pre_save, post_delete, m2m_changed):
+        for (_, sender), *_ in signal.receivers:
+            assert sender != NONE_ID

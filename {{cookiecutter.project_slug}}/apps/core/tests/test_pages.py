@@ -1,0 +1,78 @@
+"""The home page and the health check."""
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection
+from django.test import Client
+from django.utils.html import escape
+
+from apps.core.modules import module_configs
+
+
+@pytest.mark.django_db
+def test_the_home_page_shows_the_project_and_its_modules(client: Client, settings: Any) -> None:
+    text = client.get("/").text
+    assert f"<h1>{escape(settings.PROJECT_NAME)}</h1>" in text
+    for config in module_configs():
+        assert escape(config.verbose_name) in text
+        assert escape(config.summary) in text
+
+
+def test_every_app_of_the_project_has_a_summary() -> None:
+    own = [config for config in apps.get_app_configs() if config.name.startswith("apps.")]
+    assert own == module_configs()
+    assert all(config.summary.endswith(".") for config in module_configs())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_home_page_lists_receivers_in_development_only(
+    client: Client, settings: Any, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    text = client.get("/").text
+    assert ("Receivers are listed in development only" in text) is debug
+    assert ("receivers.py:" in text) <= debug
+
+
+@pytest.mark.django_db
+def test_the_navigation_is_for_people_who_are_logged_in(
+    client: Client, django_user_model: Any
+) -> None:
+    assert 'href="/accounts/login/"' in client.get("/").text
+    client.force_login(django_user_model.objects.create_user("ada"))
+    text = client.get("/").text
+    assert "Log out ada" in text
+    for config in module_configs():
+        for label, _ in config.navigation:
+            assert label in text
+
+
+@pytest.mark.django_db
+def test_pages_send_a_content_security_policy(client: Client) -> None:
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+
+
+@pytest.mark.django_db
+def test_the_health_check_is_fine_when_the_database_answers(client: Client) -> None:
+    answer = client.get("/health/")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "database": "ok"}
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_the_health_check_fails_when_the_database_does_not_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(connection, "cursor", refuse)
+    answer = client.get("/health/")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "database": "unavailable"}
+    assert "check DATABASE_URL" in caplog.text

@@ -1,0 +1,11 @@
+from django import forms
+
+from .models import Profile
+
+
+class ProfileForm(forms.ModelForm):
+    """What users may change in their own profile."""
+
+    class Meta:
+        model = Profile
+        fields = ("display_name", "biography", "website")

@@ -1,0 +1,20 @@
+"""Receivers of the profiles module."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models.signals import post_save
+
+from apps.core.dispatch import receiver
+
+from .models import Profile
+
+
+@receiver(post_save, sender=settings.AUTH_USER_MODEL, include_subclasses=True)
+def create_profile(
+    sender: Any, instance: AbstractBaseUser, created: bool, using: str, **kwargs: Any
+) -> None:
+    """Create the profile of a new user, in the user's own transaction."""
+    if created:
+        Profile.objects.using(using).get_or_create(user_id=instance.pk)

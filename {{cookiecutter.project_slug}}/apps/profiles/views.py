@@ -1,0 +1,24 @@
+from typing import cast
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.messages.views import SuccessMessageMixin
+from django.db.models import QuerySet
+from django.urls import reverse_lazy
+from django.views.generic import UpdateView
+
+from apps.accounts.models import User
+
+from .forms import ProfileForm
+from .models import Profile
+
+
+class OwnProfileView(LoginRequiredMixin, SuccessMessageMixin, UpdateView):
+    """Show and change the profile of the person who is logged in."""
+
+    form_class = ProfileForm
+    template_name = "profiles/edit.html"
+    success_url = reverse_lazy("profiles:edit")
+    success_message = "Your profile is saved."
+
+    def get_object(self, queryset: QuerySet[Profile] | None = None) -> Profile:
+        return Profile.objects.for_user(cast(User, self.request.user))

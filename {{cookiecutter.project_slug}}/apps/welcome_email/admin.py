@@ -1,0 +1,20 @@
+from django.contrib import admin
+from django.http import HttpRequest
+
+from .models import Welcome
+
+
+@admin.register(Welcome)
+class WelcomeAdmin(admin.ModelAdmin):
+    """Which welcomes were sent and which are still due, to look at."""
+
+    list_display = ("user", "created_at", "sent_at", "attempts", "last_error")
+    list_filter = (("sent_at", admin.EmptyFieldListFilter), "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Welcome | None = None) -> bool:
+        return False

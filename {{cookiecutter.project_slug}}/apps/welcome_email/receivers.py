@@ -1,0 +1,27 @@
+"""Receivers of the welcome mail."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models.signals import post_save
+from django.utils.translation import get_language
+
+from apps.core.dispatch import receiver
+from apps.core.jobs import hand_off
+
+from .models import Welcome
+from .tasks import send_welcome
+
+
+@receiver(post_save, sender=settings.AUTH_USER_MODEL, include_subclasses=True)
+def owe_welcome(
+    sender: Any, instance: AbstractBaseUser, created: bool, using: str, **kwargs: Any
+) -> None:
+    """Note that a new user is owed a welcome mail, and send it after the commit."""
+    if not created or not getattr(instance, instance.get_email_field_name()):
+        return
+    welcome = Welcome.objects.using(using).create(
+        user_id=instance.pk, language=get_language() or ""
+    )
+    hand_off(send_welcome, welcome.pk, database=using, using=using)
