@@ -65,7 +65,7 @@ def remove_if_empty(folder: str) -> None:
 def closing_message(answers: dict[str, Any]) -> str:
     """Return the lines that tell the user what was made and what to run next."""
     modules = [name for name in answers["_modules"] if answers[name]]
-    folder = os.path.join(answers["_output_dir"], answers["project_slug"])
+    folder = os.getcwd()
     return CLOSING_MESSAGE.format(
         name=answers["project_name"],
         folder=f'"{folder}"' if " " in folder else folder,

@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -38,6 +39,12 @@ def health(request: HttpRequest) -> JsonResponse:
         logger.exception("The database does not answer; check DATABASE_URL and the server.")
         return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
     return JsonResponse({"status": "ok", "database": "ok"})
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Send browsers that guess the icon's address to the icon."""
+    return redirect(static("core/icon.svg"), permanent=True)
 
 
 def _receivers_of(config: ModuleConfig) -> list[dict[str, Any]]:

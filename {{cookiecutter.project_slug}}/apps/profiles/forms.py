@@ -9,3 +9,4 @@ class ProfileForm(forms.ModelForm):
     class Meta:
         model = Profile
         fields = ("display_name", "biography", "website")
+        widgets = {"biography": forms.Textarea(attrs={"rows": 5})}

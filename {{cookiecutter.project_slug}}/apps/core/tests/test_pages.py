@@ -56,6 +56,11 @@ def test_pages_send_a_content_security_policy(client: Client) -> None:
     assert "default-src 'self'" in policy
 
 
+def test_browsers_that_guess_find_the_icon(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert answer.headers["Location"] == "/static/core/icon.svg"
+
+
 @pytest.mark.django_db
 def test_the_health_check_is_fine_when_the_database_answers(client: Client) -> None:
     answer = client.get("/health/")
