@@ -26,7 +26,7 @@ COLUMNS: Final = 100
 TIMEOUT: Final = 60.0  # seconds without a word from the session
 
 # What is typed at each prompt, in their order; an empty answer takes the default.
-ANSWERS: Final = ["Ledger", "", "", "Ada Lovelace", "ada@example.com", "y", "y", "y", "n"]
+ANSWERS: Final = ["Ledger", "", "", "Ada Lovelace", "ada@example.com", "y", "y", "y", "n", "n"]
 
 THEME: Final = TerminalTheme(
     (21, 25, 26),

@@ -1,0 +1,205 @@
+"""What is on the board: projects, their tasks, and what people are told about them.
+
+What must always be true of a row stands here, in ``save()`` and in database
+constraints, and not in a ``pre_save`` receiver: that one can be muted, and what
+it sets is not written under ``save(update_fields=...)``.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from itertools import chain, count
+from typing import Any
+
+from django.db import IntegrityError, models, router, transaction
+from django.db.models import Count, F, ProtectedError, Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.accounts.models import User
+
+SLUG_LENGTH = 60
+
+
+class TaskInProgressError(ProtectedError):
+    """Somebody works on the task, so it cannot be deleted by itself."""
+
+    def __init__(self, task: "Task") -> None:
+        self.sentence = f"“{task}” is in progress and cannot be deleted. Complete it first."
+        super().__init__(self.sentence, {task})
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def free_slug(text: str, among: models.QuerySet[Any]) -> str:
+    """Turn text in any language into a slug that no row of ``among`` has; never empty."""
+    stem = slugify(text, allow_unicode=True)[: SLUG_LENGTH - 10].rstrip("-_") or "untitled"
+    taken = set(among.filter(slug__startswith=stem).values_list("slug", flat=True))
+    return next(
+        slug for slug in chain([stem], (f"{stem}-{n}" for n in count(2))) if slug not in taken
+    )
+
+
+class WithSlug(models.Model):
+    """A row with a slug, which its first ``save()`` makes of its text."""
+
+    slug = models.SlugField(max_length=SLUG_LENGTH, allow_unicode=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def save(self, *, using: str | None = None, **options: Any) -> None:
+        """Save the row; a new one gets a free slug, also when two are saved at the same time."""
+        if not self._state.adding or self.slug:
+            super().save(using=using, **options)
+            return
+        using = using or router.db_for_write(type(self), instance=self)
+        namesakes = self.namesakes().using(using)
+        while True:
+            try:
+                # The savepoint keeps an outer transaction usable when the slug has just been taken.
+                with transaction.atomic(using=using):
+                    self.slug = free_slug(str(self), namesakes)
+                    super().save(using=using, **options)
+                return
+            except IntegrityError:
+                if not namesakes.filter(slug=self.slug).exists():
+                    self.slug = ""
+                    raise
+
+    def namesakes(self) -> models.QuerySet[Any]:
+        """The rows whose slugs must differ from this one's."""
+        return type(self)._default_manager.all()
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def with_statistics(self, today: date | None = None) -> "ProjectQuerySet":
+        """Count the tasks of each project; numbers that are queried cannot be wrong."""
+        today = today or timezone.localdate()
+        done = Q(tasks__status=Task.Status.DONE)
+        return self.annotate(
+            task_count=Count("tasks"),
+            done_count=Count("tasks", filter=done),
+            overdue_count=Count("tasks", filter=Q(tasks__due_on__lt=today) & ~done),
+        )
+
+
+class Project(WithSlug):
+    """A board of tasks."""
+
+    name = models.CharField(max_length=200)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name", "pk")
+        constraints = (
+            models.UniqueConstraint(fields=["slug"], name="taskboard_project_slug_unique"),
+            models.CheckConstraint(condition=~Q(slug=""), name="taskboard_project_has_slug"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("taskboard:board", args=[self.slug])
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def overdue(self, today: date | None = None) -> "TaskQuerySet":
+        """The tasks that should have been done before today."""
+        return self.exclude(status=Task.Status.DONE).filter(
+            due_on__lt=today or timezone.localdate()
+        )
+
+    def unannounced(self) -> "TaskQuerySet":
+        """The tasks whose present due date has not been announced as overdue."""
+        return self.exclude(overdue_announced_for=F("due_on"))
+
+
+class Task(WithSlug):
+    """Something to do; ``completed_at`` is set if and only if it is done."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        IN_PROGRESS = "in progress"
+        DONE = "done"
+
+    class Priority(models.IntegerChoices):
+        LOW = 1
+        NORMAL = 2
+        HIGH = 3
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    title = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    due_on = models.DateField("due", null=True, blank=True)
+    creator = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="created_tasks"
+    )
+    assignees = models.ManyToManyField(User, blank=True, related_name="tasks")
+    attachment = models.FileField(upload_to="tasks", blank=True)
+    completed_at = models.DateTimeField(null=True, editable=False)
+    overdue_announced_for = models.DateField(null=True, editable=False)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-priority", F("due_on").asc(nulls_last=True), "pk")
+        constraints = (
+            models.UniqueConstraint(fields=["project", "slug"], name="taskboard_task_slug_unique"),
+            models.CheckConstraint(condition=~Q(slug=""), name="taskboard_task_has_slug"),
+            models.CheckConstraint(
+                condition=Q(status="done", completed_at__isnull=False)
+                | (~Q(status="done") & Q(completed_at__isnull=True)),
+                name="taskboard_task_done_iff_completed_at",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Save the task; ``completed_at`` follows the status, even if only that is to be saved."""
+        fields = None if update_fields is None else set(update_fields)
+        # A deferred status is not going to be written, and reading it would cost a query.
+        written = {"status"} - self.get_deferred_fields() if fields is None else fields
+        if "status" in written:
+            if self.status != self.Status.DONE:
+                self.completed_at = None
+            elif self.completed_at is None:
+                self.completed_at = timezone.now()
+            if fields is not None:
+                fields.add("completed_at")
+        super().save(update_fields=fields, **options)
+
+    def get_absolute_url(self) -> str:
+        return reverse("taskboard:task", args=[self.project.slug, self.slug])
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have been done before today."""
+        is_done = self.status == self.Status.DONE
+        return self.due_on is not None and self.due_on < timezone.localdate() and not is_done
+
+    def namesakes(self) -> models.QuerySet[Any]:
+        return super().namesakes().filter(project_id=self.project_id)
+
+
+class Notification(models.Model):
+    """A sentence for a person; ``mailed_at`` says when it was mailed, or is being mailed."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notifications")
+    task = models.ForeignKey(Task, on_delete=models.SET_NULL, null=True, related_name="+")
+    text = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+    mailed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,245 @@
+"""Receivers of the taskboard: each pattern stands here once. See the table in README.md."""
+
+import logging
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Any
+
+from django.core.signals import got_request_exception, request_finished, request_started
+from django.db import DatabaseError
+from django.db.models import Model, QuerySet
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.http import HttpRequest
+
+from apps.accounts.models import User
+from apps.core.actor import current_actor
+from apps.core.dispatch import receiver
+from apps.core.jobs import hand_off
+
+from .models import Notification, Project, Task, TaskInProgressError
+from .signals import (
+    TaskAssigned,
+    TaskCompleted,
+    TaskEvent,
+    TaskOverdue,
+    TaskUnassigned,
+    task_assigned,
+    task_completed,
+    task_overdue,
+    task_unassigned,
+)
+from .tasks import discard_file, mail_notification
+
+logger = logging.getLogger(__name__)
+
+SLOW_REQUEST = 1.0  # seconds
+
+# Built-in signals of models
+
+
+@receiver(pre_save, sender=Task)
+def discard_replaced_attachment(
+    sender: type[Task],
+    instance: Task,
+    using: str,
+    update_fields: frozenset[str] | None,
+    **kwargs: Any,
+) -> None:
+    """Before a task is saved, look which file it replaces, and delete that after the commit."""
+    if instance._state.adding or "attachment" not in (update_fields or {"attachment"}):
+        return
+    before = Task.objects.using(using).filter(pk=instance.pk).values_list("attachment", flat=True)
+    for name in before.exclude(attachment="").exclude(attachment=instance.attachment.name):
+        hand_off(discard_file, name, database=using, using=using)
+
+
+@receiver(post_save, sender=Notification)
+def mail_new_notification(
+    sender: type[Notification], instance: Notification, created: bool, using: str, **kwargs: Any
+) -> None:
+    """Mail a new notification, in a job after the commit."""
+    if created:
+        hand_off(mail_notification, instance.pk, database=using, using=using)
+
+
+@receiver(post_save, sender=Task)
+def tell_creator_of_edit(
+    sender: type[Task],
+    instance: Task,
+    created: bool,
+    using: str,
+    update_fields: frozenset[str] | None,
+    **kwargs: Any,
+) -> None:
+    """Tell the creator of a task that somebody else has edited it."""
+    # The services save single fields and announce events of their own.
+    if created or update_fields is not None:
+        return
+    actor, creator_id = current_actor(), instance.creator_id
+    if actor and creator_id and creator_id != actor.pk:
+        tell(using, instance.pk, creator_id, f"{actor} edited “{instance}”.")
+
+
+@receiver(pre_delete, sender=Task)
+def protect_task_in_progress(
+    sender: type[Task], instance: Task, using: str, origin: Any, **kwargs: Any
+) -> None:
+    """Refuse to delete a task in progress, unless it goes along with its project."""
+    origin_model = origin.model if isinstance(origin, QuerySet) else type(origin)
+    if origin is not None and not issubclass(origin_model, Task):
+        return
+    # The row decides, not the instance, which may have been loaded long ago.
+    row = Task.objects.using(using).select_for_update().filter(pk=instance.pk)
+    if row.filter(status=Task.Status.IN_PROGRESS).exists():
+        raise TaskInProgressError(instance)
+
+
+@receiver(post_delete, sender=Task)
+def discard_attachment(sender: type[Task], instance: Task, using: str, **kwargs: Any) -> None:
+    """Delete the file of a deleted task, after the commit: a rollback must find it in place."""
+    if instance.attachment:
+        hand_off(discard_file, instance.attachment.name, database=using, using=using)
+
+
+@receiver(m2m_changed, sender=Task.assignees.through)
+def announce_assignees(
+    sender: type[Model],
+    instance: Task | User,
+    action: str,
+    reverse: bool,
+    pk_set: set[int] | None,
+    using: str,
+    **kwargs: Any,
+) -> None:
+    """Announce who was newly assigned and who no longer is, whichever side was changed."""
+    near, far = ("user_id", "task_id") if reverse else ("task_id", "user_id")
+    links = sender._default_manager.using(using).filter(**{near: instance.pk})
+    if pk_set is not None:
+        links = links.filter(**{f"{far}__in": pk_set})
+    actor = current_actor()
+    by_id = actor.pk if actor else None
+    match action:
+        case "pre_add" if pk_set:
+            # Django has looked for missing links without a lock. Look again with the tasks
+            # locked, and take out of the set, which Django goes on with, whom another was
+            # quicker to assign.
+            tasks = Task.objects.using(using).filter(pk__in=pk_set if reverse else [instance.pk])
+            list(tasks.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+            pk_set.difference_update(links.values_list(far, flat=True))
+        case "post_add":
+            for pk in sorted(pk_set or ()):
+                ids = {near: instance.pk, far: pk}
+                task_assigned.announce(TaskAssigned(**ids, by_id=by_id, using=using))
+        case "pre_remove" | "pre_clear":
+            # Only before does the table know who was really assigned.
+            for pk in links.select_for_update().order_by(far).values_list(far, flat=True):
+                ids = {near: instance.pk, far: pk}
+                task_unassigned.announce(TaskUnassigned(**ids, by_id=by_id, using=using))
+        case "post_remove" | "post_clear":
+            pass  # announced already, for after the commit
+
+
+def log_deletions_of(model: type[Model]) -> Any:
+    """Make and connect a receiver that logs each deletion of a model."""
+
+    @receiver(post_delete, sender=model, after_commit=True)
+    def log_deletion(sender: type[Model], pk: Any, **kwargs: Any) -> None:
+        """Write to the log what was deleted, and by whom, after the commit."""
+        actor = current_actor()
+        by = actor.pk if actor else "nobody"
+        logger.info("%s %s was deleted by user %s.", sender._meta.label, pk, by)
+
+    return log_deletion
+
+
+log_project_deletion = log_deletions_of(Project)
+log_task_deletion = log_deletions_of(Task)
+
+# Built-in signals of requests
+
+_started: ContextVar[tuple[str, float] | None] = ContextVar("started", default=None)
+
+
+@receiver(request_started)
+def note_start(sender: Any, **kwargs: Any) -> None:
+    """Note the path and the time, when a request comes in: WSGI sends environ, ASGI scope."""
+    path = kwargs["environ"]["PATH_INFO"] if "environ" in kwargs else kwargs["scope"]["path"]
+    _started.set((path, perf_counter()))
+
+
+@receiver(request_finished)
+def log_slow_request(sender: Any, **kwargs: Any) -> None:
+    """Write a request that took long to the log, when its response has been sent."""
+    started = _started.get()
+    _started.set(None)
+    if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
+        logger.warning("%s took %.1f seconds.", started[0], seconds)
+
+
+@receiver(got_request_exception)
+def log_failed_request(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
+    """Write to the log whose request has failed; Django logs why."""
+    try:
+        actor = current_actor()
+    except DatabaseError:
+        actor = None  # a database that is away may be the very reason
+    by = actor.pk if actor else "nobody"
+    logger.error("%s %s of user %s has failed.", request.method, request.path, by)
+
+
+# Signals of the taskboard
+
+
+@receiver(task_completed)
+def tell_creator_of_completion(sender: Any, event: TaskCompleted, **kwargs: Any) -> None:
+    """Tell the creator of a task that somebody else has completed it."""
+    task = task_of(event)
+    if task and task.creator_id and task.creator_id != event.by_id:
+        text = f"{name_of(event.by_id, event.using)} completed “{task}”."
+        tell(event.using, task.pk, task.creator_id, text)
+
+
+@receiver(task_assigned)
+def tell_assignee(sender: Any, event: TaskAssigned, **kwargs: Any) -> None:
+    """Tell a person who was newly assigned to a task."""
+    if task := task_of(event):
+        text = f"{name_of(event.by_id, event.using)} assigned “{task}” to you."
+        tell(event.using, task.pk, event.user_id, text)
+
+
+@receiver(task_unassigned)
+def tell_former_assignee(sender: Any, event: TaskUnassigned, **kwargs: Any) -> None:
+    """Tell a person who is no longer assigned to a task."""
+    if task := task_of(event):
+        tell(event.using, task.pk, event.user_id, f"“{task}” is no longer assigned to you.")
+
+
+@receiver(task_overdue)
+async def remind(sender: Any, event: TaskOverdue, **kwargs: Any) -> None:
+    """Remind the assignees of an overdue task, or its creator when there are none."""
+    task = await Task.objects.using(event.using).filter(pk=event.task_id).afirst()
+    if task is None:
+        return
+    people = [pk async for pk in task.assignees.order_by("pk").values_list("pk", flat=True)]
+    if not people and task.creator_id is not None:
+        people = [task.creator_id]
+    for pk in people:
+        await Notification.objects.using(event.using).acreate(
+            user_id=pk, task_id=task.pk, text=f"“{task}” was due on {event.due_on:%d %B %Y}."
+        )
+
+
+def task_of(event: TaskEvent) -> Task | None:
+    """Look up the task of an event; None when it has been deleted since."""
+    return Task.objects.using(event.using).filter(pk=event.task_id).first()
+
+
+def name_of(user_id: int | None, using: str) -> str:
+    """Name who has done something."""
+    user = user_id and User.objects.using(using).filter(pk=user_id).first()
+    return user.get_username() if user else "Somebody"
+
+
+def tell(using: str, task_id: int, user_id: int, text: str) -> None:
+    """Write a notification."""
+    Notification.objects.using(using).create(task_id=task_id, user_id=user_id, text=text)

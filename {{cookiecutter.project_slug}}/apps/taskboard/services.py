@@ -1,0 +1,96 @@
+"""What can be done with tasks: each function does one thing whole, and announces it once."""
+
+from datetime import date
+from typing import cast
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from apps.accounts.models import User
+from apps.core.actor import acting_as
+
+from .models import Task
+from .signals import TaskCompleted, TaskOverdue, task_completed, task_overdue
+
+
+def start(task: Task) -> bool:
+    """Put an open task in progress; False when it is not open (any more)."""
+    return _move(task, {Task.Status.OPEN}, Task.Status.IN_PROGRESS)
+
+
+def reopen(task: Task) -> bool:
+    """Open a task that is done; False when it is not."""
+    return _move(task, {Task.Status.DONE}, Task.Status.OPEN)
+
+
+def complete(task: Task, by: User | None) -> bool:
+    """Complete a task and announce it, once however often and by how many this is called.
+
+    Args:
+        task: the task; its status is brought up to date.
+        by: who completes it; None for nobody in particular.
+
+    Returns:
+        True when this very call completed it, False when it was done before.
+    """
+    with transaction.atomic(using=task._state.db):
+        completed = _move(task, {Task.Status.OPEN, Task.Status.IN_PROGRESS}, Task.Status.DONE)
+        if completed:
+            by_id = by.pk if by else None
+            using = task._state.db or DEFAULT_DB_ALIAS
+            task_completed.announce(TaskCompleted(task_id=task.pk, by_id=by_id, using=using))
+    return completed
+
+
+def assign(task: Task, person: User, by: User | None) -> None:
+    """Assign a person. The receiver of the change announces it, since others change it too."""
+    with acting_as(by):
+        task.assignees.add(person)
+
+
+def unassign(task: Task, person: User, by: User | None) -> None:
+    """Take a person off a task. The receiver of the change announces it."""
+    with acting_as(by):
+        task.assignees.remove(person)
+
+
+def delete(task: Task) -> None:
+    """Delete a task.
+
+    Raises:
+        TaskInProgressError: when somebody works on it. A transaction that the caller
+            has open stays usable.
+    """
+    with transaction.atomic(using=task._state.db):
+        task.delete()
+
+
+async def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Announce each overdue task once for its due date; return how many were announced.
+
+    One UPDATE claims a task, so two runs at the same time announce it once, and
+    one that was completed in between is left alone. A process that dies between
+    the claim and the receivers loses that one announcement.
+    """
+    announced = 0
+    overdue = Task.objects.using(using).overdue(today).unannounced()
+    async for task in overdue.order_by("pk"):
+        due_on = cast(date, task.due_on)
+        claimed = overdue.filter(pk=task.pk, due_on=due_on)
+        if await claimed.aupdate(overdue_announced_for=due_on):
+            event = TaskOverdue(task_id=task.pk, due_on=due_on, using=using)
+            await task_overdue.aannounce(event)
+            announced += 1
+    return announced
+
+
+def _move(task: Task, before: set[Task.Status], after: Task.Status) -> bool:
+    """Change the status of a task that has one of ``before``, with its row locked."""
+    using = task._state.db
+    with transaction.atomic(using=using):
+        row = Task.objects.using(using).select_for_update().get(pk=task.pk)
+        moved = row.status in before
+        if moved:
+            row.status = after
+            row.save(update_fields=["status"])
+    task.status, task.completed_at = row.status, row.completed_at
+    return moved

@@ -1,0 +1,43 @@
+"""People, a project and its tasks; jobs in the test's process, files in the test's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.accounts.models import User
+from apps.taskboard.models import Project, Task
+
+
+@pytest.fixture(autouse=True)
+def jobs_in_process(settings: Any) -> None:
+    """Run jobs in the test's process, whichever backend the project uses."""
+    settings.TASKS = {"default": {"BACKEND": "apps.core.jobs.AfterCommitBackend"}}
+
+
+@pytest.fixture(autouse=True)
+def files(settings: Any, tmp_path: Path) -> Path:
+    """Keep attachments in a folder of the test's own, and return it."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return tmp_path / "media" / "tasks"
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_user("ada", password="secret")
+
+
+@pytest.fixture
+def grace(db: None) -> User:
+    return User.objects.create_user("grace", password="secret")
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    return Project.objects.create(name="Analytical Engine")
+
+
+@pytest.fixture
+def task(project: Project, ada: User) -> Task:
+    """An open task that ada has created."""
+    return Task.objects.create(project=project, title="Write the program", creator=ada)

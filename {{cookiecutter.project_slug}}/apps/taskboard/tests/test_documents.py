@@ -1,0 +1,77 @@
+"""Every link of the README and of the learning path leads to the line that it names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .documents import CODE_LINK, DOCUMENTS, HOW, LINK, README, line_of, rows, with_right_lines
+
+HEAD = "| Pattern | Code | Test |"
+
+# What the module promises to show.
+PATTERNS = """
+    pre_save; an invariant belongs into the model; post_save, created; post_save, updated;
+    pre_delete, as a veto; post_delete, to clean up files; m2m_changed; pre_init and post_init;
+    request_started and request_finished; got_request_exception; registration in ready();
+    custom signals; typed payloads; send_robust; a receiver factory for several models;
+    the current user in a receiver; work on commit; muting in a block;
+    handing off to a background job; an async receiver; asend; testing: a signal is sent;
+    testing: a receiver is called; testing: muted; testing: on-commit callbacks;
+    testing: rollback; testing: a temporary receiver instead of a patch
+"""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_code_name_its_line(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    right = with_right_lines(document, text)
+    if os.environ.get("UPDATE_DOCUMENTS"):
+        document.write_text(right, encoding="utf-8")
+    else:
+        assert text == right, HOW
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_that_are_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    paths = [link for link in LINK.findall(text) if not link.startswith(("https://", "#"))]
+    assert paths
+    for path in paths:
+        assert (document.parent / path.partition("#")[0]).exists(), path
+    lines = [path for path in paths if "#L" in path]
+    assert len(lines) == len(CODE_LINK.findall(text)), "each link with a line names its code"
+
+
+def test_the_table_shows_every_pattern_with_code_and_test() -> None:
+    table = rows(README.read_text(encoding="utf-8"), HEAD)
+    names = [cells[0].replace("`", "") for cells in table]
+    assert names == [" ".join(name.split()) for name in PATTERNS.split(";")]
+    for pattern, code, test in table:
+        assert CODE_LINK.search(code), f"{pattern} has no code"
+        tests = [link for link in CODE_LINK.finditer(test) if link["name"].startswith("test_")]
+        assert tests, f"{pattern} has no test"
+        assert all(link["path"].startswith("tests/test_") for link in tests)
+
+
+def test_a_link_to_code_that_is_gone_is_found() -> None:
+    text = "[`complete`](services.py#L1) [`vanished`](services.py#L1)"
+    with pytest.raises(LookupError, match="vanished"):
+        with_right_lines(README, text)
+    right = with_right_lines(README, text.partition(" ")[0])
+    line = int(right.partition("#L")[2].strip(")"))
+    lines = (README.parent / "services.py").read_text(encoding="utf-8").splitlines()
+    assert lines[line - 1].startswith("def complete(")
+
+
+def test_a_link_leads_to_decorators_methods_and_values() -> None:
+    folder = README.parent
+    for file, name, start in (
+        ("receivers.py", "protect_task_in_progress", "@receiver(pre_delete"),
+        ("receivers.py", "remind", "@receiver(task_overdue"),
+        ("models.py", "Task.save", "    def save("),
+        ("receivers.py", "SLOW_REQUEST", "SLOW_REQUEST = "),
+        ("signals.py", "task_completed", "task_completed: Final"),
+    ):
+        lines = (folder / file).read_text(encoding="utf-8").splitlines()
+        assert lines[line_of(folder / file, name) - 1].startswith(start)

@@ -1,0 +1,170 @@
+"""People with a login work on the board; every write is a POST with a token."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import URLPattern
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
+
+from apps.accounts.models import User
+from apps.taskboard import services
+from apps.taskboard.models import Notification, Project, Task
+from apps.taskboard.urls import urlpatterns
+
+from .helpers import told
+
+pytestmark = pytest.mark.django_db
+COMMITS = DjangoCaptureOnCommitCallbacks
+
+
+@pytest.fixture
+def page(client: Client, grace: User) -> Client:
+    """A browser in which grace is logged in."""
+    client.force_login(grace)
+    return client
+
+
+def act(page: Client, task: Task, action: str, **data: Any) -> Any:
+    return page.post(task.get_absolute_url(), {"action": action, **data}, follow=True)
+
+
+@pytest.mark.parametrize("pattern", urlpatterns, ids=lambda pattern: pattern.name)
+def test_every_page_asks_for_a_login(client: Client, task: Task, pattern: URLPattern) -> None:
+    path = str(pattern.pattern).replace("<path:name>", "notes.txt")
+    path = path.replace("<str:project>", task.project.slug).replace("<str:task>", task.slug)
+    for answer in (client.get(f"/taskboard/{path}"), client.post(f"/taskboard/{path}")):
+        assert answer.status_code == 302
+        assert answer.headers["Location"].startswith("/accounts/login/?next=/taskboard/")
+
+
+def test_every_write_needs_a_token(task: Task, grace: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(grace)
+    for path in ("/taskboard/", task.get_absolute_url(), f"{task.get_absolute_url()}edit/"):
+        assert strict.post(path, {"action": "complete"}).status_code == 403
+        assert strict.put(path).status_code in (403, 405)
+    assert Task.objects.get().status == "open"
+
+
+def test_looking_changes_nothing(page: Client, task: Task) -> None:
+    url = task.get_absolute_url()
+    assert page.get(url, {"action": "complete"}).status_code == 200
+    assert page.get(url, {"action": "delete"}).status_code == 200
+    assert Task.objects.get().status == "open"
+
+
+def test_pages_have_no_inline_style_or_script(page: Client, task: Task) -> None:
+    for path in ("/taskboard/", task.project.get_absolute_url(), task.get_absolute_url()):
+        text = page.get(path).text
+        assert "style=" not in text
+        assert "<script" not in text
+        assert "onclick" not in text
+
+
+def test_the_navigation_leads_to_the_projects_and_the_news(
+    page: Client, task: Task, grace: User, ada: User
+) -> None:
+    Notification.objects.create(user=grace, task=task, text="Read <this>.")
+    Notification.objects.create(user=grace, text="The task of this one is gone.")
+    Notification.objects.create(user=ada, text="For ada.")
+    assert '<a href="/taskboard/">Tasks</a>' in page.get("/").text
+    text = page.get("/taskboard/").text
+    assert "0 of 1 task done" in text
+    assert f'<a href="{task.get_absolute_url()}">Read &lt;this&gt;.</a>' in text
+    assert "is gone" in text
+    assert "For ada." not in text
+
+
+def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path) -> None:
+    answer = page.post("/taskboard/", {"name": "Größe"}, follow=True)
+    assert "<h1>Größe</h1>" in answer.text
+    assert "This field is required." in page.post("/taskboard/", {"name": ""}).text
+    create = f"{Project.objects.get().get_absolute_url()}create/"
+    assert "New task" in page.get(create).text
+    data = {"title": "大小", "priority": 3, "due_on": "2026-01-02"}
+    answer = page.post(
+        create, {**data, "attachment": SimpleUploadedFile("notes.html", b"<b>")}, follow=True
+    )
+    assert "<h1>大小</h1>" in answer.text
+    task = Task.objects.get()
+    assert (task.creator, task.slug) == (grace, "大小")
+
+    sent = page.get(task.attachment.url)
+    assert sent.headers["Content-Disposition"] == 'attachment; filename="notes.html"'
+    assert b"".join(sent) == b"<b>"
+    (files / "notes.html").unlink()
+    assert page.get(task.attachment.url).status_code == 404
+    assert page.get("/taskboard/attachments/other.txt").status_code == 404
+
+
+def test_a_form_with_a_mistake_is_shown_again(page: Client, task: Task) -> None:
+    answer = page.post(f"{task.project.get_absolute_url()}create/", {"title": ""})
+    assert "This field is required." in answer.text
+    assert (
+        "This field is required."
+        in page.post(f"{task.get_absolute_url()}edit/", {"title": ""}).text
+    )
+    assert Task.objects.count() == 1
+
+
+def test_the_board_has_a_column_for_each_status(
+    page: Client, task: Task, grace: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    board = task.project.get_absolute_url()
+    page.get(board)
+    for number in range(5):
+        added = Task.objects.create(project=task.project, title=f"T{number}")
+        added.assignees.add(grace)
+    services.start(task)
+    with django_assert_num_queries(5):  # session, person, project, tasks, assignees
+        text = page.get(board).text
+    open_, progress, done = text.split("<section")[1:]
+    assert "T0" in open_
+    assert "Write the program" in progress
+    assert "card" not in done
+    assert page.get("/taskboard/projects/nowhere/").status_code == 404
+
+
+def test_people_assign_and_take_off(
+    page: Client, task: Task, ada: User, django_capture_on_commit_callbacks: COMMITS
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        text = act(page, task, "assign", person=ada.pk).text
+        assert "<span>ada</span>" in text
+        assert ">ada</option>" not in text
+        assert "<span>ada</span>" not in act(page, task, "unassign", person=ada.pk).text
+    assert "Choose a person." in act(page, task, "assign", person="").text
+    assert [text for _, text in told()] == [
+        "grace assigned “Write the program” to you.",
+        "“Write the program” is no longer assigned to you.",
+    ]
+
+
+def test_people_start_complete_and_reopen(page: Client, task: Task) -> None:
+    assert "In Progress" in act(page, task, "start").text
+    assert "Nothing to do" in act(page, task, "start").text
+    assert "completed" in act(page, task, "complete").text
+    assert "Nothing to do: “Write the program” is done already." in act(page, task, "complete").text
+    assert "Complete</button>" in act(page, task, "reopen").text
+    assert act(page, task, "explode").status_code == 400
+
+
+def test_pre_delete_is_explained_on_the_page(page: Client, task: Task) -> None:
+    act(page, task, "start")
+    answer = act(page, task, "delete")
+    assert answer.status_code == 200
+    assert "“Write the program” is in progress and cannot be deleted." in answer.text
+    act(page, task, "complete")
+    assert "“Write the program” is deleted." in act(page, task, "delete").text
+    assert page.get(task.get_absolute_url()).status_code == 404
+
+
+def test_people_edit_a_task(page: Client, task: Task) -> None:
+    edit = f"{task.get_absolute_url()}edit/"
+    assert 'value="Write the program"' in page.get(edit).text
+    answer = page.post(edit, {"title": "Rewrite it", "priority": 1}, follow=True)
+    assert "<h1>Rewrite it</h1>" in answer.text
+    assert told() == [("ada", "grace edited “Rewrite it”.")]

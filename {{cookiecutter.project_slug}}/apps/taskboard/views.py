@@ -1,0 +1,141 @@
+"""The pages: thin, since what happens to a task is in ``services.py``."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePosixPath
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.models import User
+
+from . import services
+from .forms import PersonForm, ProjectForm, TaskForm
+from .models import Project, Task, TaskInProgressError
+
+FORM = "taskboard/form.html"
+LATEST = 10
+form_view = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@login_required
+@form_view
+def index(request: HttpRequest) -> HttpResponse:
+    """List the projects and what the person was told lately; add a project."""
+    form = ProjectForm(request.POST or None)
+    if form.is_valid():
+        return redirect(form.save())
+    context = {
+        "form": form,
+        "projects": Project.objects.with_statistics(),
+        "notifications": _person(request).notifications.select_related("task__project")[:LATEST],
+    }
+    return render(request, "taskboard/index.html", context)
+
+
+@login_required
+@require_safe
+def board(request: HttpRequest, project: str) -> HttpResponse:
+    """Show the tasks of a project in one column for each status."""
+    found = get_object_or_404(Project.objects.with_statistics(), slug=project)
+    tasks = list(found.tasks.select_related("project").prefetch_related("assignees"))
+    columns = [
+        (status.label, [task for task in tasks if task.status == status]) for status in Task.Status
+    ]
+    return render(request, "taskboard/board.html", {"project": found, "columns": columns})
+
+
+@login_required
+@form_view
+def create(request: HttpRequest, project: str) -> HttpResponse:
+    """Add a task to a project."""
+    found = get_object_or_404(Project, slug=project)
+    task = Task(project=found, creator=_person(request))
+    form = TaskForm(request.POST or None, request.FILES or None, instance=task)
+    if form.is_valid():
+        return redirect(form.save())
+    return render(request, FORM, {"form": form, "title": "New task", "back": found})
+
+
+@login_required
+@form_view
+def edit(request: HttpRequest, project: str, task: str) -> HttpResponse:
+    """Change what is written about a task."""
+    with transaction.atomic():
+        # Locked: the form saves all fields, also a status that has changed since it was read.
+        found = _task(project, task, lock=True)
+        form = TaskForm(request.POST or None, request.FILES or None, instance=found)
+        if form.is_valid():
+            return redirect(form.save())
+    return render(request, FORM, {"form": form, "title": "Edit task", "back": found})
+
+
+@login_required
+@form_view
+def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
+    """Show a task; with POST, do with it what the button says."""
+    found = _task(project, task)
+    if request.method == "POST":
+        return _act(request, found)
+    form = PersonForm(people=User.objects.filter(is_active=True).exclude(tasks=found))
+    context = {"task": found, "form": form, "assignees": found.assignees.order_by("username")}
+    return render(request, "taskboard/task.html", context)
+
+
+@login_required
+@require_safe
+def attachment(request: HttpRequest, name: str) -> FileResponse:
+    """Send the file of a task to be saved: shown, a page in it could act as this site."""
+    found = get_object_or_404(Task, attachment=name)
+    try:
+        file = found.attachment.open()
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return FileResponse(file, as_attachment=True, filename=PurePosixPath(name).name)
+
+
+def _person(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+def _task(project: str, task: str, *, lock: bool = False) -> Task:
+    tasks = Task.objects.select_related("project")
+    if lock:
+        tasks = tasks.select_for_update(of=("self",))
+    return get_object_or_404(tasks, project__slug=project, slug=task)
+
+
+def _act(request: HttpRequest, task: Task) -> HttpResponse:
+    person = _person(request)
+    moves: dict[str, Callable[[Task], bool]] = {
+        "start": services.start,
+        "complete": partial(services.complete, by=person),
+        "reopen": services.reopen,
+    }
+    links = {"assign": services.assign, "unassign": services.unassign}
+    action = request.POST.get("action", "")
+    if action in moves:
+        if not moves[action](task):
+            messages.warning(request, f"Nothing to do: “{task}” is {task.status} already.")
+    elif action in links:
+        form = PersonForm(request.POST, people=User.objects.all())
+        if form.is_valid():
+            links[action](task, form.cleaned_data["person"], by=person)
+        else:
+            messages.error(request, "Choose a person.")
+    elif action == "delete":
+        try:
+            services.delete(task)
+        except TaskInProgressError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"“{task}” is deleted.")
+            return redirect(task.project)
+    else:
+        return HttpResponseBadRequest(f"There is no action {action!r}.", content_type="text/plain")
+    return redirect(task)
