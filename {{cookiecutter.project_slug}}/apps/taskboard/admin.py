@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from . import services
-from .models import Notification, Project, Task
+from .models import Notification, Project, Task, TaskInProgressError
 
 
 @admin.register(Project)
@@ -45,8 +45,13 @@ class TaskAdmin(admin.ModelAdmin):
         deleted, counts, permissions, protected = super().get_deleted_objects(objs, request)
         with transaction.atomic():
             tasks = Task.objects.select_for_update().filter(pk__in=[task.pk for task in objs])
-            started = [str(task) for task in tasks if task.status == Task.Status.IN_PROGRESS]
-        return deleted, counts, permissions, [*protected, *started]
+            started = [task for task in tasks if task.status == Task.Status.IN_PROGRESS]
+        return (
+            deleted,
+            counts,
+            permissions,
+            [*protected, *(str(TaskInProgressError(task)) for task in started)],
+        )
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(

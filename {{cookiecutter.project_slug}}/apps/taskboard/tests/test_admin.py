@@ -38,8 +38,7 @@ def test_pre_delete_is_explained_on_the_page_of_one_task(
     page = f"{LIST}{started.pk}/delete/"
     for answer in (admin_client.get(page), admin_client.post(page, {"post": "yes"})):
         assert answer.status_code == 200
-        assert "would require deleting the following protected related objects" in answer.text
-        assert "Write the program" in answer.text
+        assert "“Write the program” is in progress and cannot be deleted." in answer.text
     assert Task.objects.exists()
     assert not LogEntry.objects.exists()
 
@@ -51,7 +50,8 @@ def test_pre_delete_is_explained_for_several_tasks(
     for more in ({}, {"post": "yes"}):
         answer = act(admin_client, "delete_selected", started, other, **more)
         assert answer.status_code == 200
-        assert "protected related objects" in answer.text
+        assert "“Write the program” is in progress and cannot be deleted." in answer.text
+        assert "“Other” is in progress" not in answer.text
     assert Task.objects.count() == 2
     assert not LogEntry.objects.exists()
 
