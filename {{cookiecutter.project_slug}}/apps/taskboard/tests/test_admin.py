@@ -115,11 +115,15 @@ def test_the_form_makes_the_creator_and_tells_assignees_once(
         assert admin_client.post(f"{LIST}add/", data).status_code == 302
     task = Task.objects.get()
     assert task.creator == admin_user
+    Task.objects.update(creator=grace)
     with received(task_assigned) as again, django_capture_on_commit_callbacks(execute=True):
         assert admin_client.post(f"{LIST}{task.pk}/change/", data).status_code == 302
     assert ([entry["event"].user_id for entry in events], again) == ([grace.pk], [])
-    assert told() == [("grace", "admin assigned “New” to you.")]
-    assert Task.objects.get().creator == admin_user
+    assert told() == [
+        ("grace", "admin assigned “New” to you."),
+        ("grace", "admin edited “New”."),
+    ]
+    assert Task.objects.get().creator == grace
 
 
 def test_the_actions_use_the_services(

@@ -1,0 +1,93 @@
+"""Taking the taskboard out by hand, step by step as its README says, leaves no trace of it."""
+
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.checks import commands
+from tests.checks.check import expect_none
+from tests.support.bakery import Bakery
+from tests.support.project import BakedProject, files_in
+from tests.support.template import TEMPLATE, Combination
+
+MODULE = "taskboard"
+OTHERS = tuple(name for name in TEMPLATE.registry if name != MODULE)
+
+
+def steps(project: BakedProject) -> list[list[str]]:
+    """Return what stands in code in each of the README's numbered steps."""
+    section = project.read(f"apps/{MODULE}/README.md").partition("## Taking it out\n")[2]
+    return [re.findall(r"`(.+?)`", step) for step in re.findall(r"^\d+\. (.+)$", section, re.M)]
+
+
+def take_out(project: BakedProject, database: str) -> None:
+    """Do what the steps say."""
+    drop, delete, edit, clear = steps(project)
+    run(project, drop[0], database)
+    for name in delete:
+        path = project.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    *named, tidy = edit
+    files = [name for name in named if (project.path / name).is_file()]
+    words = [name for name in named if name not in files]
+    for file in files:
+        lines = project.read(file).splitlines(keepends=True)
+        kept = [line for line in lines if not any(word in line for word in words)]
+        assert kept != lines, f"{file} has no line to delete"
+        (project.path / file).write_text("".join(kept), encoding="utf-8")
+    run(project, tidy, database)
+    run(project, f"{clear[0]} --no-input", database)
+
+
+def run(project: BakedProject, line: str, database: str) -> None:
+    """Run a command of the README in the environment that the tests share."""
+    words = line.removeprefix("uv run ").split()
+    program = ["python", *words] if words[0] == "manage.py" else words
+    expect_none(project.faults_of(*program, DATABASE_URL=database))
+
+
+def rows(file: Path, query: str) -> set[str]:
+    """Return the first column of what a query finds in a database."""
+    connection = sqlite3.connect(file)
+    try:
+        return {row[0] for row in connection.execute(query)}
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("others", [(), OTHERS], ids=["alone", "with all others"])
+def test_the_steps_of_the_readme_leave_no_trace(
+    bakery: Bakery, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    combination = Combination(tuple(n for n in TEMPLATE.registry if n in (*others, MODULE)))
+    project = bakery.copy(bakery.project(combination), tmp_path / "my_project")
+    file = tmp_path / "database.sqlite3"
+    database = f"sqlite:///{file}"
+    run(project, "uv run manage.py migrate", database)
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    assert {name for name in rows(file, tables) if name.startswith(f"{MODULE}_")}
+
+    take_out(project, database)
+
+    without = bakery.project(Combination(others))
+    assert files_in(project.path) == without.files
+    for name, text in without.texts().items():
+        # Where a block of lines went, a blank line may be left.
+        left = [line for line in project.read(name).splitlines() if line]
+        assert left == [line for line in text.splitlines() if line], name
+    assert not {name for name in rows(file, tables) if name.startswith(f"{MODULE}_")}
+    assert MODULE not in rows(file, "SELECT app_label FROM django_content_type")
+    assert MODULE not in rows(file, "SELECT app FROM django_migrations")
+
+    for check in (
+        commands.ruff_check,
+        commands.ruff_format,
+        commands.django_check,
+        commands.missing_migrations,
+    ):
+        expect_none(check(project))

@@ -1,0 +1,45 @@
+"""The taskboard with all other modules: they do their work on it although it names none of them."""
+
+from pathlib import Path
+
+from tests.support.bakery import Bakery
+from tests.support.template import TEMPLATE
+
+SCRIPT = """
+from apps.accounts.models import User
+from apps.audit.models import Entry
+from apps.core.actor import acting_as
+from apps.taskboard import services
+from apps.taskboard.models import Notification, Project, Task
+
+ada, grace = (User.objects.create_user(name) for name in ("ada", "grace"))
+with acting_as(ada):
+    task = Task.objects.create(project=Project.objects.create(name="A"), title="B", creator=grace)
+    services.assign(task, grace, by=ada)
+    services.complete(task, by=ada)
+    services.complete(task, by=ada)
+entries = Entry.objects.filter(model_label="taskboard.Task").order_by("pk")
+for entry in entries:
+    print(entry.action, sorted(entry.changes) if entry.action == "update" else "", entry.actor_name)
+for told in Notification.objects.order_by("pk"):
+    print(told.user, told.text)
+"""
+
+
+def test_its_changes_are_audited_because_the_settings_say_so(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    project = bakery.project(TEMPLATE.all_on())
+    database = f"sqlite:///{tmp_path / 'database.sqlite3'}"
+    variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
+    migrated = project.run("python", "manage.py", "migrate", "-v0", **variables)
+    assert migrated.returncode == 0, migrated.stderr
+    done = project.run("python", "manage.py", "shell", "-v0", "-c", SCRIPT, **variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "create  ada",
+        "update ['assignees'] ada",
+        "update ['completed_at', 'status'] ada",
+        "grace ada assigned “B” to you.",
+        "grace ada completed “B”.",
+    ]
