@@ -127,11 +127,11 @@ def _change(
             added=[_text(model_field, key, names) or str(key) for key in change["added"]],
             removed=[_text(model_field, key, names) or str(key) for key in change["removed"]],
         )
-    return Change(
-        label,
-        old=_text(model_field, change.get("old"), names),
-        new=_text(model_field, change.get("new"), names),
-    )
+    old, new = (_text(model_field, change[side], names) for side in ("old", "new"))
+    if old == new and not values.same(change["old"], change["new"]):
+        # What people read is rounded, a time to the minute; then show what was stored.
+        old, new = str(change["old"]), str(change["new"])
+    return Change(label, old=old, new=new)
 
 
 def _text(model_field: models.Field | None, data: Any, names: Names) -> str | None:

@@ -1,12 +1,15 @@
 """The trail in the admin: to read, to search and to filter, and nothing else."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
+from apps.accounts.models import User
 from apps.audit.models import Entry
+from apps.audit.presentation import changes_of
 from apps.core.actor import acting_as
 
 from .examples.models import Article, Author, Tag
@@ -123,6 +126,17 @@ def test_the_diff_shows_labels_and_names(reader: Any) -> None:
     assert "<ins>New</ins>" in html
     assert "The value is secret" in html
     assert "hunter" not in html
+
+
+def test_values_that_read_alike_are_shown_as_they_are_stored() -> None:
+    user = User.objects.create_user("ada")
+    user.date_joined = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    user.save()
+    user.date_joined = user.date_joined.replace(microsecond=0)
+    user.save()
+    (change,) = changes_of(Entry.objects.of(user).first() or Entry())
+    assert change.old == "2026-01-02T03:04:05.000678+00:00"
+    assert change.new == "2026-01-02T03:04:05+00:00"
 
 
 def test_the_diff_of_links_shows_names(reader: Any) -> None:
