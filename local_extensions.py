@@ -1,6 +1,7 @@
 """The template's Jinja filters: rules for the answers, loops over the registry, quoting."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ class CommandLineGuard(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         context = click.get_current_context(silent=True)
-        options = (context.params.get("extra_context") if context else None) or {}
+        options = context.params.get("extra_context") if context else None
+        if not isinstance(options, Mapping):  # other tools have an option of that name too
+            return
         known = [name for name in _template_json() if not name.startswith("_")]
         for name, value in options.items():
             if name not in known:
@@ -35,10 +38,10 @@ class CommandLineGuard(Extension):
                     f"{name}={value} is refused: there is no option {name}."
                     f" The options are: {', '.join(known)}"
                 )
-            if any(mark in value for mark in template_rules.JINJA_MARKS):
+            if template_rules.has_template_marks(value):
                 raise FailedHookException(
-                    f"{name}={value} is refused: an answer must not hold the"
-                    " template marks {{ }}, {% %} or {# #}."
+                    f"{name}={value!r} is refused: an answer must not hold the"
+                    " template marks {{ }}, {% %}, {# #} or a line that starts with '# %'."
                 )
 
 
@@ -102,7 +105,9 @@ def toml_text(text: str) -> str:
 @simple_filter
 def markdown_text(text: str) -> str:
     """Escape text so that Markdown shows it as it was typed."""
-    return "".join(f"\\{sign}" if sign in MARKDOWN_MARKS else sign for sign in text)
+    escaped = "".join(f"\\{sign}" if sign in MARKDOWN_MARKS else sign for sign in text)
+    # Only at the start of a line are these the mark of a list or of a rule.
+    return re.sub(r"^(\d+(?=[.)])|(?=[-+]))", r"\1\\", escaped)
 
 
 @simple_filter

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
+from django.apps import apps
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
@@ -18,11 +17,10 @@ def quick_passwords(settings: Any) -> None:
 
 @pytest.fixture
 def other_database(db: None) -> Iterator[str]:
-    """Open a second database, called ``other``, with an empty table of users.
+    """Open a second database, called ``other``, with every table, all empty.
 
     It commits for real, also while the test's transaction in the default
-    database is open. A test creates the other tables that it needs with
-    ``connections["other"].schema_editor()``.
+    database is open.
     """
     alias = "other"
     configuration = connections.databases["default"] | {
@@ -37,8 +35,9 @@ def other_database(db: None) -> Iterator[str]:
     connections.databases[alias] = configuration
     connections[alias] = connection
     with connection.schema_editor() as editor:
-        editor.create_model(ContentType)
-        editor.create_model(get_user_model())
+        for model in apps.get_models():
+            if model._meta.managed and not model._meta.proxy:
+                editor.create_model(model)
     yield alias
     # Django itself never closes a database in memory.
     connection.connection.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -85,8 +85,6 @@ def test_a_model_that_inherits_from_the_user_model_is_listened_to() -> None:
 
 
 def test_a_user_of_another_database_has_the_profile_there(other_database: str) -> None:
-    with connections[other_database].schema_editor() as editor:
-        editor.create_model(Profile)
     user = User.objects.using(other_database).create(username="ada")
     assert Profile.objects.using(other_database).get().user_id == user.pk
     assert not Profile.objects.exists()
@@ -96,8 +94,6 @@ def test_a_user_of_another_database_has_the_profile_there(other_database: str) -
 
 
 def test_the_backfill_works_in_another_database(other_database: str) -> None:
-    with connections[other_database].schema_editor() as editor:
-        editor.create_model(Profile)
     User.objects.using(other_database).bulk_create([User(username="ada")])
     call_command("backfill_profiles", "--database", other_database, verbosity=0)
     assert Profile.objects.using(other_database).count() == 1

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.core.signals import got_request_exception, request_finished, request_started
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.db.models.deletion import Collector
 from django.db.models.signals import (
     m2m_changed,
@@ -427,9 +427,6 @@ def test_current_user_in_a_receiver_is_the_one_at_the_time_of_the_change(
 
 
 def test_on_commit_waits_for_the_database_of_the_change(other_database: str) -> None:
-    with connections[other_database].schema_editor() as editor:
-        for model in (Project, Task, Notification):
-            editor.create_model(model)
     user = User.objects.using(other_database).create(username="ada")
     project = Project.objects.using(other_database).create(name="Elsewhere")
     task = Task.objects.using(other_database).create(project=project, title="A")

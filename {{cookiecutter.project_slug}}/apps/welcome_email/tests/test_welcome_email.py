@@ -11,7 +11,7 @@ import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone, translation
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -96,8 +96,6 @@ def test_the_sign_up_page_sends_the_mail(client: Client) -> None:
 def test_a_user_of_another_database_is_welcomed_when_that_one_commits(
     other_database: str,
 ) -> None:
-    with connections[other_database].schema_editor() as editor:
-        editor.create_model(Welcome)
     with transaction.atomic(using=other_database):
         User.objects.using(other_database).create(username="ada", email="ada@example.com")
         assert mail.outbox == []

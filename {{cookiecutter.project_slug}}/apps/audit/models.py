@@ -1,0 +1,119 @@
+"""The trail itself: entries that Python code can add but neither change nor delete."""
+
+from typing import Any, Never
+
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils import timezone
+
+from . import registry
+
+
+class AppendOnlyError(Exception):
+    """Raised when code tries to change or delete entries of the trail."""
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """Entries; what would change or delete them is refused."""
+
+    def of(self, instance: models.Model) -> "EntryQuerySet":
+        """Select the history of one object, of its audited parents too; the latest entry first."""
+        audited = [entry.model for entry in registry.covering(type(instance))] or [type(instance)]
+        content_types = ContentType.objects.db_manager(self.db).get_for_models(*audited)
+        return self.filter(
+            content_type__in=content_types.values(),
+            object_id=registry.object_key(type(instance), instance.pk),
+        ).order_by("-pk")
+
+    def update(self, **kwargs: Any) -> Never:
+        refuse("changed")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> Never:
+        refuse("changed")
+
+    def delete(self) -> Never:
+        refuse("deleted")
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class Entry(models.Model):
+    """One change of one object.
+
+    ``changes`` maps the name of each changed field to one of
+
+    - ``{"old": …, "new": …}``, values as ``apps.audit.values.encode`` writes them;
+      ``old`` is None on a creation and ``new`` on a deletion;
+    - ``{"added": […], "removed": […]}``, the keys of a many-to-many field;
+    - ``{"masked": true}`` for a field whose values stay out of the trail.
+
+    Ids grow in the order of the changes to an object; clocks may step back, so
+    order by id. Nothing that is deleted elsewhere takes an entry along: the two
+    foreign keys have no constraint and are never followed by a deletion, and
+    the names they stood for are kept as text.
+    """
+
+    class Action(models.TextChoices):
+        CREATE = "create", "Created"
+        UPDATE = "update", "Changed"
+        DELETE = "delete", "Deleted"
+
+    id = models.BigAutoField(primary_key=True)
+    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
+    action = models.CharField(max_length=6, choices=Action, editable=False)
+    content_type = models.ForeignKey(
+        ContentType,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        editable=False,
+    )
+    model_label = models.CharField("model", max_length=201, editable=False)
+    object_id = models.TextField(editable=False)
+    object_repr = models.CharField("object", max_length=200, editable=False)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        editable=False,
+    )
+    actor_name = models.CharField("actor", max_length=254, blank=True, editable=False)
+    changes = models.JSONField(default=dict, editable=False)
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "entries"
+        ordering = ("-id",)
+        indexes = (models.Index(fields=["content_type", "object_id", "-id"], name="audit_object"),)
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {self.model_label} {self.object_repr}"
+
+    def save(self, *, using: str | None = None, **kwargs: Any) -> None:
+        """Add the entry to the trail.
+
+        Raises:
+            AppendOnlyError: when the entry is there already.
+        """
+        if not self._state.adding:
+            refuse("changed")
+        super().save(force_insert=True, using=using)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Never:
+        """Refuse: entries stay."""
+        refuse("deleted")
+
+
+def refuse(what: str) -> Never:
+    """Say why an entry cannot be changed or deleted."""
+    raise AppendOnlyError(
+        f"Entries of the audit trail cannot be {what}, only added: a trail that can be"
+        " rewritten proves nothing. To correct a change, change the object itself again."
+    )

@@ -1,0 +1,50 @@
+"""Tables for the example models, which exist for the tests of this module only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.db.models import Model
+from django.test import override_settings
+
+from apps.audit import registry
+
+EXAMPLES = "apps.audit.tests.examples"
+
+
+def example_models() -> list[type[Model]]:
+    """List the models that have tables, each after those that it points to."""
+    from .examples import models as m
+
+    return [m.Author, m.Tag, m.Article, m.Note, m.Place, m.Restaurant, m.Hotel]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Install the example models, audit them, and take it all back in the end."""
+    tables = example_models()
+    audited = registry._audited.copy()
+    with (
+        override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, EXAMPLES]),
+        django_db_blocker.unblock(),
+    ):
+        with connection.schema_editor() as editor:
+            for model in tables:
+                editor.create_model(model)
+        # Made outside of any test: a rollback would leave wrong ids in Django's cache.
+        ContentType.objects.get_for_models(*tables)
+        for model in tables:
+            if model.__name__ != "Restaurant":
+                registry.register(model)
+        with django_db_blocker.block():
+            yield
+        with connection.schema_editor() as editor:
+            for model in reversed(tables):
+                editor.delete_model(model)
+        ContentType.objects.filter(app_label="audit_examples").delete()
+    registry._audited.clear()
+    registry._audited.update(audited)
+    registry.forget_what_was_derived()

@@ -1,0 +1,135 @@
+"""Many-to-many changes, asked for from either side, recorded as they turned out."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models.signals import m2m_changed, post_save
+
+from apps.audit.models import Entry
+
+from .examples.models import Article, FrontPage, Tag, early
+from .trail import actions, changes, last_change
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def tags() -> list[Tag]:
+    return [Tag.objects.create(slug=slug) for slug in "abcde"]
+
+
+@pytest.fixture
+def article() -> Article:
+    article: Article = Article.objects.create(title="One")
+    return article
+
+
+def added(*keys: Any) -> dict[str, Any]:
+    return {"added": list(keys), "removed": []}
+
+
+def removed(*keys: Any) -> dict[str, Any]:
+    return {"added": [], "removed": list(keys)}
+
+
+def test_an_addition_records_what_was_not_there(article: Article, tags: list[Tag]) -> None:
+    article.tags.add(tags[0])
+    article.tags.add(*tags[:3])
+    article.tags.add(*tags[:3])
+    assert changes(article)[1:] == [{"tags": added("a")}, {"tags": added("b", "c")}]
+
+
+def test_a_removal_records_what_was_there(article: Article, tags: list[Tag]) -> None:
+    article.tags.add(*tags[:2])
+    article.tags.remove(*tags[1:])
+    article.tags.remove(*tags[1:])
+    assert changes(article)[2:] == [{"tags": removed("b")}]
+
+
+def test_a_clear_of_two_of_five_says_two(article: Article, tags: list[Tag]) -> None:
+    article.tags.add(*tags[1:3])
+    article.tags.clear()
+    article.tags.clear()
+    assert changes(article)[2:] == [{"tags": removed("b", "c")}]
+
+
+def test_a_set_records_the_difference(article: Article, tags: list[Tag]) -> None:
+    article.tags.set(tags[:2])
+    article.tags.set(tags[1:3])
+    assert changes(article)[2:] == [{"tags": removed("a")}, {"tags": added("c")}]
+
+
+def test_the_other_side_is_recorded_on_each_owner(article: Article, tags: list[Tag]) -> None:
+    other = Article.objects.create(title="Two")
+    tags[0].articles.add(article, other)
+    tags[0].articles.remove(article)
+    tags[0].articles.clear()
+    assert changes(article)[1:] == [{"tags": added("a")}, {"tags": removed("a")}]
+    assert changes(other)[1:] == [{"tags": added("a")}, {"tags": removed("a")}]
+    assert actions(tags[0]) == ["create"]
+
+
+def test_a_symmetrical_link_is_recorded_on_both_ends(article: Article) -> None:
+    other = Article.objects.create(title="Two")
+    article.related.add(other)
+    other.related.remove(article)
+    assert changes(article)[1:] == [{"related": added(other.pk)}, {"related": removed(other.pk)}]
+    assert changes(other)[1:] == [{"related": added(article.pk)}, {"related": removed(article.pk)}]
+
+
+def test_what_a_manager_hides_from_a_clear_is_not_recorded(
+    article: Article, tags: list[Tag]
+) -> None:
+    article.tags.add(tags[0], Tag.objects.create(slug="hidden"))
+    article.tags.clear()
+    assert last_change(article) == {"tags": removed("a")}
+    assert Article.tags.through.objects.values_list("tag", flat=True).get() == "hidden"
+
+
+def test_a_proxy_is_recorded_as_its_model(article: Article, tags: list[Tag]) -> None:
+    FrontPage.objects.get(pk=article.pk).tags.add(tags[0])
+    assert last_change(article) == {"tags": added("a")}
+
+
+def test_links_made_within_a_creation_come_after_it(tags: list[Tag]) -> None:
+    def tag(instance: Article, **kwargs: Any) -> None:
+        instance.tags.add(tags[0])
+
+    early[post_save].append(tag)
+    try:
+        article = Article.objects.create(title="One")
+    finally:
+        early[post_save].clear()
+    assert actions(article) == ["create", "update"]
+    assert last_change(article) == {"tags": added("a")}
+
+
+def test_groups_of_users_are_recorded(django_user_model: Any) -> None:
+    user = django_user_model.objects.create_user("ada")
+    group = Group.objects.create(name="Staff")
+    group.user_set.add(user)
+    assert last_change(user) == {"groups": added(group.pk)}
+
+
+def test_links_go_to_the_database_of_the_change(other_database: str) -> None:
+    article = Article.objects.using(other_database).create(title="One")
+    tag = Tag.objects.using(other_database).create(slug="a")
+    tag.articles.add(article)
+    assert Entry.objects.using(other_database).of(article)[0].changes == {"tags": added("a")}
+    assert not Entry.objects.exists()
+
+
+def test_a_failed_addition_leaves_nothing_behind(article: Article, tags: list[Tag]) -> None:
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError
+
+    m2m_changed.connect(fail, sender=Article.tags.through)
+    try:
+        with pytest.raises(RuntimeError), transaction.atomic():
+            article.tags.add(tags[0])
+    finally:
+        m2m_changed.disconnect(fail, sender=Article.tags.through)
+    article.tags.add(tags[1])
+    assert changes(article)[1:] == [{"tags": added("b")}]

@@ -1,0 +1,158 @@
+"""What is audited is said by a list in the settings or by a call, and mistakes are refused."""
+
+import gc
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.test.utils import isolate_apps
+from django.utils import timezone
+
+from apps.audit import registry
+from apps.audit.models import Entry
+
+from .examples.models import Article, Author, FrontPage, Hotel, Restaurant
+from .trail import actions, changes, last_change
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    audited = registry._audited.copy()
+    yield
+    registry._audited.clear()
+    registry._audited.update(audited)
+    registry.forget_what_was_derived()
+
+
+def test_the_settings_name_the_user_model(settings: Any, django_user_model: Any) -> None:
+    assert "accounts.User" in settings.AUDITED_MODELS
+    assert django_user_model in registry.audited_models()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["accounts.Usr"], "'accounts.Usr', which AUDITED_MODELS .* mean 'accounts.User'?"),
+        (["nowhere.Thing"], "cannot find the model 'nowhere.Thing'"),
+        (["User"], "cannot find the model 'User'"),
+        ("accounts.User", r"must be a list of labels, for example \['accounts.User'\]"),
+        (["audit.Entry"], "cannot record itself"),
+        (["auth.User"], "has no table: it is swapped for accounts.User"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_refused(labels: Any, words: str, settings: Any) -> None:
+    settings.AUDITED_MODELS = labels
+    with pytest.raises(ImproperlyConfigured, match=words):
+        registry.register_settings()
+
+
+@pytest.mark.parametrize("option", ["exclude", "mask"])
+def test_an_unknown_field_is_refused(option: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"'titel' of .*Article.* mean 'title'\?"):
+        registry.register(Article, **{option: ["titel"]})
+
+
+def test_an_abstract_model_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="it is abstract"):
+        registry.register(AbstractUser)
+
+
+def test_a_call_before_the_models_are_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "models_ready", False)
+    with pytest.raises(ImproperlyConfigured, match=r"call .* in AppConfig.ready\(\)"):
+        registry.register(Article)
+
+
+def test_excluded_fields_leave_no_entry() -> None:
+    Article.objects.create(title="Before", body="Text")
+    registry.register(Article, exclude=["body", "tags"])
+    article = Article.objects.create(title="One", body="Text")
+    article.body = "New"
+    article.save()
+    article.save(update_fields=["body"])
+    article.tags.create(slug="a")
+    assert actions(article) == ["create"]
+    assert "body" not in last_change(article)
+
+
+def test_masked_fields_leave_their_name_only() -> None:
+    registry.register(Article, mask=["title", "tags"])
+    article = Article.objects.create(title="One")
+    article.title = "Two"
+    article.save()
+    article.tags.create(slug="a")
+    masked = {"masked": True}
+    assert changes(article)[1:] == [{"title": masked}, {"tags": masked}]
+    assert last_change(article).get("access_token", masked) == masked
+
+
+def test_a_proxy_stands_for_its_model_and_code_wins_over_the_settings(settings: Any) -> None:
+    registry.register(FrontPage, exclude=["body"])
+    settings.AUDITED_MODELS = ["audit_examples.Article", "audit_examples.FrontPage"]
+    registry.register_settings()
+    (audited,) = registry.covering(FrontPage)
+    assert audited.model is Article
+    assert audited.excluded == {"body"}
+
+
+def test_logins_are_recorded_when_asked_for(django_user_model: Any, client: Any) -> None:
+    registry.register(django_user_model, exclude=())
+    user = django_user_model.objects.create_user("ada")
+    client.force_login(user)
+    assert list(last_change(user)) == ["last_login"]
+
+
+def test_only_users_have_a_last_login_to_exclude() -> None:
+    hotel = Hotel.objects.create(name="One")
+    hotel.last_login = timezone.now()
+    hotel.save()
+    assert list(last_change(hotel)) == ["last_login"]
+
+
+def test_a_model_that_is_registered_twice_is_recorded_once() -> None:
+    save_base = Author.save_base
+    registry.register(Author)
+    registry.register("audit_examples.author")
+    assert Author.save_base is save_base
+    author = Author.objects.create(name="Ada")
+    assert actions(author) == ["create"]
+
+
+def test_another_model_is_audited_in_one_line() -> None:
+    registry.register("audit_examples.Restaurant")
+    restaurant = Restaurant.objects.create(name="One", stars=1)
+    assert changes(restaurant) == [{"name": (None, "One")}, {"stars": (None, 1)}]
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@isolate_apps("django.contrib.contenttypes")
+def test_the_trail_does_not_depend_on_debug(debug: bool, settings: Any) -> None:
+    settings.DEBUG = debug
+
+    class Thing(models.Model):
+        name = models.CharField(max_length=50)
+
+        objects: ClassVar[Any] = models.Manager()
+
+        class Meta:
+            app_label = "things"
+            db_table = Author._meta.db_table
+
+        def __str__(self) -> str:
+            return self.name
+
+    registry.register(Thing)
+    # What only a weak reference held is gone after this.
+    gc.collect()
+    thing = Thing.objects.create(name="Old")
+    thing.name = "New"
+    thing.save()
+    thing.delete()
+    entries = Entry.objects.filter(model_label="things.Thing").order_by("id")
+    assert [entry.action for entry in entries] == ["create", "update", "delete"]

@@ -1,0 +1,123 @@
+"""Values come back from the trail as they were, whatever their type."""
+
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from apps.audit.models import Entry
+from apps.audit.values import decode, same
+
+from .examples.models import Article, Author
+
+pytestmark = pytest.mark.django_db
+
+EAST = timezone(timedelta(hours=5, minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", "Zoë \U0001f642 \"quoted\" 'too' \\ <b>"),
+        ("body", ""),
+        ("status", Article.Status.PUBLIC),
+        ("reads", -(2**30)),
+        ("price", Decimal("0.10")),
+        ("price", Decimal("-12345678901.00")),
+        ("price", Decimal("1E+3")),
+        ("price", Decimal("2.345")),
+        ("price", 3),
+        ("rating", 0.1),
+        ("rating", 1e300),
+        ("rating", 7),
+        ("rating", float("inf")),
+        ("is_open", True),
+        ("is_open", 1),
+        ("published_on", date(2024, 2, 29)),
+        ("published_at", datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)),
+        ("published_at", datetime(2024, 3, 1, 4, 0, tzinfo=EAST)),
+        ("opens_at", time(23, 59, 59, 1)),
+        ("lasts", timedelta(days=-1, microseconds=1)),
+        ("reference", UUID(int=7)),
+        ("reference", UUID(int=7).hex),
+        ("picture", b"\x00\xff"),
+        ("picture", b""),
+        ("address", "2001:DB8:0:0::1"),
+        ("attachment", "folder/file.txt"),
+        ("details", {"list": [1, 2.5, None, True], "text": "é", "deep": {"": {}}}),
+        ("details", (1, 2)),
+        ("details", {"day": date(2024, 2, 29)}),
+        ("details", "text"),
+        ("details", 0),
+        ("details", 1e22),
+        ("code", "UPPER"),
+        ("author_id", "existing"),
+    ],
+    ids=str,
+)
+def test_a_value_survives_the_trail(name: str, value: Any) -> None:
+    if value == "existing":
+        value = Author.objects.create(name="Ada").pk
+    article = Article(title="One")
+    setattr(article, name, value)
+    article.save()
+    field: Any = Article._meta.get_field(name)
+    stored = getattr(Article.objects.get(), name)
+    stored = bytes(stored) if isinstance(stored, memoryview) else stored
+    data = Entry.objects.of(article).get().changes[field.name]["new"]
+    assert decode(field, data) == stored
+    assert type(decode(field, data)) is type(stored) or name == "attachment"
+    # What is recorded is what the database holds: saving it again changes nothing.
+    article.save()
+    Article.objects.get().save()
+    assert Entry.objects.of(article).count() == 1
+
+
+def test_a_decimal_too_long_for_the_database_is_recorded_as_the_database_has_it() -> None:
+    article = Article.objects.create(title="One", price=Decimal("123456789012345678.91"))
+    Article.objects.get().save()
+    (entry,) = Entry.objects.of(article)
+    assert Decimal(entry.changes["price"]["new"]) == Article.objects.get().price
+
+
+def test_a_moment_without_a_zone_is_recorded_as_the_database_has_it() -> None:
+    article = Article(title="One", published_at=datetime(2024, 2, 29))  # noqa: DTZ001
+    with pytest.warns(RuntimeWarning, match="received a naive datetime"):
+        article.save()
+    data = Entry.objects.of(article).get().changes["published_at"]["new"]
+    assert data == "2024-02-29T00:00:00+00:00"
+
+
+def test_what_is_not_a_number_is_recorded_as_the_database_has_it() -> None:
+    article = Article.objects.create(title="One", rating=float("nan"))
+    article.save()
+    stored = Article.objects.get().rating
+    assert Entry.objects.of(article).get().changes["rating"]["new"] == (stored and "nan")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        ([0], [False], False),
+        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": 1}, {"b": 1}, False),
+        ([1], [1, 2], False),
+        (None, "", False),
+    ],
+)
+def test_truth_values_are_not_numbers(one: Any, other: Any, expected: bool) -> None:
+    assert same(one, other) is expected
+
+
+def test_a_truth_value_that_becomes_a_number_is_a_change() -> None:
+    article = Article.objects.create(title="One", details={"on": True})
+    article.details = {"on": 1}
+    article.save()
+    latest = Entry.objects.of(article)[0]
+    assert latest.action == Entry.Action.UPDATE
+    assert type(latest.changes["details"]["new"]["on"]) is int

@@ -1,0 +1,34 @@
+"""Reading the trail in tests."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Model
+
+from apps.audit.models import Entry
+
+
+def actions(instance: Model) -> list[str]:
+    """List what was done to an object, the first deed first."""
+    return [entry.action for entry in _entries(instance)]
+
+
+def changes(instance: Model) -> list[dict[str, Any]]:
+    """List the changes of an object, each field as ``(old, new)``, the first deed first."""
+    return [
+        {name: _pair(change) for name, change in entry.changes.items()}
+        for entry in _entries(instance)
+    ]
+
+
+def last_change(instance: Model) -> dict[str, Any]:
+    """Return the latest changes of an object."""
+    return changes(instance)[-1]
+
+
+def _entries(instance: Model) -> Iterable[Entry]:
+    return Entry.objects.of(instance).reverse()
+
+
+def _pair(change: dict[str, Any]) -> Any:
+    return (change["old"], change["new"]) if "old" in change else change

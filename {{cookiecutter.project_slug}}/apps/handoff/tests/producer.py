@@ -1,0 +1,42 @@
+"""A program that hands jobs off, as a web process would: ``producer.py NOTES QUEUE``."""
+
+import sys
+from contextlib import suppress
+
+import django
+
+django.setup()
+
+from django.db import transaction  # noqa: E402
+from django.tasks import Task  # noqa: E402
+
+from apps.accounts.models import User  # noqa: E402
+from apps.core.actor import acting_as  # noqa: E402
+from apps.handoff.tests.example import tasks  # noqa: E402
+
+
+def main(notes: str, queue: str) -> None:
+    """Hand off jobs of each kind."""
+
+    def here(job: Task) -> Task:
+        return job.using(queue_name=queue)
+
+    ann, _ = User.objects.get_or_create(username="ann")
+    gone = User.objects.create_user(f"gone from {queue}")
+    with acting_as(gone):
+        here(tasks.record).enqueue(notes, "deleted")
+    gone.delete()
+    with acting_as(ann):
+        here(tasks.die).enqueue(notes)
+        here(tasks.fail).enqueue(notes, times=2)
+        here(tasks.fail).enqueue(notes, times=99)
+        with suppress(ZeroDivisionError), transaction.atomic():
+            here(tasks.record).enqueue(notes, "rolled back")
+            raise ZeroDivisionError
+        here(tasks.record_later).enqueue(notes, "coroutine")
+        with transaction.atomic():
+            here(tasks.record).enqueue(notes, "committed")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,200 @@
+"""A real worker, started with the one command, on each broker that can be reached."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import OperationalError
+
+URLS = {
+    "redis": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0"),
+    "rabbitmq": os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"),
+}
+
+BROKERS = ["filesystem", *URLS]
+
+# Seconds after which a worker that has not done its jobs counts as broken.
+DEADLINE = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the jobs noted, what the worker wrote, how it ended and how it answered."""
+
+    notes: set[str]
+    log: str
+    status: int
+    pong: str
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of a database that worker and producer share."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('database')}/db.sqlite3"
+    with program("manage.py", "migrate", environment={"DATABASE_URL": url}) as migrate:
+        assert migrate.wait(DEADLINE) == 0
+    return url
+
+
+@pytest.fixture(scope="module")
+def outcomes(database: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome | str]:
+    """Run a worker on each broker, all at once; a sentence stands for one that is away."""
+
+    def outcome(broker: str) -> Outcome | str:
+        folder = tmp_path_factory.mktemp(broker)
+        # Of this run alone: other projects may use the same server.
+        queue = f"test-{uuid4()}"
+        url = URLS.get(broker, f"filesystem://{folder}/broker")
+        environment = {
+            "CELERY_BROKER_URL": url,
+            "DATABASE_URL": database,
+            "DJANGO_SETTINGS_MODULE": "apps.handoff.tests.worker_settings",
+            "QUEUE": queue,
+        }
+        if broker not in URLS:
+            return run(folder, queue, environment)
+        away = why_away(url)
+        if away:
+            return away
+        try:
+            return run(folder, queue, environment)
+        finally:
+            remove(url, queue)
+
+    with ThreadPoolExecutor() as executor:
+        return dict(zip(BROKERS, executor.map(outcome, BROKERS), strict=True))
+
+
+@pytest.fixture(params=BROKERS)
+def outcome(request: pytest.FixtureRequest, outcomes: dict[str, Outcome | str]) -> Outcome:
+    """Return what came of one broker; skip when it is away, unless it is required."""
+    outcome = outcomes[request.param]
+    if isinstance(outcome, str):
+        assert os.environ.get("REQUIRE_SERVICES") != "1", outcome
+        pytest.skip(outcome)
+    return outcome
+
+
+def why_away(url: str) -> str:
+    """Say why a server cannot be reached; nothing when it can."""
+    try:
+        with Connection(url, connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+    except OperationalError as error:
+        return f"{url.rpartition('@')[2]} cannot be reached: {error}"
+    return ""
+
+
+def remove(url: str, queue: str) -> None:
+    """Leave nothing behind on a server."""
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        Queue(queue, Exchange(queue), channel=channel).delete()
+        Exchange(queue, channel=channel).delete()
+        if url.startswith("redis"):
+            keys = [f"_kombu.{kind}.{queue}" for kind in ("binding", "binding_permanent")]
+            channel.client.delete(*keys)
+
+
+@contextmanager
+def program(
+    *arguments: str, environment: dict[str, str], output: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a Python program in the project; end it at the latest with the block."""
+    with ExitStack() as stack:
+        file = stack.enter_context(output.open("w")) if output else subprocess.DEVNULL
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *arguments],
+            cwd=settings.BASE_DIR,
+            env=os.environ | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def run(folder: Path, queue: str, environment: dict[str, str]) -> Outcome:
+    """Run worker and producer, wait for the last effects and stop the worker."""
+    notes, log, pong = folder / "notes", folder / "log", folder / "pong"
+    celery, name = ("-m", "celery", "-A", "apps.handoff"), f"{queue}@localhost"
+    # Not waiting for neighbours, whom this worker does not have.
+    worker = (*celery, "worker", "-Q", queue, "-n", name, "-c", "2", "--without-mingle")
+    producer = ("-m", "apps.handoff.tests.producer", str(notes), queue)
+    ping = (*celery, "inspect", "ping", "-d", name)
+    with program(*worker, environment=environment, output=log) as working:
+        with program(*producer, environment=environment) as producing:
+            assert producing.wait(DEADLINE) == 0
+        wait_for(lambda: "ready." in text(log), log)
+        with program(*ping, environment=environment, output=pong) as pinging:
+            wait_for(lambda: len(text(notes).splitlines()) >= 5, log)
+            wait_for(lambda: "is not tried again" in text(log), log)
+            assert pinging.wait(DEADLINE) == 0
+        working.terminate()
+        status = working.wait(DEADLINE)
+    return Outcome(set(text(notes).splitlines()), text(log), status, text(pong))
+
+
+def wait_for(condition: Callable[[], bool], log: Path) -> None:
+    """Return as soon as a condition holds; fail, with the worker's log, when it never does."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"The worker has not done its jobs:\n{text(log)}"
+        time.sleep(0.02)
+
+
+def text(path: Path) -> str:
+    """Read a file that may not be there yet."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def test_a_committed_job_runs_as_its_actor(outcome: Outcome) -> None:
+    assert "committed ann 1" in outcome.notes
+    assert "coroutine ann 1" in outcome.notes
+
+
+def test_a_job_of_a_rolled_back_transaction_does_not_run(outcome: Outcome) -> None:
+    assert not [note for note in outcome.notes if note.startswith("rolled back")]
+
+
+def test_a_job_of_a_deleted_user_runs_as_nobody(outcome: Outcome) -> None:
+    assert "deleted nobody 1" in outcome.notes
+
+
+def test_a_failed_job_is_run_again_as_its_actor(outcome: Outcome) -> None:
+    assert "failed before ann 3" in outcome.notes
+
+
+def test_a_job_whose_process_was_killed_is_run_again(outcome: Outcome) -> None:
+    assert "killed before ann 2" in outcome.notes
+
+
+def test_a_job_that_has_failed_for_good_is_logged_with_its_traceback(outcome: Outcome) -> None:
+    assert "apps.handoff.worker: The job apps.handoff.tests.example.tasks.fail(" in outcome.log
+    assert "failed in attempt 3 with ValueError('wrong in attempt 3')" in outcome.log
+    assert "ValueError: wrong in attempt 3" in outcome.log
+
+
+def test_the_log_shows_the_name_of_the_job(outcome: Outcome) -> None:
+    assert "Task apps.handoff.tests.example.tasks.record[" in outcome.log
+
+
+def test_the_worker_answers_and_stops_in_order(outcome: Outcome) -> None:
+    assert "pong" in outcome.pong
+    assert "Warm shutdown" in outcome.log
+    assert outcome.status == 0
