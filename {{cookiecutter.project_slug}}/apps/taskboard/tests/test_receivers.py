@@ -500,7 +500,7 @@ def test_request_signals_log_a_slow_request(
     assert "took" not in caplog.text
     monkeypatch.setattr(receivers, "SLOW_REQUEST", 0.0)
     client.get("/health/")
-    assert "/health/ took 0.0 seconds." in caplog.text
+    assert "/health/ took " in caplog.text
 
 
 def test_request_signals_log_a_slow_request_under_asgi(
@@ -508,7 +508,7 @@ def test_request_signals_log_a_slow_request_under_asgi(
 ) -> None:
     monkeypatch.setattr(receivers, "SLOW_REQUEST", 0.0)
     async_to_sync(AsyncClient().get)("/health/")
-    assert "/health/ took 0.0 seconds." in caplog.text
+    assert "/health/ took " in caplog.text
 
 
 def test_request_signals_that_finish_nothing_log_nothing(
