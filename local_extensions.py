@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import template_rules
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.utils import simple_filter
 from jinja2 import Environment
 from jinja2.ext import Extension
+
+import template_rules
 
 MARKDOWN_MARKS = r"\`*_[]<>#&|~$"
 

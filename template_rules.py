@@ -5,11 +5,16 @@ The standard library only: the prompts (through ``local_extensions``), the
 Python, 3.10 or later, runs cookiecutter.
 """
 
+from __future__ import annotations
+
 import keyword
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing them would cost more time than the rest of the hook
+    from collections.abc import Iterable, Mapping
+    from typing import Final
 
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 EMAIL: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
@@ -28,34 +33,68 @@ RESERVED: Final = frozenset(
         "amqp",
         "apps",
         "asgiref",
+        "ast_serialize",
         "billiard",
         "celery",
         "celery_types",
+        "cfgv",
+        "click",
+        "click_didyoumean",
+        "click_plugins",
+        "click_repl",
+        "colorama",
+        "con",
         "config",
         "conftest",
-        "con",
+        "distlib",
         "django",
         "django_environ",
         "django_stubs",
+        "django_stubs_ext",
         "docs",
         "environ",
+        "filelock",
+        "identify",
+        "iniconfig",
         "kombu",
+        "librt",
         "manage",
         "mypy",
+        "mypy_extensions",
+        "nodeenv",
         "nul",
+        "packaging",
+        "pathspec",
+        "platformdirs",
+        "pluggy",
         "pre_commit",
         "prn",
+        "prompt_toolkit",
         "psycopg",
         "psycopg_binary",
+        "pygments",
         "pytest",
         "pytest_django",
+        "pytest_env",
+        "python_dateutil",
+        "python_discovery",
+        "python_dotenv",
+        "pyyaml",
         "redis",
         "ruff",
+        "six",
+        "sqlparse",
         "test",
         "tests",
+        "types_pyyaml",
+        "typing_extensions",
+        "tzdata",
+        "tzlocal",
         "uv",
         "var",
         "vine",
+        "virtualenv",
+        "wcwidth",
         "whitenoise",
     }
 )
@@ -81,8 +120,7 @@ def slug_fault(slug: str) -> str | None:
     """Say why a slug cannot be used; None when it can."""
     if not SLUG.fullmatch(slug):
         return (
-            "it has to start with a letter a-z and hold only a-z, 0-9 and _,"
-            " 40 characters at most"
+            "it has to start with a letter a-z and hold only a-z, 0-9 and _, 40 characters at most"
         )
     if is_reserved(slug):
         return (
@@ -100,9 +138,17 @@ def text_fault(text: str) -> str | None:
         return "it has to be one line of printable characters"
     if text != text.strip():
         return "it must not start or end with a space"
-    if any(mark in text for mark in JINJA_MARKS) or text.startswith(LINE_STATEMENT):
+    if has_template_marks(text):
         return "it must not hold the template marks {{ }}, {% %}, {# #} or start with '# %'"
     return None
+
+
+def has_template_marks(text: str) -> bool:
+    """Say whether Jinja would take a part of the text for its own."""
+    lines = text.splitlines()
+    return any(mark in text for mark in JINJA_MARKS) or any(
+        line.lstrip().startswith(LINE_STATEMENT) for line in lines
+    )
 
 
 def email_fault(email: str) -> str | None:

@@ -4,11 +4,15 @@ No network, no git, no installs and no secrets: the hook runs again whenever
 the project is updated from the template.
 """
 
+from __future__ import annotations
+
 import json
 import os
-import shutil
 import sys
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
+    from typing import Any, Final
 
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
 
@@ -47,13 +51,20 @@ def prune(answers: dict[str, Any], root: str = ".") -> list[str]:
         for path in [f"apps/{name}", *module.get("paths", [])]:
             target = os.path.join(root, *path.split("/"))
             if os.path.isdir(target):
-                shutil.rmtree(target)
+                remove_folder(target)
             elif os.path.exists(target):
                 os.remove(target)
                 remove_if_empty(os.path.dirname(target))
             else:
                 missing.append(path)
     return missing
+
+
+def remove_folder(folder: str) -> None:
+    """Delete a folder with everything in it, without following links."""
+    import shutil  # a project with all modules does without
+
+    shutil.rmtree(folder)
 
 
 def remove_if_empty(folder: str) -> None:
@@ -68,9 +79,16 @@ def closing_message(answers: dict[str, Any]) -> str:
     folder = os.getcwd()
     return CLOSING_MESSAGE.format(
         name=answers["project_name"],
-        folder=f'"{folder}"' if " " in folder else folder,
+        folder=quoted(folder),
         modules=f"modules: {', '.join(modules)}" if modules else "no modules",
     )
+
+
+def quoted(path: str) -> str:
+    """Quote a path for the shell, if it needs that."""
+    if all(sign.isalnum() or sign in "/\\:._-" for sign in path):
+        return path
+    return f'"{path}"' if os.name == "nt" else "'" + path.replace("'", "'\\''") + "'"
 
 
 if __name__ == "__main__":

@@ -4,9 +4,14 @@ Answers that come from a replay file never pass the prompts, so the rules are
 asked once more here, before the first file is written.
 """
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
+    from typing import Final
 
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
 TEMPLATE_ROOT: Final = r"""{{ cookiecutter|template_root }}"""

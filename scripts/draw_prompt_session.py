@@ -124,7 +124,7 @@ def plain(shown: str) -> str:
 
 def draw(shown: str) -> str:
     """Draw what was shown, below the command that shows it, as SVG."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(Text(f"$ {COMMAND}", style="bold"))
         console.print(Text.from_ansi(shown.replace("\r\n", "\n").strip("\n")))

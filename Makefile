@@ -1,0 +1,47 @@
+# Needs git, GNU make and any python3 with pip and venv. Of uv it takes no notice when
+# it is installed: a .python-version can hide it, so a pinned one is put into .tools.
+
+.DEFAULT_GOAL := help
+.PHONY: help new test lint bench clean
+
+# Where pyenv lacks the Python that .python-version names, its python3 fails in this folder.
+python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=system python3)
+uv_version := $(shell sed -n 's/^ *"uv==\([0-9.]*\)",$$/\1/p' pyproject.toml)
+uv := .tools/uv-$(uv_version)/bin/uv
+
+# Only what stands on make's command line counts: NAME is set on many machines.
+$(foreach variable,NAME MODULES OUTPUT,\
+	$(if $(filter command,$(origin $(variable))),,$(eval unexport $(variable))))
+unexport VIRTUAL_ENV
+# Company networks have certificates of their own, which only the system's store knows.
+UV_SYSTEM_CERTS ?= 1
+export UV_SYSTEM_CERTS
+
+help:
+	@echo 'make new                              ask the questions, generate a project in projects/'
+	@echo 'make new MODULES="profiles audit"     generate one with these modules, ask nothing'
+	@echo '         NAME="My Project" OUTPUT=projects   its name and the folder it goes into'
+	@echo 'make test PYTEST_ARGS="-k readme"     run the tests of the template'
+	@echo 'make lint                             run the linters over the template'
+	@echo 'make bench                            compare the time of a bake with the least possible'
+
+new: $(uv) clean
+	@$(uv) run --quiet --only-group bake scripts/new.py
+
+test: $(uv) clean
+	@PYTHONDONTWRITEBYTECODE=1 UV_COMPILE_BYTECODE=1 $(uv) run --quiet pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+lint: $(uv) clean
+	@$(uv) run --quiet pre-commit run --all-files --show-diff-on-failure
+
+bench: $(uv) clean
+	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/bake.py $(BENCH_ARGS)
+
+# Caches inside the template would be baked into every project.
+clean:
+	@find '{{cookiecutter.project_slug}}' \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
+
+$(uv):
+	@echo 'Installing uv $(uv_version) into .tools'
+	@$(python) -m venv .tools/uv-$(uv_version)
+	@.tools/uv-$(uv_version)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(uv_version)

@@ -1,0 +1,105 @@
+"""Generate a project from this clone and make it ready to run: ``make new``.
+
+The environment says what to make: MODULES and NAME, both optional, skip the
+questions; OUTPUT is the folder that the project's folder goes into. UV, which
+``uv run`` sets, is the uv that installs the project's packages.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cookiecutter.exceptions import CookiecutterException
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+import template_rules  # noqa: E402
+
+# They would lead the project's commands to another environment or other settings.
+MISLEADING = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DJANGO_SETTINGS_MODULE")
+
+
+def main() -> None:
+    """Bake, install, migrate; exit with one sentence when something is refused."""
+    modules, name = os.environ.get("MODULES"), os.environ.get("NAME")
+    output = Path(os.environ.get("OUTPUT") or "projects")
+    ask = modules is None and name is None
+    try:
+        project = bake(output, {} if ask else answers(modules or "", name), ask=ask)
+    except CookiecutterException as error:
+        sys.exit(str(error))
+    except (EOFError, KeyboardInterrupt):
+        sys.exit("\nCancelled: nothing was generated.")
+    prepare(project)
+    folder = os.path.relpath(project)
+    shown = str(project) if folder.startswith("..") else folder
+    print(f"\nThe project is ready in {shown}, its database is migrated. Start its server with:\n")
+    print(f"    cd {shlex.quote(shown)} && .venv/bin/python manage.py runserver")
+
+
+def answers(modules: str, name: str | None) -> dict[str, object]:
+    """Turn the values of MODULES and NAME into answers to the prompts."""
+    known = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["_modules"]
+    chosen = modules.replace(",", " ").split()
+    for module in chosen:
+        if module not in known:
+            sys.exit(
+                f"MODULES={modules} is refused: there is no module {module}."
+                f" The modules are: {', '.join(known)}"
+            )
+    result: dict[str, object] = {module: module in chosen for module in known}
+    if name is not None:
+        if fault := template_rules.text_fault(name):
+            sys.exit(f"NAME={name} is refused: {fault}. A valid example: NAME='My Project'")
+        result["project_name"] = name
+    return result
+
+
+def bake(output: Path, extra_context: dict[str, object], *, ask: bool) -> Path:
+    """Bake the project, asking the questions if wanted, and return its folder."""
+    # The closing message lists what this script does itself; after questions it has
+    # to stay, since they go to standard output too.
+    with contextlib.nullcontext() if ask else standard_output_to(os.devnull):
+        folder = cookiecutter(
+            str(ROOT), no_input=not ask, extra_context=extra_context, output_dir=str(output)
+        )
+    return Path(folder).resolve()
+
+
+def prepare(project: Path) -> None:
+    """Give the project its .env, its packages and its database."""
+    shutil.copyfile(project / ".env.example", project / ".env")
+    environment = {key: value for key, value in os.environ.items() if key not in MISLEADING}
+    for command in (
+        [os.environ.get("UV", "uv"), "sync"],
+        [str(project / ".venv/bin/python"), "manage.py", "migrate", "--verbosity=0"],
+    ):
+        if status := subprocess.run(command, cwd=project, env=environment).returncode:
+            sys.exit(f"{shlex.join(command)} failed in {project} (exit status {status}).")
+
+
+@contextlib.contextmanager
+def standard_output_to(path: str) -> Iterator[None]:
+    """Send the standard output of this process, and of those it starts, somewhere else."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    opened = os.open(path, os.O_WRONLY)
+    os.dup2(opened, 1)
+    os.close(opened)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Checks that run a project's own tools; each returns what is wrong, an empty list when nothing is."""
+
+import re
+import shutil
+import tempfile
+import tomllib
+from pathlib import Path
+
+from tests.support.programs import run
+from tests.support.project import BakedProject, requirement_name
+
+# As the .env of a developer has it.
+DEVELOPMENT = {"DEBUG": "1"}
+PRODUCTION = {
+    "DEBUG": "",
+    "SECRET_KEY": "a-key-for-the-tests-of-the-template-which-is-long-enough-0123456789",
+    "ALLOWED_HOSTS": "www.example.com",
+    "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
+}
+
+
+def ruff_check(project: BakedProject) -> list[str]:
+    """The linter has nothing to say."""
+    return project.faults_of("ruff", "check", "--no-cache", ".")
+
+
+def ruff_format(project: BakedProject) -> list[str]:
+    """The formatter has nothing to change; it is not let change anything first."""
+    return project.faults_of("ruff", "format", "--no-cache", "--check", ".")
+
+
+def django_check(project: BakedProject) -> list[str]:
+    """Django's checks are silent, warnings included."""
+    return project.faults_of("python", "manage.py", "check", "--fail-level=WARNING")
+
+
+def missing_migrations(project: BakedProject) -> list[str]:
+    """The migrations say what the models say."""
+    return project.faults_of("python", "manage.py", "makemigrations", "--check", "--dry-run")
+
+
+def deployment(project: BakedProject) -> list[str]:
+    """Django has no warning about the settings of production."""
+    return project.faults_of(
+        "python", "manage.py", "check", "--deploy", "--fail-level=WARNING", **PRODUCTION
+    )
+
+
+def own_tests(project: BakedProject, *, servers: bool = False, **variables: str) -> list[str]:
+    """The project's tests pass, with warnings as errors and without a .env.
+
+    Args:
+        project: the project to look at.
+        servers: whether its tests may find the servers of this machine; most people have none.
+        variables: what the environment holds, nothing by default.
+    """
+    strict = project.pyproject["tool"]["pytest"]["filterwarnings"] == ["error"]
+    faults = [] if strict else ["pyproject.toml lets warnings of pytest pass"]
+    environment = {"DEBUG": "", "DATABASE_URL": "", **variables}
+    if not servers:
+        environment |= unreachable(project)
+    return faults + project.faults_of(
+        "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", **environment
+    )
+
+
+def unreachable(project: BakedProject) -> dict[str, str]:
+    """Return the addresses of servers that the project's tests read, at a port where nobody is."""
+    reads = re.compile(r"""["'](TEST_\w+_URL)["'],\s*["'](\w+)://""")
+    found = [pair for text in project.texts().values() for pair in reads.findall(text)]
+    return {name: f"{scheme}://127.0.0.1:9/" for name, scheme in found}
+
+
+def types(project: BakedProject, filled_cache: Path) -> list[str]:
+    """The type checker has nothing to say.
+
+    Args:
+        project: the project to look at.
+        filled_cache: a cache of mypy to start from; it is not changed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        shutil.copytree(filled_cache, cache)
+        return project.faults_of("mypy", f"--cache-dir={cache}", ".")
+
+
+def unpinned(project: BakedProject) -> list[str]:
+    """Every package of the lock file is pinned, directly or as a constraint.
+
+    The project needs a ``uv.lock``, so only a fresh one can be asked.
+    """
+    lock = tomllib.loads(project.read("uv.lock"))
+    own = requirement_name(project.pyproject["project"]["name"])
+    names = {package["name"] for package in lock["package"]} - {own}
+    return [
+        f"pyproject.toml pins no version of {name}"
+        for name in sorted(names - {name for name, pinned in project.pins().items() if pinned})
+    ]
+
+
+def pre_commit(project: BakedProject, **variables: str) -> list[str]:
+    """All hooks of pre-commit pass and change nothing.
+
+    The project becomes a git repository, so only a copy of its own can be asked.
+
+    Args:
+        project: the project to look at.
+        variables: further variables of the environment.
+    """
+    config = ".pre-commit-config.yaml"
+    faults = project.faults_of("pre-commit", "validate-config", config)
+    if not (project.path / ".git").exists():
+        for command in (["git", "init", "--quiet"], ["git", "add", "--all"]):
+            run(command, folder=project.path)
+    with tempfile.TemporaryDirectory() as home:
+        faults += project.faults_of(
+            "pre-commit", "run", "--all-files", PRE_COMMIT_HOME=home, **DEVELOPMENT, **variables
+        )
+    changed = run(["git", "diff", "--stat"], folder=project.path).stdout
+    return [*faults, f"the hooks changed files:\n{changed}"] if changed else faults

@@ -1,0 +1,53 @@
+"""Fixtures for all tests: the bakery, and copies of the template to break."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest_cookies.plugin import Cookies
+
+from tests.support.bakery import Bakery
+from tests.support.template import CACHE_FOLDERS, PARTS, ROOT, TEMPLATE, Template
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to bake caches into every project; never write bytecode into baked ones."""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    caches = [path for path in TEMPLATE.source.rglob("*") if path.name in CACHE_FOLDERS]
+    if caches and not hasattr(config, "workerinput"):
+        pytest.exit(
+            f"The template's folder holds caches, which would be baked, such as {caches[0]}."
+            " Remove them with: make clean",
+            returncode=2,
+        )
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def bakery(cookies_session: Cookies, run_folder: Path) -> Bakery:
+    """Where baked projects come from."""
+    return Bakery(cookies_session, run_folder / "bakery")
+
+
+@pytest.fixture
+def copy_of_template(tmp_path: Path) -> Template:
+    """A copy of the template, for a test to change."""
+    return copied_template(tmp_path / "template")
+
+
+def copied_template(folder: Path) -> Template:
+    """Copy what makes up the template, and nothing else, into a new folder."""
+    folder.mkdir()
+    for part in PARTS:
+        source = ROOT / part
+        copy: Callable[[Path, Path], object] = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / part)
+    return Template(folder)

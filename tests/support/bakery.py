@@ -1,0 +1,143 @@
+"""Bakes projects, each at most once in a test run, and builds what their checks need."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_cookies.plugin import Cookies
+
+from tests.support.once import once
+from tests.support.programs import UV, PythonEnvironment, clean_environment, run
+from tests.support.project import BakedProject, files_in
+from tests.support.template import CACHE, TEMPLATE, Combination, Template
+
+# The project's commands are development's, wherever its database file would get in the way.
+DEVELOPMENT = {"DEBUG": "1", "DATABASE_URL": "sqlite://:memory:"}
+
+
+class BakeError(Exception):
+    """A bake that failed, with what cookiecutter said."""
+
+
+@dataclass(frozen=True)
+class Bakery:
+    """Where projects come from; one for all test processes of a run.
+
+    ``folder`` belongs to the run and is shared by its processes.
+    """
+
+    cookies: Cookies
+    folder: Path
+
+    def project(self, combination: Combination) -> BakedProject:
+        """Return the project of a combination of the template itself."""
+        return self.bake_once(TEMPLATE, combination)
+
+    def bake_once(self, template: Template, combination: Combination) -> BakedProject:
+        """Return the project of a combination with the default answers; it is baked once.
+
+        No test may change it; ``bake`` and ``copy`` give one that may be.
+        """
+        key = "" if template is TEMPLATE else f"-{template.root.parent.name}"
+        folder = self.folder / "baked" / f"{combination}{key}"
+        once(folder, lambda to: self._bake(template, combination, to))
+        return BakedProject(
+            path=folder / "my_project",
+            template=template,
+            combination=combination,
+            files=frozenset(json.loads((folder / "files.json").read_text(encoding="utf-8"))),
+            environment=self.environment(),
+        )
+
+    def bake(self, template: Template, combination: Combination, **answers: str) -> BakedProject:
+        """Bake a project for one test alone, from any template and with any answers.
+
+        Raises:
+            BakeError: when cookiecutter refuses or fails.
+        """
+        path = self._baked_folder(template, combination, answers)
+        return BakedProject(path, template, combination, files_in(path), self.environment())
+
+    def fresh(self, combination: Combination) -> BakedProject:
+        """Return a copy of a project after its own ``uv sync``, as its user would have it."""
+        baked = self.project(combination)
+        folder = self.folder / "fresh" / str(combination)
+        once(folder, lambda to: _install_copy(baked.path, to))
+        return replace(baked, path=folder, environment=PythonEnvironment(folder / ".venv"))
+
+    def installed_copy(self, baked: BakedProject, folder: Path) -> BakedProject:
+        """Return a copy of a project, in a new folder, after its own ``uv sync``."""
+        _install_copy(baked.path, folder)
+        return replace(baked, path=folder, environment=PythonEnvironment(folder / ".venv"))
+
+    def copy(self, baked: BakedProject, folder: Path) -> BakedProject:
+        """Return a copy of a project, in a new folder."""
+        shutil.copytree(baked.path, folder)
+        return replace(baked, path=folder)
+
+    def environment(self) -> PythonEnvironment:
+        """Return an environment in which every combination runs.
+
+        It is kept for later runs, until the packages of the all-on project change.
+        """
+        source = self._all_on_source()
+        packages = (source / "pyproject.toml").read_bytes() + (
+            source / ".python-version"
+        ).read_bytes()
+        folder = CACHE / "environments" / hashlib.sha256(packages).hexdigest()[:16]
+        once(folder, lambda to: _install(source, to))
+        return PythonEnvironment(folder, DEVELOPMENT)
+
+    def mypy_cache(self) -> Path:
+        """Return a cache that mypy filled over the all-on project; copy it, never use it."""
+        folder = self.environment().folder
+        return once(folder.with_name(f"{folder.name}-mypy"), self._fill_mypy_cache)
+
+    def _bake(self, template: Template, combination: Combination, to: Path) -> None:
+        baked = self._baked_folder(template, combination, {})
+        to.mkdir(parents=True)
+        shutil.move(baked, to / "my_project")
+        files = sorted(files_in(to / "my_project"))
+        (to / "files.json").write_text(json.dumps(files), encoding="utf-8")
+
+    def _baked_folder(
+        self, template: Template, combination: Combination, answers: dict[str, str]
+    ) -> Path:
+        chosen = {name: name in combination.modules for name in template.registry}
+        result = self.cookies.bake({**answers, **chosen}, template=str(template.root))
+        if result.exception is not None:
+            raise BakeError(str(result.exception)) from result.exception
+        path: Path = result.project_path
+        return path
+
+    def _all_on_source(self) -> Path:
+        all_on = TEMPLATE.all_on()
+        folder = self.folder / "baked" / str(all_on)
+        return once(folder, lambda to: self._bake(TEMPLATE, all_on, to)) / "my_project"
+
+    def _fill_mypy_cache(self, to: Path) -> None:
+        self.project(TEMPLATE.all_on()).run("mypy", f"--cache-dir={to}", ".")
+
+
+def _install(source: Path, to: Path) -> None:
+    """Install the packages of a project into an environment outside it."""
+    stage = to.with_name(f"{to.name}-project")
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    for name in ("pyproject.toml", ".python-version"):
+        shutil.copy(source / name, stage)
+    _sync(stage, UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
+
+
+def _install_copy(source: Path, to: Path) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(source, to)
+    _sync(to)
+
+
+def _sync(folder: Path, **variables: str) -> None:
+    done = run([UV, "sync"], folder=folder, environment=clean_environment(**variables))
+    if done.returncode:
+        raise BakeError(f"uv sync failed in {folder}:\n{done.stderr}")

@@ -1,0 +1,57 @@
+"""Cookiecutter as people run it: from the command line, with a home of its own."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.programs import clean_environment, run
+from tests.support.template import ROOT
+
+COOKIECUTTER = Path(sys.executable).with_name("cookiecutter")
+
+
+@dataclass(frozen=True)
+class Home:
+    """A user's home, and the folder in which cookiecutter is to put projects."""
+
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        """The folder for projects."""
+        return self.folder / "output"
+
+    @property
+    def replays(self) -> Path:
+        """The folder in which cookiecutter remembers answers."""
+        return self.folder / ".cookiecutter_replay"
+
+    def bake(self, *arguments: str, template: Path = ROOT, answers: str | None = None) -> "Outcome":
+        """Run cookiecutter with further arguments; ``answers`` is what is typed."""
+        self.output.mkdir(exist_ok=True)
+        command: list[str | Path] = [COOKIECUTTER, template, "-o", self.output, *arguments]
+        environment = clean_environment(HOME=str(self.folder), COLUMNS="500")
+        done = run(command, folder=self.folder, environment=environment, answers=answers)
+        return Outcome(self, done.returncode, done.stdout + done.stderr)
+
+    def left_behind(self) -> list[str]:
+        """List everything that lies in the home, replays included."""
+        return sorted(
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.rglob("*")
+            if path != self.output
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of cookiecutter ended and what it said."""
+
+    home: Home
+    status: int
+    said: str
+
+    def is_clean_refusal(self) -> bool:
+        """Say whether it is one sentence, exit status 1, and nothing left on disk."""
+        lines = self.said.strip().splitlines()
+        return self.status == 1 and len(lines) == 1 and not self.home.left_behind()

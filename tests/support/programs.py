@@ -1,0 +1,81 @@
+"""Programs in a clean environment, so that nothing of the developer's own gets in."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uv
+
+from tests.support.template import TEMPLATE
+
+UV = Path(uv.find_uv_bin())
+
+# They lead uv, Python, Django, make or pytest somewhere else than the test wants.
+FOREIGN = (
+    "COV", "DJANGO_", "GIT_DIR", "GIT_INDEX", "GIT_WORK", "MAKE", "MFLAGS", "PRE_COMMIT", "PYTEST_",
+    "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "REQUIRE_SERVICES", "UV_COMPILE", "UV_PROJECT",
+    "UV_PYTHON", "VIRTUAL_ENV",
+)  # fmt: skip
+OURS = TEMPLATE.environment_variables()
+
+
+def clean_environment(**changes: str) -> dict[str, str]:
+    """Return the environment less what is foreign, with uv on the path, plus the changes."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN) and name not in OURS
+    }
+    return {**kept, "PATH": f"{UV.parent}{os.pathsep}{kept['PATH']}", **changes}
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    answers: str | None = None,
+    timeout: float = 300,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder; never raises because of its exit status.
+
+    Args:
+        command: the program and its arguments.
+        folder: where it runs.
+        environment: instead of the clean environment.
+        answers: what is typed on its standard input; nothing by default.
+        timeout: seconds until it is stopped, with an error.
+    """
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=clean_environment() if environment is None else environment,
+        input=answers or "",
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class PythonEnvironment:
+    """A virtual environment, and the variables that its programs run with."""
+
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def program(self, name: str) -> Path:
+        """Return the path of a program that the environment holds."""
+        return self.folder / "bin" / name
+
+    def run(
+        self, *command: str, folder: Path, variables: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of its programs in a folder, with further environment variables."""
+        environment = clean_environment(**{**self.variables, **variables})
+        environment["PATH"] = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
+        program, *arguments = command
+        return run([self.program(program), *arguments], folder=folder, environment=environment)

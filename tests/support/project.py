@@ -1,0 +1,80 @@
+"""A baked project, and how tests look at it."""
+
+import re
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.support.programs import PythonEnvironment
+from tests.support.template import CACHE_FOLDERS, Combination, Template
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A project that was generated from the template, never changed by a test.
+
+    ``files`` holds what the bake wrote, whatever tools have added since.
+    """
+
+    path: Path
+    template: Template
+    combination: Combination
+    files: frozenset[str]
+    environment: PythonEnvironment
+
+    def read(self, file: str) -> str:
+        """Return the text of a file."""
+        return (self.path / file).read_text(encoding="utf-8")
+
+    def texts(self) -> dict[str, str]:
+        """Return the text of every file that the bake wrote; bytes that are none are replaced."""
+        return {
+            file: (self.path / file).read_bytes().decode("utf-8", errors="replace")
+            for file in sorted(self.files)
+        }
+
+    @cached_property
+    def pyproject(self) -> dict[str, Any]:
+        """The content of pyproject.toml."""
+        return tomllib.loads(self.read("pyproject.toml"))
+
+    def pins(self) -> dict[str, bool]:
+        """Return the name of each package that pyproject.toml lists, and whether exactly pinned."""
+        lines = [
+            *self.pyproject["project"]["dependencies"],
+            *(line for group in self.pyproject["dependency-groups"].values() for line in group),
+            *self.pyproject.get("tool", {}).get("uv", {}).get("constraint-dependencies", []),
+        ]
+        return {requirement_name(line): "==" in line for line in lines}
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment in the project's folder."""
+        return self.environment.run(*command, folder=self.path, variables=variables)
+
+    def faults_of(self, *command: str, **variables: str) -> list[str]:
+        """Run a program; return nothing when it succeeds, else what it says."""
+        done = self.run(*command, **variables)
+        if done.returncode == 0:
+            return []
+        said = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
+        last = "\n".join(said.splitlines()[-60:])
+        return [f"{' '.join(command)} ended with {done.returncode}:\n{last}"]
+
+
+def requirement_name(line: str) -> str:
+    """Return the normalised name of a package from a line such as ``celery[redis]==5.7.0``."""
+    name = re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def files_in(folder: Path) -> frozenset[str]:
+    """List the files of a folder, relative to it, less what version control and tools keep."""
+    skipped = CACHE_FOLDERS | {".git", ".venv"}
+    return frozenset(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not skipped & set(path.relative_to(folder).parts)
+    )

@@ -1,0 +1,181 @@
+"""Hostile answers: each is refused in one sentence, or arrives intact in a project that works."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.checks import commands, content
+from tests.checks.check import expect_none
+from tests.support.answers import ACCEPTED, REFUSED_EMAILS, REFUSED_SLUGS, REFUSED_TEXTS
+from tests.support.bakery import Bakery
+from tests.support.cli import Home
+from tests.support.markdown import Document
+from tests.support.template import TEMPLATE, Combination
+
+SHOW_ANSWERS = Path(__file__).resolve().parent / "support" / "show_answers.py"
+
+REFUSED = [
+    pytest.param(prompt, answer, id=f"{prompt}-{name}")
+    for prompt, table in [
+        ("project_slug", REFUSED_SLUGS),
+        ("project_name", REFUSED_TEXTS),
+        ("author_email", REFUSED_EMAILS),
+    ]
+    for name, answer in table.items()
+]
+TEXT_PROMPTS = ("description", "author_name")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.mark.parametrize(("prompt", "answer"), REFUSED)
+def test_refused(home: Home, prompt: str, answer: str) -> None:
+    outcome = home.bake("--no-input", f"{prompt}={answer}")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+    assert prompt in outcome.said
+    assert "is refused" in outcome.said
+
+
+@pytest.mark.parametrize("prompt", TEXT_PROMPTS)
+@pytest.mark.parametrize("name", ["newline", "expression", "201 characters"])
+def test_refused_in_the_other_texts(home: Home, prompt: str, name: str) -> None:
+    outcome = home.bake("--no-input", f"{prompt}={REFUSED_TEXTS[name]}")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+    assert prompt in outcome.said
+
+
+@pytest.mark.parametrize("answers", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(bakery: Bakery, answers: dict[str, str]) -> None:
+    project = bakery.bake(TEMPLATE, Combination(()), **{"project_slug": "hostile", **answers})
+
+    metadata = project.pyproject["project"]
+    assert metadata["description"] == answers["description"]
+    assert metadata["authors"][0]["name"] == answers["author_name"]
+    readme = Document(project.read("README.md"))
+    assert readme.headings()[0] == answers["project_name"]
+    assert readme.paragraphs()[0] == answers["description"]
+    done = project.run(
+        "python",
+        str(SHOW_ANSWERS),
+        PYTHONPATH=str(project.path),
+        DJANGO_SETTINGS_MODULE="config.settings",
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["name"] == shown["h1"] == answers["project_name"]
+    assert shown["description"] == shown["lead"] == answers["description"]
+    assert shown["sender"] == answers.get("author_email", "you@example.com")
+    assert answers["project_name"] in shown["title"]
+
+    checks = [content.file_set, commands.ruff_check, commands.ruff_format, commands.own_tests]
+    for check in checks:
+        expect_none(check(project))
+
+
+def test_accepted_on_the_command_line_too(home: Home) -> None:
+    answers = ACCEPTED["quotes"]
+    outcome = home.bake("--no-input", *(f"{name}={answer}" for name, answer in answers.items()))
+    assert outcome.status == 0, outcome.said
+    (project,) = home.output.iterdir()
+    assert (
+        Document((project / "README.md").read_text(encoding="utf-8")).headings()[0]
+        == (answers["project_name"])
+    )
+
+
+@pytest.mark.parametrize("spelling", ["yes", "y", "true", "t", "1", "on", "YES", "True", "On"])
+def test_a_spelling_of_yes(home: Home, spelling: str) -> None:
+    assert _modules_baked(home, spelling) == sorted(TEMPLATE.registry)
+
+
+@pytest.mark.parametrize("spelling", ["no", "n", "false", "f", "0", "off", "NO", "False", "Off"])
+def test_a_spelling_of_no(home: Home, spelling: str) -> None:
+    assert _modules_baked(home, spelling) == []
+
+
+@pytest.mark.parametrize("answer", ["perhaps", "", "2", "yes\n no", "None", "{{ true }}"])
+def test_neither_yes_nor_no(home: Home, answer: str) -> None:
+    """Cookiecutter itself refuses it, before it loads the template and so with its own traceback."""
+    module = next(iter(TEMPLATE.registry))
+    outcome = home.bake("--no-input", f"{module}={answer}")
+    assert outcome.status == 1
+    assert f"{answer} provided for variable {module} could not be converted" in outcome.said
+    assert not home.left_behind()
+
+
+def test_an_unknown_option_is_refused(home: Home) -> None:
+    outcome = home.bake("--no-input", "audti=yes")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+    assert all(name in outcome.said for name in ["audti", *TEMPLATE.prompts])
+
+
+def test_a_private_variable_is_no_option(home: Home) -> None:
+    outcome = home.bake("--no-input", "_modules={}")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+
+
+def test_declining_the_hooks_declines_no_rule(home: Home) -> None:
+    outcome = home.bake("--no-input", "--accept-hooks", "no", "project_slug=../x")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+
+
+def test_an_existing_folder_is_refused_and_left_alone(home: Home) -> None:
+    existing = home.output / "my_project"
+    existing.mkdir(parents=True)
+    (existing / "mine.txt").write_text("mine")
+    outcome = home.bake("--no-input")
+    assert outcome.status == 1
+    assert "already exists" in outcome.said
+    assert "Traceback" not in outcome.said
+    assert [path.name for path in existing.iterdir()] == ["mine.txt"]
+    assert (existing / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("project_slug", "../x"),
+        ("project_slug", "class"),
+        ("project_name", "a\nb"),
+        ("description", "{{ 7 * 7 }}"),
+        ("author_email", "nobody"),
+        (next(iter(TEMPLATE.registry)), "perhaps"),
+    ],
+)
+def test_a_doctored_replay_is_refused_by_the_hook(home: Home, name: str, answer: str) -> None:
+    assert home.bake("--no-input").status == 0
+    shutil.rmtree(home.output / "my_project")
+    (replay,) = home.replays.iterdir()
+    answers = json.loads(replay.read_text(encoding="utf-8"))
+    answers["cookiecutter"][name] = answer
+    replay.write_text(json.dumps(answers), encoding="utf-8")
+    before = home.left_behind()
+
+    outcome = home.bake("--replay")
+
+    assert outcome.status == 1
+    assert f"{name} " in outcome.said
+    assert "is refused" in outcome.said
+    assert home.left_behind() == before
+
+
+def test_a_replay_that_nobody_touched_bakes_the_same(home: Home) -> None:
+    assert home.bake("--no-input", "project_name=A # % \"b\" 'c' \\").status == 0
+    (project,) = home.output.iterdir()
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    shutil.rmtree(project)
+    outcome = home.bake("--replay")
+    assert outcome.status == 0, outcome.said
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def _modules_baked(home: Home, spelling: str) -> list[str]:
+    outcome = home.bake("--no-input", *(f"{module}={spelling}" for module in TEMPLATE.registry))
+    assert outcome.status == 0, outcome.said
+    folders = {path.name for path in (home.output / "my_project" / "apps").iterdir()}
+    return sorted(folders & set(TEMPLATE.registry))

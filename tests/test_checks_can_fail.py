@@ -1,0 +1,388 @@
+"""Every check fails when the template is broken on purpose: a check that cannot fail says nothing."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.checks import commands, content, names
+from tests.checks.check import Check
+from tests.support.bakery import Bakery
+from tests.support.template import Combination, Template
+
+MODULE = "profiles"
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """A way to break the template, the check that has to notice, and what it has to say."""
+
+    check: Check
+    says: str
+    file: str
+    old: str = ""
+    new: str = ""
+    modules: tuple[str, ...] = ()
+
+    def __call__(self, template: Template) -> None:
+        """Replace ``old`` in the file, or add ``new`` at its end; the file may be new."""
+        path = template.source / self.file
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        text = path.read_text(encoding="utf-8")
+        assert self.old in text, f"{self.file} no longer holds {self.old!r}"
+        changed = text.replace(self.old, self.new, 1) if self.old else f"{text}\n{self.new}\n"
+        path.write_text(changed, encoding="utf-8")
+
+
+README = "README.md"
+DOCUMENT = "apps/core/README.md"
+WORKFLOW = ".github/workflows/ci.yml"
+
+BREAKAGES = {
+    # What a bake leaves behind
+    "a variable of the template": Breakage(
+        content.leftovers, "{{ is left", DOCUMENT, new="{{ cookiecutter.project_name }}"
+    ),
+    "a statement of the template": Breakage(
+        content.leftovers, "{% is left", "apps/core/jobs.py", new="# {% if x %}"
+    ),
+    "a line statement": Breakage(
+        content.leftovers, "# % is left", "apps/core/jobs.py", new="# % endfor"
+    ),
+    "the name of the engine": Breakage(
+        content.leftovers, "cookiecutter is left", README, new="Made with Cookiecutter."
+    ),
+    "the engine in a page": Breakage(
+        content.leftovers,
+        "cookiecutter is left",
+        "apps/core/templates/core/home.html",
+        new="<p>cookiecutter</p>",
+    ),
+    # Traces of what was not chosen
+    "a module in the README": Breakage(
+        content.traces, "a trace of profiles", README, new="See also the profiles."
+    ),
+    "a module in an import": Breakage(
+        content.traces,
+        "a trace of profiles",
+        "apps/core/jobs.py",
+        new="from apps.profiles import models",
+    ),
+    "a module in the settings": Breakage(
+        content.traces, "a trace of audit", "config/settings.py", new='AUDIT_EXTRA = ""'
+    ),
+    "the setting of a module": Breakage(
+        content.traces, "a trace of audit", "config/settings.py", new="AUDITED_MODELS = []"
+    ),
+    "a class of a module": Breakage(
+        content.traces, "a trace of audit", "apps/core/jobs.py", new="# As AuditConfig does."
+    ),
+    "a package of a module": Breakage(
+        content.traces,
+        "a trace of handoff",
+        "pyproject.toml",
+        '    "django==',
+        '    "celery[redis]==5.7.0",\n    "django==',
+    ),
+    "a module spelt with a hyphen": Breakage(
+        content.traces, "a trace of welcome_email", WORKFLOW, new="# The Welcome-Email is sent."
+    ),
+    "a variable of a module": Breakage(
+        content.traces, "a trace of handoff", ".env.example", new="#CELERY_BROKER_URL="
+    ),
+    "the page of a module": Breakage(
+        content.traces, "a trace of profiles", "apps/core/views.py", new='# "profile/"'
+    ),
+    "a path of a module": Breakage(
+        content.traces, "a trace of handoff", DOCUMENT, new="[more](../../docs/worker.md)"
+    ),
+    "a file named after a module": Breakage(
+        content.traces, "is named after audit", "docs/audit.md", new="More."
+    ),
+    # Names that lead nowhere
+    "a wrong path": Breakage(
+        names.dangling, "apps/core/lost.py", README, new="See `apps/core/lost.py`."
+    ),
+    "a wrong file": Breakage(names.dangling, "lost.toml", README, new="See `lost.toml`."),
+    "a wrong link": Breakage(names.dangling, "docs/lost.md", README, new="[Lost](docs/lost.md)"),
+    "a wrong picture": Breakage(names.dangling, "lost.svg", README, new="![Lost](lost.svg)"),
+    "a wrong heading": Breakage(names.dangling, "#lost", README, new="[Lost](#lost)"),
+    "a wrong heading elsewhere": Breakage(
+        names.dangling,
+        "#lost of apps/core/README.md",
+        README,
+        new="[Lost](apps/core/README.md#lost)",
+    ),
+    "a wrong command": Breakage(
+        names.dangling, "manage.py lost", README, new="Run `uv run manage.py lost`."
+    ),
+    "a wrong option": Breakage(
+        names.dangling, "--lost", README, new="```console\nuv run manage.py migrate --lost\n```"
+    ),
+    "a wrong program": Breakage(
+        names.dangling, "runs lost", README, new="```console\nlost --now\n```"
+    ),
+    "a wrong program of uv": Breakage(
+        names.dangling, "runs lost", README, new="```console\nuv run lost\n```"
+    ),
+    "a wrong script": Breakage(
+        names.dangling,
+        "scripts/lost.py",
+        README,
+        new="```console\nuv run python scripts/lost.py\n```",
+    ),
+    "a wrong group": Breakage(
+        names.dangling, "group lost", README, new="```console\nuv sync --group lost\n```"
+    ),
+    "a wrong group, with an equals sign": Breakage(
+        names.dangling, "group lost", README, new="```console\nuv sync --no-group=lost\n```"
+    ),
+    "a wrong target": Breakage(names.dangling, "target lost", README, new="Run `make lost`."),
+    "a wrong hook": Breakage(
+        names.dangling, "hook lost", README, new="Run `uv run pre-commit run lost`."
+    ),
+    "a wrong setting": Breakage(names.dangling, "LOST_SETTING", README, new="Set `LOST_SETTING`."),
+    "a wrong variable": Breakage(
+        names.dangling,
+        "LOST_VARIABLE",
+        README,
+        new="```console\nLOST_VARIABLE=1 uv run pytest\n```",
+    ),
+    "a wrong page": Breakage(names.dangling, "page /lost/", README, new="Open `/lost/`."),
+    "a wrong address": Breakage(
+        names.dangling,
+        "page /lost/",
+        README,
+        new="```console\ncurl http://127.0.0.1:8000/lost/\n```",
+    ),
+    "a wrong import": Breakage(
+        names.dangling,
+        "apps.core.jobs has no lost",
+        README,
+        new="```python\nfrom apps.core.jobs import lost\n```",
+    ),
+    "a wrong module": Breakage(
+        names.dangling, "apps.core.lost", README, new="See `apps.core.lost`."
+    ),
+    "Python that cannot be read": Breakage(
+        names.dangling, "cannot be read", README, new="```python\nclass:\n```"
+    ),
+    "a drawn folder": Breakage(
+        names.dangling, "apps/lost/", README, new="```text\napps/\n    core/\n    lost/\n```"
+    ),
+    "a block without language": Breakage(
+        names.dangling, "without its language", README, new="```\nx\n```"
+    ),
+    "a wrong variable in the example": Breakage(
+        names.dangling, "LOST_VARIABLE", ".env.example", new="#LOST_VARIABLE=1"
+    ),
+    "a wrong command of CI": Breakage(
+        names.dangling,
+        "manage.py lost",
+        WORKFLOW,
+        "uv run manage.py check",
+        "uv run manage.py lost",
+    ),
+    "a wrong variable of CI": Breakage(
+        names.dangling, "LOST_VARIABLE", WORKFLOW, 'DEBUG: "1"', 'LOST_VARIABLE: "1"'
+    ),
+    "a wrong command of a hook": Breakage(
+        names.dangling,
+        "manage.py lost",
+        ".pre-commit-config.yaml",
+        "uv run manage.py check",
+        "uv run manage.py lost",
+    ),
+    "a wrong name in the document of a module": Breakage(
+        names.dangling,
+        "lost.py",
+        "apps/profiles/README.md",
+        new="See `lost.py`.",
+        modules=(MODULE,),
+    ),
+    "an undocumented variable": Breakage(
+        content.undocumented_variables,
+        "SECRET_SAUCE",
+        "config/settings.py",
+        new='SAUCE = env.str("SECRET_SAUCE", default="")',
+    ),
+    # What the project's tools say
+    "an unused import": Breakage(
+        commands.ruff_check,
+        "F401",
+        "apps/core/modules.py",
+        "from typing import",
+        "import os\nfrom typing import",
+    ),
+    "an unformatted line": Breakage(
+        commands.ruff_format, "would be reformatted", "apps/core/modules.py", new="x  =  1"
+    ),
+    "a warning of Django": Breakage(
+        commands.django_check,
+        "staticfiles.W004",
+        "config/settings.py",
+        new='STATICFILES_DIRS = ["/nowhere"]',
+    ),
+    "a model without its migration": Breakage(
+        commands.missing_migrations,
+        "Create model Forgotten",
+        "apps/accounts/models.py",
+        new="""
+from django.db import models
+
+
+class Forgotten(models.Model):
+    pass
+""",
+    ),
+    "an insecure setting": Breakage(
+        commands.deployment,
+        "security.W012",
+        "config/settings.py",
+        new="SESSION_COOKIE_SECURE = False",
+    ),
+    "a test that fails": Breakage(
+        commands.own_tests,
+        "1 failed",
+        "apps/core/tests/test_broken.py",
+        new="def test_broken() -> None:\n    assert not 1",
+    ),
+    "a test that warns": Breakage(
+        commands.own_tests,
+        "1 failed",
+        "apps/core/tests/test_broken.py",
+        new='import warnings\n\n\ndef test_broken() -> None:\n    warnings.warn("old", DeprecationWarning)',
+    ),
+    "warnings let pass": Breakage(
+        commands.own_tests,
+        "lets warnings",
+        "pyproject.toml",
+        'filterwarnings = ["error"]',
+        'filterwarnings = ["error", "ignore::DeprecationWarning"]',
+    ),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES)
+def test_a_breakage_is_noticed(
+    bakery: Bakery, copy_of_template: Template, breakage: Breakage
+) -> None:
+    breakage(copy_of_template)
+    if breakage.check is commands.own_tests:
+        keep_one_test_only(copy_of_template)
+    project = bakery.bake(copy_of_template, Combination(breakage.modules))
+    faults = breakage.check(project)
+    assert any(breakage.says in fault for fault in faults), faults
+
+
+def test_every_check_of_a_project_is_shown_to_fail() -> None:
+    from tests.test_matrix import CHECKS
+
+    shown = {breakage.check for breakage in BREAKAGES.values()}
+    elsewhere = {content.file_set}
+    assert shown | elsewhere == {*CHECKS, commands.own_tests}
+
+
+def keep_one_test_only(template: Template) -> None:
+    """Take most tests out of a copy, for speed: how many fail is not the question."""
+    for path in template.source.glob("apps/*/tests/test_*.py"):
+        if path.name not in ("test_broken.py", "test_jobs.py"):
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("hook", "says"),
+    [
+        ("", "apps/profiles/apps.py should not be there"),
+        ('import pathlib\npathlib.Path("manage.py").unlink()', "manage.py is missing"),
+        ('import pathlib\npathlib.Path("more.txt").touch()', "more.txt should not be there"),
+    ],
+    ids=["pruning nothing", "pruning too much", "adding a file"],
+)
+def test_a_wrong_set_of_files_is_noticed(
+    bakery: Bakery, copy_of_template: Template, hook: str, says: str
+) -> None:
+    path = copy_of_template.root / "hooks" / "post_gen_project.py"
+    path.write_text(hook, encoding="utf-8")
+    project = bakery.bake(copy_of_template, Combination(()))
+    assert says in content.file_set(project)
+
+
+def test_a_wrong_type_is_noticed(bakery: Bakery, copy_of_template: Template) -> None:
+    path = copy_of_template.source / "apps" / "core" / "modules.py"
+    path.write_text(f'{path.read_text(encoding="utf-8")}\nx: int = "1"\n', encoding="utf-8")
+    project = bakery.bake(copy_of_template, Combination(()))
+    assert "Incompatible types" in "".join(commands.types(project, bakery.mypy_cache()))
+
+
+def without(requirement: str) -> Callable[[Path], None]:
+    """Return a change of pyproject.toml that takes a line out."""
+
+    def change(path: Path) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.strip().startswith(f'"{requirement}')]
+        assert len(kept) == len(lines) - 1, requirement
+        path.write_text("".join(kept), encoding="utf-8")
+
+    return change
+
+
+def test_an_undeclared_dependency_is_noticed_in_a_fresh_environment(
+    bakery: Bakery, copy_of_template: Template, tmp_path: Path
+) -> None:
+    keep_one_test_only(copy_of_template)
+    without("whitenoise==")(copy_of_template.source / "pyproject.toml")
+    project = bakery.bake(copy_of_template, Combination(()))
+    assert commands.own_tests(project) == []  # in the environment that has everything
+    faults = commands.own_tests(bakery.installed_copy(project, tmp_path / "fresh"))
+    assert "No module named 'whitenoise'" in "".join(faults)
+
+
+def test_a_package_without_pin_is_noticed(
+    bakery: Bakery, copy_of_template: Template, tmp_path: Path
+) -> None:
+    without("sqlparse==")(copy_of_template.source / "pyproject.toml")
+    project = bakery.bake(copy_of_template, Combination(()))
+    faults = commands.unpinned(bakery.installed_copy(project, tmp_path / "fresh"))
+    assert "pyproject.toml pins no version of sqlparse" in faults
+
+
+def test_what_pre_commit_would_change_is_noticed(
+    bakery: Bakery, copy_of_template: Template, tmp_path: Path
+) -> None:
+    path = copy_of_template.source / "apps" / "core" / "modules.py"
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nx  =  1\n", encoding="utf-8")
+    project = bakery.bake(copy_of_template, Combination(()))
+    faults = commands.pre_commit(
+        bakery.installed_copy(project, tmp_path / "fresh"),
+        SKIP="mypy,django-check,django-migrations",
+    )
+    assert "files were modified by this hook" in faults[0]
+    assert "apps/core/modules.py" in faults[1]
+
+
+def test_a_broken_configuration_of_pre_commit_is_noticed(
+    bakery: Bakery, copy_of_template: Template, tmp_path: Path
+) -> None:
+    path = copy_of_template.source / ".pre-commit-config.yaml"
+    path.write_text("repos: [{repo: local, hooks: [{id: x}]}]\n", encoding="utf-8")
+    project = bakery.bake(copy_of_template, Combination(()))
+    faults = commands.pre_commit(bakery.installed_copy(project, tmp_path / "fresh"))
+    assert "validate-config" in faults[0]
+
+
+def test_a_registry_that_forgets_a_path_is_noticed(
+    bakery: Bakery, copy_of_template: Template
+) -> None:
+    """The set of files is then as the registry says, but the file is a trace."""
+    settings = copy_of_template.settings
+    del settings["_modules"]["handoff"]["paths"]
+    path = copy_of_template.root / "cookiecutter.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    project = bakery.bake(copy_of_template, Combination(()))
+    assert content.file_set(project) == []
+    assert any(fault.startswith("docs/worker.md:") for fault in content.traces(project))

@@ -1,0 +1,154 @@
+"""What README.md and CONTRIBUTING.md say is tested: tables, links, commands, and the three steps."""
+
+import re
+
+import pytest
+
+from tests.checks import commands, content, names
+from tests.checks.check import Check, expect_none
+from tests.checks.findings import CONVENTIONS, Place
+from tests.conftest import copied_template
+from tests.support.bakery import Bakery
+from tests.support.contributing import files_to_write, follow, registry_changes
+from tests.support.markdown import Document
+from tests.support.template import ROOT, TEMPLATE, Combination, Template
+
+README = Document((ROOT / "README.md").read_text(encoding="utf-8"))
+CONTRIBUTING = Document((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
+
+CHECKS: list[Check] = [
+    content.file_set,
+    content.leftovers,
+    content.traces,
+    names.dangling,
+    commands.ruff_check,
+    commands.ruff_format,
+    commands.django_check,
+    commands.missing_migrations,
+    commands.own_tests,
+]
+
+
+def module_rows(document: Document) -> list[list[str]]:
+    """Return the rows of the table of modules, without its head."""
+    (table,) = [table for table in document.tables() if table[0][0] == "Module"]
+    return table[1:]
+
+
+def test_the_table_of_modules_says_what_the_registry_says() -> None:
+    assert module_rows(README) == [
+        [f"`{name}`", module["summary"], module["listens_to"]]
+        for name, module in TEMPLATE.registry.items()
+    ]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name: str) -> None:
+    document = DOCUMENTS[name]
+    lost = []
+    for link in document.links():
+        path, _, anchor = link.text.partition("#")
+        if "://" in path:
+            continue
+        if path and not (ROOT / path).exists():
+            lost.append(link)
+            continue
+        target = Document((ROOT / path).read_text(encoding="utf-8")) if path else document
+        if anchor and anchor not in target.anchors():
+            lost.append(link)
+    assert lost == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_exists(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    pieces = [fence.text for fence in DOCUMENTS[name].fences()]
+    pieces += [code.text for code in DOCUMENTS[name].code()]
+    targets = re.findall(r"^make (\w+)", "\n".join(pieces), re.MULTILINE)
+    assert targets
+    assert {
+        name for name in targets if not re.search(rf"^{name}:", makefile, re.MULTILINE)
+    } == set()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_exists(bakery: Bakery, name: str) -> None:
+    """A path is one of the repository's or of the project with all modules."""
+    project = bakery.project(TEMPLATE.all_on())
+    lost = []
+    for code in DOCUMENTS[name].code():
+        path = code.text.rstrip("/")
+        if re.fullmatch(
+            r"[\w.{}-]+(/[\w.{}-]+)+|[\w.-]+\.(py|toml|md|json|yml|yaml)", path
+        ) and not (
+            (ROOT / path).exists()
+            or (project.path / path).exists()
+            or any(file.endswith(f"/{path}") for file in project.files)
+            or path in CONVENTIONS
+            or any(path in file for file in files_to_write(CONTRIBUTING))
+            or path.startswith("projects")
+        ):
+            lost.append(code)
+    assert lost == []
+
+
+def test_the_tree_of_the_readme_is_that_of_a_project(bakery: Bakery) -> None:
+    project = bakery.project(TEMPLATE.all_on())
+    (fence,) = [fence for fence in README.fences() if "\u251c" in fence.text]
+    reader = names.Reader(project)
+    reader.tree(Place("README.md", fence.line), fence.text)
+    assert reader.findings.faults == []
+    assert all(f" {name}/" in fence.text for name in TEMPLATE.registry)
+
+
+def test_the_receiver_of_the_readme_is_one_of_a_project(bakery: Bakery) -> None:
+    """The receiver that the README shows in full stands in a generated project, letter by letter."""
+    project = bakery.project(TEMPLATE.all_on())
+    (shown,) = [fence.text for fence in README.fences() if fence.language == "python"]
+    sources = [text for file, text in project.texts().items() if file.endswith("receivers.py")]
+    assert any(shown.strip() in source for source in sources)
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A copy of the template to which one module was added as CONTRIBUTING.md says."""
+    template = copied_template(tmp_path_factory.mktemp("extended") / "template")
+    follow(CONTRIBUTING, template)
+    return template
+
+
+def added_module() -> str:
+    (name,) = registry_changes(CONTRIBUTING)["_modules"]
+    return str(name)
+
+
+def test_the_steps_add_one_folder_and_one_entry(extended: Template) -> None:
+    name = added_module()
+    folder = f"{TEMPLATE.source.name}/apps/{name}/"
+    assert all(path.startswith(folder) for path in files_to_write(CONTRIBUTING))
+    assert list(extended.registry) == [*TEMPLATE.registry, name]
+    assert extended.prompts == [*TEMPLATE.prompts, name]
+    assert len(extended.combinations()) == 2 * len(TEMPLATE.combinations())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_new_module_alone(bakery: Bakery, extended: Template, check: Check) -> None:
+    project = bakery.bake_once(extended, Combination((added_module(),)))
+    assert f"apps/{added_module()}/apps.py" in project.files
+    expect_none(check(project))
+
+
+def test_the_types_of_the_new_module(bakery: Bakery, extended: Template) -> None:
+    project = bakery.bake_once(extended, Combination((added_module(),)))
+    expect_none(commands.types(project, bakery.mypy_cache()))
+
+
+@pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: check.__name__)
+def test_all_modules_with_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
+    expect_none(check(bakery.bake_once(extended, extended.all_on())))
+
+
+@pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: check.__name__)
+def test_all_modules_but_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
+    expect_none(check(bakery.bake_once(extended, TEMPLATE.all_on())))

@@ -1,0 +1,214 @@
+"""``make new`` and its siblings, as somebody has them who has git, make and Python only."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.once import once
+from tests.support.programs import UV, clean_environment, run
+from tests.support.template import PARTS, ROOT, TEMPLATE
+
+NEEDED = (*PARTS, "Makefile", "pyproject.toml", ".python-version", "scripts")
+
+
+class Clone:
+    """A copy of the repository in a folder with a space, and a home with nothing in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.root = folder / "a clone"
+
+    def build(self) -> None:
+        """Copy the files, and install the uv of the clone, which needs no other command."""
+        self.home.mkdir(parents=True)
+        self.root.mkdir(parents=True)
+        for name in NEEDED:
+            source = ROOT / name
+            ignored = shutil.ignore_patterns("__pycache__")
+            if source.is_dir():
+                shutil.copytree(source, self.root / name, ignore=ignored)
+            else:
+                shutil.copy(source, self.root / name)
+
+        version = importlib.metadata.version("uv")
+        done = self.make(f".tools/uv-{version}/bin/uv")
+        assert done.returncode == 0, done.stderr
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment without uv, whose downloads are kept for other runs."""
+        foreign = str(UV.parent)
+        kept = clean_environment(HOME=str(self.home), NAME="of the machine")
+        path = [folder for folder in kept["PATH"].split(os.pathsep) if folder != foreign]
+        caches = {
+            "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
+            "UV_CACHE_DIR": run([UV, "cache", "dir"], folder=ROOT).stdout.strip(),
+        }
+        return {**kept, **caches, "PATH": os.pathsep.join(path)}
+
+    def make(self, *words: str, answers: str = "") -> subprocess.CompletedProcess[str]:
+        """Run make in the clone."""
+        return run(
+            ["make", *words], folder=self.root, environment=self.environment(), answers=answers
+        )
+
+
+@pytest.fixture(scope="module")
+def clone(run_folder: Path) -> Clone:
+    clone = Clone(run_folder / "clone")
+    once(clone.home.parent, lambda _: clone.build())
+    return clone
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody listened to a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        number: int = listener.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Servers to be stopped at the end, each with the processes it started."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for server in started:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def test_the_clone_has_no_uv(clone: Clone) -> None:
+    assert shutil.which("uv", path=clone.environment()["PATH"]) is None
+
+
+def test_new_leaves_a_project_that_one_more_line_starts(
+    clone: Clone, port: int, servers: list[subprocess.Popen[bytes]]
+) -> None:
+    modules = list(TEMPLATE.registry)[:2]
+    done = clone.make("new", f"MODULES={' '.join(modules)}", "NAME=It's mine")
+
+    assert done.returncode == 0, done.stderr
+    assert "of the machine" not in done.stdout
+    project = clone.root / "projects" / "it_s_mine"
+    apps = {path.name for path in (project / "apps").iterdir()}
+    assert apps & set(TEMPLATE.registry) == set(modules)
+    assert (project / ".env").read_bytes() == (project / ".env.example").read_bytes()
+
+    line = done.stdout.strip().splitlines()[-1].strip()
+    assert line == "cd projects/it_s_mine && .venv/bin/python manage.py runserver"
+    environment = clone.environment()
+    migrated = run(
+        ["sh", "-c", line.replace("runserver", "migrate --check")],
+        folder=clone.root,
+        environment=environment,
+    )
+    assert migrated.returncode == 0, migrated.stderr
+    servers.append(
+        subprocess.Popen(
+            ["sh", "-c", f"{line} {port}"],
+            cwd=clone.root,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    )
+    assert b'"ok"' in answer_of(f"http://127.0.0.1:{port}/health/")
+    assert b"It&#x27;s mine" in answer_of(f"http://127.0.0.1:{port}/")
+
+    again = clone.make("new", f"MODULES={modules[0]}", "NAME=It's mine")
+    assert again.returncode != 0
+    assert "already exists" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["MODULES=audti"], "there is no module audti. The modules are: profiles"),
+        (["MODULES=profiles,audti"], "there is no module audti"),
+        (["NAME={{ 1 }}"], "NAME={{ 1 }} is refused"),
+        (["NAME=", "MODULES="], "1 to 200 characters"),
+    ],
+)
+def test_new_refuses_in_one_sentence(clone: Clone, words: list[str], says: str) -> None:
+    done = clone.make("new", *words, "OUTPUT=refused")
+    assert done.returncode != 0
+    (sentence, *rest) = done.stderr.strip().splitlines()
+    assert says in sentence
+    assert all(re.match(r"make(\[\d+\])?: \*\*\*", line) for line in rest), rest
+    assert not (clone.root / "refused").exists()
+
+
+def test_new_asks_when_nothing_is_said(clone: Clone) -> None:
+    """The questions are asked; here their answers end early, and so does the run."""
+    done = clone.make("new", "OUTPUT=asked", answers="My Project\n")
+    assert done.returncode != 0
+    first, second, *_ = TEMPLATE.settings["__prompts__"].values()
+    assert first in done.stdout
+    assert second.split(" (")[0] in done.stdout
+    assert "Cancelled: nothing was generated." in done.stderr
+    assert not (clone.root / "asked").exists()
+
+
+def test_a_python_version_that_pyenv_lacks_stops_nobody(clone: Clone, tmp_path: Path) -> None:
+    """Then ``python3`` fails in this folder, and only in this folder."""
+    program = tmp_path / "python3"
+    program.write_text(
+        f'#!/bin/sh\n[ "$PYENV_VERSION" = system ] && exec {shutil.which("python3.13") or "python3"} "$@"\n'
+        'echo "pyenv: version not installed" >&2\nexit 127\n'
+    )
+    program.chmod(0o755)
+    environment = clone.environment()
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
+    done = run(
+        ["make", "--dry-run", "--always-make", "clean", "new"],
+        folder=clone.root,
+        environment=environment,
+    )
+    assert "PYENV_VERSION=system python3 -m venv" in done.stdout, done.stderr
+
+
+def test_clean_takes_caches_out_of_the_template(clone: Clone) -> None:
+    source = clone.root / TEMPLATE.source.name
+    for name in ("__pycache__", ".ruff_cache", ".mypy_cache"):
+        (source / "apps" / name).mkdir()
+        (source / "apps" / name / "x").touch()
+    assert clone.make("clean").returncode == 0
+    left = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    assert left == TEMPLATE.files()
+
+
+def test_help_names_every_target(clone: Clone) -> None:
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    said = clone.make().stdout
+    assert all(
+        f"make {name}" in said for name in targets[1].split() if name not in ("help", "clean")
+    )
+
+
+def answer_of(address: str) -> bytes:
+    """Ask a server that may still be starting; it gets half a minute."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as response:  # noqa: S310 (our server)
+                answer: bytes = response.read()
+                return answer
+        except (urllib.error.URLError, ConnectionError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)

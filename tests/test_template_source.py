@@ -1,0 +1,133 @@
+"""The template's source: plain Python wherever it can be, and dependencies that point one way."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.markdown import Document
+from tests.support.template import ROOT, TEMPLATE
+
+APPS = TEMPLATE.source / "apps"
+PYTHON = sorted(TEMPLATE.source.rglob("*.py"))
+PAGES = "/templates/"
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(TEMPLATE.source).as_posix()
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=relative)
+def test_python_parses_as_it_stands(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_toml_parses_as_it_stands() -> None:
+    """Linters of the template's source read their configuration from it."""
+    for path in TEMPLATE.source.rglob("*.toml"):
+        tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_nothing_under_apps_holds_jinja() -> None:
+    marks = re.compile(r"\{\{|\{%|# %|cookiecutter")
+    found = [
+        relative(path)
+        for path in APPS.rglob("*")
+        if path.is_file()
+        and PAGES not in path.as_posix()
+        and marks.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_shared_files_name_no_module() -> None:
+    """They loop over the registry instead, so that a new module needs no change of theirs."""
+    own = {path for module in TEMPLATE.registry for path in TEMPLATE.paths_of(module)}
+    names = re.compile("|".join(rf"\b{name}\b" for name in TEMPLATE.registry))
+    shared = [
+        TEMPLATE.source / file
+        for file in TEMPLATE.files()
+        if not any(file == path or file.startswith(f"{path}/") for path in own)
+    ]
+    shared += [*(ROOT / "hooks").glob("*.py"), ROOT / "local_extensions.py"]
+    found = [
+        f"{path}:{number}: {line}"
+        for path in shared
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if names.search(line)
+    ]
+    assert found == []
+
+
+def test_every_app_is_in_the_registry_or_always_there() -> None:
+    folders = {path.name for path in APPS.iterdir() if path.is_dir()}
+    assert folders == {"core", "accounts", *TEMPLATE.registry}
+
+
+@pytest.mark.parametrize("app", sorted(path.name for path in APPS.iterdir() if path.is_dir()))
+def test_an_app_imports_only_what_it_may(app: str) -> None:
+    allowed = {"core": {"core"}, "accounts": {"core", "accounts"}}.get(
+        app, {"core", "accounts", app}
+    )
+    found = [
+        f"{relative(path)} imports apps.{imported}"
+        for path in (APPS / app).rglob("*.py")
+        if "/tests/" not in path.as_posix()
+        for imported in apps_imported(path)
+        if imported not in allowed
+    ]
+    assert found == []
+
+
+def apps_imported(path: Path) -> Iterator[str]:
+    """Yield the name of every app that a file imports something of, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "apps" and rest:
+                yield rest.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", TEMPLATE.registry)
+def test_a_module_explains_itself_and_has_tests(module: str) -> None:
+    headings = Document((APPS / module / "README.md").read_text(encoding="utf-8")).headings()
+    assert re.match(rf"{module}\b", headings[0])
+    assert any(re.match(r"tak(e|ing) it out", heading, re.IGNORECASE) for heading in headings)
+    assert list((APPS / module / "tests").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("module", TEMPLATE.registry)
+def test_a_module_has_one_summary(module: str) -> None:
+    """The registry and the module itself say the same sentence."""
+    tree = ast.parse((APPS / module / "apps.py").read_text(encoding="utf-8"))
+    summaries = [
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "summary"
+        and isinstance(node.value, ast.Constant)
+    ]
+    assert summaries == [TEMPLATE.registry[module]["summary"]]
+
+
+def test_nothing_under_version_control_names_a_machine_or_a_package_index() -> None:
+    """Sources install through their ordinary clients, wherever those are told to look."""
+    words = re.compile(r"pypi\.org|pythonhosted|/work/|registry\.npmjs|anaconda\.org")
+    kept = [ROOT / name for name in ("Makefile", "pyproject.toml", "README.md", "CONTRIBUTING.md")]
+    kept += [
+        path
+        for folder in ("hooks", "scripts", "benchmarks", "docs", ".github", ".ci")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+    kept += [TEMPLATE.source / file for file in TEMPLATE.files()]
+    assert [str(path) for path in kept if words.search(path.read_text(encoding="utf-8"))] == []
