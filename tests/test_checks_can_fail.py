@@ -117,6 +117,9 @@ BREAKAGES = {
         README,
         new="[Lost](apps/core/README.md#lost)",
     ),
+    "a wrong line": Breakage(
+        names.dangling, "line 9999 of", README, new="[Lost](apps/core/dispatch.py#L9999)"
+    ),
     "a wrong command": Breakage(
         names.dangling, "manage.py lost", README, new="Run `uv run manage.py lost`."
     ),

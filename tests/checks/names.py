@@ -100,8 +100,11 @@ class Reader:
             self.findings.fault(place, f"links to {path}, which does not exist")
         elif anchor:
             file = (PurePosixPath(place.file).parent / path).as_posix() if path else place.file
-            other = Document(self.findings.project.read(file)) if path else document
-            if anchor not in other.anchors():
+            text = self.findings.project.read(file) if path else document.text
+            if line := re.fullmatch(r"L(\d+)", anchor):
+                if int(line[1]) > len(text.splitlines()):
+                    self.findings.fault(place, f"links to line {line[1]} of {file}, which is shorter")
+            elif anchor not in Document(text).anchors():
                 self.findings.fault(
                     place, f"links to #{anchor} of {file}, which has no such heading"
                 )
