@@ -103,7 +103,9 @@ class Reader:
             text = self.findings.project.read(file) if path else document.text
             if line := re.fullmatch(r"L(\d+)", anchor):
                 if int(line[1]) > len(text.splitlines()):
-                    self.findings.fault(place, f"links to line {line[1]} of {file}, which is shorter")
+                    self.findings.fault(
+                        place, f"links to line {line[1]} of {file}, which is shorter"
+                    )
             elif anchor not in Document(text).anchors():
                 self.findings.fault(
                     place, f"links to #{anchor} of {file}, which has no such heading"
