@@ -8,7 +8,7 @@ class HandoffConfig(modules.ModuleConfig):
 
     name = "apps.handoff"
     verbose_name = "Handoff"
-    summary = "Background jobs run in a Celery worker, published to it after the commit."
+    summary = "Background jobs in a Celery worker, published after the commit."
 
     def ready(self) -> None:
         """Load the backend, and with it the check of its settings."""
