@@ -173,7 +173,8 @@ def log_slow_request(sender: Any, **kwargs: Any) -> None:
     started = _started.get()
     _started.set(None)
     if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
-        logger.warning("%s took %.1f seconds.", started[0], seconds)
+        # %r: a path may hold line breaks, and must not write lines of its own.
+        logger.warning("%r took %.1f seconds.", started[0], seconds)
 
 
 @receiver(got_request_exception)
@@ -184,7 +185,7 @@ def log_failed_request(sender: Any, request: HttpRequest, **kwargs: Any) -> None
     except DatabaseError:
         actor = None  # a database that is away may be the very reason
     by = actor.pk if actor else "nobody"
-    logger.error("%s %s of user %s has failed.", request.method, request.path, by)
+    logger.error("%s %r of user %s has failed.", request.method, request.path, by)
 
 
 # Signals of the taskboard
