@@ -173,7 +173,7 @@ def log_slow_request(sender: Any, **kwargs: Any) -> None:
     started = _started.get()
     _started.set(None)
     if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
-        # %r: a path may hold line breaks, and must not write lines of its own.
+        # Quoted: a line break in a path must not write a line of its own to the log.
         logger.warning("%r took %.1f seconds.", started[0], seconds)
 
 
