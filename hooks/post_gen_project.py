@@ -38,7 +38,9 @@ def main() -> int:
     if missing:
         print(f"The template lacks what it should prune: {', '.join(missing)}", file=sys.stderr)
         return 1
-    print(closing_message(answers))
+    # A terminal that lacks a letter of the name is no reason to fail.
+    encoding = sys.stdout.encoding or "ascii"
+    print(closing_message(answers).encode(encoding, "replace").decode(encoding))
     return 0
 
 

@@ -88,6 +88,19 @@ def test_accepted_on_the_command_line_too(home: Home) -> None:
     )
 
 
+def test_accepted_where_the_terminal_cannot_show_it(home: Home) -> None:
+    answers = ACCEPTED["any language"]
+    outcome = home.bake(
+        "--no-input",
+        "project_slug=any_language",
+        *(f"{name}={answer}" for name, answer in answers.items()),
+        PYTHONIOENCODING="ascii",
+    )
+    assert outcome.status == 0, outcome.said
+    readme = home.output / "any_language" / "README.md"
+    assert Document(readme.read_text(encoding="utf-8")).headings()[0] == answers["project_name"]
+
+
 @pytest.mark.parametrize("spelling", ["yes", "y", "true", "t", "1", "on", "YES", "True", "On"])
 def test_a_spelling_of_yes(home: Home, spelling: str) -> None:
     assert _modules_baked(home, spelling) == sorted(TEMPLATE.registry)

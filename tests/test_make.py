@@ -54,7 +54,8 @@ class Clone:
             "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
             "UV_CACHE_DIR": run([UV, "cache", "dir"], folder=ROOT).stdout.strip(),
         }
-        return {**kept, **caches, "PATH": os.pathsep.join(path)}
+        path_of_python = os.pathsep.join(path)
+        return {**kept, **caches, "PATH": path_of_python, "PYTHONDONTWRITEBYTECODE": ""}
 
     def make(self, *words: str, answers: str = "") -> subprocess.CompletedProcess[str]:
         """Run make in the clone."""

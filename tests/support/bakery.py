@@ -65,12 +65,12 @@ class Bakery:
         baked = self.project(combination)
         folder = self.folder / "fresh" / str(combination)
         once(folder, lambda to: _install_copy(baked.path, to))
-        return replace(baked, path=folder, environment=PythonEnvironment(folder / ".venv"))
+        return replace(baked, path=folder, environment=own_environment(folder))
 
     def installed_copy(self, baked: BakedProject, folder: Path) -> BakedProject:
         """Return a copy of a project, in a new folder, after its own ``uv sync``."""
         _install_copy(baked.path, folder)
-        return replace(baked, path=folder, environment=PythonEnvironment(folder / ".venv"))
+        return replace(baked, path=folder, environment=own_environment(folder))
 
     def copy(self, baked: BakedProject, folder: Path) -> BakedProject:
         """Return a copy of a project, in a new folder."""
@@ -119,6 +119,14 @@ class Bakery:
 
     def _fill_mypy_cache(self, to: Path) -> None:
         self.project(TEMPLATE.all_on()).run("mypy", f"--cache-dir={to}", ".")
+
+
+def own_environment(project: Path) -> PythonEnvironment:
+    """Return the environment that lies in a project's folder, as its user would use it.
+
+    Unlike everybody's it is not compiled beforehand, so its programs may do that as they go.
+    """
+    return PythonEnvironment(project / ".venv", {"PYTHONDONTWRITEBYTECODE": ""})
 
 
 def _install(source: Path, to: Path) -> None:

@@ -26,11 +26,17 @@ class Home:
         """The folder in which cookiecutter remembers answers."""
         return self.folder / ".cookiecutter_replay"
 
-    def bake(self, *arguments: str, template: Path = ROOT, answers: str | None = None) -> "Outcome":
-        """Run cookiecutter with further arguments; ``answers`` is what is typed."""
+    def bake(self, *arguments: str, answers: str | None = None, **variables: str) -> "Outcome":
+        """Run cookiecutter with further arguments.
+
+        Args:
+            arguments: options and answers, such as ``--no-input`` and ``audit=yes``.
+            answers: what is typed.
+            variables: further variables of the environment.
+        """
         self.output.mkdir(exist_ok=True)
-        command: list[str | Path] = [COOKIECUTTER, template, "-o", self.output, *arguments]
-        environment = clean_environment(HOME=str(self.folder), COLUMNS="500")
+        command: list[str | Path] = [COOKIECUTTER, ROOT, "-o", self.output, *arguments]
+        environment = clean_environment(HOME=str(self.folder), COLUMNS="500", **variables)
         done = run(command, folder=self.folder, environment=environment, answers=answers)
         return Outcome(self, done.returncode, done.stdout + done.stderr)
 

@@ -14,7 +14,7 @@ def once(folder: Path, build: Callable[[Path], None]) -> Path:
     done = folder.with_name(f"{folder.name}.done")
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
+        if not (done.exists() and folder.exists()):
             build(folder)
             done.touch()
     return folder
