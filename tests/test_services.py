@@ -3,10 +3,12 @@
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.checks import commands
 from tests.checks.check import expect_none
 from tests.support.bakery import Bakery
-from tests.support.services import require_services
+from tests.support.services import SERVICES, require_services
 from tests.support.template import TEMPLATE
 
 
@@ -24,3 +26,17 @@ def test_own_tests(bakery: Bakery, tmp_path: Path) -> None:
             REQUIRE_SERVICES="1",
         )
     )
+
+
+def test_a_server_that_is_away_is_a_reason_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUIRE_SERVICES", raising=False)
+    monkeypatch.setitem(SERVICES, "Redis", 9)
+    with pytest.raises(pytest.skip.Exception, match="Redis on 127.0.0.1:9"):
+        require_services()
+
+
+def test_a_server_that_is_required_and_away_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE_SERVICES", "1")
+    monkeypatch.setitem(SERVICES, "Redis", 9)
+    with pytest.raises(pytest.fail.Exception, match="Redis on 127.0.0.1:9"):
+        require_services()
