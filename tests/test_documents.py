@@ -26,8 +26,8 @@ CHECKS: list[Check] = [
     commands.ruff_format,
     commands.django_check,
     commands.missing_migrations,
-    commands.own_tests,
 ]
+CHECKS_OF_THE_MODULE = [*CHECKS, commands.types, commands.own_tests]
 
 
 def module_rows(document: Document) -> list[list[str]]:
@@ -132,23 +132,18 @@ def test_the_steps_add_one_folder_and_one_entry(extended: Template) -> None:
     assert len(extended.combinations()) == 2 * len(TEMPLATE.combinations())
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS_OF_THE_MODULE, ids=lambda check: check.__name__)
 def test_the_new_module_alone(bakery: Bakery, extended: Template, check: Check) -> None:
     project = bakery.bake_once(extended, Combination((added_module(),)))
     assert f"apps/{added_module()}/apps.py" in project.files
     expect_none(check(project))
 
 
-def test_the_types_of_the_new_module(bakery: Bakery, extended: Template) -> None:
-    project = bakery.bake_once(extended, Combination((added_module(),)))
-    expect_none(commands.types(project, bakery.mypy_cache()))
-
-
-@pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_all_modules_with_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
     expect_none(check(bakery.bake_once(extended, extended.all_on())))
 
 
-@pytest.mark.parametrize("check", CHECKS[:-1], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_all_modules_but_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
     expect_none(check(bakery.bake_once(extended, TEMPLATE.all_on())))

@@ -38,7 +38,7 @@ def test_own_tests(bakery: Bakery, combination: Combination) -> None:
 
 @pytest.mark.parametrize("combination", CORNERS, ids=str)
 def test_types(bakery: Bakery, combination: Combination) -> None:
-    expect_none(commands.types(bakery.project(combination), bakery.mypy_cache()))
+    expect_none(commands.types(bakery.project(combination)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -1,10 +1,8 @@
 """Checks that run a project's own tools; each returns what is wrong, an empty list when nothing is."""
 
 import re
-import shutil
 import tempfile
 import tomllib
-from pathlib import Path
 
 from tests.support.programs import run
 from tests.support.project import BakedProject, requirement_name
@@ -71,17 +69,10 @@ def unreachable(project: BakedProject) -> dict[str, str]:
     return {name: f"{scheme}://127.0.0.1:9/" for name, scheme in found}
 
 
-def types(project: BakedProject, filled_cache: Path) -> list[str]:
-    """The type checker has nothing to say.
-
-    Args:
-        project: the project to look at.
-        filled_cache: a cache of mypy to start from; it is not changed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder) / "cache"
-        shutil.copytree(filled_cache, cache)
-        return project.faults_of("mypy", f"--cache-dir={cache}", ".")
+def types(project: BakedProject) -> list[str]:
+    """The type checker has nothing to say."""
+    # A cache of another project saves nothing: the settings, on which all depends, differ.
+    return project.faults_of("mypy", "--cache-dir=/dev/null", ".")
 
 
 def unpinned(project: BakedProject) -> list[str]:

@@ -101,35 +101,25 @@ ACCEPTED = {
         "author_name": "# Ada",
     },
     "Markdown at the start of a line": {
-        "project_name": "1) one",
-        "description": "12. twelve",
-        "author_name": "+ Ada",
-    },
-    "lines of Markdown": {
-        "project_name": "---",
+        "project_name": "12. twelve",
         "description": "+ plus - minus",
         "author_name": "> Ada",
     },
-    "shell and formats": {
-        "project_name": "$HOME $(id) %s %(x)s {0} {x}",
-        "description": "#!/bin/sh; rm -rf ~ && echo \u20ac | cat",
-        "author_name": "{x!r} %",
+    "a rule of Markdown": {
+        "project_name": "1) one",
+        "description": "---",
+        "author_name": "+ Ada",
     },
-    "line statement inside": {
-        "project_name": "a # % b",
-        "description": "x # % for y in z",
-        "author_name": "#%",
+    "shell, formats and YAML": {
+        "project_name": "$HOME $(id) %s %(x)s {0} {x}: b # c # % d",
+        "description": "@at *star &and !bang %per; rm -rf ~ && echo \u20ac | cat",
+        "author_name": "{x!r} % #%",
     },
     "any language": {
         "project_name": "\U0001f600 \u00dcn\u00efc\u00f6d\u00e9 \u6f22\u5b57 \u0645\u0631\u062d\u0628\u0627",
         "description": "\U0001f468\u200d\U0001f469\u200d\U0001f467".replace("\u200d", "")
         + " \u00e9 e\u0301",
         "author_name": "\u0141ukasz \u5c71\u7530",
-    },
-    "YAML": {
-        "project_name": "a: b # c",
-        "description": "@at *star &and !bang %per",
-        "author_name": "no",
     },
     "200 characters": {
         "project_name": "x" * 200,

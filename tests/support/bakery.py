@@ -90,11 +90,6 @@ class Bakery:
         once(folder, lambda to: _install(source, to))
         return PythonEnvironment(folder, DEVELOPMENT)
 
-    def mypy_cache(self) -> Path:
-        """Return a cache that mypy filled over the all-on project; copy it, never use it."""
-        folder = self.environment().folder
-        return once(folder.with_name(f"{folder.name}-mypy"), self._fill_mypy_cache)
-
     def _bake(self, template: Template, combination: Combination, to: Path) -> None:
         baked = self._baked_folder(template, combination, {})
         to.mkdir(parents=True)
@@ -116,9 +111,6 @@ class Bakery:
         all_on = TEMPLATE.all_on()
         folder = self.folder / "baked" / str(all_on)
         return once(folder, lambda to: self._bake(TEMPLATE, all_on, to)) / "my_project"
-
-    def _fill_mypy_cache(self, to: Path) -> None:
-        self.project(TEMPLATE.all_on()).run("mypy", f"--cache-dir={to}", ".")
 
 
 def own_environment(project: Path) -> PythonEnvironment:
