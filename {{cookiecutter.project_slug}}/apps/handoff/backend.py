@@ -96,7 +96,8 @@ class CeleryBackend(TransactionalBackend):
             result.kwargs,
             task_id=result.id,
             queue=result.task.queue_name,
-            headers={"actor": None if actor is None else str(actor.pk)},
+            # A user who has just been deleted has no key any more.
+            headers={"actor": str(actor.pk) if actor and actor.pk is not None else None},
             ignore_result=True,
             # Not kept waiting: one more try, for a connection that was closed meanwhile.
             retry=True,

@@ -23,9 +23,14 @@ def main(notes: str, queue: str) -> None:
 
     ann, _ = User.objects.get_or_create(username="ann")
     gone = User.objects.create_user(f"gone from {queue}")
-    with acting_as(gone):
+    # In one transaction, so that no worker is quicker than the deletion.
+    with acting_as(gone), transaction.atomic():
         here(tasks.record).enqueue(notes, "deleted")
-    gone.delete()
+        User.objects.filter(pk=gone.pk).delete()
+    leaver = User.objects.create_user(f"leaver of {queue}")
+    with acting_as(leaver), transaction.atomic():
+        here(tasks.record).enqueue(notes, "own account")
+        leaver.delete()
     with acting_as(ann):
         here(tasks.die).enqueue(notes)
         here(tasks.fail).enqueue(notes, times=2)

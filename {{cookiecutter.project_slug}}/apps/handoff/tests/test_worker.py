@@ -142,7 +142,7 @@ def run(folder: Path, queue: str, environment: dict[str, str]) -> Outcome:
             assert producing.wait(DEADLINE) == 0
         wait_for(lambda: "ready." in text(log), log)
         with program(*ping, environment=environment, output=pong) as pinging:
-            wait_for(lambda: len(text(notes).splitlines()) >= 5, log)
+            wait_for(lambda: len(text(notes).splitlines()) >= 6, log)
             wait_for(lambda: "is not tried again" in text(log), log)
             assert pinging.wait(DEADLINE) == 0
         working.terminate()
@@ -174,6 +174,10 @@ def test_a_job_of_a_rolled_back_transaction_does_not_run(outcome: Outcome) -> No
 
 def test_a_job_of_a_deleted_user_runs_as_nobody(outcome: Outcome) -> None:
     assert "deleted nobody 1" in outcome.notes
+
+
+def test_a_job_of_a_user_who_deletes_their_own_account_runs_as_nobody(outcome: Outcome) -> None:
+    assert "own account nobody 1" in outcome.notes
 
 
 def test_a_failed_job_is_run_again_as_its_actor(outcome: Outcome) -> None:
