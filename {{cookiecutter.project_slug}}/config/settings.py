@@ -189,6 +189,10 @@ SECURE_CSP = {
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 X_FRAME_OPTIONS = "DENY"
 
+# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself.
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+TRUST_REQUEST_ID = BEHIND_PROXY
+
 if not DEBUG:
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     # Load balancers ask for the health check over plain HTTP.
@@ -198,8 +202,7 @@ if not DEBUG:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    if env.bool("BEHIND_PROXY", default=False):
-        # Only for a proxy that always sets this header itself.
+    if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Logging: everything on standard error, for whatever runs the process to collect

@@ -1,4 +1,4 @@
-"""Who is acting: the user behind a change, for receivers, which see no request.
+"""Who is acting, in which request and from where, for receivers, which see no request.
 
 The middleware puts the request into a context variable and takes it out again
 when the response is made. The user is looked up as late as possible: a view
@@ -9,21 +9,30 @@ authenticated or logged in inside the view is seen.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
+
+# A person's request, a background job, or anything else that runs the project's code: a
+# command, a shell, a test.
+type Source = Literal["request", "job", "command"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actor:
     """What acts at the moment: the user of a request, or a user named by code.
 
-    Compared by identity: a comparison by value would look the user up.
+    ``request_id`` names the request at the beginning of it all, also in the jobs that came of
+    it; it is empty where there was none. Compared by identity: a comparison by value would look
+    the user up.
     """
 
     request: HttpRequest | None = None
     named_user: AbstractBaseUser | None = None
+    source: Source = "command"
+    request_id: str = ""
 
     @property
     def user(self) -> AbstractBaseUser | None:
@@ -51,21 +60,49 @@ def current_request() -> HttpRequest | None:
     return _actor.get().request
 
 
+def current_source() -> Source:
+    """Return where the code at hand was called from: a request, a job or a command."""
+    return _actor.get().source
+
+
+def current_request_id() -> str:
+    """Return the id of the request that this, or the job at hand, came of; empty for none."""
+    return _actor.get().request_id
+
+
 @contextmanager
-def acting_as(user: AbstractBaseUser | None) -> Iterator[None]:
+def acting_as(
+    user: AbstractBaseUser | None, *, source: Source | None = None, request_id: str | None = None
+) -> Iterator[None]:
     """Name the acting user for a block of a command, a job or a test.
 
     Args:
         user: the user, or a lazy object that becomes one; None for nobody.
+        source: where the block is called from; by default what it is outside of the block.
+        request_id: the id of the request that the block came of; likewise.
     """
-    with _acting(Actor(named_user=user)):
+    outside = _actor.get()
+    with _acting(
+        Actor(
+            named_user=user,
+            source=outside.source if source is None else source,
+            request_id=outside.request_id if request_id is None else request_id,
+        )
+    ):
         yield
 
 
 @contextmanager
-def acting_in(request: HttpRequest) -> Iterator[None]:
+def acting_in(request: HttpRequest, *, request_id: str = "") -> Iterator[None]:
     """Make the user of a request the acting one for a block."""
-    with _acting(Actor(request=request)):
+    with _acting(Actor(request=request, source="request", request_id=request_id)):
+        yield
+
+
+@contextmanager
+def in_a_job() -> Iterator[None]:
+    """Mark a block as a job's; the actor stays who it is outside of the block."""
+    with _acting(replace(_actor.get(), source="job")):
         yield
 
 

@@ -15,6 +15,8 @@ from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.backends.immediate import ImmediateBackend
 from django.utils.crypto import get_random_string
 
+from .actor import in_a_job
+
 
 class TransactionalBackend(BaseTaskBackend):
     """A task backend that honours the transaction in which a job is handed off."""
@@ -62,7 +64,11 @@ class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
         """Run the job when the transaction of the database ``using`` is committed."""
         result = self.ready_result(task, args, kwargs)
-        run = partial(self._execute_task, result)  # type: ignore[attr-defined]
+
+        def run() -> None:
+            with in_a_job():
+                self._execute_task(result)  # type: ignore[attr-defined]
+
         transaction.on_commit(run, using=using, robust=True)
         return result
 

@@ -1,28 +1,57 @@
 """Middleware that tells receivers which request, and so which user, is acting."""
 
+import re
+import uuid
 from collections.abc import Callable
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.decorators import sync_and_async_middleware
 
 from .actor import acting_in
 
+HEADER: Final = "X-Request-ID"
+# What goes into every line of the log must not be able to forge another one.
+WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
 
 @sync_and_async_middleware
 def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Make the request known to ``apps.core.actor`` while its response is made."""
+    """Make the request and its id known to ``apps.core.actor`` while its response is made.
+
+    The response names the id in its header ``X-Request-ID``, so that what a user reports can be
+    found in the log.
+    """
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
-            with acting_in(request):
-                return await get_response(request)
+            identity = request_id_of(request)
+            with acting_in(request, request_id=identity):
+                response = await get_response(request)
+            response[HEADER] = identity
+            return response
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        with acting_in(request):
-            return get_response(request)
+        identity = request_id_of(request)
+        with acting_in(request, request_id=identity):
+            response = get_response(request)
+        response[HEADER] = identity
+        return response
 
     return synchronous
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """Return the id that a trusted proxy has given to a request, or else a new one.
+
+    Anybody can send the header, so it counts only with the setting ``TRUST_REQUEST_ID``.
+    """
+    if settings.TRUST_REQUEST_ID:
+        given: str = request.headers.get(HEADER, "")
+        if WELL_FORMED.fullmatch(given):
+            return given
+    return uuid.uuid4().hex

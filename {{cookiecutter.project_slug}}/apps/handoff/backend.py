@@ -11,7 +11,7 @@ from django.tasks import Task, TaskResult
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
-from apps.core.actor import current_actor
+from apps.core.actor import current_actor, current_request_id
 from apps.core.jobs import TransactionalBackend
 
 from .broker import PATIENCE, broker_name, broker_url
@@ -97,7 +97,10 @@ class CeleryBackend(TransactionalBackend):
             task_id=result.id,
             queue=result.task.queue_name,
             # A user who has just been deleted has no key any more.
-            headers={"actor": str(actor.pk) if actor and actor.pk is not None else None},
+            headers={
+                "actor": str(actor.pk) if actor and actor.pk is not None else None,
+                "request_id": context.run(current_request_id),
+            },
             ignore_result=True,
             # Not kept waiting: one more try, for a connection that was closed meanwhile.
             retry=True,

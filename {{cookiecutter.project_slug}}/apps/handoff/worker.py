@@ -51,7 +51,7 @@ class Job(CeleryTask):
             Exception: see ``run_later``.
         """
         result = self.running_result()
-        with acting_as(self.actor()):
+        with acting_as(self.actor(), source="job", request_id=self.request_id()):
             task_started.send(type(self.job.get_backend()), task_result=result)
             try:
                 if self.job.takes_context:
@@ -110,6 +110,10 @@ class Job(CeleryTask):
         object.__setattr__(result, "finished_at", timezone.now())
         task_finished.send(type(self.job.get_backend()), task_result=result)
 
+    def request_id(self) -> str:
+        """Return the id of the request that the job came of; empty for none."""
+        return str((self.request.headers or {}).get("request_id", ""))
+
     def actor(self) -> Any:
         """Return the user who caused the job, looked up when somebody asks; None for nobody."""
         key = (self.request.headers or {}).get("actor")
@@ -146,6 +150,6 @@ def report_failure(sender: CeleryTask, exception: BaseException, einfo: Any, **k
     result = sender.running_result()
     name = f"{type(exception).__module__}.{type(exception).__qualname__}"
     result.errors.append(TaskError(exception_class_path=name, traceback=str(einfo.traceback)))
-    with acting_as(sender.actor()):
+    with acting_as(sender.actor(), source="job", request_id=sender.request_id()):
         sender.finish(result, TaskResultStatus.FAILED)
     logger.error(FAILED, call_of(result), result.id, result.attempts, exception, by_hand(result))

@@ -15,7 +15,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from apps.accounts.models import User
-from apps.core.actor import acting_as, acting_in, current_actor, current_request
+from apps.core.actor import (
+    acting_as,
+    acting_in,
+    current_actor,
+    current_request,
+    current_request_id,
+    current_source,
+    in_a_job,
+)
 
 
 def name_of_actor() -> str:
@@ -29,6 +37,14 @@ def who(request: HttpRequest) -> HttpResponse:
 
 async def who_async(request: HttpRequest) -> HttpResponse:
     return HttpResponse(await sync_to_async(name_of_actor)())
+
+
+def whence(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{current_source()} {current_request_id()}")
+
+
+async def whence_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{current_source()} {current_request_id()}")
 
 
 def nothing(request: HttpRequest) -> HttpResponse:
@@ -58,6 +74,8 @@ def token(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("who/", who),
     path("who-async/", who_async),
+    path("whence/", whence),
+    path("whence-async/", whence_async),
     path("nothing/", nothing),
     path("failing/", failing),
     path("log-in/", log_in),
@@ -172,3 +190,50 @@ def test_a_request_without_a_user_is_nobody() -> None:
     request: Any = RequestFactory().get("/")
     with acting_in(request):
         assert current_actor() is None
+
+
+@pytest.mark.parametrize("url", ["/whence/", "/whence-async/"])
+def test_the_response_names_the_id_of_its_request(client: Client, url: str) -> None:
+    first, second = client.get(url), client.get(url)
+    assert first.text == f"request {first.headers['X-Request-ID']}"
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+    assert current_request_id() == ""
+
+
+GIVEN = "proxy-1.2_3"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "taken"),
+    [
+        (True, GIVEN, True),
+        (False, GIVEN, False),
+        (True, "short", False),
+        (True, "a" * 65, False),
+        (True, "forged\nERROR line", False),
+    ],
+)
+def test_an_id_is_taken_from_a_trusted_proxy_only(
+    client: Client, settings: Any, trusted: bool, given: str, taken: bool
+) -> None:
+    settings.TRUST_REQUEST_ID = trusted
+    answer = client.get("/whence/", headers={"x-request-id": given})
+    assert (answer.headers["X-Request-ID"] == given) is taken
+    assert len(answer.headers["X-Request-ID"]) == (len(given) if taken else 32)
+
+
+def test_a_named_actor_stays_in_its_request() -> None:
+    with (
+        acting_in(RequestFactory().get("/"), request_id="the-request"),
+        acting_as(User(username="ada")),
+    ):
+        assert (current_source(), current_request_id()) == ("request", "the-request")
+        with in_a_job():
+            assert (current_source(), current_request_id()) == ("job", "the-request")
+            assert name_of_actor() == "ada"
+    assert (current_source(), current_request_id()) == ("command", "")
+
+
+def test_a_job_names_the_request_that_it_came_of() -> None:
+    with acting_as(None, source="job", request_id="the-request"):
+        assert (current_source(), current_request_id()) == ("job", "the-request")

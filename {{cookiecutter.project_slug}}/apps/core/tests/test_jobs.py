@@ -9,7 +9,7 @@ from django.tasks import TaskResultStatus, task, task_backends
 from django.tasks.exceptions import InvalidTask
 
 from apps.accounts.models import User
-from apps.core.actor import acting_as, current_actor
+from apps.core.actor import acting_as, current_actor, current_source
 from apps.core.jobs import hand_off
 
 ran: list[Any] = []
@@ -138,3 +138,14 @@ def test_the_actor_of_the_transaction_acts_in_the_job() -> None:
     with acting_as(User(username="ada")), transaction.atomic():
         hand_off(note_actor)
     assert ran == ["ada"]
+
+
+@task
+def note_source() -> None:
+    ran.append(current_source())
+
+
+def test_a_job_knows_that_it_is_one() -> None:
+    hand_off(note_source)
+    assert ran == ["job"]
+    assert current_source() == "command"

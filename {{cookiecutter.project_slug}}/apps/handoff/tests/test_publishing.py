@@ -116,6 +116,13 @@ def test_a_user_who_logs_in_after_the_hand_off_is_the_actor(published: Published
     assert published()[0].headers["actor"] == str(ann.pk)
 
 
+def test_the_id_of_the_request_travels_along(published: Published) -> None:
+    with acting_in(HttpRequest(), request_id="the-request"), transaction.atomic():
+        record.enqueue("path", "text")
+
+    assert published()[0].headers["request_id"] == "the-request"
+
+
 def test_nobody_is_looked_up_before_the_commit(
     published: Published, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
