@@ -37,6 +37,15 @@ def missing_migrations(project: BakedProject) -> list[str]:
     return project.faults_of("python", "manage.py", "makemigrations", "--check", "--dry-run")
 
 
+def signal_map(project: BakedProject) -> list[str]:
+    """The list of receivers is what is connected, in development and in production alike."""
+    return [
+        fault
+        for variables in (DEVELOPMENT, PRODUCTION)
+        for fault in project.faults_of("python", "manage.py", "signals", "--check", **variables)
+    ]
+
+
 def deployment(project: BakedProject) -> list[str]:
     """Django has no warning about the settings of production."""
     return project.faults_of(

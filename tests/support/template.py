@@ -17,6 +17,7 @@ PARTS = (
     "cookiecutter.json",
     "hooks",
     "local_extensions.py",
+    "signal_map.json",
     "template_rules.py",
     "{{cookiecutter.project_slug}}",
 )

@@ -1,0 +1,111 @@
+"""Write signal_map.json anew: what the docs/signals.md of every project is put together from.
+
+Run ``uv run scripts/draw_signal_map.py`` after a change of any receiver of the template. It
+bakes the project with all modules and asks it, so it takes a few seconds; a bake then asks
+nobody. ``--python`` names an interpreter that has the packages of that project already.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TIMEOUT: Final = 300.0  # seconds for an installation, mostly from uv's cache
+
+# Runs in the project. A line that speaks of nothing in particular is always there.
+ASK: Final = """
+import json
+import django
+django.setup()
+from apps.core.signal_map.document import documented, lines
+from apps.core.signal_map.entries import read_entries
+print(json.dumps([[line.text, line.about] for line in lines(documented(read_entries()))]))
+"""
+
+
+def main() -> None:
+    """Bake, ask and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", type=Path, default=ROOT, help="the template (this one)")
+    parser.add_argument("--python", type=Path, help="an interpreter with the project's packages")
+    options = parser.parse_args()
+
+    path = options.root / "signal_map.json"
+    settings = json.loads((options.root / "cookiecutter.json").read_text(encoding="utf-8"))
+    modules = list(settings["_modules"])
+    if not path.exists():
+        path.write_text("[]", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        project = bake(options.root, Path(folder), modules)
+        found = lines(project, options.python or installed(project))
+    rows = [json.dumps(line_of(*each, modules), ensure_ascii=False) for each in found]
+    path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
+    print(f"{path.name} has {len(rows)} lines.")
+
+
+def bake(template: Path, folder: Path, modules: list[str]) -> Path:
+    """Bake the project with all modules."""
+    config = folder / "config.yaml"
+    config.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/cloned\n")
+    answers = [f"{module}=yes" for module in modules]
+    options = ["--no-input", "--config-file", str(config), "--output-dir", str(folder)]
+    run([sys.executable, "-m", "cookiecutter", *options, str(template), *answers], folder)
+    return folder / "my_project"
+
+
+def installed(project: Path) -> Path:
+    """Install the packages of a project; return its interpreter."""
+    run([os.environ.get("UV", "uv"), "sync", "--quiet", "--no-dev"], project)
+    return project / ".venv" / "bin" / "python"
+
+
+def lines(project: Path, python: Path) -> list[tuple[str, list[str]]]:
+    """Ask a project for the lines of its list of receivers, and what each speaks of."""
+    said = run([str(python), "-c", ASK], project)
+    found: list[tuple[str, list[str]]] = json.loads(said)
+    return found
+
+
+def line_of(text: str, about: list[str], modules: list[str]) -> dict[str, Any]:
+    """Say which modules a line needs: those whose apps or models it speaks of."""
+    if not about:
+        return {"text": text}
+    needs = [
+        module
+        for module in modules
+        if any(re.match(rf"(?:apps\.|app )?{module}(?:\.|$)", name) for name in about)
+    ]
+    return {"text": text, "needs": needs}
+
+
+def run(command: list[str], folder: Path) -> str:
+    """Run a command in a folder as a developer would; return what it says.
+
+    Raises:
+        SystemExit: with all it said, when it fails.
+    """
+    misleading = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DATABASE_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in misleading}
+    environment |= {"DEBUG": "1", "DJANGO_SETTINGS_MODULE": "config.settings"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{command[0]} failed in {folder}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
