@@ -195,11 +195,11 @@ def server_timing(trace: Trace) -> str:
         return ""
     found = sorted(trace.runs.values(), key=lambda runs: -runs.seconds)
     calls = sum(runs.calls for runs in found)
-    total = f"{_counted(calls, 'call')}, {_counted(trace.queries, 'query', 'queries')}"
+    total = f"{counted(calls, 'call')}, {counted(trace.queries, 'query', 'queries')}"
     entries = [_timing("receivers", trace.receiver_seconds, total)]
     for runs in found[:TIMINGS_IN_HEADER]:
         name = runs.name.rpartition(".")[2]
-        said = f"{_counted(runs.calls, 'call')}, {_counted(runs.queries, 'query', 'queries')}"
+        said = f"{counted(runs.calls, 'call')}, {counted(runs.queries, 'query', 'queries')}"
         entries.append(_timing(name, runs.seconds, said))
     return ", ".join(entries)
 
@@ -210,5 +210,6 @@ def _timing(name: str, seconds: float, description: str) -> str:
     return f'{token};dur={seconds * 1000:.1f};desc="{token}: {description}"'
 
 
-def _counted(number: int, one: str, more: str = "") -> str:
+def counted(number: int, one: str, more: str = "") -> str:
+    """Write a number with what it counts: ``1 query``, ``2 queries``."""
     return f"{number} {one if number == 1 else more or f'{one}s'}"

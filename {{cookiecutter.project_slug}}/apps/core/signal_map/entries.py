@@ -169,8 +169,3 @@ def _order(entry: Entry) -> tuple[Any, ...]:
     )
     # The sort is stable: what is left is the order of connection.
     return (entry.sender == "any sender", entry.sender, signal, entry.phase == "async")
-
-
-def signal_named(signal: Signal | None) -> str:
-    """Return the name of a signal; empty for None."""
-    return named_signals().get(signal, NAMELESS).name if signal else ""
