@@ -9,12 +9,13 @@ Times and queries of a receiver include those of all that it sets off itself.
 
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
+from types import coroutine
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
@@ -116,13 +117,13 @@ def run(
     trace = _trace.get()
     if trace is None:
         return function(sender, **named)
-    _count_queries_of_this_thread()
-    with _timed(trace, Runs(name, named.get("signal"), sender_label(sender), after_commit)):
+    runs = Runs(name, named.get("signal"), sender_label(sender), after_commit)
+    with _timed(trace, runs) as this, _counted_for(this):
         return function(sender, **named)
 
 
 async def arun(
-    function: Callable[..., Awaitable[Any]], name: str, sender: Any, named: dict[str, Any]
+    function: Callable[..., Coroutine[Any, Any, Any]], name: str, sender: Any, named: dict[str, Any]
 ) -> Any:
     """Call an async receiver, and time it if a request is being traced."""
     trace = _trace.get()
@@ -130,10 +131,9 @@ async def arun(
         return await function(sender, **named)
     # The ORM's async methods use the connections of this one other thread.
     await sync_to_async(_count_queries_of_this_thread)()
-    with _timed(
-        trace, Runs(name, named.get("signal"), sender_label(sender), False, asynchronous=True)
-    ):
-        return await function(sender, **named)
+    runs = Runs(name, named.get("signal"), sender_label(sender), False, asynchronous=True)
+    with _timed(trace, runs) as this:
+        return await _step_by_step(function(sender, **named), this)
 
 
 @contextmanager
@@ -143,26 +143,23 @@ def job(name: str) -> Iterator[None]:
     if trace is None:
         yield
         return
-    _count_queries_of_this_thread()
-    with _timed(trace, Runs(name, None, "", True)):
+    with _timed(trace, Runs(name, None, "", True)) as this, _counted_for(this):
         yield
 
 
 @contextmanager
-def _timed(trace: Trace, new: Runs) -> Iterator[None]:
+def _timed(trace: Trace, new: Runs) -> Iterator[_Run]:
     # The same runs are kept as one entry: a request may save thousands of rows.
     runs = trace.runs.setdefault((new.name, new.signal, new.sender, new.after_commit), new)
     this = _Run(parent=_run.get())
-    token = _run.set(this)
     started = perf_counter()
     try:
-        yield
+        yield this
     except BaseException:
         runs.failures += 1
         raise
     finally:
         seconds = perf_counter() - started
-        _run.reset(token)
         runs.calls += 1
         runs.seconds += seconds
         runs.queries += this.queries
@@ -171,6 +168,39 @@ def _timed(trace: Trace, new: Runs) -> Iterator[None]:
             trace.queries += this.queries
         else:
             this.parent.queries += this.queries
+
+
+@contextmanager
+def _counted_for(this: _Run) -> Iterator[None]:
+    _count_queries_of_this_thread()
+    token = _run.set(this)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+@coroutine
+def _step_by_step(receiver: Coroutine[Any, Any, Any], this: _Run) -> Generator[Any, Any, Any]:
+    """Run a coroutine with its run in the context during its own steps, and in nobody else's.
+
+    Django gives all async receivers of a signal one context to share: what one sets in it while
+    it waits, the others see.
+    """
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        token = _run.set(this)
+        try:
+            awaited = receiver.send(answer) if error is None else receiver.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            _run.reset(token)
+        try:
+            answer, error = (yield awaited), None
+        except BaseException as raised:  # noqa: BLE001 (it is the receiver's to handle)
+            answer, error = None, raised
 
 
 def _count_queries_of_this_thread() -> None:

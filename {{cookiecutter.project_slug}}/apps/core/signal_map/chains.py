@@ -20,8 +20,6 @@ from django.tasks import Task
 from .live import SignalName
 from .places import function_of, is_own_module, place_of
 
-# The kit names no job and no signal of the project.
-KIT: Final = __name__.rpartition(".signal_map")[0]
 IMPORT: Final = dis.opmap["IMPORT_NAME"]
 
 
@@ -80,7 +78,7 @@ class Chains:
                     known[0].append(Step("job", value.module_path, place.file, place.line, summary))
                 elif isinstance(value, FunctionType):
                     inner = function_of(value)
-                    if isinstance(inner, FunctionType) and _may_lead_on(inner):
+                    if isinstance(inner, FunctionType) and place_of(inner).is_own:
                         known[1].append(inner)
         return known
 
@@ -88,11 +86,6 @@ class Chains:
 def first_line(function: Any) -> str:
     """Return what a function's docstring says up to its first blank line, as one line."""
     return " ".join((inspect.getdoc(function) or "").strip().partition("\n\n")[0].split())
-
-
-def _may_lead_on(function: FunctionType) -> bool:
-    module = function.__module__ or ""
-    return not f"{module}.".startswith(f"{KIT}.") and place_of(function).is_own
 
 
 def _values_named_in(function: FunctionType) -> Iterator[Any]:

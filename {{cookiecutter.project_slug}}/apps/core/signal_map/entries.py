@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.apps import apps
-from django.dispatch import Signal
 
 from apps.core.dispatch import Connection, Phase, connections, phase_of
 from apps.core.names import sender_label
@@ -110,15 +109,18 @@ def entries_of(
         ("app", app_labels, lambda entry: entry.apps),
     )
     for kind, words, words_of in filters:
-        wanted = {word.casefold() for word in words}
+        wanted = {word.casefold(): word for word in words}
         offered = {word for entry in found for word in words_of(entry)}
-        for word in sorted(wanted - {word.casefold() for word in offered}):
+        for word in wanted.keys() - {word.casefold() for word in offered}:
             raise LookupError(
-                f"No receiver has the {kind} {word!r}. There are: {', '.join(sorted(offered))}."
+                f"No receiver has the {kind} {wanted[word]!r}."
+                f" There are: {', '.join(sorted(offered))}."
             )
         if wanted:
             found = [
-                entry for entry in found if wanted & {word.casefold() for word in words_of(entry)}
+                entry
+                for entry in found
+                if wanted.keys() & {word.casefold() for word in words_of(entry)}
             ]
     return found
 
