@@ -18,7 +18,7 @@ from django.db.models.signals import ModelSignal, class_prepared, post_migrate, 
 from django.dispatch import Signal
 
 from .names import sender_label
-from .signal_map.entries import is_of_the_kit
+from .signal_map.entries import is_of_django_itself, is_of_the_kit
 from .signal_map.live import (
     NAMELESS,
     UNKNOWN,
@@ -65,7 +65,9 @@ def check_receivers(
         name = names.get(signal, NAMELESS)
         for link in links_of(signal):
             if link.receiver is None:
-                lost.append(_lost(link, name))
+                # Django loses some of its own there, such as those of its file storages.
+                if not is_of_django_itself(name):
+                    lost.append(_lost(link, name))
             elif not is_of_the_kit(link.receiver):
                 place = place_of(link.receiver)
                 if place.is_own and _is_asked_for(place, app_configs):

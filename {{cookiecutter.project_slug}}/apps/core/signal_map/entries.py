@@ -140,6 +140,11 @@ def is_of_the_kit(receiver: Any) -> bool:
     return getattr(function_of(receiver), "__module__", None) == phase_of.__module__
 
 
+def is_of_django_itself(signal: SignalName) -> bool:
+    """Say whether a signal is one by which Django keeps itself going, which no project sends."""
+    return signal.module.startswith(INWARD) and signal.name not in LIFE
+
+
 def _entry(link: Link, name: SignalName, known: Connection | None, chains: Chains) -> Entry:
     place = place_of(link.receiver)
     steps = chains.steps_of(link.receiver) if place.is_own else ()

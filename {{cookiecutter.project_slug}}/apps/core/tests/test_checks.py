@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.checks import CheckMessage, run_checks
+from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
 
 from apps.accounts.models import User
 from apps.core.checks import check_receivers
 from apps.core.dispatch import receiver
+from apps.core.signal_map.live import links_of
 
 from . import listening
 
@@ -145,9 +148,24 @@ def test_a_receiver_that_is_gone_is_reported() -> None:
 
     connect()
     gc.collect()
-    (message,) = [each for each in check_receivers() if each.id == "core.W002"]
-    assert "a nameless signal of accounts.User" in message.msg
+    (message,) = [
+        each
+        for each in check_receivers()
+        if each.id == "core.W002" and "a nameless signal of accounts.User" in each.msg
+    ]
     assert "DEBUG=1" in str(message.hint)
+
+
+def test_what_django_loses_itself_is_passed() -> None:
+    """Its file storages listen to ``setting_changed`` for as long as they are there."""
+    storage = FileSystemStorage()
+    assert any(
+        link.receiver == storage._clear_cached_properties for link in links_of(setting_changed)
+    )
+    del storage
+    gc.collect()
+    assert any(link.receiver is None for link in links_of(setting_changed))
+    assert not any("setting_changed" in each.msg for each in check_receivers())
 
 
 def test_a_check_does_not_keep_a_receiver_alive() -> None:

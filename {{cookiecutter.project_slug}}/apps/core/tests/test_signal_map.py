@@ -26,12 +26,12 @@ from . import leading, listening
 
 pytestmark = pytest.mark.usefixtures("connections_as_before")
 
-TESTS = "apps.core.tests."
+CONNECTED_HERE = (f"{__name__}.", f"{leading.__name__}.", f"{listening.__name__}.")
 
 
 def mine() -> list[Entry]:
-    """List what the tests of this folder have connected."""
-    return [entry for entry in read_entries() if entry.place.path.startswith(TESTS)]
+    """List what a test of this file has connected."""
+    return [entry for entry in read_entries() if entry.place.path.startswith(CONNECTED_HERE)]
 
 
 def output(*words: str, **options: Any) -> str:
@@ -263,7 +263,7 @@ def test_mermaid_draws_the_chain() -> None:
     receiver(post_save, sender=User, after_commit=True)(leading.directly)
     receiver(pre_save, sender=User)(leading.sends)
     receiver(leading.finished)(listening.documented)
-    lines = output("--format", "mermaid", "--app", "core").splitlines()
+    lines = formats.as_mermaid(mine()).splitlines()
     path = "apps_core_tests_"
     assert lines == [
         "flowchart LR",
