@@ -91,24 +91,6 @@ def module_settings(cookiecutter: Mapping[str, Any]) -> str:
 
 
 @simple_filter
-def signal_map(cookiecutter: Mapping[str, Any]) -> str:
-    """Write the list of receivers of the chosen modules, as the project itself would write it.
-
-    ``signal_map.json`` has every line of the list of the project with all modules. A line that
-    speaks of something has the modules that it ``needs``, none for what is always there, and is
-    written once however often it is said.
-    """
-    texts = []
-    for line in _beside_this_file("signal_map.json"):
-        needs = line.get("needs")
-        if needs is None or (
-            all(cookiecutter[module] for module in needs) and line["text"] not in texts
-        ):
-            texts.append(line["text"])
-    return "\n".join(texts)
-
-
-@simple_filter
 def python_string(text: str) -> str:
     """Quote text as a Python literal, with the quotes that a formatter would choose."""
     quote = "'" if text.count('"') > text.count("'") else '"'
@@ -142,9 +124,6 @@ def _chosen(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]
 
 
 def _template_json() -> dict[str, Any]:
-    data: dict[str, Any] = _beside_this_file("cookiecutter.json")
+    source = Path(__file__).resolve().with_name("cookiecutter.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(source)
     return data
-
-
-def _beside_this_file(name: str) -> Any:
-    return json.loads(Path(__file__).resolve().with_name(name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Write signal_map.json anew: what the docs/signals.md of every project is put together from.
+"""Write templates/signal_map.md anew, from which the docs/signals.md of every project is made.
 
 Run ``uv run scripts/draw_signal_map.py`` after a change of any receiver of the template. It
 bakes the project with all modules and asks it, so it takes a few seconds; a bake then asks
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TIMEOUT: Final = 300.0  # seconds for an installation, mostly from uv's cache
@@ -36,17 +36,16 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="an interpreter with the project's packages")
     options = parser.parse_args()
 
-    path = options.root / "signal_map.json"
+    path = options.root / "templates" / "signal_map.md"
     settings = json.loads((options.root / "cookiecutter.json").read_text(encoding="utf-8"))
     modules = list(settings["_modules"])
-    if not path.exists():
-        path.write_text("[]", encoding="utf-8")
+    path.parent.mkdir(exist_ok=True)
+    path.touch()  # the bake includes it
     with tempfile.TemporaryDirectory() as folder:
         project = bake(options.root, Path(folder), modules)
         found = lines(project, options.python or installed(project))
-    rows = [json.dumps(line_of(*each, modules), ensure_ascii=False) for each in found]
-    path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
-    print(f"{path.name} has {len(rows)} lines.")
+    path.write_text(template_of(found, modules), encoding="utf-8")
+    print(f"{path.relative_to(options.root)} is written from {len(found)} lines.")
 
 
 def bake(template: Path, folder: Path, modules: list[str]) -> Path:
@@ -72,16 +71,43 @@ def lines(project: Path, python: Path) -> list[tuple[str, list[str]]]:
     return found
 
 
-def line_of(text: str, about: list[str], modules: list[str]) -> dict[str, Any]:
-    """Say which modules a line needs: those whose apps or models it speaks of."""
-    if not about:
-        return {"text": text}
-    needs = [
+def template_of(found: list[tuple[str, list[str]]], modules: list[str]) -> str:
+    """Write the template: each line under the condition that its modules are chosen.
+
+    What is said of several things in the same words stands where the first of them that is
+    there has it, and nowhere else.
+
+    Raises:
+        SystemExit: for a line that Jinja would take for its own.
+    """
+    text: list[str] = []
+    condition = ""
+    said: dict[str, list[str]] = {}
+    for line, about in found:
+        if any(mark in line for mark in ("{{", "{%", "{#")):
+            sys.exit(f"A line holds a mark of Jinja: {line}")
+        this = ""
+        if about:
+            needed = " and ".join(f"cookiecutter.{module}" for module in needs(about, modules))
+            earlier = said.setdefault(line, [])
+            this = " and ".join([needed or "true", *(f"not ({each})" for each in earlier)])
+            this = "" if this == "true" else this.removeprefix("true and ")
+            earlier.append(needed or "true")
+        if this != condition:
+            text += ["{% endif %}"] if condition else []
+            text += [f"{{% if {this} %}}"] if this else []
+            condition = this
+        text.append(line)
+    return "\n".join([*text, *(["{% endif %}"] if condition else []), ""])
+
+
+def needs(about: list[str], modules: list[str]) -> list[str]:
+    """List the modules whose apps or models a line speaks of."""
+    return [
         module
         for module in modules
         if any(re.match(rf"(?:apps\.|app )?{module}(?:\.|$)", name) for name in about)
     ]
-    return {"text": text, "needs": needs}
 
 
 def run(command: list[str], folder: Path) -> str:

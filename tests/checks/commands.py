@@ -39,11 +39,10 @@ def missing_migrations(project: BakedProject) -> list[str]:
 
 def signal_map(project: BakedProject) -> list[str]:
     """The list of receivers is what is connected, in development and in production alike."""
-    return [
-        fault
-        for variables in (DEVELOPMENT, PRODUCTION)
-        for fault in project.faults_of("python", "manage.py", "signals", "--check", **variables)
-    ]
+    for variables in (DEVELOPMENT, PRODUCTION):
+        if faults := project.faults_of("python", "manage.py", "signals", "--check", **variables):
+            return faults
+    return []
 
 
 def deployment(project: BakedProject) -> list[str]:

@@ -17,8 +17,8 @@ PARTS = (
     "cookiecutter.json",
     "hooks",
     "local_extensions.py",
-    "signal_map.json",
     "template_rules.py",
+    "templates",
     "{{cookiecutter.project_slug}}",
 )
 
