@@ -7,16 +7,15 @@ nobody. ``--python`` names an interpreter that has the packages of that project 
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-TIMEOUT: Final = 300.0  # seconds for an installation, mostly from uv's cache
+sys.path.append(str(ROOT))
+from scripts.throwaway import bake, installed, run  # noqa: E402
 
 # Runs in the project. A line that speaks of nothing in particular is always there.
 ASK: Final = """
@@ -46,22 +45,6 @@ def main() -> None:
         found = lines(project, options.python or installed(project))
     path.write_text(template_of(found, modules), encoding="utf-8")
     print(f"{path.relative_to(options.root)} is written from {len(found)} lines.")
-
-
-def bake(template: Path, folder: Path, modules: list[str]) -> Path:
-    """Bake the project with all modules."""
-    config = folder / "config.yaml"
-    config.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/cloned\n")
-    answers = [f"{module}=yes" for module in modules]
-    options = ["--no-input", "--config-file", str(config), "--output-dir", str(folder)]
-    run([sys.executable, "-m", "cookiecutter", *options, str(template), *answers], folder)
-    return folder / "my_project"
-
-
-def installed(project: Path) -> Path:
-    """Install the packages of a project; return its interpreter."""
-    run([os.environ.get("UV", "uv"), "sync", "--quiet", "--no-dev"], project)
-    return project / ".venv" / "bin" / "python"
 
 
 def lines(project: Path, python: Path) -> list[tuple[str, list[str]]]:
@@ -108,29 +91,6 @@ def needs(about: list[str], modules: list[str]) -> list[str]:
         for module in modules
         if any(re.match(rf"(?:apps\.|app )?{module}(?:\.|$)", name) for name in about)
     ]
-
-
-def run(command: list[str], folder: Path) -> str:
-    """Run a command in a folder as a developer would; return what it says.
-
-    Raises:
-        SystemExit: with all it said, when it fails.
-    """
-    misleading = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DATABASE_URL")
-    environment = {name: value for name, value in os.environ.items() if name not in misleading}
-    environment |= {"DEBUG": "1", "DJANGO_SETTINGS_MODULE": "config.settings"}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(f"{command[0]} failed in {folder}:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":
