@@ -36,7 +36,7 @@ lint: $(uv) clean
 	@$(uv) run --quiet pre-commit run --all-files --show-diff-on-failure
 
 bench: $(uv) clean
-	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/$(or $(BENCH),bake).py $(BENCH_ARGS)
+	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/$(if $(filter command,$(origin BENCH)),$(BENCH),bake).py $(BENCH_ARGS)
 
 # Caches inside the template would be baked into every project.
 clean:

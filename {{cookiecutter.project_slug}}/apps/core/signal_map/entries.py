@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 
 from apps.core.dispatch import Connection, Phase, connections, phase_of
 from apps.core.names import sender_label
@@ -100,21 +100,21 @@ def entries_of(
     """Choose entries by sender (``accounts.User`` or ``user``), signal and app, in any case.
 
     Raises:
-        LookupError: for a word that fits no entry, with those that would.
+        LookupError: for a word that is no sender, signal or app at all, with those that there are.
     """
     found = list(entries)
-    filters: tuple[tuple[str, Iterable[str], Callable[[Entry], set[str]]], ...] = (
-        ("sender", senders, lambda entry: {entry.sender, entry.sender.rpartition(".")[2]}),
-        ("signal", signals, lambda entry: {entry.signal.name}),
-        ("app", app_labels, lambda entry: entry.apps),
+    filters: tuple[tuple[str, Iterable[str], Callable[[Entry], set[str]], set[str]], ...] = (
+        ("sender", senders, _words_of_sender, _models()),
+        ("signal", signals, lambda entry: {entry.signal.name}, _signals()),
+        ("app", app_labels, lambda entry: entry.apps, {each.label for each in _configs()}),
     )
-    for kind, words, words_of in filters:
+    for kind, words, words_of, known in filters:
         wanted = {word.casefold(): word for word in words}
         offered = {word for entry in found for word in words_of(entry)}
-        for word in wanted.keys() - {word.casefold() for word in offered}:
+        for word in wanted.keys() - {word.casefold() for word in offered | known}:
             raise LookupError(
-                f"No receiver has the {kind} {wanted[word]!r}."
-                f" There are: {', '.join(sorted(offered))}."
+                f"There is no {kind} {wanted[word]!r}."
+                f" There are: {', '.join(sorted(offered or known))}."
             )
         if wanted:
             found = [
@@ -123,6 +123,23 @@ def entries_of(
                 if wanted.keys() & {word.casefold() for word in words_of(entry)}
             ]
     return found
+
+
+def _words_of_sender(entry: Entry) -> set[str]:
+    return {entry.sender, entry.sender.rpartition(".")[2]}
+
+
+def _models() -> set[str]:
+    models = apps.get_models(include_auto_created=True)
+    return {word for model in models for word in (model._meta.label, model.__name__)}
+
+
+def _signals() -> set[str]:
+    return {name.name for name in named_signals().values()}
+
+
+def _configs() -> list[AppConfig]:
+    return list(apps.get_app_configs())
 
 
 def grouped(entries: Iterable[Entry]) -> list[Group]:

@@ -208,6 +208,11 @@ def test_a_filter_that_fits_nothing_says_what_would(option: str, word: str, offe
         output(option, word)
 
 
+@pytest.mark.parametrize("words", [["--sender", "Session"], ["--signal", "post_init"]])
+def test_where_nothing_is_connected_that_is_said(words: list[str]) -> None:
+    assert output("--own", *words) == "Nothing is connected.\n"
+
+
 # Formats
 
 
