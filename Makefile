@@ -24,6 +24,7 @@ help:
 	@echo 'make test PYTEST_ARGS="-k readme"     run the tests of the template'
 	@echo 'make lint                             run the linters over the template'
 	@echo 'make bench                            compare the time of a bake with the least possible'
+	@echo 'make bench BENCH=dispatch             compare sending a signal with plain Django'
 
 new: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/new.py
@@ -35,7 +36,7 @@ lint: $(uv) clean
 	@$(uv) run --quiet pre-commit run --all-files --show-diff-on-failure
 
 bench: $(uv) clean
-	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/bake.py $(BENCH_ARGS)
+	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/$(if $(filter command,$(origin BENCH)),$(BENCH),bake).py $(BENCH_ARGS)
 
 # Caches inside the template would be baked into every project.
 clean:

@@ -5,6 +5,7 @@ import os
 import sys
 
 from benchmarks.load import Answers, judge
+from tests.support.bakery import Bakery
 from tests.support.programs import UV, run
 from tests.support.services import require_services
 from tests.support.template import ROOT
@@ -48,3 +49,18 @@ def test_a_load_that_loses_or_doubles_something_is_noticed() -> None:
     assert not judge(Answers(), {kind: [] for kind in whole}, 1, [])["right"]
     answers.statuses[500] += 1
     assert not judge(answers, whole, 1, [])["right"]
+
+
+def test_the_last_line_of_dispatch_holds_the_figures(bakery: Bakery) -> None:
+    python = bakery.environment().program("python")
+    done = run(
+        [sys.executable, "benchmarks/dispatch.py", "--rounds", "1", "--json", "--python", python],
+        folder=ROOT,
+        environment=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert {"kit_adds_microseconds", "map_of_200_milliseconds", "kit_over_django_20"} <= set(
+        figures
+    )
+    assert figures["map_of_200_milliseconds"] > 0

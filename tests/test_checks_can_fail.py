@@ -323,6 +323,21 @@ class Forgotten(models.Model):
     pass
 """,
     ),
+    "a receiver that is not listed": Breakage(
+        commands.signal_map,
+        "not in it: apps/accounts/models.py:",
+        "apps/accounts/models.py",
+        new="""
+from django.db.models.signals import post_save
+
+
+def planted(sender, **kwargs):
+    pass
+
+
+post_save.connect(planted, sender=User)
+""",
+    ),
     "an insecure setting": Breakage(
         commands.deployment,
         "security.W012",

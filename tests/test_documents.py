@@ -11,6 +11,7 @@ from tests.conftest import copied_template
 from tests.support.bakery import Bakery
 from tests.support.contributing import files_to_write, follow, registry_changes
 from tests.support.markdown import Document
+from tests.support.signal_map import draw
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 README = Document((ROOT / "README.md").read_text(encoding="utf-8"))
@@ -26,6 +27,7 @@ CHECKS: list[Check] = [
     commands.ruff_format,
     commands.django_check,
     commands.missing_migrations,
+    commands.signal_map,
 ]
 CHECKS_OF_THE_MODULE = [*CHECKS, commands.types, commands.own_tests]
 
@@ -111,10 +113,11 @@ def test_the_receiver_of_the_readme_is_one_of_a_project(bakery: Bakery) -> None:
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def extended(bakery: Bakery, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A copy of the template to which one module was added as CONTRIBUTING.md says."""
     template = copied_template(tmp_path_factory.mktemp("extended") / "template")
     follow(CONTRIBUTING, template)
+    draw(template, bakery.environment())
     return template
 
 

@@ -37,6 +37,14 @@ def missing_migrations(project: BakedProject) -> list[str]:
     return project.faults_of("python", "manage.py", "makemigrations", "--check", "--dry-run")
 
 
+def signal_map(project: BakedProject) -> list[str]:
+    """The list of receivers is what is connected, in development and in production alike."""
+    for variables in (DEVELOPMENT, PRODUCTION):
+        if faults := project.faults_of("python", "manage.py", "signals", "--check", **variables):
+            return faults
+    return []
+
+
 def deployment(project: BakedProject) -> list[str]:
     """Django has no warning about the settings of production."""
     return project.faults_of(

@@ -18,6 +18,7 @@ PARTS = (
     "hooks",
     "local_extensions.py",
     "template_rules.py",
+    "templates",
     "{{cookiecutter.project_slug}}",
 )
 

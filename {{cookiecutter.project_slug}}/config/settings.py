@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "apps.core.middleware.tracing_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -208,6 +209,10 @@ if not DEBUG:
     CSRF_COOKIE_SECURE = True
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Which receivers run in a request and how long they take, for the browser and the admin
+
+SIGNAL_TRACING = env.bool("SIGNAL_TRACING", default=DEBUG)
 
 # Logging: everything on standard error, for whatever runs the process to collect; in production
 # one JSON object a line, since programs read it there

@@ -22,8 +22,13 @@ from django.db.models.utils import make_model_tuple
 from django.dispatch import Signal
 from django.utils.inspect import func_accepts_kwargs
 
+from . import tracing
+from .names import sender_label
+
 type Receiver = Callable[..., Any]
-type Phase = Literal["in transaction", "after commit"]
+# A model signal is sent inside the caller's transaction, if there is one; of other signals only
+# the sender knows. Async receivers run after the others, all at the same time.
+type Phase = Literal["in transaction", "when sent", "async", "after commit"]
 
 _muted: ContextVar[frozenset[object]] = ContextVar("muted", default=frozenset())
 
@@ -48,11 +53,7 @@ class Connection:
     @property
     def sender_label(self) -> str:
         """The sender by name: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
-        if self.sender is None:
-            return "any sender"
-        if isinstance(self.sender, type) and issubclass(self.sender, Model):
-            return self.sender._meta.label
-        return getattr(self.sender, "__qualname__", repr(self.sender))
+        return sender_label(self.sender)
 
 
 _connections: Final[dict[tuple[int, int, str], Connection]] = {}
@@ -96,7 +97,6 @@ def receiver(
             another receiver of the same signal, sender and module has already.
     """
     signals = list(signal) if isinstance(signal, (list, tuple)) else [signal]
-    phase: Phase = "after commit" if after_commit else "in transaction"
 
     def connect(function: Receiver) -> Receiver:
         if not inspect.isfunction(function):
@@ -109,6 +109,7 @@ def receiver(
             _refuse_what_cannot_work(one, sender, function, uid)
         handler = _handler(function, uid, after_commit=after_commit, raw=raw, mutable=mutable)
         for one in signals:
+            phase = "after commit" if after_commit else phase_of(one, function)
             connect_model = partial(_connect, one, handler, uid, phase, function)
             if not isinstance(one, ModelSignal) or sender is None:
                 connect_model(sender)
@@ -162,6 +163,13 @@ def signal_names() -> dict[Signal, str]:
     return names
 
 
+def phase_of(signal: Signal, function: Receiver) -> Phase:
+    """Say when a signal calls a receiver that does not wait for the commit."""
+    if inspect.iscoroutinefunction(function):
+        return "async"
+    return "in transaction" if isinstance(signal, ModelSignal) else "when sent"
+
+
 def connections() -> list[Connection]:
     """List the receivers connected with ``receiver``, in the order of connection."""
     return list(_connections.values())
@@ -197,30 +205,43 @@ def _handler(
     """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
     skips_fixtures = not raw
 
-    def skipped(sender: Any, named: dict[str, Any]) -> bool:
-        if skips_fixtures and named.get("raw"):
-            return True
-        muted = _muted.get()
-        return mutable and bool(muted) and (handler in muted or sender in muted)
+    def is_muted(muted: frozenset[object], sender: Any) -> bool:
+        return mutable and (handler in muted or sender in muted)
 
+    # What follows runs at every dispatch, so it is written out three times instead of called.
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
         async def handler(sender: Any, **named: Any) -> Any:
-            return None if skipped(sender, named) else await function(sender, **named)
+            if (skips_fixtures and named.get("raw")) or (
+                (muted := _muted.get()) and is_muted(muted, sender)
+            ):
+                return None
+            if tracing.active:
+                return await tracing.arun(function, uid, sender, named)
+            return await function(sender, **named)
 
     elif after_commit:
 
         @wraps(function)
         def handler(sender: Any, **named: Any) -> Any:
-            if not skipped(sender, named):
-                _call_after_commit(function, uid, sender, named)
+            if (skips_fixtures and named.get("raw")) or (
+                (muted := _muted.get()) and is_muted(muted, sender)
+            ):
+                return
+            _call_after_commit(function, uid, sender, named)
 
     else:
 
         @wraps(function)
         def handler(sender: Any, **named: Any) -> Any:
-            return None if skipped(sender, named) else function(sender, **named)
+            if (skips_fixtures and named.get("raw")) or (
+                (muted := _muted.get()) and is_muted(muted, sender)
+            ):
+                return None
+            if tracing.active:
+                return tracing.run(function, uid, sender, named)
+            return function(sender, **named)
 
     handler.mutable = mutable  # type: ignore[attr-defined]
     return handler
@@ -235,7 +256,10 @@ def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[st
         named["pk_set"] = frozenset(named["pk_set"])
 
     def call() -> None:
-        function(sender, **named)
+        if tracing.active:
+            tracing.run(function, uid, sender, named, after_commit=True)
+        else:
+            function(sender, **named)
 
     # Django names the callback by this when it logs an exception.
     call.__qualname__ = uid

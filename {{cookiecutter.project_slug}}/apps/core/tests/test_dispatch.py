@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.db.models.signals import (
     ModelSignal,
-    class_prepared,
     m2m_changed,
     post_delete,
     post_save,
@@ -27,7 +26,6 @@ from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
 
 from apps.accounts.models import User
-from apps.core import dispatch
 from apps.core.dispatch import connections, mute, receiver, signal_names
 
 type Calls = list[dict[str, Any]]
@@ -35,19 +33,7 @@ type Calls = list[dict[str, Any]]
 ordered = Signal()
 
 
-@pytest.fixture(autouse=True)
-def connections_as_before() -> Iterator[None]:
-    """Take out what a test connects, and leave everything else where it was."""
-    signals = [post_save, pre_save, post_delete, m2m_changed, class_prepared, ordered]
-    before = [(signal, list(signal.receivers)) for signal in signals]
-    known = dict(dispatch._connections)
-    yield
-    for signal, receivers in before:
-        with signal.lock:
-            signal.receivers = receivers
-            signal.sender_receivers_cache.clear()
-    dispatch._connections.clear()
-    dispatch._connections.update(known)
+pytestmark = pytest.mark.usefixtures("connections_as_before")
 
 
 @pytest.fixture

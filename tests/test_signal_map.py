@@ -1,0 +1,151 @@
+"""Mistakes with receivers, planted in a baked project, are reported with their file and line."""
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.checks.commands import DEVELOPMENT, PRODUCTION
+from tests.support.bakery import Bakery
+from tests.support.project import BakedProject
+from tests.support.signal_map import draw
+from tests.support.template import Combination, Template
+
+FILE = "apps/accounts/models.py"
+CHECK = ("check", "--fail-level=WARNING")
+PAGE = ("signals", "--check")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Python that goes to the end of a file of the project, and who has to say what of it."""
+
+    source: str
+    command: tuple[str, ...]
+    says: str
+
+
+MISTAKES = {
+    "a weakly referenced closure": Mistake(
+        '''
+        def connect() -> None:
+            def planted(sender, **kwargs):
+                """Do nothing."""
+
+            post_save.connect(planted, sender=User)
+
+
+        connect()
+        ''',
+        CHECK,
+        "core.E001",
+    ),
+    "a duplicate connection": Mistake(
+        '''
+        def planted(sender, **kwargs):
+            """Do nothing."""
+
+
+        post_save.connect(planted, sender=User, dispatch_uid="one")
+        post_save.connect(planted, sender=User, dispatch_uid="another")
+        ''',
+        CHECK,
+        "core.W007",
+    ),
+    "an async receiver of post_save": Mistake(
+        '''
+        async def planted(sender, **kwargs):
+            """Do nothing."""
+
+
+        post_save.connect(planted, sender=User)
+        ''',
+        CHECK,
+        "core.E003",
+    ),
+    "a receiver without docstring": Mistake(
+        """
+        def planted(sender, **kwargs):
+            pass
+
+
+        post_save.connect(planted, sender=User)
+        """,
+        CHECK,
+        "core.W005",
+    ),
+    "a receiver that the page does not list": Mistake(
+        '''
+        def planted(sender, **kwargs):
+            """Do nothing."""
+
+
+        post_save.connect(planted, sender=User)
+        ''',
+        PAGE,
+        "not in it",
+    ),
+}
+
+
+@pytest.fixture
+def plant(bakery: Bakery, tmp_path: Path) -> Callable[[Mistake], tuple[BakedProject, str]]:
+    """Plant a mistake in a copy of the smallest project; return that and the mistake's place."""
+
+    def plant(mistake: Mistake) -> tuple[BakedProject, str]:
+        project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+        path = project.path / FILE
+        source = "\n\nfrom django.db.models.signals import post_save\n" + textwrap.dedent(
+            mistake.source
+        )
+        path.write_text(path.read_text(encoding="utf-8") + source, encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        (line,) = [number for number, text in enumerate(lines, 1) if "def planted" in text]
+        return project, f"{FILE}:{line}"
+
+    return plant
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_reported_with_file_and_line(
+    plant: Callable[[Mistake], tuple[BakedProject, str]], mistake: Mistake
+) -> None:
+    project, place = plant(mistake)
+    (said,) = project.faults_of("python", "manage.py", *mistake.command, **DEVELOPMENT)
+    assert mistake.says in said
+    assert place in said
+    # Once it is written down, the page alone has nothing against it.
+    assert project.faults_of("python", "manage.py", "signals", "--write", **DEVELOPMENT) == []
+    assert project.faults_of("python", "manage.py", *PAGE, **DEVELOPMENT) == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, mistake in MISTAKES.items() if mistake.command == CHECK]
+)
+def test_production_reports_it_as_well(
+    plant: Callable[[Mistake], tuple[BakedProject, str]], name: str
+) -> None:
+    project, place = plant(MISTAKES[name])
+    (said,) = project.faults_of("python", "manage.py", *CHECK, **PRODUCTION)
+    if name == "a weakly referenced closure":
+        # It is gone already. The page, written in development, still knows of it.
+        assert "core.W002" in said
+        project.faults_of("python", "manage.py", "signals", "--write", **DEVELOPMENT)
+        (said,) = project.faults_of("python", "manage.py", *PAGE, **PRODUCTION)
+        assert "no longer so" in said
+        assert "[`planted`](../apps/accounts/models.py)" in said
+    else:
+        assert place in said
+
+
+def test_the_map_of_the_template_is_what_its_script_writes(
+    bakery: Bakery, copy_of_template: Template
+) -> None:
+    path = copy_of_template.root / "templates" / "signal_map.md"
+    kept = path.read_text(encoding="utf-8")
+    path.unlink()
+    draw(copy_of_template, bakery.environment())
+    drawn = path.read_text(encoding="utf-8")
+    assert drawn == kept, "run: .tools/uv-*/bin/uv run scripts/draw_signal_map.py"

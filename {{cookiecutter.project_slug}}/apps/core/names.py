@@ -1,0 +1,19 @@
+"""How senders are called, wherever people read of them."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models import Model
+
+
+def sender_label(sender: Any) -> str:
+    """Name a sender: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
+    if sender is None:
+        return "any sender"
+    if isinstance(sender, type) and issubclass(sender, Model):
+        return sender._meta.label
+    if isinstance(sender, AppConfig):
+        return f"app {sender.label}"
+    # Never its repr, which may name a place in memory.
+    name: str = getattr(sender, "__qualname__", "") or f"an instance of {type(sender).__name__}"
+    return name

@@ -1,0 +1,103 @@
+"""What is connected to which signal at this moment, as Django itself keeps it."""
+
+import gc
+import sys
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.dispatch import Signal
+from django.dispatch.dispatcher import NONE_ID
+
+from .places import is_own_module
+
+# A sender that Django knows by its place in memory only, such as a string.
+UNKNOWN: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A receiver connected to a signal.
+
+    ``receiver`` is None when it was held weakly and is gone; ``sender`` is None for every
+    sender and ``UNKNOWN`` for one that Django keeps no reference to.
+    """
+
+    signal: Signal
+    receiver: Any
+    sender: Any
+    weak: bool
+    is_async: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignalName:
+    """What a signal is called, and the module that defines it."""
+
+    name: str
+    module: str
+
+
+NAMELESS: Final = SignalName("a nameless signal", "")
+
+
+def links_of(signal: Signal) -> list[Link]:
+    """List what is connected to a signal, in the order of connection.
+
+    The one place that knows how Django 6.1 keeps its receivers, which is nobody else's business:
+    ``((key of the receiver, id of the sender), receiver or weak reference to it, weak reference
+    to the sender or None, whether it is async)``.
+    """
+    with signal.lock:
+        rows = list(signal.receivers)
+    links = []
+    for (_, sender_key), receiver, sender_reference, is_async in rows:
+        weak = isinstance(receiver, weakref.ReferenceType)
+        if sender_key == NONE_ID:
+            sender = None
+        elif sender_reference is None:
+            sender = UNKNOWN
+        else:
+            sender = sender_reference()
+            if sender is None:  # gone, and its receivers with it
+                continue
+        links.append(Link(signal, receiver() if weak else receiver, sender, weak, is_async))
+    return links
+
+
+def all_signals() -> list[Signal]:
+    """List every signal there is, also those that no module holds by a name."""
+    kinds: list[type[Signal]] = [Signal]
+    for kind in kinds:
+        kinds.extend(each for each in kind.__subclasses__() if each not in kinds)
+    # An object refers to its class, so this finds them all, and quickly.
+    return [found for found in gc.get_referrers(*kinds) if issubclass(type(found), Signal)]
+
+
+def named_signals() -> dict[Signal, SignalName]:
+    """Name every signal by the module that defines it; see ``NAMELESS`` for the others."""
+    found: dict[Signal, list[SignalName]] = {}
+    for signal, name in _module_attributes():
+        found.setdefault(signal, []).append(name)
+    return {signal: min(names, key=_rank) for signal, names in found.items()}
+
+
+def _module_attributes() -> Iterator[tuple[Signal, SignalName]]:
+    for module_name, module in list(sys.modules.items()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            # isinstance would wake up lazy objects, such as the settings.
+            if issubclass(type(value), Signal):
+                yield value, SignalName(name, module_name)
+
+
+def _rank(name: SignalName) -> tuple[bool, bool, int, str, str]:
+    """Put the module that defines a signal before those that import it."""
+    module = name.module
+    return (
+        not module.endswith("signals"),
+        is_own_module(module),
+        len(module),
+        module,
+        name.name,
+    )

@@ -1,0 +1,8 @@
+"""A job in a file of its own."""
+
+from django.tasks import task
+
+
+@task
+def far_job(number: int) -> None:
+    """Do something later, in a job of another file."""
