@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
     from typing import Any, Final
 
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
+PURPOSE: Final = r"""{{ cookiecutter|purpose }}"""
 
 CLOSING_MESSAGE: Final = """
 {name} is ready in {folder} ({modules}).
@@ -38,10 +39,21 @@ def main() -> int:
     if missing:
         print(f"The template lacks what it should prune: {', '.join(missing)}", file=sys.stderr)
         return 1
-    # A terminal that lacks a letter of the name is no reason to fail.
-    encoding = sys.stdout.encoding or "ascii"
-    print(closing_message(answers).encode(encoding, "replace").decode(encoding))
+    # An update bakes into a folder that is gone when the message could be followed.
+    if PURPOSE != "comparison":
+        say(closing_message(answers))
     return 0
+
+
+def say(message: str) -> None:
+    """Print a message; whoever cannot show or hear it has their project all the same."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        # A terminal may lack a letter of the name.
+        print(message.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError:  # the other end of the pipe is closed, as with ``| head``
+        # Python flushes once more when it ends, and would fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prune(answers: dict[str, Any], root: str = ".") -> list[str]:
