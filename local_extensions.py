@@ -45,7 +45,7 @@ class FreshModules(Extension):
             # for the one that was compiled.
             if module is not None and module.__file__:
                 with contextlib.suppress(OSError):
-                    os.remove(importlib.util.cache_from_source(module.__file__))
+                    Path(importlib.util.cache_from_source(module.__file__)).unlink()
         importlib.invalidate_caches()
 
 

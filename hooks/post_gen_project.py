@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
     from typing import Any, Final
 
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
-PURPOSE: Final = r"""{{ cookiecutter|purpose }}"""
+PURPOSE: Final[str] = r"""{{ cookiecutter|purpose }}"""
 
 CLOSING_MESSAGE: Final = """
 {name} is ready in {folder} ({modules}).
