@@ -23,7 +23,7 @@ CLOSING_MESSAGE: Final = """
 Next, with uv installed:
 
     cd {folder}
-    cp .env.example .env
+    {copy} .env.example .env
     uv run manage.py migrate
     uv run manage.py createsuperuser
     uv run manage.py runserver
@@ -94,6 +94,7 @@ def closing_message(answers: dict[str, Any]) -> str:
     return CLOSING_MESSAGE.format(
         name=answers["project_name"],
         folder=quoted(folder),
+        copy="copy" if os.name == "nt" else "cp",
         modules=f"modules: {', '.join(modules)}" if modules else "no modules",
     )
 

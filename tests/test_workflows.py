@@ -26,7 +26,7 @@ def actionlint(folder: Path) -> list[str]:
     files = sorted((folder / WORKFLOWS).glob("*.yml"))
     assert files
     # Without shellcheck, which is not everywhere: a finding must not depend on the machine.
-    command: list[str | Path] = [PROGRAMS / "actionlint", "-shellcheck=", "-pyflakes=", *files]
+    command = [str(PROGRAMS / "actionlint"), "-shellcheck=", "-pyflakes=", *map(str, files)]
     done = run(command, folder=folder)
     return [] if done.returncode == 0 else [done.stdout + done.stderr]
 

@@ -110,7 +110,7 @@ def test_a_second_import_under_another_module_name_connects_nothing(tmp_path: Pa
         "    return 'heard'\n"
     )
     for module_name in ("listening", "shop.listening"):
-        code = compile(source.read_text(), str(source), "exec")
+        code = compile(source.read_text(encoding="utf-8"), str(source), "exec")
         exec(code, {"__name__": module_name})  # noqa: S102
     assert [answer for _, answer in ordered.send(sender=None)] == ["heard"]
 
@@ -417,7 +417,7 @@ def test_connections_say_what_runs_where_and_when(calls: Calls) -> None:
     assert entry.sender_label == "accounts.User"
     assert entry.phase == "after commit"
     assert entry.summary == "Note the call."
-    line = Path(entry.file).read_text().splitlines()[entry.line - 1]
+    line = Path(entry.file).read_text(encoding="utf-8").splitlines()[entry.line - 1]
     assert line.strip().startswith("@receiver(")
 
 
