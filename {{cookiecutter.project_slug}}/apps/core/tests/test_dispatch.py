@@ -178,7 +178,7 @@ def test_fixtures_are_skipped_unless_asked_for(tmp_path: Path) -> None:
         asked.append(named)
 
     fixture = tmp_path / "users.json"
-    fixture.write_text(json.dumps([{"model": "accounts.user", "fields": {"username": "ada"}}]))
+    fixture.write_text(json.dumps([{"model": "accounts.user", "fields": {"username": "ada"}}], encoding="utf-8"))
     call_command("loaddata", str(fixture), verbosity=0)
     assert quiet == []
     assert [call["raw"] for call in asked] == [True]
