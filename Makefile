@@ -2,7 +2,7 @@
 # it is installed: a .python-version can hide it, so a pinned one is put into .tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help new test lint bench clean
+.PHONY: help new test lint bench audit clean
 
 # Where pyenv lacks the Python that .python-version names, its python3 fails in this folder.
 python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=system python3)
@@ -25,6 +25,7 @@ help:
 	@echo 'make lint                             run the linters over the template'
 	@echo 'make bench                            compare the time of a bake with the least possible'
 	@echo 'make bench BENCH=dispatch             compare sending a signal with plain Django'
+	@echo 'make audit                            look the pinned packages up among known vulnerabilities'
 
 new: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/new.py
@@ -37,6 +38,9 @@ lint: $(uv) clean
 
 bench: $(uv) clean
 	@UV_COMPILE_BYTECODE=1 $(uv) run --quiet benchmarks/$(if $(filter command,$(origin BENCH)),$(BENCH),bake).py $(BENCH_ARGS)
+
+audit: $(uv) clean
+	@$(uv) run --quiet --only-group bake --only-group audit scripts/audit.py
 
 # Caches inside the template would be baked into every project.
 clean:

@@ -1,7 +1,15 @@
 """The template's Jinja filters: rules for the answers, loops over the registry, quoting."""
 
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +22,31 @@ from jinja2.ext import Extension
 
 import template_rules
 
+# Counts how often a command of cruft asked for answers: an update does so twice.
+ROUNDS = "COOKIECUTTER_DJANGO_SIGNALS_ROUNDS"
+
 MARKDOWN_MARKS = r"\`*_[]<>#&|~$"
+
+
+class FreshModules(Extension):
+    """Lets what is loaded after it come from the template at hand, not from an older release.
+
+    ``cruft update`` bakes the old release and then the new one from the same folder in one
+    process, where Python would go on using the modules of the old one: a filter that the new
+    one adds would not be found. This stands first in ``_extensions`` and has to stay there,
+    under this name: it is the old release's copy that makes way for the new release.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        for name in (__name__, template_rules.__name__):
+            module = sys.modules.pop(name, None)
+            # Written within a second and of the same length, the new source would be taken
+            # for the one that was compiled.
+            if module is not None and module.__file__:
+                with contextlib.suppress(OSError):
+                    Path(importlib.util.cache_from_source(module.__file__)).unlink()
+        importlib.invalidate_caches()
 
 
 class CommandLineGuard(Extension):
@@ -30,20 +62,8 @@ class CommandLineGuard(Extension):
         super().__init__(environment)
         context = click.get_current_context(silent=True)
         options = context.params.get("extra_context") if context else None
-        if not isinstance(options, Mapping):  # other tools have an option of that name too
-            return
-        known = [name for name in _template_json() if not name.startswith("_")]
-        for name, value in options.items():
-            if name not in known:
-                raise FailedHookException(
-                    f"{name}={value} is refused: there is no option {name}."
-                    f" The options are: {', '.join(known)}"
-                )
-            if template_rules.has_template_marks(value):
-                raise FailedHookException(
-                    f"{name}={value!r} is refused: an answer must not hold the"
-                    " template marks {{ }}, {% %}, {# #} or a line that starts with '# %'."
-                )
+        if isinstance(options, Mapping):  # other tools have an option of that name too
+            _refuse_options(options)
 
 
 @simple_filter
@@ -54,10 +74,17 @@ def usable_slug(suggestion: str) -> str:
 @simple_filter
 def accepted(cookiecutter: Mapping[str, Any]) -> str:
     """Pass answers that keep the rules; refuse others before anything is written."""
+    _refuse_options(_options_of_cruft())
     sentence = template_rules.refusal(cookiecutter, cookiecutter["_modules"])
     if sentence:
         raise FailedHookException(sentence)
     return "yes"
+
+
+@simple_filter
+def purpose(_: object) -> str:
+    """Say what is baked for: a ``project``, or a ``comparison`` in a folder that soon goes."""
+    return "comparison" if _command_of_cruft() in ("diff", "update") else "project"
 
 
 @simple_filter
@@ -115,6 +142,45 @@ def markdown_text(text: str) -> str:
 def template_root(_: object) -> str:
     """Name the folder of the template, from which a hook imports the rules."""
     return str(Path(__file__).resolve().parent)
+
+
+def _options_of_cruft() -> Mapping[str, Any]:
+    """Return the answers that cruft was given, as JSON, for the release that is baked now."""
+    command = _command_of_cruft()
+    if command is None:
+        return {}
+    # This module is loaded anew in between, and the environment is what stays.
+    rounds = int(os.environ.get(ROUNDS, "0")) + 1
+    os.environ[ROUNDS] = str(rounds)
+    if command == "update" and rounds == 1:
+        return {}  # the old release need not know the options of the new one
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--extra-context", "--variables-to-update", dest="told", default="{}")
+    options = json.loads(parser.parse_known_args(sys.argv[2:])[0].told)
+    return options if isinstance(options, Mapping) else {}
+
+
+def _command_of_cruft() -> str | None:
+    """Name the command of cruft that bakes here, such as ``update``; None for other programs."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    return sys.argv[1] if name == "cruft" and len(sys.argv) > 1 else None
+
+
+def _refuse_options(options: Mapping[str, Any]) -> None:
+    """Refuse an option that the template does not have or that Jinja would change."""
+    known = [name for name in _template_json() if not name.startswith("_")]
+    for name, value in options.items():
+        if name not in known:
+            raise FailedHookException(
+                f"{name}={value} is refused: there is no option {name}."
+                f" The options are: {', '.join(known)}"
+            )
+        if isinstance(value, str) and template_rules.has_template_marks(value):
+            raise FailedHookException(
+                f"{name}={value!r} is refused: an answer must not hold the"
+                " template marks {{ }}, {% %}, {# #} or a line that starts with '# %'."
+            )
 
 
 def _chosen(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

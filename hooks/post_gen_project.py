@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
     from typing import Any, Final
 
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
+PURPOSE: Final[str] = r"""{{ cookiecutter|purpose }}"""
 
 CLOSING_MESSAGE: Final = """
 {name} is ready in {folder} ({modules}).
@@ -22,7 +23,7 @@ CLOSING_MESSAGE: Final = """
 Next, with uv installed:
 
     cd {folder}
-    cp .env.example .env
+    {copy} .env.example .env
     uv run manage.py migrate
     uv run manage.py createsuperuser
     uv run manage.py runserver
@@ -38,10 +39,21 @@ def main() -> int:
     if missing:
         print(f"The template lacks what it should prune: {', '.join(missing)}", file=sys.stderr)
         return 1
-    # A terminal that lacks a letter of the name is no reason to fail.
-    encoding = sys.stdout.encoding or "ascii"
-    print(closing_message(answers).encode(encoding, "replace").decode(encoding))
+    # An update bakes into a folder that is gone when the message could be followed.
+    if PURPOSE != "comparison":
+        say(closing_message(answers))
     return 0
+
+
+def say(message: str) -> None:
+    """Print a message; whoever cannot show or hear it has their project all the same."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        # A terminal may lack a letter of the name.
+        print(message.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError:  # the other end of the pipe is closed, as with ``| head``
+        # Python flushes once more when it ends, and would fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prune(answers: dict[str, Any], root: str = ".") -> list[str]:
@@ -82,6 +94,7 @@ def closing_message(answers: dict[str, Any]) -> str:
     return CLOSING_MESSAGE.format(
         name=answers["project_name"],
         folder=quoted(folder),
+        copy="copy" if os.name == "nt" else "cp",
         modules=f"modules: {', '.join(modules)}" if modules else "no modules",
     )
 

@@ -24,6 +24,8 @@ import template_rules  # noqa: E402
 
 # They would lead the project's commands to another environment or other settings.
 MISLEADING = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DJANGO_SETTINGS_MODULE")
+# Where uv puts the project's Python.
+PYTHON = Path(".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python")
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     folder = os.path.relpath(project)
     shown = str(project) if folder.startswith("..") else folder
     print(f"\nThe project is ready in {shown}, its database is migrated. Start its server with:\n")
-    print(f"    cd {shlex.quote(shown)} && .venv/bin/python manage.py runserver")
+    print(f"    cd {shlex.quote(shown)} && {PYTHON} manage.py runserver")
 
 
 def answers(modules: str, name: str | None) -> dict[str, object]:
@@ -79,7 +81,7 @@ def prepare(project: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in MISLEADING}
     for command in (
         [os.environ.get("UV", "uv"), "sync"],
-        [str(project / ".venv/bin/python"), "manage.py", "migrate", "--verbosity=0"],
+        [str(project / PYTHON), "manage.py", "migrate", "--verbosity=0"],
     ):
         if status := subprocess.run(command, cwd=project, env=environment).returncode:
             sys.exit(f"{shlex.join(command)} failed in {project} (exit status {status}).")

@@ -1,4 +1,4 @@
-"""A real ``uv sync`` for the corners of the matrix, so that an undeclared import cannot hide."""
+"""A real ``uv sync``: what it installs is pinned, and it is enough. See test_first_day.py for more."""
 
 import shutil
 
@@ -11,16 +11,6 @@ from tests.support.programs import clean_environment, run
 from tests.support.template import TEMPLATE, Combination
 
 ALL_ON_AND_OFF = [TEMPLATE.all_on(), Combination(())]
-
-
-@pytest.mark.parametrize("combination", TEMPLATE.corners(), ids=str)
-def test_own_tests(bakery: Bakery, combination: Combination) -> None:
-    expect_none(commands.own_tests(bakery.fresh(combination)))
-
-
-@pytest.mark.parametrize("combination", ALL_ON_AND_OFF, ids=str)
-def test_pre_commit(bakery: Bakery, combination: Combination) -> None:
-    expect_none(commands.pre_commit(bakery.fresh(combination)))
 
 
 @pytest.mark.parametrize("combination", ALL_ON_AND_OFF, ids=str)

@@ -10,6 +10,7 @@ import pytest
 from hooks import post_gen_project, pre_gen_project
 from tests.support.bakery import BakeError, Bakery
 from tests.support.programs import run
+from tests.support.pythons import python_of
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 REGISTRY: dict[str, dict[str, Any]] = {
@@ -152,17 +153,6 @@ print(template_rules.usable_slug("class"))
     assert "0 0" in done.stdout
     assert done.stdout.endswith("class_project\n")
     assert files(project) == ["apps/kept/a.py", "docs/kept.md"]
-
-
-def python_of(version: str) -> list[str] | None:
-    """Return the command that runs a Python of this version, None when there is none."""
-    for command in ([f"python{version}"], ["env", f"PYENV_VERSION={version}", f"python{version}"]):
-        try:
-            if run([*command, "-c", ""], folder=ROOT).returncode == 0:
-                return command
-        except FileNotFoundError:
-            pass
-    return None
 
 
 def test_the_hooks_use_the_standard_library_only() -> None:

@@ -30,17 +30,13 @@ def test_the_matrix_has_every_combination_once() -> None:
     assert len({str(combination) for combination in COMBINATIONS}) == 2 ** len(TEMPLATE.registry)
 
 
-# The corners run their tests in an environment of their own: see test_fresh.py.
+# The corners run their tests and their type checker in environments of their own: see
+# test_first_day.py.
 @pytest.mark.parametrize(
     "combination", [each for each in COMBINATIONS if each not in CORNERS], ids=str
 )
 def test_own_tests(bakery: Bakery, combination: Combination) -> None:
     expect_none(commands.own_tests(bakery.project(combination)))
-
-
-@pytest.mark.parametrize("combination", CORNERS, ids=str)
-def test_types(bakery: Bakery, combination: Combination) -> None:
-    expect_none(commands.types(bakery.project(combination)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -64,6 +64,14 @@ class Document:
             if token.type == "heading_open"
         ]
 
+    def levels(self) -> list[tuple[int, str]]:
+        """Return the level of every heading, 1 for the title, and its text."""
+        return [
+            (int(token.tag[1:]), _plain(following))
+            for token, following in zip(self.tokens, self.tokens[1:], strict=False)
+            if token.type == "heading_open"
+        ]
+
     def paragraphs(self) -> list[str]:
         """Return the text of every paragraph that is not part of a list or a quotation."""
         return [

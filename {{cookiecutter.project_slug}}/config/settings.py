@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    # Apps of the project's own: here they stay clear of what an update of the template changes.
 ]
 
 MIDDLEWARE = [
@@ -248,3 +249,5 @@ LOGGING = {
 # Jobs and modules
 
 {{ cookiecutter|module_settings }}
+
+# Settings of the project's own: see the note in INSTALLED_APPS

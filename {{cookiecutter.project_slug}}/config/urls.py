@@ -6,8 +6,9 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("apps.core.urls")),
     path("accounts/", include("apps.accounts.urls")),
-    path("admin/", admin.site.urls),
     # % for name, module in cookiecutter|chosen_modules if "url" in module
     path("{{ module.url }}", include("apps.{{ name }}.urls")),
     # % endfor
+    path("admin/", admin.site.urls),
+    # Pages of the project's own: see the note in INSTALLED_APPS
 ]

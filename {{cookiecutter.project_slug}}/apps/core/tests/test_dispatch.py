@@ -93,10 +93,11 @@ def test_a_second_import_under_another_module_name_connects_nothing(tmp_path: Pa
         "from apps.core.tests.test_dispatch import ordered\n"
         "@receiver(ordered)\n"
         "def listen(sender, **kwargs):\n"
-        "    return 'heard'\n"
+        "    return 'heard'\n",
+        encoding="utf-8",
     )
     for module_name in ("listening", "shop.listening"):
-        code = compile(source.read_text(), str(source), "exec")
+        code = compile(source.read_text(encoding="utf-8"), str(source), "exec")
         exec(code, {"__name__": module_name})  # noqa: S102
     assert [answer for _, answer in ordered.send(sender=None)] == ["heard"]
 
@@ -164,7 +165,8 @@ def test_fixtures_are_skipped_unless_asked_for(tmp_path: Path) -> None:
         asked.append(named)
 
     fixture = tmp_path / "users.json"
-    fixture.write_text(json.dumps([{"model": "accounts.user", "fields": {"username": "ada"}}]))
+    rows = [{"model": "accounts.user", "fields": {"username": "ada"}}]
+    fixture.write_text(json.dumps(rows), encoding="utf-8")
     call_command("loaddata", str(fixture), verbosity=0)
     assert quiet == []
     assert [call["raw"] for call in asked] == [True]
@@ -403,7 +405,7 @@ def test_connections_say_what_runs_where_and_when(calls: Calls) -> None:
     assert entry.sender_label == "accounts.User"
     assert entry.phase == "after commit"
     assert entry.summary == "Note the call."
-    line = Path(entry.file).read_text().splitlines()[entry.line - 1]
+    line = Path(entry.file).read_text(encoding="utf-8").splitlines()[entry.line - 1]
     assert line.strip().startswith("@receiver(")
 
 

@@ -108,6 +108,6 @@ def test_a_database_url_names_the_database() -> None:
 
 
 def test_the_example_environment_is_one_for_development() -> None:
-    lines = (BASE_DIR / ".env.example").read_text().splitlines()
+    lines = (BASE_DIR / ".env.example").read_text(encoding="utf-8").splitlines()
     active = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert setting("s.DEBUG", **active) is True

@@ -113,7 +113,11 @@ def program(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a Python program in the project; end it at the latest with the block."""
     with ExitStack() as stack:
-        file = stack.enter_context(output.open("w")) if output else subprocess.DEVNULL
+        file = (
+            stack.enter_context(output.open("w", encoding="utf-8"))
+            if output
+            else subprocess.DEVNULL
+        )
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, *arguments],
             cwd=settings.BASE_DIR,

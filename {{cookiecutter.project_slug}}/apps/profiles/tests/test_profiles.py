@@ -114,7 +114,7 @@ def test_a_fixture_brings_its_own_profiles(user: User, tmp_path: Path) -> None:
 def test_a_fixture_without_profiles_leaves_them_to_the_accessor(tmp_path: Path) -> None:
     fixture = tmp_path / "users.json"
     row = {"model": "accounts.user", "pk": 7, "fields": {"username": "ada", "password": "!"}}
-    fixture.write_text(json.dumps([row]))
+    fixture.write_text(json.dumps([row]), encoding="utf-8")
     call_command("loaddata", str(fixture), verbosity=0)
 
     assert not Profile.objects.exists()

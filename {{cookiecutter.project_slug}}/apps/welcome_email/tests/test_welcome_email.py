@@ -112,7 +112,8 @@ def test_a_user_without_an_address_is_owed_nothing() -> None:
 def test_a_user_from_a_fixture_is_owed_nothing(tmp_path: Path) -> None:
     fixture = tmp_path / "users.json"
     fields = {"username": "ada", "email": "ada@example.com", "password": "!"}
-    fixture.write_text(json.dumps([{"model": "accounts.user", "pk": 7, "fields": fields}]))
+    rows = [{"model": "accounts.user", "pk": 7, "fields": fields}]
+    fixture.write_text(json.dumps(rows), encoding="utf-8")
     call_command("loaddata", str(fixture), verbosity=0)
     assert not Welcome.objects.exists()
 

@@ -1,0 +1,26 @@
+"""The Pythons of this machine."""
+
+from pathlib import Path
+
+from tests.support.programs import run
+from tests.support.template import ROOT
+
+
+def python_of(version: str) -> list[str] | None:
+    """Return the command that runs a Python of a minor version, None when there is none."""
+    for command in ([f"python{version}"], ["env", f"PYENV_VERSION={version}", f"python{version}"]):
+        try:
+            if run([*command, "-c", ""], folder=ROOT).returncode == 0:
+                return command
+        except FileNotFoundError:
+            pass
+    return None
+
+
+def interpreter_of(version: str) -> Path | None:
+    """Return the path of a Python of a minor version, None when there is none."""
+    command = python_of(version)
+    if command is None:
+        return None
+    done = run([*command, "-c", "import sys; print(sys.executable)"], folder=ROOT)
+    return Path(done.stdout.strip())
