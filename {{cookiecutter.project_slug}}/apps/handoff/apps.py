@@ -10,6 +10,14 @@ class HandoffConfig(modules.ModuleConfig):
     verbose_name = "Handoff"
     summary = "Background jobs in a Celery worker, published after the commit."
 
+    def health(self) -> modules.Health:
+        """Say whether jobs wait for too long, which a web process can do nothing about."""
+        from .backend import outboxes
+        from .state import is_late
+
+        late = any(is_late(alias) for alias in outboxes())
+        return modules.Health.DEGRADED if late else modules.Health.OK
+
     def ready(self) -> None:
         """Load the backend, and with it the check of its settings."""
         from . import backend  # noqa: F401
