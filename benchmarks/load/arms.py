@@ -44,6 +44,3 @@ ARMS: Final[dict[str, Callable[[], HandOff]]] = {
     "delay_on_commit": delayed_on_commit,
     "nothing": nothing,
 }
-
-# What a worker of each is started with.
-APPLICATIONS: Final = {"handoff": "apps.handoff", "plain": "apps.load.plain"}

@@ -38,7 +38,7 @@ class Broker(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def close(self) -> None:
+    def close(self, queue: str) -> None:
         """Leave nothing behind."""
 
 
@@ -63,7 +63,7 @@ class Folder(Broker):
         for message in self._jobs.glob(f"*.{queue}.msg"):
             message.unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def close(self, queue: str) -> None:
         pass  # the folder goes with that of the run
 
 
@@ -103,7 +103,7 @@ class Redis(Broker):
     def release(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def close(self) -> None:
+    def close(self, queue: str) -> None:
         self.down()
 
 
@@ -116,7 +116,6 @@ class RabbitMQ(Broker):
         self._door = Door(server.hostname or "127.0.0.1", server.port or 5672)
         user = server.netloc.rpartition("@")[0]
         self.url = f"{server.scheme}://{user}@127.0.0.1:{self._door.port}{server.path}"
-        self._queues: set[str] = set()
 
     def down(self) -> None:
         self._door.shut()
@@ -135,16 +134,14 @@ class RabbitMQ(Broker):
     def release(self) -> None:
         self._door.release()
 
-    def close(self) -> None:
+    def close(self, queue: str) -> None:
         self._door.release()
         self._door.shut()
-        for queue in self._queues:
-            self._delete(queue)
+        self._delete(queue)
 
     def _delete(self, queue: str) -> None:
         from kombu import Connection, Exchange, Queue
 
-        self._queues.add(queue)
         with Connection(self._direct, connect_timeout=5) as connection:
             channel = connection.default_channel
             Queue(queue, Exchange(queue), channel=channel).delete()

@@ -20,7 +20,7 @@ import django
 
 from .brokers import Broker, broker_of
 from .databases import cut_connections, own_database
-from .processes import Kept, Processes, Producers
+from .processes import RELAY, Kept, Processes, Producers, worker
 
 KILLS: Final = ("producer", "worker", "child", "relay")
 # For so many kills, one of each of these.
@@ -29,6 +29,8 @@ KILLS_FOR_A_FAULT: Final = {
 }  # fmt: skip
 # Of ten kills, so many of each process.
 SHARES: Final = {"producer": 5, "child": 2, "worker": 1, "relay": 2}
+# Pauses between writes fill this share of the time; the rest goes to writes and outages.
+PRODUCING: Final = 0.4
 FAULTS: Final = ("mixed", "none", *KILLS, *KILLS_FOR_A_FAULT)
 
 
@@ -99,9 +101,11 @@ class Outcome:
 class Run:
     """One way of handing jobs off, through all the faults."""
 
-    def __init__(self, plan: Plan, arm: str, folder: Path, database: str, broker: Broker) -> None:
+    def __init__(
+        self, plan: Plan, arm: str, folder: Path, database: str, broker: Broker, queue: str
+    ) -> None:
         self._plan, self._arm, self._folder, self._broker = plan, arm, folder, broker
-        self._queue, self._notes = f"load-{uuid.uuid4().hex}", folder / f"{arm}-notes"
+        self._queue, self._notes = queue, folder / f"{arm}-notes"
         self._done: Counter[str] = Counter()
         self._environment = {
             "CELERY_BROKER_URL": broker.url,
@@ -116,7 +120,7 @@ class Run:
         start = time.monotonic()
         with Processes(self._folder, self._environment) as processes:
             self._kept = list(self._start_kept(processes))
-            pause = plan.producers * 0.6 * plan.seconds / plan.jobs
+            pause = plan.producers * PRODUCING * plan.seconds / plan.jobs
             self._producers = Producers(processes, self._folder, self._arm, pause, plan.rollback)
             for number in range(plan.producers):
                 self._producers.start(number)
@@ -127,15 +131,12 @@ class Run:
         return self._count(int(time.monotonic() - start))
 
     def _start_kept(self, processes: Processes) -> Iterator[Kept]:
-        from .arms import APPLICATIONS
-
         for number in range(self._plan.workers):
-            yield Kept(
-                processes, f"{self._arm}-worker-{number}",
-                "-m", "celery", "-A", APPLICATIONS[self._arm], "worker", "-Q", self._queue,
-                "-c", str(self._plan.processes), "-n", f"{number}@{self._queue}",
-                "--without-mingle", "--without-gossip",
-            )  # fmt: skip
+            words = worker(self._arm, number, self._queue, self._plan.processes)
+            yield Kept(processes, f"worker-{number}", *words)
+        if self._arm == "handoff":
+            for number in range(self._plan.relays):
+                yield Kept(processes, f"relay-{number}", *RELAY)
 
     def _produce(self, end: float) -> None:
         """Let faults happen, evenly over the jobs, until all have and the jobs are committed."""
@@ -202,7 +203,7 @@ class Run:
         orders = {str(pk) for pk in Order.objects.values_list("pk", flat=True)}
         effects = Counter(str(pk) for pk in Effect.objects.values_list("order_id", flat=True))
         text = self._notes.read_text() if self._notes.exists() else ""
-        outside = Counter(text.split())
+        outside = Counter(line.split()[0] for line in text.splitlines())
         return Outcome(
             committed=len(orders),
             lost=sum(not (effects[order] and outside[order]) for order in orders),
@@ -234,11 +235,11 @@ def outcomes(
         for arm in arms:
             place = folder / arm
             place.mkdir()
-            broker = broker_of(plan.broker, place, rabbitmq)
+            broker, queue = broker_of(plan.broker, place, rabbitmq), f"load-{uuid.uuid4().hex}"
             try:
-                found[arm] = Run(plan, arm, place, database, broker).outcome()
+                found[arm] = Run(plan, arm, place, database, broker, queue).outcome()
             finally:
-                broker.close()
+                broker.close(queue)
             Order.objects.all().delete()
             Effect.objects.all().delete()
             print(f"  {arm}: done in {found[arm].seconds} s", file=sys.stderr, flush=True)

@@ -9,9 +9,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from .slots import Slot
+
+# What a worker of each way of handing off is started with.
+APPLICATIONS: Final = {"handoff": "apps.handoff", "plain": "apps.load.plain"}
 
 
 class Processes:
@@ -95,6 +98,17 @@ class Kept:
         with suppress(ProcessLookupError):
             os.kill(int(random.choice(pids)), signal.SIGKILL)  # noqa: S311
         return True
+
+
+def worker(arm: str, number: int, queue: str, processes: int) -> tuple[str, ...]:
+    """Return the command that starts a worker, without the interpreter."""
+    return (
+        "-m", "celery", "-A", APPLICATIONS[arm], "worker", "-Q", queue, "-c", str(processes),
+        "-n", f"{number}@{queue}", "--without-mingle", "--without-gossip",
+    )  # fmt: skip
+
+
+RELAY: Final = ("manage.py", "relay")
 
 
 class Producers:
