@@ -8,7 +8,7 @@ class HandoffConfig(modules.ModuleConfig):
 
     name = "apps.handoff"
     verbose_name = "Handoff"
-    summary = "Background jobs in a Celery worker, published after the commit."
+    summary = "Background jobs in a Celery worker, none lost and none without its commit."
 
     def ready(self) -> None:
         """Load the backend, and with it the check of its settings."""
