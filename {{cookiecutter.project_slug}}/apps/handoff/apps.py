@@ -8,7 +8,7 @@ class HandoffConfig(modules.ModuleConfig):
 
     name = "apps.handoff"
     verbose_name = "Handoff"
-    summary = "Background jobs in a Celery worker, published after the commit."
+    summary = "Background jobs in a Celery worker, none lost and none without its commit."
 
     def health(self) -> modules.Health:
         """Say whether jobs wait for too long, which a web process can do nothing about."""

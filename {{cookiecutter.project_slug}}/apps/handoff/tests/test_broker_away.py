@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from apps.core.actor import acting_as
 from apps.handoff import broker
-from apps.handoff.backend import CeleryBackend
+from apps.handoff.backend import OutboxBackend
 
 from .example.tasks import fail, record
 
@@ -59,7 +59,7 @@ def test_publishing_ends_soon_and_is_logged(
     address = request.getfixturevalue(kind)
     use_broker(url.format(address))
     backend = fail.get_backend()
-    assert isinstance(backend, CeleryBackend)
+    assert isinstance(backend, OutboxBackend)
     result = backend.ready_result(fail, ["path"], {"times": 2})
 
     executor = ThreadPoolExecutor()
@@ -156,7 +156,7 @@ def test_an_unknown_broker_is_named_without_the_password(
 
 
 def test_queues_that_no_worker_would_read_are_refused(settings: Settings) -> None:
-    backend = "apps.handoff.backend.CeleryBackend"
+    backend = "apps.handoff.backend.OutboxBackend"
     settings.TASKS = {"default": {"BACKEND": backend, "QUEUES": []}}
 
     assert "handoff.E002" in [check.id for check in run_checks()]

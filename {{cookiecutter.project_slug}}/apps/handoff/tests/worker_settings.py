@@ -12,7 +12,7 @@ QUEUE = os.environ["QUEUE"]
 
 TASKS = {
     "default": {
-        "BACKEND": "apps.handoff.backend.CeleryBackend",
+        "BACKEND": "apps.handoff.backend.OutboxBackend",
         "QUEUES": ["default", QUEUE],  # type: ignore[dict-item]
         "OPTIONS": {"RETRIES": 2, "BACKOFF": 0.2},  # type: ignore[dict-item]
     }
