@@ -6,18 +6,17 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from .models import Handoff, HandoffQuerySet, Status
 from .presentation import age, jobs, short_name
-from .state import discard, state_of
+from .state import discard, discardable, state_of
 
 MOST_NAMES: Final = 50
 
 # What happens at ``due_at``, by status.
-DUE: Final = {
+DUE: Final[dict[str, str]] = {
     Status.WAITING: "To be sent",
     Status.SENT: "Sent again if not started",
     Status.RUNNING: "Run again if its worker has died",
@@ -113,7 +112,7 @@ class HandoffAdmin(admin.ModelAdmin):
                     (DUE.get(obj.status, "Due"), obj.due_at),
                 ],
                 "may_retry": obj.status == Status.FAILED and self.has_retry_permission(request),
-                "may_discard": obj.status not in (Status.RUNNING, Status.DONE)
+                "may_discard": discardable(Handoff.objects.filter(pk=obj.pk)).exists()
                 and self.has_discard_permission(request),
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -131,11 +130,10 @@ class HandoffAdmin(admin.ModelAdmin):
     @admin.action(description="Discard: never run, delete", permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: HandoffQuerySet) -> None:
         """Delete the chosen jobs, unless they are running or done."""
-        chosen = list(queryset)
-        gone = discard(Handoff.objects.filter(pk__in=[job.pk for job in chosen]))
-        left = set(Handoff.objects.filter(pk__in=[j.pk for j in chosen]).values_list("pk", flat=True))
-        self.log_deletions(request, [job for job in chosen if job.pk not in left])
-        self._tell(request, gone, len(chosen), "discarded", "is running or done")
+        chosen = queryset.count()
+        self.log_deletions(request, discardable(queryset))
+        number = discard(queryset)
+        self._tell(request, number, chosen, "discarded", "is running or done")
 
     @admin.display(description="job", ordering="name")
     def job(self, job: Handoff) -> str:
@@ -186,4 +184,3 @@ class HandoffAdmin(admin.ModelAdmin):
             if left > 1:
                 text = f"{jobs(left)} left alone: each {why_not}."
             self.message_user(request, text, messages.WARNING)
-
