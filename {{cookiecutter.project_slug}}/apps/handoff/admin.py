@@ -50,6 +50,7 @@ class HandoffAdmin(admin.ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
     actions = ("retry", "discard")
+    empty_value_display = ""
     change_list_template = "admin/handoff/handoff/change_list.html"
     change_form_template = "admin/handoff/handoff/change_form.html"
 
@@ -80,6 +81,7 @@ class HandoffAdmin(admin.ModelAdmin):
         state = state_of([Handoff.objects.db])
         counts = [(status, state.count(status)) for status in Status]
         context = {
+            "title": "Jobs that were handed off",
             "counts": counts,
             "oldest": None if state.oldest is None else age(state.oldest),
             **(extra_context or {}),
