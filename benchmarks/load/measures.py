@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from django.db import transaction
 
 from .brokers import Broker, broker_of
 from .databases import own_database
+from .interrupts import run_until_interrupted
 from .processes import RELAY, Processes, worker
 
 HandOff = Callable[[uuid.UUID], object]
@@ -295,4 +297,4 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_until_interrupted(partial(main, sys.argv[1]))
