@@ -6,7 +6,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -133,7 +132,9 @@ class HandoffAdmin(admin.ModelAdmin):
         """Delete the chosen jobs, unless they are running or done."""
         chosen = list(queryset)
         gone = discard(Handoff.objects.filter(pk__in=[job.pk for job in chosen]))
-        left = set(Handoff.objects.filter(pk__in=[j.pk for j in chosen]).values_list("pk", flat=True))
+        left = set(
+            Handoff.objects.filter(pk__in=[j.pk for j in chosen]).values_list("pk", flat=True)
+        )
         self.log_deletions(request, [job for job in chosen if job.pk not in left])
         self._tell(request, gone, len(chosen), "discarded", "is running or done")
 
@@ -186,4 +187,3 @@ class HandoffAdmin(admin.ModelAdmin):
             if left > 1:
                 text = f"{jobs(left)} left alone: each {why_not}."
             self.message_user(request, text, messages.WARNING)
-

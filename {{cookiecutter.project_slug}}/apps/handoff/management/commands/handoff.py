@@ -35,7 +35,9 @@ class Command(BaseCommand):
         """Add the actions, each with its options."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="action")
 
-        status = actions.add_parser("status", help="Count jobs; exit with 1 when a limit is passed.")
+        status = actions.add_parser(
+            "status", help="Count jobs; exit with 1 when a limit is passed."
+        )
         status.add_argument("--json", action="store_true", help="Print JSON, for programs.")
         status.add_argument(
             "--fail-if-older-than",
@@ -123,7 +125,9 @@ def _as_json(state: State) -> dict[str, Any]:
     return {
         **{status: state.count(status) for status in COLUMNS},
         "oldest_seconds": state.oldest and round(state.oldest.total_seconds(), 3),
-        "jobs": {name: {s: counts.get(s, 0) for s in COLUMNS} for name, counts in state.jobs.items()},
+        "jobs": {
+            name: {s: counts.get(s, 0) for s in COLUMNS} for name, counts in state.jobs.items()
+        },
     }
 
 
