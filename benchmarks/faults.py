@@ -6,7 +6,8 @@ producers, workers, their child processes and relays are killed (kill -9), the b
 hangs or loses everything, and connections to the database are cut. Then the same is done with
 Celery's usual way, on_commit and delay, beside it. What happened is counted in the end:
 
-  lost       committed orders whose job has not been carried out
+  lost       committed orders whose job has not been carried out, and will not be
+  under way  those that wait in the outbox when the time is over
   phantom    jobs that ran for a row that was rolled back
   repeated   effects that happened more than once
 
@@ -16,12 +17,11 @@ its own on a RabbitMQ server, behind a door that the script shuts; a database of
 
 import argparse
 import json
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from load.interrupts import run_until_interrupted
 from planting import planted
 
 ARMS = ("handoff", "plain")
@@ -34,6 +34,7 @@ FAULTS = (
 ROWS = {
     "committed": "committed jobs",
     "lost": "lost",
+    "under_way": "still under way",
     "phantom": "run for a rolled-back row",
     "duplicate_effects": "repeated effects in the database",
     "duplicate_outside": "repeated effects outside of it",
@@ -64,6 +65,7 @@ def parsed() -> argparse.Namespace:
     add("--processes", type=int, default=4, help="child processes of each worker (4)")
     add("--relays", type=int, default=1, help="relays beside the workers (1)")
     add("--rollback", type=float, default=0.1, help="share of transactions rolled back (0.1)")
+    add("--patience", type=float, default=0, help="seconds until a job is sent again (as shipped)")
     add("--seed", type=int, default=1, help="of the order of the faults (1)")
     add("--only", choices=ARMS, help="one of the two ways alone")
     add("--python", help="an interpreter with the project's packages: nothing is installed")
@@ -87,7 +89,7 @@ def main() -> None:
         runs.mkdir()
         keys = (
             "broker", "database", "jobs", "kills", "seconds", "grace", "outage", "producers",
-            "workers", "processes", "relays", "rollback", "seed",
+            "workers", "processes", "relays", "rollback", "patience", "seed",
         )  # fmt: skip
         words = {
             "plan": {key: getattr(options, key) for key in keys} | {"fault": options.faults},
@@ -123,7 +125,4 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Non
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(os.EX_TEMPFAIL)
+    run_until_interrupted(main)

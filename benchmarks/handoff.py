@@ -13,11 +13,11 @@ A project with the handoff is baked and measured where it stands:
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from load.interrupts import run_until_interrupted
 from planting import Project, planted
 
 DATABASES = ("postgresql", "sqlite")
@@ -126,7 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
+    run_until_interrupted(main)

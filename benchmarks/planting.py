@@ -48,7 +48,8 @@ class Project:
         try:
             output, _ = process.communicate()
         finally:
-            # Ctrl+C has reached it as well: it ends what it has started.
+            # It has ended already, or it ends what it has started.
+            process.terminate()
             process.wait()
         if process.returncode:
             sys.exit(process.returncode)

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import django
 
 from .brokers import Broker, broker_of
 from .databases import cut_connections, own_database
+from .interrupts import run_until_interrupted
 from .processes import RELAY, Kept, Processes, Producers, worker
 
 KILLS: Final = ("producer", "worker", "child", "relay")
@@ -31,6 +33,8 @@ KILLS_FOR_A_FAULT: Final = {
 SHARES: Final = {"producer": 5, "child": 2, "worker": 1, "relay": 2}
 # Pauses between writes fill this share of the time; the rest goes to writes and outages.
 PRODUCING: Final = 0.4
+# Seconds without a job, longer than Redis takes to give back what a killed worker held.
+HOPELESS: Final = 30
 FAULTS: Final = ("mixed", "none", *KILLS, *KILLS_FOR_A_FAULT)
 
 
@@ -51,6 +55,7 @@ class Plan:
     processes: int
     relays: int
     rollback: float
+    patience: float
     seed: int
 
     def schedule(self, arm: str) -> list[str]:
@@ -83,10 +88,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one way of handing jobs off; ``outside`` is a file that jobs append to."""
+    """What came of one way of handing jobs off; ``outside`` is a file that jobs append to.
+
+    ``lost`` are the committed orders that nobody will carry out any more, ``under_way`` those
+    that the outbox was still going to send or to have carried out when the time was over.
+    """
 
     committed: int
     lost: int
+    under_way: int
     phantom: int
     duplicate_effects: int
     duplicate_outside: int
@@ -112,6 +122,7 @@ class Run:
             "LOAD_QUEUE": self._queue,
             "LOAD_NOTES": str(self._notes),
             "DATABASE_URL": database,
+            "LOAD_PATIENCE": str(plan.patience or ""),
         }
 
     def outcome(self) -> Outcome:
@@ -183,9 +194,17 @@ class Run:
             end()
 
     def _wait_for_the_missing(self) -> None:
-        """Wait until every committed order is carried out, or for the grace at most."""
+        """Wait until every committed order is carried out, or for the grace at most.
+
+        Nobody but the outbox sends again, so without it there is no hope once nothing happens.
+        """
         end = time.monotonic() + self._plan.grace
-        while time.monotonic() < end and self._missing():
+        before, changed = 0, time.monotonic()
+        while (missing := self._missing()) and time.monotonic() < end:
+            if missing != before:
+                before, changed = missing, time.monotonic()
+            if self._arm != "handoff" and time.monotonic() - changed > HOPELESS:
+                break
             for kept in self._kept:
                 kept.keep()
             time.sleep(0.5)
@@ -195,7 +214,16 @@ class Run:
     def _missing(self) -> int:
         from .models import Effect, Order
 
-        return Order.objects.exclude(pk__in=Effect.objects.values("order_id")).count()
+        missing = Order.objects.exclude(pk__in=Effect.objects.values("order_id"))
+        return int(missing.count())
+
+    def _unfinished(self) -> set[str]:
+        """Return the orders whose job the outbox holds and has not given up."""
+        if self._arm != "handoff":
+            return set()
+        from apps.handoff.models import Handoff
+
+        return {row.loaded_arguments()[0][0] for row in Handoff.objects.unfinished()}
 
     def _count(self, seconds: int) -> Outcome:
         from .models import Effect, Order
@@ -204,9 +232,12 @@ class Run:
         effects = Counter(str(pk) for pk in Effect.objects.values_list("order_id", flat=True))
         text = self._notes.read_text() if self._notes.exists() else ""
         outside = Counter(line.split()[0] for line in text.splitlines())
+        missing = {order for order in orders if not (effects[order] and outside[order])}
+        under_way = missing & self._unfinished()
         return Outcome(
             committed=len(orders),
-            lost=sum(not (effects[order] and outside[order]) for order in orders),
+            lost=len(missing - under_way),
+            under_way=len(under_way),
             phantom=len((effects.keys() | outside.keys()) - orders),
             duplicate_effects=sum(count - 1 for count in effects.values()),
             duplicate_outside=sum(count - 1 for count in outside.values()),
@@ -257,4 +288,4 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_until_interrupted(partial(main, sys.argv[1]))

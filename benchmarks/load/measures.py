@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from django.db import transaction
 
 from .brokers import Broker, broker_of
 from .databases import own_database
+from .interrupts import run_until_interrupted
 from .processes import RELAY, Processes, worker
 
 HandOff = Callable[[uuid.UUID], object]
@@ -142,8 +144,10 @@ def messages_per_second(messages: int) -> float:
 
     # No worker takes any from the broker.
     relay.WINDOW = 10 * messages
-    commit_at_once(messages)
     sender = relay.Relay()
+    commit_at_once(1)
+    sender.send_due("default")  # this one opens the connection
+    commit_at_once(messages)
     start = time.perf_counter()
     while sender.send_due("default"):
         pass
@@ -295,4 +299,4 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_until_interrupted(partial(main, sys.argv[1]))

@@ -73,19 +73,17 @@ class Door:
             _cut(client, server)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        other = {client: server, server: client}
         with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
-            for end in other:
-                selector.register(end, selectors.EVENT_READ)
+            selector.register(client, selectors.EVENT_READ, (client, server))
+            selector.register(server, selectors.EVENT_READ, (server, client))
             while True:
                 for key, _ in selector.select():
-                    end = key.fileobj
-                    assert isinstance(end, socket.socket)  # noqa: S101 - only those are registered
                     self._passing.wait()
-                    data = end.recv(CHUNK)
+                    source, sink = key.data
+                    data = source.recv(CHUNK)
                     if not data:
                         return
-                    other[end].sendall(data)
+                    sink.sendall(data)
 
 
 def _cut(*ends: socket.socket) -> None:

@@ -11,12 +11,12 @@ from django.utils.html import format_html
 
 from .models import Handoff, HandoffQuerySet, Status
 from .presentation import age, jobs, short_name
-from .state import discard, state_of
+from .state import discard, discardable, state_of
 
 MOST_NAMES: Final = 50
 
 # What happens at ``due_at``, by status.
-DUE: Final = {
+DUE: Final[dict[str, str]] = {
     Status.WAITING: "To be sent",
     Status.SENT: "Sent again if not started",
     Status.RUNNING: "Run again if its worker has died",
@@ -50,6 +50,7 @@ class HandoffAdmin(admin.ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
     actions = ("retry", "discard")
+    empty_value_display = ""
     change_list_template = "admin/handoff/handoff/change_list.html"
     change_form_template = "admin/handoff/handoff/change_form.html"
 
@@ -80,6 +81,7 @@ class HandoffAdmin(admin.ModelAdmin):
         state = state_of([Handoff.objects.db])
         counts = [(status, state.count(status)) for status in Status]
         context = {
+            "title": "Jobs that were handed off",
             "counts": counts,
             "oldest": None if state.oldest is None else age(state.oldest),
             **(extra_context or {}),
@@ -112,7 +114,7 @@ class HandoffAdmin(admin.ModelAdmin):
                     (DUE.get(obj.status, "Due"), obj.due_at),
                 ],
                 "may_retry": obj.status == Status.FAILED and self.has_retry_permission(request),
-                "may_discard": obj.status not in (Status.RUNNING, Status.DONE)
+                "may_discard": discardable(Handoff.objects.filter(pk=obj.pk)).exists()
                 and self.has_discard_permission(request),
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -130,13 +132,10 @@ class HandoffAdmin(admin.ModelAdmin):
     @admin.action(description="Discard: never run, delete", permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: HandoffQuerySet) -> None:
         """Delete the chosen jobs, unless they are running or done."""
-        chosen = list(queryset)
-        gone = discard(Handoff.objects.filter(pk__in=[job.pk for job in chosen]))
-        left = set(
-            Handoff.objects.filter(pk__in=[j.pk for j in chosen]).values_list("pk", flat=True)
-        )
-        self.log_deletions(request, [job for job in chosen if job.pk not in left])
-        self._tell(request, gone, len(chosen), "discarded", "is running or done")
+        chosen = queryset.count()
+        self.log_deletions(request, discardable(queryset))
+        number = discard(queryset)
+        self._tell(request, number, chosen, "discarded", "is running or done")
 
     @admin.display(description="job", ordering="name")
     def job(self, job: Handoff) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Count
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from .backend import option, outboxes
 from .broker import PATIENCE, broker_name
@@ -166,7 +166,10 @@ def claim(alias: str, limit: int) -> list[Handoff]:
                 give_up(alias, [row], hopeless[row.pk])
         rows = [row for row in due if row.pk not in hopeless]
         outbox.filter(pk__in=[row.pk for row in rows]).update(
-            status=Status.SENT, sent_at=Now(), due_at=Now() + LEASE
+            # The first time counts: what is sent again has been waiting all the while.
+            status=Status.SENT,
+            sent_at=Coalesce("sent_at", Now()),
+            due_at=Now() + LEASE,
         )
     return rows
 
@@ -216,7 +219,10 @@ def publish(alias: str, rows: list[Handoff]) -> None:
                 )
     except Exception:
         outbox.filter(pk__in=[row.pk for row in rows], status=Status.SENT).update(
-            status=Status.WAITING, sent_at=None, due_at=Now()
+            # Due for as long as they have been: how late they are must be seen meanwhile.
+            status=Status.WAITING,
+            sent_at=None,
+            due_at=min(row.due_at for row in rows if row.due_at),
         )
         raise
     for sends, group in groupby(sorted(rows, key=attrgetter("sends")), attrgetter("sends")):

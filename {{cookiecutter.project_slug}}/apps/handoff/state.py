@@ -67,9 +67,16 @@ def is_late(using: str) -> bool:
     )
 
 
+def discardable(rows: QuerySet[Handoff]) -> QuerySet[Handoff]:
+    """Leave out what is running or done, since it is too late to keep it from running."""
+    return rows.exclude(status__in=(Status.RUNNING, Status.DONE))
+
+
 def discard(rows: QuerySet[Handoff]) -> int:
-    """Delete jobs that must not run, unless they are running or done; return their number."""
-    return rows.exclude(status__in=(Status.RUNNING, Status.DONE))._raw_delete(rows.db)
+    """Delete jobs that must not run, less those that do or did; return their number."""
+    # A set of its own: the admin's may be ordered, or joined for its search.
+    chosen = Handoff.objects.using(rows.db).filter(pk__in=list(rows.values_list("pk", flat=True)))
+    return discardable(chosen)._raw_delete(rows.db)
 
 
 def _waiting(using: str) -> QuerySet[Handoff]:

@@ -72,7 +72,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, action: str, database: str | None, **options: Any) -> None:
         """Do what the action says."""
-        aliases = [database] if database else outboxes()
+        aliases = outboxes()
+        if database is not None:
+            if database not in aliases:
+                known = ", ".join(aliases)
+                raise CommandError(f"There is no database {database!r} with an outbox: {known}.")
+            aliases = [database]
         if action == "status":
             self._status(aliases, **options)
         elif action == "flush":
