@@ -41,6 +41,7 @@ STATUSES: Final = {
 DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "RETRIES": 8,
     "BACKOFF": 5,
+    "LEASE": 30,
     "AUTOCOMMIT": (),
     "RELAY_IN_WORKER": True,
 }
@@ -50,7 +51,8 @@ class OutboxBackend(TransactionalBackend):
     """Writes a job into the outbox, from where the relay sends it to Celery.
 
     ``OPTIONS``: ``RETRIES`` after a failure (default 8) and ``BACKOFF``, the seconds before
-    the first of them (default 5), which double each time; ``AUTOCOMMIT``, the paths of jobs
+    the first of them (default 5), which double each time; ``LEASE``, the seconds after which a
+    job is sent again whose process has died (default 30); ``AUTOCOMMIT``, the paths of jobs
     that must not run in one transaction; ``RELAY_IN_WORKER`` (default True); ``DATABASE``, the
     alias for a plain ``enqueue``.
     """

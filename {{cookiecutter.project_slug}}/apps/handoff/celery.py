@@ -5,6 +5,7 @@ Every setting of Celery can be changed in ``config/settings.py`` under its own n
 """
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
@@ -62,6 +63,8 @@ def celery_settings() -> dict[str, Any]:
 configuration = celery_settings()
 app = Celery("handoff", task_cls="apps.handoff.worker:HandedOffTask")
 app.conf.update(configuration)
+# The worker sees to connections itself; Celery would close them before and after each job.
+app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 
 
 @import_modules.connect(sender=app)

@@ -21,8 +21,10 @@ def time_ordered_id() -> UUID:
     It is made here, so that the INSERT returns nothing, and ordered by time, so that the index
     grows at its end and rows can be listed in the order of their hand-off.
     """
-    milliseconds, random = time.time_ns() // 1_000_000, secrets.randbits(74)
-    return UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random % 2**62)
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = rest * 2**12 // 1_000_000
+    random = secrets.randbits(62)
+    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
 
 
 class Status(models.TextChoices):

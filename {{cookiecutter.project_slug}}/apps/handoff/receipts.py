@@ -28,8 +28,6 @@ from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
 
-# A job whose process has not been heard of for so long is sent again.
-LEASE: Final = timedelta(seconds=30)
 # Seconds: the pause before another attempt, at most.
 LONGEST_BACKOFF: Final = 900
 
@@ -37,14 +35,6 @@ FAILED: Final = (
     "The job %s (id %s) failed in attempt %d with %s and is not tried again. Mend the cause,"
     " then send it again in manage.py shell: from apps.handoff.models import Handoff;"
     " Handoff.objects.using(%r).filter(pk=%r).send_again()"
-)
-
-# On PostgreSQL, a server that is cut off from the worker's machine otherwise keeps the lock on
-# a running job for hours.
-NOTICE_DEAD_CLIENTS: Final = (
-    "SELECT set_config('tcp_keepalives_idle', '30', true),"
-    " set_config('tcp_keepalives_interval', '10', true),"
-    " set_config('tcp_keepalives_count', '3', true)"
 )
 
 
@@ -77,6 +67,11 @@ class Run:
             "request_id": row.request_id,
         }
 
+    @property
+    def lease(self) -> timedelta:
+        """How long after its last sign of life a process counts as dead."""
+        return timedelta(seconds=option(self.backend, "LEASE"))
+
     def start(self, worker: str) -> bool:
         """Write down that a process has started the job; False when it must not.
 
@@ -90,7 +85,7 @@ class Run:
             sent_at=None,
             started_at=Coalesce("started_at", Now()),
             last_attempted_at=Now(),
-            due_at=Now() + LEASE,
+            due_at=Now() + self.lease,
         )
         return started == 1
 
@@ -105,10 +100,6 @@ class Run:
             SupersededError: when somebody else has taken the job over.
         """
         with transaction.atomic(using=self.database):
-            connection = connections[self.database]
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute(NOTICE_DEAD_CLIENTS)
             if not self._mine().select_for_update().values_list("pk"):
                 raise SupersededError
             yield
@@ -120,8 +111,8 @@ class Run:
 
         def beat() -> None:
             try:
-                while not ended.wait(LEASE.total_seconds() / 3):
-                    self._mine().update(due_at=Now() + LEASE)
+                while not ended.wait(self.lease.total_seconds() / 3):
+                    self._mine().update(due_at=Now() + self.lease)
             except Exception:
                 logger.exception("The job %s may be run a second time while it runs.", self.pk)
             finally:

@@ -19,16 +19,18 @@ from django.db.models.functions import Coalesce, Now
 from .backend import option, outboxes
 from .broker import PATIENCE, broker_name
 from .models import Handoff, Status
-from .receipts import LEASE, Run, give_up
+from .receipts import Run, give_up
 
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks at an outbox in which nothing is due.
-POLL: Final = 0.1
+POLL: Final = 0.05
 # Seconds between two tries while the broker or a database is away, at most.
 LONGEST_PAUSE: Final = 10
 
 BATCH: Final = 200
+# What a relay has taken and not sent by then, another one sends: the first has died.
+LEASE: Final = timedelta(seconds=30)
 # So many jobs of a queue are at the broker at most; the others wait in the outbox, where
 # those of a higher priority pass them.
 WINDOW: Final = 1000
@@ -72,10 +74,11 @@ class Relay:
     def run(self) -> None:
         """Send what is due, now and from now on, until ``stop`` is called."""
         self.running = True
+        aliases = outboxes()
         try:
             while not self.stopping.is_set():
                 with at_rest:
-                    sent = [self.send_due(alias) for alias in outboxes()]
+                    sent = [self.send_due(alias) for alias in aliases]
                 if not any(sent):
                     self.stopping.wait(POLL)
         finally:
@@ -153,7 +156,7 @@ def claim(alias: str, limit: int) -> list[Handoff]:
         due = list(
             outbox.due()
             .exclude(status=Status.WAITING, queue__in=full)
-            .order_by("-priority", "due_at")
+            .order_by("-priority", "due_at", "pk")
             .select_for_update(skip_locked=True)
             .defer("return_value", "traceback")[:limit]
         )
@@ -193,6 +196,9 @@ def publish(alias: str, rows: list[Handoff]) -> None:
     try:
         producer: Any
         with app.producer_pool.acquire(block=True) as producer, producer.batch():
+            # Once for all of them, and each time: a broker that was emptied has no queues.
+            for queue in {row.queue for row in rows}:
+                app.amqp.queues[queue](producer.channel).declare()
             for row in rows:
                 args, kwargs = row.loaded_arguments()
                 app.send_task(
@@ -201,6 +207,7 @@ def publish(alias: str, rows: list[Handoff]) -> None:
                     kwargs,
                     task_id=str(row.pk),
                     queue=row.queue,
+                    declare=[],
                     headers={"handoff": Run.message(alias, row)},
                     retries=row.attempts,
                     ignore_result=True,

@@ -17,13 +17,17 @@ from celery.exceptions import (
 )
 from celery.signals import (
     task_failure,
+    task_postrun,
+    task_prerun,
     task_revoked,
     task_unknown,
     worker_ready,
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -41,6 +45,14 @@ logger = logging.getLogger(__name__)
 _running: ContextVar[str] = ContextVar("running", default="")
 
 relay: Final = Relay()
+
+# A database server that is cut off from the worker's machine otherwise keeps the lock on a
+# running job for hours.
+NOTICE_DEAD_CLIENTS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '30', false),"
+    " set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
 
 
 class HandedOffTask(CeleryTask):
@@ -93,8 +105,10 @@ class HandedOffTask(CeleryTask):
 
     def failed(self, run: Run, error: Exception) -> Exception:
         """Write down that an attempt has failed; return what tells Celery so."""
-        # A database that went away meanwhile is asked anew.
-        connections[run.database].close_if_unusable_or_obsolete()
+        connection = connections[run.database]
+        if not connection.in_atomic_block:  # as in a test
+            # A database that went away meanwhile is asked anew.
+            connection.close_if_unusable_or_obsolete()
         # What ``self.retry`` has sent to the broker finds the job waiting, and is ignored.
         pause = error.when if isinstance(error, Retry) and isinstance(error.when, int) else None
         cause = (isinstance(error, Retry) and error.exc) or error
@@ -175,6 +189,8 @@ def register_jobs() -> None:
     from .celery import app
 
     for name, job in declared_jobs.items():
+        if getattr(app.tasks.get(name), "job", None) is job:
+            continue
         attributes = {
             "name": name,
             "job": job,
@@ -184,7 +200,9 @@ def register_jobs() -> None:
         app.register_task(type(job.name, (JobTask,), attributes)())
 
 
-def end_attempt(key: str, headers: Any, error: BaseException, *, for_good: bool = False) -> None:
+def end_attempt(
+    key: str, headers: Any, error: BaseException, *, for_good: bool = False
+) -> Thread | None:
     """Write down, from outside of its process, that an attempt has ended.
 
     Args:
@@ -192,10 +210,14 @@ def end_attempt(key: str, headers: Any, error: BaseException, *, for_good: bool 
         headers: those of its message; nothing happens for a job that was not handed off.
         error: why it has ended.
         for_good: whether the job must not be tried again.
+
+    Returns:
+        The thread that writes it: the process may still hold its lock, and is killed when the
+        worker's loop goes on.
     """
     message = (headers or {}).get("handoff")
     if message is None:
-        return
+        return None
     run = Run.of(key, message)
 
     def record() -> None:
@@ -210,8 +232,9 @@ def end_attempt(key: str, headers: Any, error: BaseException, *, for_good: bool 
             finally:
                 connections[run.database].close()
 
-    # The process may still hold its lock, and is killed when the worker's loop goes on.
-    Thread(target=record, name=f"end of {key}").start()
+    thread = Thread(target=record, name=f"end of {key}")
+    thread.start()
+    return thread
 
 
 @task_failure.connect
@@ -233,6 +256,22 @@ def report_revocation(request: Any, **kwargs: Any) -> None:
 def report_unknown(message: Any, name: str, id: str, **kwargs: Any) -> None:
     """Write down that this worker does not know a job; after a deployment another may."""
     end_attempt(id, message.headers, NotRegistered(name))
+
+
+@task_prerun.connect
+@task_postrun.connect
+def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
+    """Keep connections to databases from job to job as from request to request."""
+    if not sender.request.is_eager:
+        close_old_connections()
+
+
+@connection_created.connect
+def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let PostgreSQL find out within a minute that a worker's machine is gone."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(NOTICE_DEAD_CLIENTS)
 
 
 @worker_ready.connect
