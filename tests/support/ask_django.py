@@ -4,6 +4,7 @@ The argument is a JSON list of questions; the answers go to standard output as a
 list of the same length: null when a thing exists, else a sentence.
 """
 
+import argparse
 import importlib
 import json
 import sys
@@ -67,7 +68,11 @@ def command_named(name: str, options: list[str]) -> str | None:
         return f"runs manage.py {name}, which does not exist"
     command = load_command_class(app, name) if isinstance(app, str) else app
     parser = command.create_parser("manage.py", name)
-    known = {text for action in parser._actions for text in action.option_strings}
+    actions = list(parser._actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            actions += [each for below in action.choices.values() for each in below._actions]
+    known = {text for action in actions for text in action.option_strings}
     unknown = [option for option in options if option not in known]
     return f"runs manage.py {name} with {unknown[0]}, which it does not know" if unknown else None
 

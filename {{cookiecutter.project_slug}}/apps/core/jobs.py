@@ -30,8 +30,8 @@ class TransactionalBackend(BaseTaskBackend):
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
         """Queue a job for when the transaction of the database ``using`` is committed."""
 
-    def ready_result(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Return the result of a job that waits to be run.
+    def ready_result(self, task: Task, args: Any, kwargs: Any, key: str = "") -> TaskResult:
+        """Return the result of a job that waits to be run; its id is the key, or made up.
 
         Raises:
             InvalidTask: when this backend cannot run the job.
@@ -40,7 +40,7 @@ class TransactionalBackend(BaseTaskBackend):
         self.validate_task(task)
         return TaskResult(
             task=task,
-            id=get_random_string(32),
+            id=key or get_random_string(32),
             status=TaskResultStatus.READY,
             enqueued_at=None,
             started_at=None,

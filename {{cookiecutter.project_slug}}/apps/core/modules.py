@@ -1,9 +1,20 @@
-"""What an app tells the home page and the navigation about itself."""
+"""What an app tells the home page, the navigation and the health check about itself."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import ClassVar
 
 from django.apps import AppConfig, apps
+
+
+class Health(StrEnum):
+    """How well a part of the project does its work."""
+
+    OK = "ok"
+    # Somebody has to look at it, and this process can serve requests all the same.
+    DEGRADED = "degraded"
+    # This process cannot serve requests: whoever balances the load should use another.
+    UNAVAILABLE = "unavailable"
 
 
 class ModuleConfig(AppConfig):
@@ -15,6 +26,15 @@ class ModuleConfig(AppConfig):
 
     summary: ClassVar[str] = ""
     navigation: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    def health(self) -> Health | None:
+        """Say how the app does; None when it has nothing to say.
+
+        The health check asks every few seconds and after the database has answered: a query
+        that an index answers is fine, one that counts is not. What it raises is logged, and
+        the app then counts as degraded.
+        """
+        return None
 
 
 def module_configs() -> list[ModuleConfig]:

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from .dispatch import connections, signal_names
-from .modules import ModuleConfig, module_configs
+from .modules import Health, ModuleConfig, module_configs
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +31,26 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database answers, 503 when it does not."""
+    """Answer 503 when the database, or an app, says that requests cannot be served; else 200.
+
+    An app that is degraded, such as one whose backlog grows, is named and changes nothing of
+    that: to take this process out of service would mend nothing.
+    """
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError:
         logger.exception("The database does not answer; check DATABASE_URL and the server.")
         return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
-    return JsonResponse({"status": "ok", "database": "ok"})
+    parts = {"database": Health.OK} | {
+        config.label: state
+        for config in module_configs()
+        if (state := _health_of(config)) is not None
+    }
+    status = max(parts.values(), key=list(Health).index)
+    return JsonResponse(
+        {"status": status, **parts}, status=503 if status == Health.UNAVAILABLE else 200
+    )
 
 
 @require_safe
@@ -52,6 +64,14 @@ def live(request: HttpRequest) -> JsonResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """Send browsers that guess the icon's address to the icon."""
     return redirect(static("core/icon.svg"), permanent=True)
+
+
+def _health_of(config: ModuleConfig) -> Health | None:
+    try:
+        return config.health()
+    except Exception:
+        logger.exception("%s cannot say how it does.", config.verbose_name)
+        return Health.DEGRADED
 
 
 def _receivers_of(config: ModuleConfig) -> list[dict[str, Any]]:

@@ -8,7 +8,15 @@ class HandoffConfig(modules.ModuleConfig):
 
     name = "apps.handoff"
     verbose_name = "Handoff"
-    summary = "Background jobs in a Celery worker, published after the commit."
+    summary = "Background jobs in a Celery worker, none lost and none without its commit."
+
+    def health(self) -> modules.Health:
+        """Say whether jobs wait for too long, which a web process can do nothing about."""
+        from .backend import outboxes
+        from .state import is_late
+
+        late = any(is_late(alias) for alias in outboxes())
+        return modules.Health.DEGRADED if late else modules.Health.OK
 
     def ready(self) -> None:
         """Load the backend, and with it the check of its settings."""

@@ -1,41 +1,66 @@
-"""The task backend that publishes jobs to Celery after the commit."""
+"""The task backend that writes jobs into the outbox, in the transaction that hands them off."""
 
-import logging
-from contextvars import Context, copy_context
+import json
+from functools import cache
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
-from django.tasks import Task, TaskResult
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import connections, router, transaction
+from django.db.models import Field
+from django.tasks import (
+    DEFAULT_TASK_BACKEND_ALIAS,
+    Task,
+    TaskResult,
+    TaskResultStatus,
+    task_backends,
+)
+from django.tasks.base import TaskError
+from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from apps.core.actor import current_actor, current_request_id
 from apps.core.jobs import TransactionalBackend
 
-from .broker import PATIENCE, broker_name, broker_url
-
-logger = logging.getLogger(__name__)
+from .broker import broker_url
+from .models import Handoff, Status, time_ordered_id
 
 # Every job that was declared, by the path of its function: what a worker can run.
 declared_jobs: Final[dict[str, Task]] = {}
 
-NOT_PUBLISHED: Final = (
-    "The job %s (id %s) was not published (%s), so no worker will run it. Start the broker (%s)"
-    " or correct CELERY_BROKER_URL, then hand the job off by hand in manage.py shell: %s"
-)
+STATUSES: Final = {
+    Status.WAITING: TaskResultStatus.READY,
+    Status.SENT: TaskResultStatus.READY,
+    Status.RUNNING: TaskResultStatus.RUNNING,
+    Status.DONE: TaskResultStatus.SUCCESSFUL,
+    Status.FAILED: TaskResultStatus.FAILED,
+}
+
+DEFAULT_OPTIONS: Final[dict[str, Any]] = {
+    "RETRIES": 8,
+    "BACKOFF": 5,
+    "LEASE": 30,
+    "AUTOCOMMIT": (),
+    "RELAY_IN_WORKER": True,
+}
 
 
-class CeleryBackend(TransactionalBackend):
-    """Publishes a job to Celery when the transaction at hand is committed.
+class OutboxBackend(TransactionalBackend):
+    """Writes a job into the outbox, from where the relay sends it to Celery.
 
     ``OPTIONS``: ``RETRIES`` after a failure (default 8) and ``BACKOFF``, the seconds before
-    the first of them (default 5), which double each time. A priority and ``run_after`` are
-    refused, because not every broker keeps its word on them; results are not kept.
+    the first of them (default 5), which double each time; ``LEASE``, the seconds after which a
+    job is sent again whose process has died (default 30); ``AUTOCOMMIT``, the paths of jobs
+    that must not run in one transaction; ``RELAY_IN_WORKER`` (default True); ``DATABASE``, the
+    alias for a plain ``enqueue``.
     """
 
     supports_async_task = True
+    supports_defer = True
+    supports_get_result = True
+    supports_priority = True
 
     def validate_task(self, task: Task) -> None:
         """Refuse a job that cannot be run, and remember the others for the worker."""
@@ -43,35 +68,45 @@ class CeleryBackend(TransactionalBackend):
         declared_jobs.setdefault(task.module_path, task)
 
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Publish the job when the transaction of the database ``using`` is committed."""
-        result = self.ready_result(task, args, kwargs)
-        # Who acts now is looked up when the job is published, so a rollback costs no query.
-        context = copy_context()
+        """Write the job into the database ``using``, in the transaction at hand there.
 
-        def publish() -> None:
-            self.publish(result, context)
+        Raises:
+            DatabaseError: when the row cannot be written, like any other row.
+        """
+        key = time_ordered_id()
+        result = self.ready_result(task, args, kwargs, str(key))
+        put(
+            using,
+            id=key,
+            name=task.module_path,
+            backend=self.alias,
+            queue=task.queue_name,
+            priority=task.priority,
+            arguments=json.dumps([result.args, result.kwargs]),
+            **({"due_at": task.run_after} if task.run_after else {}),
+        )
+        object.__setattr__(result, "enqueued_at", timezone.now())
 
-        transaction.on_commit(publish, using=using, robust=True)
+        def tell() -> None:
+            task_enqueued.send(type(self), task_result=result)
+
+        transaction.on_commit(tell, using=using, robust=True)
         return result
 
-    def publish(self, result: TaskResult, context: Context) -> None:
-        """Send a job to the broker, in the name of whoever acts in the context.
+    def get_result(self, result_id: str) -> TaskResult:
+        """Look a job up, in every database that has an outbox.
 
-        A failure is logged and never raised: what the job belongs to is committed.
+        Raises:
+            TaskResultDoesNotExist: when there is none, or its function is gone.
         """
-        # Celery is slow to import, and most commands publish nothing.
-        from kombu.exceptions import OperationalError
-
-        try:
-            self._send(result, context)
-        except (OperationalError, ImproperlyConfigured) as error:
-            # The broker is away or unknown: where that came to light helps nobody.
-            logger.error(*_not_published(result, error))
-        except Exception as error:
-            logger.exception(*_not_published(result, error))
-        else:
-            object.__setattr__(result, "enqueued_at", timezone.now())
-            task_enqueued.send(type(self), task_result=result)
+        for alias in outboxes():
+            try:
+                row = Handoff.objects.using(alias).filter(pk=result_id).first()
+            except ValidationError:
+                break
+            if row and (job := job_named(row.name)):
+                return result_of(row, job)
+        raise TaskResultDoesNotExist(result_id)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Refuse a broker that is unknown and queues that no worker would read."""
@@ -84,43 +119,86 @@ class CeleryBackend(TransactionalBackend):
             sentence = f"TASKS[{self.alias!r}]['QUEUES'] is empty: a worker would read nothing."
             hint = "Name the queues, for example ['default', 'reports'], or leave QUEUES out."
             errors.append(Error(sentence, hint=hint, id="handoff.E002"))
+        if unknown := set(self.options) - {*DEFAULT_OPTIONS, "DATABASE"}:
+            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] has no {', '.join(sorted(unknown))}."
+            hint = f"There are {', '.join(DEFAULT_OPTIONS)} and DATABASE."
+            errors.append(Error(sentence, hint=hint, id="handoff.E003"))
         return errors
 
-    def _send(self, result: TaskResult, context: Context) -> None:
-        from .celery import app
 
-        actor = context.run(current_actor)
-        app.send_task(
-            result.task.module_path,
-            result.args,
-            result.kwargs,
-            task_id=result.id,
-            queue=result.task.queue_name,
-            # A user who has just been deleted has no key any more.
-            headers={
-                "actor": str(actor.pk) if actor and actor.pk is not None else None,
-                "request_id": context.run(current_request_id),
-            },
-            ignore_result=True,
-            # Not kept waiting: one more try, for a connection that was closed meanwhile.
-            retry=True,
-            retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
-            confirm_timeout=PATIENCE,
+def put(using: str, **values: Any) -> None:
+    """Write a row into the outbox of a database: one INSERT, without Django's models.
+
+    Args:
+        using: the alias of the database.
+        values: the row; who acts is added, and the database fills in the rest.
+    """
+    actor = current_actor()
+    # A user who has just been deleted has no key any more.
+    values["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
+    values["request_id"] = current_request_id()
+    connection = connections[using]
+    fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in values]  # type: ignore[misc]
+    columns = tuple(field.column for field in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _insert(columns, connection.ops.quote_name),
+            [
+                field.get_db_prep_save(value, connection)
+                for field, value in zip(fields, values.values(), strict=True)
+            ],
         )
 
 
-def call_of(result: TaskResult) -> str:
-    """Write a job as a call: ``apps.orders.tasks.send(5, copy=True)``."""
-    arguments = [repr(value) for value in result.args]
-    arguments += [f"{name}={value!r}" for name, value in result.kwargs.items()]
-    return f"{result.task.module_path}({', '.join(arguments)})"
+@cache
+def _insert(columns: tuple[str, ...], quote: Any) -> str:
+    names = ", ".join(quote(column) for column in columns)
+    places = ", ".join(["%s"] * len(columns))
+    return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
 
 
-def by_hand(result: TaskResult) -> str:
-    """Write the line for ``manage.py shell`` that hands a job off once more."""
-    module, _, call = call_of(result).partition(f".{result.task.name}(")
-    return f"from {module} import {result.task.name}; {result.task.name}.enqueue({call}"
+def outboxes() -> list[str]:
+    """List the databases that have an outbox: those whose router lets its table be made."""
+    return [alias for alias in connections if router.allow_migrate_model(alias, Handoff)]
 
 
-def _not_published(result: TaskResult, error: Exception) -> tuple[str, ...]:
-    return NOT_PUBLISHED, call_of(result), result.id, str(error), broker_name(), by_hand(result)
+def option(backend: str, name: str) -> Any:
+    """Return an option of a backend in ``TASKS``, or its default; Celery tasks have no backend."""
+    alias = backend or DEFAULT_TASK_BACKEND_ALIAS
+    options = task_backends[alias].options if alias in task_backends else {}
+    return options.get(name, DEFAULT_OPTIONS[name])
+
+
+def job_named(name: str) -> Task | None:
+    """Return the job whose function has this path; None when there is none any more."""
+    if name not in declared_jobs:
+        try:
+            import_string(name)
+        except ImportError:
+            return None
+    return declared_jobs.get(name)
+
+
+def result_of(row: Handoff, job: Task) -> TaskResult:
+    """Return what Django's tasks call the result: how a job stands."""
+    args, kwargs = row.loaded_arguments()
+    result: TaskResult = TaskResult(
+        task=job,
+        id=str(row.pk),
+        status=STATUSES[Status(row.status)],
+        enqueued_at=row.handed_off_at,
+        started_at=row.started_at,
+        last_attempted_at=row.last_attempted_at,
+        finished_at=row.finished_at or row.failed_at,
+        args=args,
+        kwargs=kwargs,
+        backend=row.backend,
+        errors=[TaskError(exception_class_path=row.error, traceback=row.traceback)]
+        if row.error
+        else [],
+        # One entry for each attempt; of the earlier ones only the number is known.
+        worker_ids=[row.worker] * row.attempts,
+    )
+    if row.return_value:
+        object.__setattr__(result, "_return_value", json.loads(row.return_value))
+    return result

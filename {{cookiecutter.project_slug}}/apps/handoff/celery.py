@@ -5,6 +5,7 @@ Every setting of Celery can be changed in ``config/settings.py`` under its own n
 """
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
@@ -31,7 +32,8 @@ def celery_settings() -> dict[str, Any]:
     """
     queues = {name for tasks in settings.TASKS.values() for name in tasks.get("QUEUES", [])}
     own = {
-        # A job is taken off the broker when it is done, so one of a killed worker runs again.
+        # For Celery tasks that were not handed off: taken off the broker when they are done, so
+        # those of a killed worker run again.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         # Counted as a failure too: else a job that kills its process would run for ever.
@@ -59,8 +61,10 @@ def celery_settings() -> dict[str, Any]:
 
 # Read first, at once: Celery would go on with a broker of its own after an error in them.
 configuration = celery_settings()
-app = Celery("handoff")
+app = Celery("handoff", task_cls="apps.handoff.worker:HandedOffTask")
 app.conf.update(configuration)
+# The worker sees to connections itself; Celery would close them before and after each job.
+app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 
 
 @import_modules.connect(sender=app)

@@ -1,89 +1,168 @@
-"""What a worker does with a job: run it as its actor, try again, say when it has failed."""
+"""What a worker does with a job: run it as its actor, and write its receipt."""
 
 import logging
-import random
+from contextlib import suppress
+from contextvars import ContextVar
+from threading import Thread
 from typing import Any, Final
 
 from celery import Task as CeleryTask
-from celery.exceptions import Reject, Retry
-from celery.signals import task_failure
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from celery.exceptions import (
+    Ignore,
+    NotRegistered,
+    Retry,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
+from celery.signals import (
+    task_failure,
+    task_postrun,
+    task_prerun,
+    task_revoked,
+    task_unknown,
+    worker_ready,
+    worker_shutting_down,
+)
+from django.conf import settings
+from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
-from django.tasks.base import TaskError
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
-from django.utils.functional import SimpleLazyObject
 from django.utils.json import normalize_json
 
 from apps.core.actor import acting_as
 
-from .backend import by_hand, call_of, declared_jobs
-from .celery import app
+from .backend import declared_jobs, option
+from .receipts import Run, SupersededError, actor_named
+from .relay import Relay, at_rest
 
 logger = logging.getLogger(__name__)
 
-RETRIES: Final = 8
-BACKOFF: Final = 5
-# Far below the half hour after which RabbitMQ, and the hour after which Redis, hands a job that
-# a worker holds back to another one.
-LONGEST_BACKOFF: Final = 900
+# The key of the job that is running, to tell it from a plain call of its function in itself.
+_running: ContextVar[str] = ContextVar("running", default="")
 
-FAILED: Final = (
-    "The job %s (id %s) failed in attempt %d with %r and is not tried again."
-    " Mend the cause, then hand the job off by hand in manage.py shell: %s"
+relay: Final = Relay()
+
+# A database server that is cut off from the worker's machine otherwise keeps the lock on a
+# running job for hours.
+NOTICE_DEAD_CLIENTS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '30', false),"
+    " set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
 )
 
 
-class Job(CeleryTask):
+class HandedOffTask(CeleryTask):
+    """A Celery task that writes receipts when it was handed off, and else is like any other."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run once, as the actor; commit what the task writes together with its receipt.
+
+        Raises:
+            Ignore: when the message is an old one, so that nothing must be done.
+            Retry: when the task failed and will be tried again.
+            Exception: the task's own, after the last attempt.
+        """
+        request: Any = self.request
+        message = (request.headers or {}).get("handoff")
+        if message is None or _running.get() == request.id:
+            return super().__call__(*args, **kwargs)
+        run = Run.of(request.id, message)
+        if not run.start(request.hostname or ""):
+            raise Ignore
+        token = _running.set(request.id)
+        try:
+            with acting_as(
+                actor_named(message["actor"]), source="job", request_id=message["request_id"]
+            ):
+                return self.run_with_receipt(run, args, kwargs)
+        finally:
+            _running.reset(token)
+
+    def run_with_receipt(self, run: Run, args: Any, kwargs: Any) -> Any:
+        """Run a task that has been started; see ``__call__``."""
+        autocommit = self.name in option(run.backend, "AUTOCOMMIT")
+        try:
+            self.tell_start()
+            with run.with_heartbeat() if autocommit else run.in_transaction():
+                try:
+                    value = self.run(*args, **kwargs)
+                except Ignore:
+                    # Celery's way to say that the task has seen to everything itself.
+                    value = None
+                run.finish(value)
+        except SupersededError:
+            raise Ignore from None
+        except Exception as error:
+            raise self.failed(run, error) from error
+        self.tell_end(value)
+        return value
+
+    def failed(self, run: Run, error: Exception) -> Exception:
+        """Write down that an attempt has failed; return what tells Celery so."""
+        connection = connections[run.database]
+        if not connection.in_atomic_block:  # as in a test
+            # A database that went away meanwhile is asked anew.
+            connection.close_if_unusable_or_obsolete()
+        # What ``self.retry`` has sent to the broker finds the job waiting, and is ignored.
+        pause = error.when if isinstance(error, Retry) and isinstance(error.when, int) else None
+        cause = (isinstance(error, Retry) and error.exc) or error
+        try:
+            pause = run.fail(cause, pause=pause)
+        except SupersededError:
+            logger.exception(
+                "After the job %s (id %s) was done, there was an error.", self.name, run.pk
+            )
+            return Ignore()
+        return cause if pause is None else Retry(exc=cause, when=round(pause, 1))  # type: ignore[arg-type]
+
+    def tell_start(self) -> None:
+        """Tell whoever listens that the task starts."""
+
+    def tell_end(self, value: Any) -> None:
+        """Tell whoever listens that the task has succeeded."""
+
+
+class JobTask(HandedOffTask):
     """A Celery task that runs the Django job of the same name."""
 
     abstract = True
     job: Task
 
+    # The outbox sends again what a dead process leaves behind. So the broker may forget a job
+    # once it has started, however long it takes.
+    acks_late = False
+    reject_on_worker_lost = False
+    retry_on_worker_lost = False
     # Celery then mentions a failure in one line: django.tasks logs it with its traceback.
     throws = (Exception,)
 
-    def run(self, *args: Any, **kwargs: Any) -> None:
-        """Run the job once, as its actor; when it raises, arrange for another run.
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the job once, whether it was handed off or not."""
+        if self.job.takes_context:
+            args = (TaskContext(task_result=self.result(TaskResultStatus.RUNNING)), *args)
+        return self.job.call(*args, **kwargs)
 
-        Raises:
-            Exception: see ``run_later``.
-        """
-        result = self.running_result()
-        with acting_as(self.actor(), source="job", request_id=self.request_id()):
-            task_started.send(type(self.job.get_backend()), task_result=result)
-            try:
-                if self.job.takes_context:
-                    args = (TaskContext(task_result=result), *args)
-                value = self.job.call(*args, **kwargs)
-            except Exception as error:
-                raise self.run_later(error) from error
-            # Outside: a job that returns what is no JSON has done its work all the same.
+    def tell_start(self) -> None:
+        """Send ``task_started``."""
+        result = self.result(TaskResultStatus.RUNNING)
+        task_started.send(type(self.job.get_backend()), task_result=result)
+
+    def tell_end(self, value: Any) -> None:
+        """Send ``task_finished``."""
+        result = self.result(TaskResultStatus.SUCCESSFUL)
+        # What is no JSON has been mentioned already.
+        with suppress(TypeError, ValueError):
             object.__setattr__(result, "_return_value", normalize_json(value))
-            self.finish(result, TaskResultStatus.SUCCESSFUL)
+        task_finished.send(type(self.job.get_backend()), task_result=result)
 
-    def run_later(self, error: Exception) -> Retry:
-        """Publish the job anew, to run after a pause that doubles each time.
-
-        Returns:
-            What tells Celery to take the job at hand off the broker.
-
-        Raises:
-            Reject: when it could not be published; the broker then keeps the job at hand.
-            Exception: the error, after the last attempt.
-        """
-        pause = min(self.default_retry_delay * 2**self.request.retries, LONGEST_BACKOFF)
-        # Between half and all of it: what failed together must not come back together.
-        pause *= random.uniform(0.5, 1)  # noqa: S311
-        try:
-            return self.retry(exc=error, countdown=pause, throw=False)
-        except Reject as reject:
-            # Celery would drop the job here.
-            raise Reject(str(reject), requeue=True) from error
-
-    def running_result(self) -> TaskResult:
-        """Return the result of the job as it stands while it runs.
+    def result(self, status: TaskResultStatus) -> TaskResult:
+        """Return how the job at hand stands, as far as a message tells.
 
         ``worker_ids`` has one entry for each attempt, earlier ones named like this one.
         """
@@ -92,64 +171,117 @@ class Job(CeleryTask):
         return TaskResult(
             task=self.job,
             id=request.id,
-            status=TaskResultStatus.RUNNING,
+            status=status,
             enqueued_at=None,
             started_at=now,
             last_attempted_at=now,
-            finished_at=None,
+            finished_at=now if status == TaskResultStatus.SUCCESSFUL else None,
             args=request.args,
             kwargs=request.kwargs,
             backend=self.job.backend,
             errors=[],
-            worker_ids=[request.hostname] * (request.retries + 1),
+            worker_ids=[request.hostname or ""] * (request.retries + 1),
         )
-
-    def finish(self, result: TaskResult, status: TaskResultStatus) -> None:
-        """Tell the receivers of ``task_finished`` how the job has ended."""
-        object.__setattr__(result, "status", status)
-        object.__setattr__(result, "finished_at", timezone.now())
-        task_finished.send(type(self.job.get_backend()), task_result=result)
-
-    def request_id(self) -> str:
-        """Return the id of the request that the job came of; empty for none."""
-        return str((self.request.headers or {}).get("request_id", ""))
-
-    def actor(self) -> Any:
-        """Return the user who caused the job, looked up when somebody asks; None for nobody."""
-        key = (self.request.headers or {}).get("actor")
-        if key is None:
-            return None
-
-        def look_up() -> AbstractBaseUser | None:
-            return get_user_model()._default_manager.filter(pk=key).first()
-
-        return SimpleLazyObject(look_up)
 
 
 def register_jobs() -> None:
     """Give every declared job a Celery task of its own name, for logs and events to show."""
+    from .celery import app
+
     for name, job in declared_jobs.items():
-        options = job.get_backend().options
+        if getattr(app.tasks.get(name), "job", None) is job:
+            continue
         attributes = {
             "name": name,
             "job": job,
-            "max_retries": options.get("RETRIES", RETRIES),
-            "default_retry_delay": options.get("BACKOFF", BACKOFF),
             "__module__": job.func.__module__,
             "__doc__": job.func.__doc__,
         }
-        app.register_task(type(job.name, (Job,), attributes)())
+        app.register_task(type(job.name, (JobTask,), attributes)())
+
+
+def end_attempt(
+    key: str, headers: Any, error: BaseException, *, for_good: bool = False
+) -> Thread | None:
+    """Write down, from outside of its process, that an attempt has ended.
+
+    Args:
+        key: the id of the job.
+        headers: those of its message; nothing happens for a job that was not handed off.
+        error: why it has ended.
+        for_good: whether the job must not be tried again.
+
+    Returns:
+        The thread that writes it: the process may still hold its lock, and is killed when the
+        worker's loop goes on.
+    """
+    message = (headers or {}).get("handoff")
+    if message is None:
+        return None
+    run = Run.of(key, message)
+
+    def record() -> None:
+        with at_rest:
+            try:
+                run.start("")  # in case it has ended before that
+                run.fail(error, for_good=for_good)
+            except SupersededError:
+                pass
+            except Exception:
+                logger.exception("The job %s will be sent again when its time is over.", key)
+            finally:
+                connections[run.database].close()
+
+    thread = Thread(target=record, name=f"end of {key}")
+    thread.start()
+    return thread
 
 
 @task_failure.connect
-def report_failure(sender: CeleryTask, exception: BaseException, einfo: Any, **kwargs: Any) -> None:
-    """Log a job that is not tried again, whether it raised or its process was killed."""
+def report_death(sender: CeleryTask, exception: BaseException, **kwargs: Any) -> None:
+    """Write down that the process of a job has been killed, by a time limit or otherwise."""
+    request: Any = sender.request
     # Celery tells of a time limit twice, the second time without naming the job.
-    if not isinstance(sender, Job) or sender.request.id is None:
-        return
-    result = sender.running_result()
-    name = f"{type(exception).__module__}.{type(exception).__qualname__}"
-    result.errors.append(TaskError(exception_class_path=name, traceback=str(einfo.traceback)))
-    with acting_as(sender.actor(), source="job", request_id=sender.request_id()):
-        sender.finish(result, TaskResultStatus.FAILED)
-    logger.error(FAILED, call_of(result), result.id, result.attempts, exception, by_hand(result))
+    if isinstance(exception, (WorkerLostError, TimeLimitExceeded)) and request.id is not None:
+        end_attempt(request.id, request.headers, exception)
+
+
+@task_revoked.connect
+def report_revocation(request: Any, **kwargs: Any) -> None:
+    """Write down that somebody has revoked a job."""
+    end_attempt(request.id, request.headers, TaskRevokedError("revoked"), for_good=True)
+
+
+@task_unknown.connect
+def report_unknown(message: Any, name: str, id: str, **kwargs: Any) -> None:
+    """Write down that this worker does not know a job; after a deployment another may."""
+    end_attempt(id, message.headers, NotRegistered(name))
+
+
+@task_prerun.connect
+@task_postrun.connect
+def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
+    """Keep connections to databases from job to job as from request to request."""
+    if not sender.request.is_eager:
+        close_old_connections()
+
+
+@connection_created.connect
+def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let PostgreSQL find out within a minute that a worker's machine is gone."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(NOTICE_DEAD_CLIENTS)
+
+
+@worker_ready.connect
+def start_relay(**kwargs: Any) -> None:
+    """Run the relay in the worker, in a thread; Celery says more than once that it is ready."""
+    if not relay.running and all(option(alias, "RELAY_IN_WORKER") for alias in settings.TASKS):
+        relay.start()
+
+
+@worker_shutting_down.connect
+def stop_relay(**kwargs: Any) -> None:
+    """Send nothing any more when the worker is about to stop."""
+    relay.stop()

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils.html import escape
 
-from apps.core.modules import module_configs
+from apps.core.modules import Health, ModuleConfig, module_configs
 
 
 @pytest.mark.django_db
@@ -65,7 +65,8 @@ def test_browsers_that_guess_find_the_icon(client: Client) -> None:
 def test_the_health_check_is_fine_when_the_database_answers(client: Client) -> None:
     answer = client.get("/health/")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "ok"}
+    assert set(answer.json().values()) == {"ok"}
+    assert list(answer.json())[:2] == ["status", "database"]
     assert "no-store" in answer.headers["Cache-Control"]
 
 
@@ -81,3 +82,40 @@ def test_the_health_check_fails_when_the_database_does_not_answer(
     assert answer.status_code == 503
     assert answer.json() == {"status": "unavailable", "database": "unavailable"}
     assert "check DATABASE_URL" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("state", "status_code"), [("ok", 200), ("degraded", 200), ("unavailable", 503)]
+)
+def test_an_app_reports_its_health(
+    client: Client, monkeypatch: pytest.MonkeyPatch, state: str, status_code: int
+) -> None:
+    config = apps.get_app_config("accounts")
+    monkeypatch.setattr(config, "health", lambda: Health(state))
+    answer = client.get("/health/")
+    assert answer.status_code == status_code
+    assert answer.json()["status"] == state
+    assert answer.json()["accounts"] == state
+    assert answer.json()["database"] == "ok"
+
+
+@pytest.mark.django_db
+def test_an_app_with_nothing_to_say_is_not_named(client: Client) -> None:
+    assert ModuleConfig.health(module_configs()[0]) is None
+    assert "core" not in client.get("/health/").json()
+
+
+@pytest.mark.django_db
+def test_an_app_that_cannot_report_its_health_is_degraded(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Health:
+        raise DatabaseError("no such table")
+
+    monkeypatch.setattr(apps.get_app_config("accounts"), "health", fail)
+    answer = client.get("/health/")
+    assert answer.status_code == 200
+    assert answer.json()["accounts"] == "degraded"
+    assert "Accounts cannot say how it does." in caplog.text
+    assert "no such table" in caplog.text

@@ -1,4 +1,4 @@
-"""A broker for each test, and what was published to it."""
+"""A broker for each test, what was sent to it, and jobs that run here and now."""
 
 import base64
 import json
@@ -13,8 +13,9 @@ from kombu import pools
 from pytest_django import Settings
 
 import apps.handoff
+from apps.handoff.relay import Relay
 
-MODULES = ("apps.handoff.celery", "apps.handoff.worker")
+MODULES = ("apps.handoff.celery",)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class Message:
     args: list[Any]
     kwargs: dict[str, Any]
     queue: str
+
+
+@pytest.fixture(autouse=True)
+def retries_at_once(settings: Settings) -> None:
+    """Let no attempt wait for its time."""
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "apps.handoff.backend.OutboxBackend",
+            "QUEUES": ["default", "reports"],
+            "OPTIONS": {"BACKOFF": 0},
+        }
+    }
 
 
 @pytest.fixture
@@ -44,14 +57,32 @@ def use_broker(
 
 
 @pytest.fixture
-def published(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], list[Message]]:
-    """Return a function that lists what was published, in the order of time."""
-    use_broker(f"filesystem://{tmp_path}")
+def sent(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], list[Message]]:
+    """Return a function that lists what the relay has sent so far, in the order of time."""
+    use_broker(f"filesystem://{tmp_path}/broker")
 
     def messages() -> list[Message]:
-        return [_read(path) for path in sorted(tmp_path.glob("jobs/*.msg"))]
+        return [_read(path) for path in sorted(tmp_path.glob("broker/jobs/*.msg"))]
 
     return messages
+
+
+@pytest.fixture
+def relay(sent: Callable[[], list[Message]]) -> Relay:
+    """Return a relay that sends to the broker of the test."""
+    return Relay()
+
+
+@pytest.fixture
+def notes(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], list[str]]:
+    """Return a function that lists the notes in the file ``tmp_path / "notes"``."""
+    use_broker(f"filesystem://{tmp_path}/broker")
+    file = tmp_path / "notes"
+
+    def lines() -> list[str]:
+        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+    return lines
 
 
 def _read(path: Path) -> Message:

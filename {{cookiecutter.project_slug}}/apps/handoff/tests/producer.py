@@ -12,6 +12,7 @@ from django.tasks import Task  # noqa: E402
 
 from apps.accounts.models import User  # noqa: E402
 from apps.core.actor import acting_as  # noqa: E402
+from apps.handoff.shared_tasks import hand_off  # noqa: E402
 from apps.handoff.tests.example import tasks  # noqa: E402
 
 
@@ -39,6 +40,8 @@ def main(notes: str, queue: str) -> None:
             here(tasks.record).enqueue(notes, "rolled back")
             raise ZeroDivisionError
         here(tasks.record_later).enqueue(notes, "coroutine")
+        here(tasks.add).enqueue(1, 2)
+        hand_off(tasks.shared, notes, "shared")
         with transaction.atomic():
             here(tasks.record).enqueue(notes, "committed")
 

@@ -1,57 +1,58 @@
 """What a worker does with a job, tried in this process with Celery's own tracer."""
 
-import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
-from celery.exceptions import Reject, TimeLimitExceeded
-from celery.signals import task_failure
-from django.tasks import TaskResult, TaskResultStatus
+from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
+from celery.signals import task_failure, task_revoked, task_unknown
+from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
 from pytest_django import Settings
 
 from apps.accounts.models import User
+from apps.core.actor import acting_as, current_request_id, current_source
+from apps.handoff import shared_tasks, worker
 from apps.handoff.backend import declared_jobs
+from apps.handoff.models import Handoff, Status
+from apps.handoff.testing import work_off
 
 from .example import tasks
 
-type Run = Callable[..., Any]
+type Notes = Callable[[], list[str]]
+type Run = Callable[..., list[str]]
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def celery_task(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[str], Any]:
-    """Return a function that gives the Celery task of a job of the example."""
-    use_broker(f"filesystem://{tmp_path}/broker")
-    from apps.handoff.celery import app
-    from apps.handoff.worker import register_jobs
+def run(notes: Notes, tmp_path: Path) -> Run:
+    """Return a function that hands a job off, works all off and says what was noted."""
 
-    register_jobs()
-    return lambda name: app.tasks[f"{tasks.__name__}.{name}"]
-
-
-@pytest.fixture
-def run(celery_task: Callable[[str], Any], tmp_path: Path) -> Run:
-    """Return a function that runs a job, its retries at once, and says what the job noted."""
-    notes = tmp_path / "notes"
-
-    def run(name: str, *args: Any, actor: Any = None, **kwargs: Any) -> list[str]:
-        notes.write_text("", encoding="utf-8")
-        headers = {"actor": actor}
-        celery_task(name).apply([str(notes), *args], kwargs, headers=headers, task_id="the-id")
-        return notes.read_text(encoding="utf-8").splitlines()
+    def run(job: Task, *args: Any, actor: Any = None, **kwargs: Any) -> list[str]:
+        with acting_as(actor, request_id="the-request"):
+            job.enqueue(str(tmp_path / "notes"), *args, **kwargs)
+        work_off()
+        return notes()
 
     return run
 
 
 @pytest.fixture
-def heard() -> Any:
+def celery_tasks(notes: Notes) -> Any:
+    """Return Celery's tasks by their names."""
+    from apps.handoff.celery import app
+
+    worker.register_jobs()
+    return app.tasks
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, int]]]:
     """Collect the signals of django.tasks as pairs of status and attempts."""
     signals: list[tuple[str, int]] = []
 
@@ -65,75 +66,122 @@ def heard() -> Any:
         signal.disconnect(listen)
 
 
-def test_every_declared_job_has_a_celery_task_that_is_kept_until_it_is_done(
-    celery_task: Callable[[str], Any],
+def test_every_declared_job_has_a_celery_task_that_the_outbox_looks_after(
+    celery_tasks: Any,
 ) -> None:
-    registered = celery_task("record").app.tasks
-
-    assert set(declared_jobs) <= set(registered)
+    assert set(declared_jobs) <= set(celery_tasks)
     for name in declared_jobs:
-        assert registered[name].acks_late
-        assert registered[name].reject_on_worker_lost
-        assert registered[name].retry_on_worker_lost
+        assert not celery_tasks[name].acks_late
+        assert not celery_tasks[name].reject_on_worker_lost
+        assert not celery_tasks[name].retry_on_worker_lost
 
 
 def test_a_job_runs_as_its_actor(run: Run) -> None:
-    ann = User.objects.create_user("ann")
-
-    assert run("record", "text", actor=str(ann.pk)) == ["text ann 1"]
+    assert run(tasks.record, "text", actor=User.objects.create_user("ann")) == ["text ann 1"]
 
 
-def test_a_job_of_nobody_or_of_a_deleted_user_runs_as_nobody(run: Run) -> None:
-    assert run("record", "text", actor=None) == ["text nobody 1"]
-    assert run("record", "text", actor="4711") == ["text nobody 1"]
-
-
-def test_the_actor_is_looked_up_only_when_a_job_asks(
-    run: Run, django_assert_num_queries: Any
+def test_a_job_of_nobody_or_of_a_deleted_user_runs_as_nobody(
+    run: Run, notes: Notes, tmp_path: Path
 ) -> None:
-    with django_assert_num_queries(0):
-        assert run("fail", times=99, actor="4711") == []
+    assert run(tasks.record, "text") == ["text nobody 1"]
+
+    gone = User.objects.create_user("gone")
+    with acting_as(gone):
+        tasks.record.enqueue(str(tmp_path / "notes"), "gone")
+    gone.delete()
+    work_off()
+    assert notes()[1:] == ["gone nobody 1"]
+
+
+def test_a_job_knows_its_source_and_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def look(*args: Any) -> None:
+        seen.append((current_source(), current_request_id()))
+
+    monkeypatch.setattr(tasks, "note", look)
+    run(tasks.record, "text")
+
+    assert seen == [("job", "the-request")]
 
 
 def test_a_coroutine_runs(run: Run) -> None:
-    assert run("record_later", "text") == ["text nobody 1"]
+    assert run(tasks.record_later, "text") == ["text nobody 1"]
 
 
 def test_the_signals_tell_of_each_attempt_and_of_one_end(
     run: Run, heard: list[tuple[str, int]]
 ) -> None:
-    assert run("fail", times=2) == ["failed before nobody 3"]
+    assert run(tasks.fail, times=2) == ["failed before nobody 3"]
 
     assert heard == [("RUNNING", 1), ("RUNNING", 2), ("RUNNING", 3), ("SUCCESSFUL", 3)]
 
 
-def test_the_last_failure_is_logged_with_what_to_do(
-    run: Run, heard: list[tuple[str, int]], caplog: pytest.LogCaptureFixture
+@pytest.mark.django_db(transaction=True)
+def test_the_signals_tell_of_a_failure_for_good(run: Run, heard: list[tuple[str, int]]) -> None:
+    assert run(tasks.fail, times=99) == []
+
+    assert heard[-2:] == [("RUNNING", 9), ("FAILED", 9)]
+
+
+def test_a_job_that_returns_no_json_is_done(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(tasks.return_what_is_no_json) == ["no json nobody 1"]
+
+    assert Handoff.objects.get().status == Status.DONE
+    assert "returned what is no JSON" in caplog.text
+
+
+def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> None:
+    with acting_as(User.objects.create_user("ann")):
+        shared_tasks.hand_off(tasks.shared, str(tmp_path / "notes"), "text")
+
+    assert work_off() == 1
+    assert notes() == ["text ann 1"]
+    assert Handoff.objects.get().return_value == '"text"'
+
+
+def test_a_task_of_celery_may_ask_for_another_attempt(notes: Notes, tmp_path: Path) -> None:
+    shared_tasks.hand_off(tasks.retry_shared, str(tmp_path / "notes"))
+
+    work_off()
+
+    assert notes() == ["retried nobody 3"]
+    row = Handoff.objects.get()
+    assert (row.status, row.attempts) == (Status.DONE, 3)
+
+
+def test_a_task_of_celery_that_was_not_handed_off_is_like_any_other(
+    notes: Notes, celery_tasks: Any, tmp_path: Path
 ) -> None:
-    assert run("fail", times=99) == []
+    celery_tasks[tasks.shared.name].apply([str(tmp_path / "notes"), "sent"])
+    tasks.shared(str(tmp_path / "notes"), "called")
 
-    assert heard[-2:] == [("RUNNING", 9), (TaskResultStatus.FAILED.value, 9)]
-    errors = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
-    assert [entry.name for entry in errors] == ["django.tasks", "apps.handoff.worker"]
-    assert "ValueError: wrong in attempt 9" in caplog.text
-    assert "tasks.fail(" in errors[1].getMessage()
-    assert "times=99" in errors[1].getMessage()
-    assert "(id the-id) failed in attempt 9" in errors[1].getMessage()
+    assert notes() == ["sent nobody 1", "called nobody 1"]
+    assert not Handoff.objects.exists()
 
 
-def test_a_job_that_returns_no_json_is_not_run_again(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert run("return_what_is_no_json") == ["no json nobody 1"]
+def test_an_old_message_is_ignored(celery_tasks: Any) -> None:
+    message = {"database": "default", "backend": "default", "attempt": 1, "actor": ""}
+    headers = {"handoff": message | {"request_id": ""}}
 
-    assert "failed in attempt 1 with TypeError" in caplog.text
+    result = celery_tasks[tasks.add.module_path].apply(
+        [1, 2], task_id="01a20de6-3a2e-7e3f-9cfa-078865b23fba", headers=headers
+    )
+
+    assert isinstance(result.result, Ignore)
 
 
-def test_a_time_limit_is_reported_once(
-    celery_task: Callable[[str], Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    task = celery_task("record")
-    task.push_request(id="the-id", args=["path", "text"], kwargs={}, headers=None)
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect what is said to have ended from outside of its process."""
+    calls: list[Any] = []
+    monkeypatch.setattr(worker, "end_attempt", lambda *args, **more: calls.append((*args, more)))
+    return calls
+
+
+def test_a_death_is_reported_once(celery_tasks: Any, ended: list[Any]) -> None:
+    task = celery_tasks[tasks.record.module_path]
+    task.push_request(id="the-id", args=["path", "text"], kwargs={}, headers={"handoff": {}})
     try:
         raise TimeLimitExceeded(1)
     except TimeLimitExceeded as error:
@@ -144,40 +192,65 @@ def test_a_time_limit_is_reported_once(
     task.pop_request()
     task_failure.send(**told)
 
-    assert caplog.text.count("failed in attempt 1 with TimeLimitExceeded") == 1
-    assert "Signal handler" not in caplog.text
+    assert ended == [("the-id", {"handoff": {}}, told["exception"], {})]
 
 
-@pytest.mark.parametrize(("retries", "longest"), [(0, 5), (1, 10), (7, 640), (20, 900)])
-def test_the_pauses_double_and_differ(
-    retries: int, longest: int, celery_task: Callable[[str], Any]
+def test_a_failure_of_the_job_itself_is_not_reported_from_outside(
+    celery_tasks: Any, ended: list[Any]
 ) -> None:
-    task = celery_task("record")
-    options = {"is_eager": True, "called_directly": False, "args": [], "kwargs": {}}
-    task.max_retries = 30
-    task.push_request(retries=retries, **options)
+    task = celery_tasks[tasks.record.module_path]
+    task.push_request(id="the-id", args=[], kwargs={}, headers={"handoff": {}})
+    task_failure.send(sender=task, exception=ValueError())
+    task_failure.send(sender=task, exception=WorkerLostError())
+    task.pop_request()
 
-    pauses = {task.run_later(ValueError()).when for _ in range(20)}
-
-    assert all(longest / 2 <= pause <= longest for pause in pauses)
-    assert len(pauses) > 1
+    assert [type(call[2]) for call in ended] == [WorkerLostError]
 
 
-def test_a_job_stays_on_the_broker_when_its_retry_cannot_be_published(
-    celery_task: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_was_revoked_or_is_unknown_is_reported(
+    celery_tasks: Any, ended: list[Any]
 ) -> None:
-    task = celery_task("record")
-    monkeypatch.setattr("apps.handoff.transport.Channel._put", lambda *args, **kwargs: [].pop())
-    task.push_request(id="the-id", retries=0, called_directly=False, args=[], kwargs={})
+    class Message:
+        headers: dict[str, Any] = {"handoff": {}}
 
-    with pytest.raises(Reject) as rejected:
-        task.run_later(ValueError())
+    request = type("Request", (), {"id": "the-id", "headers": {"handoff": {}}})
+    task_revoked.send(sender=None, request=request, terminated=True, signum=9, expired=False)
+    task_unknown.send(sender=None, message=Message, exc=None, name="apps.gone", id="the-id")
 
-    assert rejected.value.requeue  # type: ignore[attr-defined]
+    assert [(call[0], str(call[2]), call[3]) for call in ended] == [
+        ("the-id", "revoked", {"for_good": True}),
+        ("the-id", "'apps.gone'", {}),
+    ]
+
+
+def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
+    assert worker.end_attempt("the-id", None, ValueError()) is None
+
+
+def test_the_worker_starts_one_relay_unless_it_shall_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+
+    def start() -> None:
+        started.append(True)
+        worker.relay.running = True
+
+    monkeypatch.setattr(worker.relay, "running", False)
+    monkeypatch.setattr(worker.relay, "start", start)
+    default = settings.TASKS["default"]
+    settings.TASKS = {"default": default | {"OPTIONS": {"RELAY_IN_WORKER": False}}}
+    worker.start_relay()
+    assert started == []
+
+    settings.TASKS = {"default": default}
+    worker.start_relay()
+    worker.start_relay()
+    assert started == [True]
 
 
 def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
-    celery_task: Callable[[str], Any], settings: Settings
+    celery_tasks: Any, settings: Settings
 ) -> None:
     settings.CELERY_WORKER_CONCURRENCY = 3
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}

@@ -1,17 +1,20 @@
 """A real worker, started with the one command, on each broker that can be reached."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
 from kombu import Connection, Exchange, Queue
@@ -39,29 +42,67 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the URL of a database that worker and producer share."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('database')}/db.sqlite3"
-    with program("manage.py", "migrate", environment={"DATABASE_URL": url}) as migrate:
-        assert migrate.wait(DEADLINE) == 0
-    return url
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Return a function that makes a database, of the project's kind, and returns its URL.
+
+    Each has an outbox of its own: a relay sends what it finds to its own broker.
+    """
+    with ExitStack() as stack:
+        if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+            folder = tmp_path_factory.mktemp("database")
+            first = f"sqlite:///{folder}/migrated.sqlite3"
+
+            def another() -> str:
+                name = f"{uuid4()}.sqlite3"
+                shutil.copy(folder / "migrated.sqlite3", folder / name)
+                return f"sqlite:///{folder}/{name}"
+        else:
+            address = os.environ["DATABASE_URL"].rpartition("/")[0]
+
+            def make(template: str = "template1") -> str:
+                name = f"test_{uuid4().hex}"
+                statement(address, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+                stack.callback(statement, address, f'DROP DATABASE "{name}" WITH (FORCE)')
+                return f"{address}/{name}"
+
+            first = make()
+
+            def another() -> str:
+                return make(first.rpartition("/")[2])
+
+        with program("manage.py", "migrate", environment={"DATABASE_URL": first}) as migrate:
+            assert migrate.wait(DEADLINE) == 0
+        yield another
+
+
+def statement(address: str, sql: str) -> None:
+    """Run a statement for which no database must be open but the server's own."""
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+def environment_of(broker: str, database: str, queue: str) -> dict[str, str]:
+    """Return the environment of every program of one run."""
+    return {
+        "CELERY_BROKER_URL": broker,
+        "DATABASE_URL": database,
+        "DJANGO_SETTINGS_MODULE": "apps.handoff.tests.worker_settings",
+        "QUEUE": queue,
+    }
 
 
 @pytest.fixture(scope="module")
-def outcomes(database: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome | str]:
+def outcomes(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome | str]:
     """Run a worker on each broker, all at once; a sentence stands for one that is away."""
 
-    def outcome(broker: str) -> Outcome | str:
+    def outcome(broker: str, database: str) -> Outcome | str:
         folder = tmp_path_factory.mktemp(broker)
         # Of this run alone: other projects may use the same server.
         queue = f"test-{uuid4()}"
         url = URLS.get(broker, f"filesystem://{folder}/broker")
-        environment = {
-            "CELERY_BROKER_URL": url,
-            "DATABASE_URL": database,
-            "DJANGO_SETTINGS_MODULE": "apps.handoff.tests.worker_settings",
-            "QUEUE": queue,
-        }
+        environment = environment_of(url, database, queue)
         if broker not in URLS:
             return run(folder, queue, environment)
         away = why_away(url)
@@ -72,8 +113,9 @@ def outcomes(database: str, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         finally:
             remove(url, queue)
 
+    databases = [new_database() for _ in BROKERS]
     with ThreadPoolExecutor() as executor:
-        return dict(zip(BROKERS, executor.map(outcome, BROKERS), strict=True))
+        return dict(zip(BROKERS, executor.map(outcome, BROKERS, databases), strict=True))
 
 
 @pytest.fixture(params=BROKERS)
@@ -125,12 +167,19 @@ def program(
             stdout=file,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         try:
             yield process
         finally:
-            process.kill()
-            process.wait()
+            kill(process)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a program together with the processes that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def run(folder: Path, queue: str, environment: dict[str, str]) -> Outcome:
@@ -146,7 +195,7 @@ def run(folder: Path, queue: str, environment: dict[str, str]) -> Outcome:
             assert producing.wait(DEADLINE) == 0
         wait_for(lambda: "ready." in text(log), log)
         with program(*ping, environment=environment, output=pong) as pinging:
-            wait_for(lambda: len(text(notes).splitlines()) >= 6, log)
+            wait_for(lambda: len(text(notes).splitlines()) >= 7, log)
             wait_for(lambda: "is not tried again" in text(log), log)
             assert pinging.wait(DEADLINE) == 0
         working.terminate()
@@ -172,6 +221,10 @@ def test_a_committed_job_runs_as_its_actor(outcome: Outcome) -> None:
     assert "coroutine ann 1" in outcome.notes
 
 
+def test_a_task_of_celery_that_was_handed_off_runs_as_its_actor(outcome: Outcome) -> None:
+    assert "shared ann 1" in outcome.notes
+
+
 def test_a_job_of_a_rolled_back_transaction_does_not_run(outcome: Outcome) -> None:
     assert not [note for note in outcome.notes if note.startswith("rolled back")]
 
@@ -193,8 +246,8 @@ def test_a_job_whose_process_was_killed_is_run_again(outcome: Outcome) -> None:
 
 
 def test_a_job_that_has_failed_for_good_is_logged_with_its_traceback(outcome: Outcome) -> None:
-    assert "apps.handoff.worker: The job apps.handoff.tests.example.tasks.fail(" in outcome.log
-    assert "failed in attempt 3 with ValueError('wrong in attempt 3')" in outcome.log
+    assert "apps.handoff.receipts: The job apps.handoff.tests.example.tasks.fail(" in outcome.log
+    assert "failed in attempt 3 with ValueError: wrong in attempt 3" in outcome.log
     assert "ValueError: wrong in attempt 3" in outcome.log
 
 
@@ -206,3 +259,26 @@ def test_the_worker_answers_and_stops_in_order(outcome: Outcome) -> None:
     assert "pong" in outcome.pong
     assert "Warm shutdown" in outcome.log
     assert outcome.status == 0
+
+
+def test_a_job_whose_whole_worker_was_killed_is_run_again(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    notes, log = tmp_path / "notes", tmp_path / "log"
+    queue = f"test-{uuid4()}"
+    environment = environment_of(f"filesystem://{tmp_path}/broker", new_database(), queue)
+    worker = ("-m", "celery", "-A", "apps.handoff", "worker", "-Q", queue, "-c", "1")
+    hand_off = (
+        "import sys; from apps.handoff.tests.example.tasks import linger;"
+        f" linger.using(queue_name={queue!r}).enqueue({str(notes)!r})"
+    )
+
+    with program(*worker, environment=environment, output=log) as killed:
+        with program("manage.py", "shell", "-c", hand_off, environment=environment) as handing_off:
+            assert handing_off.wait(DEADLINE) == 0
+        wait_for(lambda: "lingers nobody 1" in text(notes), log)
+        kill(killed)
+    with program(*worker, environment=environment, output=log):
+        # A first effect that was not undone would not let the second one be written.
+        wait_for(lambda: "lingers nobody 2" in text(notes), log)
+        wait_for(lambda: "succeeded" in text(log), log)

@@ -12,11 +12,13 @@ QUEUE = os.environ["QUEUE"]
 
 TASKS = {
     "default": {
-        "BACKEND": "apps.handoff.backend.CeleryBackend",
+        "BACKEND": "apps.handoff.backend.OutboxBackend",
         "QUEUES": ["default", QUEUE],  # type: ignore[dict-item]
-        "OPTIONS": {"RETRIES": 2, "BACKOFF": 0.2},  # type: ignore[dict-item]
+        "OPTIONS": {"RETRIES": 2, "BACKOFF": 0.2, "LEASE": 1},  # type: ignore[dict-item]
     }
 }
+
+CELERY_TASK_DEFAULT_QUEUE = QUEUE
 
 # Seconds until a killed process counts as lost.
 CELERY_WORKER_LOST_WAIT = 0.2

@@ -1,0 +1,131 @@
+"""Measure what a handoff costs and how soon jobs start.
+
+A project with the handoff is baked and measured where it stands:
+
+  a write     with its handoff, as a multiple of the same write alone; Celery's delay_on_commit
+              takes turns with ours and the plain write, on each database
+  a wait      how much longer the slowest percent of writes take while the broker is up, refuses
+              connections, or accepts them and never answers
+  a start     from the commit to the start of the job, with each broker
+  a flood     jobs per second through relay and worker, messages per second through a relay
+  relays      the share of a core of one that has nothing to do; messages of several at once
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.planted.interrupts import run_until_interrupted
+from benchmarks.planting import Project, planted
+
+DATABASES = ("postgresql", "sqlite")
+BROKERS = ("redis", "rabbitmq", "filesystem")
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
+    add("--brokers", nargs="+", choices=BROKERS, default=list(BROKERS))
+    add("--rounds", type=int, default=9, help="rounds of writes, of which the median counts (9)")
+    add("--writes", type=int, default=150, help="writes of each kind in a round (150)")
+    add("--jobs", type=int, default=1000, help="jobs of a flood (1000)")
+    add("--starts", type=int, default=100, help="jobs whose start is awaited (100)")
+    add("--seconds", type=float, default=8, help="of each measurement of waits and idleness (8)")
+    add("--relays", type=int, default=4, help="relays at once (4)")
+    add("--python", help="an interpreter with the project's packages: nothing is installed")
+    add("--postgresql", default="postgres://postgres@127.0.0.1:5432", help="URL of the server")
+    add("--rabbitmq", default="amqp://guest:guest@127.0.0.1:5672//", help="URL of the server")
+    add("--json", action="store_true", help="end with one line of JSON")
+    return parser.parse_args()
+
+
+class Measuring:
+    """Measures in a project, each time with a database and a broker of its own."""
+
+    def __init__(self, project: Project, folder: Path, options: argparse.Namespace) -> None:
+        self._project, self._folder, self._options = project, folder, options
+        self._number = 0
+
+    def __call__(self, measure: str, database: str, broker: str, **words: Any) -> Any:
+        """Measure something; return what ``benchmarks/planted/measures.py`` makes of it."""
+        self._number += 1
+        words |= {
+            "measure": measure,
+            "database": database,
+            "broker": broker,
+            "folder": str(self._folder / f"measure-{self._number}"),
+            "postgresql": self._options.postgresql,
+            "rabbitmq": self._options.rabbitmq,
+        }
+        output = self._project.run("apps.planted.measures", json.dumps(words))
+        return json.loads(output.splitlines()[-1])
+
+
+def measured(measure: Measuring, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print everything."""
+    database, broker = options.databases[0], options.brokers[0]
+    found: dict[str, Any] = {}
+
+    print(f"A write with a handoff, as a multiple of the write alone; broker: {broker}")
+    print(f"  {'':14}{'handoff':>10}{'delay_on_commit':>18}")
+    for name in options.databases:
+        cost = measure("write", name, broker, rounds=options.rounds, writes=options.writes)
+        found[name] = {"ours": cost["handoff"], "delay_on_commit": cost["delay_on_commit"]}
+        print(f"  {name:14}{cost['handoff']:>10.2f}{cost['delay_on_commit']:>18.2f}", flush=True)
+
+    hanging = [name for name in options.brokers if name != "filesystem"]
+    if hanging:
+        waits = measure("waits", database, hanging[0], seconds=options.seconds)
+        found["blocked_ms_p99"] = waits
+        print(f"\nHow much longer a write takes at the 99th percentile, ms; broker: {hanging[0]}")
+        print(f"  {'':14}{'handoff':>10}{'delay_on_commit':>18}")
+        for state, row in waits.items():
+            print(f"  {state:14}{row['handoff']:>10.1f}{row['delay_on_commit']:>18.1f}", flush=True)
+
+    print(f"\nFrom the commit to the start of a job, ms, and jobs per second; database: {database}")
+    print(f"  {'':14}{'p50':>10}{'p95':>10}{'p99':>10}{'jobs/s':>10}")
+    found["brokers"] = {}
+    for name in options.brokers:
+        row = {
+            "latency_ms": measure("latency", database, name, jobs=options.starts),
+            "jobs_per_second": measure("jobs", database, name, jobs=options.jobs),
+        }
+        found["brokers"][name] = row
+        times = "".join(f"{row['latency_ms'][key]:>10.1f}" for key in ("p50", "p95", "p99"))
+        print(f"  {name:14}{times}{row['jobs_per_second']:>10.1f}", flush=True)
+    found |= found["brokers"][broker]
+
+    found["messages_per_second"] = measure("messages", database, broker, jobs=options.jobs)
+    found["idle_relay_share_of_a_core"] = measure("idle", database, broker, seconds=options.seconds)
+    found["several_relays"] = measure(
+        "once", database, broker, jobs=options.jobs, relays=options.relays
+    )
+    print(f"\nOne relay sends {found['messages_per_second']} messages per second.")
+    print(f"An idle relay takes {found['idle_relay_share_of_a_core']:.2%} of a core.")
+    sent = found["several_relays"]
+    print(
+        f"{options.relays} relays at once made {sent['messages']} messages of {sent['jobs']} jobs."
+    )
+    return found
+
+
+def main() -> None:
+    """Measure and print; with ``--json`` the last line holds all figures."""
+    options = parsed()
+    with tempfile.TemporaryDirectory(prefix="handoff-") as temporary:
+        folder = Path(temporary)
+        found = measured(Measuring(planted(folder, options.python), folder, options), options)
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_until_interrupted(main)

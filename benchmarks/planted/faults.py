@@ -1,0 +1,291 @@
+"""Lets producers write orders while processes are killed and brokers fail, then counts.
+
+Runs inside a project: ``benchmarks/faults.py`` plants it there and says what to do.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import django
+
+from .brokers import Broker, broker_of
+from .databases import cut_connections, own_database
+from .interrupts import run_until_interrupted
+from .processes import RELAY, Kept, Processes, Producers, worker
+
+KILLS: Final = ("producer", "worker", "child", "relay")
+# For so many kills, one of each of these.
+KILLS_FOR_A_FAULT: Final = {
+    "broker down": 25, "broker wiped": 25, "broker hung": 50, "connections cut": 10,
+}  # fmt: skip
+# Of ten kills, so many of each process.
+SHARES: Final = {"producer": 5, "child": 2, "worker": 1, "relay": 2}
+# Pauses between writes fill this share of the time; the rest goes to writes and outages.
+PRODUCING: Final = 0.4
+# Seconds without a job, longer than Redis takes to give back what a killed worker held.
+HOPELESS: Final = 30
+FAULTS: Final = ("mixed", "none", *KILLS, *KILLS_FOR_A_FAULT)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does. Times are in seconds."""
+
+    broker: str
+    database: str
+    jobs: int
+    kills: int
+    fault: str
+    seconds: float
+    grace: float
+    outage: float
+    producers: int
+    workers: int
+    processes: int
+    relays: int
+    rollback: float
+    patience: float
+    seed: int
+
+    def schedule(self, arm: str) -> list[str]:
+        """Return the faults in the order in which they happen."""
+        chooser = random.Random(self.seed)  # noqa: S311
+        shares = {name: share for name, share in SHARES.items() if self.has(name, arm)}
+        if self.fault == "none":
+            return []
+        if self.fault != "mixed":
+            return [self.fault] * self.kills if self.has(self.fault, arm) else []
+        kills = chooser.choices(list(shares), list(shares.values()), k=self.kills)
+        others = [
+            name
+            for name, kills_for_one in KILLS_FOR_A_FAULT.items()
+            if self.has(name, arm)
+            for _ in range(max(1, self.kills // kills_for_one))
+        ]
+        faults = kills + others
+        chooser.shuffle(faults)
+        return faults
+
+    def has(self, fault: str, arm: str) -> bool:
+        """Say whether a fault can happen at all."""
+        if fault == "relay":
+            return arm == "handoff" and self.relays > 0
+        if fault == "broker hung":
+            return self.broker != "filesystem"
+        return fault != "connections cut" or self.database == "postgresql"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one way of handing jobs off; ``outside`` is a file that jobs append to.
+
+    ``lost`` are the committed orders that nobody will carry out any more, ``under_way`` those
+    that the outbox was still going to send or to have carried out when the time was over.
+    """
+
+    committed: int
+    lost: int
+    under_way: int
+    phantom: int
+    duplicate_effects: int
+    duplicate_outside: int
+    refused: int
+    blocked_ms_max: int
+    kills: int
+    faults: dict[str, int]
+    restarts: int
+    seconds: int
+
+
+class Run:
+    """One way of handing jobs off, through all the faults."""
+
+    def __init__(
+        self, plan: Plan, arm: str, folder: Path, database: str, broker: Broker, queue: str
+    ) -> None:
+        self._plan, self._arm, self._folder, self._broker = plan, arm, folder, broker
+        self._queue, self._notes = queue, folder / f"{arm}-notes"
+        self._done: Counter[str] = Counter()
+        self._environment = {
+            "CELERY_BROKER_URL": broker.url,
+            "LOAD_QUEUE": self._queue,
+            "LOAD_NOTES": str(self._notes),
+            "DATABASE_URL": database,
+            "LOAD_PATIENCE": str(plan.patience or ""),
+        }
+
+    def outcome(self) -> Outcome:
+        """Produce, fail, heal, wait for what is missing, and count."""
+        plan = self._plan
+        start = time.monotonic()
+        with Processes(self._folder, self._environment) as processes:
+            self._kept = list(self._start_kept(processes))
+            pause = plan.producers * PRODUCING * plan.seconds / plan.jobs
+            self._producers = Producers(processes, self._folder, self._arm, pause, plan.rollback)
+            for number in range(plan.producers):
+                self._producers.start(number)
+            self._produce(start + plan.seconds)
+            # A producer may wait 20 seconds for the lock of SQLite.
+            self._producers.end(25)
+            self._wait_for_the_missing()
+        return self._count(int(time.monotonic() - start))
+
+    def _start_kept(self, processes: Processes) -> Iterator[Kept]:
+        for number in range(self._plan.workers):
+            words = worker(self._arm, number, self._queue, self._plan.processes)
+            yield Kept(processes, f"worker-{number}", *words)
+        if self._arm == "handoff":
+            for number in range(self._plan.relays):
+                yield Kept(processes, f"relay-{number}", *RELAY)
+
+    def _produce(self, end: float) -> None:
+        """Let faults happen, evenly over the jobs, until all have and the jobs are committed."""
+        from .models import Order
+
+        schedule = self._plan.schedule(self._arm)
+        total = len(schedule)
+        while time.monotonic() < end:
+            committed = Order.objects.count()
+            if committed >= self._plan.jobs and not schedule:
+                return
+            due = total * committed / self._plan.jobs
+            if schedule and total - len(schedule) < due:
+                fault = schedule.pop()
+                self._fault(fault)
+                self._done[fault] += 1
+            else:
+                time.sleep(0.05)
+            for kept in self._kept:
+                kept.keep()
+
+    def _fault(self, fault: str) -> None:
+        workers = [kept for kept in self._kept if kept not in self._relays()]
+        happen: dict[str, Callable[[], object]] = {
+            "producer": self._producers.kill,
+            "worker": lambda: random.choice(workers).kill(),  # noqa: S311
+            "child": lambda: random.choice(workers).kill_child(),  # noqa: S311
+            "relay": lambda: random.choice(self._relays()).kill(),  # noqa: S311
+            "broker down": lambda: self._outage(self._broker.down, self._broker.up),
+            "broker hung": lambda: self._outage(self._broker.hang, self._broker.release),
+            "broker wiped": lambda: self._broker.wipe(self._queue),
+            "connections cut": cut_connections,
+        }
+        happen[fault]()
+
+    def _relays(self) -> list[Kept]:
+        return self._kept[self._plan.workers :]
+
+    def _outage(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        begin()
+        try:
+            time.sleep(self._plan.outage)
+        finally:
+            end()
+
+    def _wait_for_the_missing(self) -> None:
+        """Wait until every committed order is carried out, or for the grace at most.
+
+        Nobody but the outbox sends again, so without it there is no hope once nothing happens.
+        """
+        end = time.monotonic() + self._plan.grace
+        before, changed = 0, time.monotonic()
+        while (missing := self._missing()) and time.monotonic() < end:
+            if missing != before:
+                before, changed = missing, time.monotonic()
+            if self._arm != "handoff" and time.monotonic() - changed > HOPELESS:
+                break
+            for kept in self._kept:
+                kept.keep()
+            time.sleep(0.5)
+        # What is still on its way may run a second time.
+        time.sleep(min(5, self._plan.grace))
+
+    def _missing(self) -> int:
+        from .models import Effect, Order
+
+        missing = Order.objects.exclude(pk__in=Effect.objects.values("order_id"))
+        return int(missing.count())
+
+    def _unfinished(self) -> set[str]:
+        """Return the orders whose job the outbox holds and has not given up."""
+        if self._arm != "handoff":
+            return set()
+        from apps.handoff.models import Handoff
+
+        return {row.loaded_arguments()[0][0] for row in Handoff.objects.unfinished()}
+
+    def _count(self, seconds: int) -> Outcome:
+        from .models import Effect, Order
+
+        orders = {str(pk) for pk in Order.objects.values_list("pk", flat=True)}
+        effects = Counter(str(pk) for pk in Effect.objects.values_list("order_id", flat=True))
+        text = self._notes.read_text() if self._notes.exists() else ""
+        outside = Counter(line.split()[0] for line in text.splitlines())
+        missing = {order for order in orders if not (effects[order] and outside[order])}
+        under_way = missing & self._unfinished()
+        return Outcome(
+            committed=len(orders),
+            lost=len(missing - under_way),
+            under_way=len(under_way),
+            phantom=len((effects.keys() | outside.keys()) - orders),
+            duplicate_effects=sum(count - 1 for count in effects.values()),
+            duplicate_outside=sum(count - 1 for count in outside.values()),
+            refused=self._producers.refused(),
+            blocked_ms_max=round(self._producers.longest_wait() * 1000),
+            kills=sum(self._done[name] for name in KILLS),
+            faults=dict(self._done),
+            restarts=sum(kept.ended_by_itself for kept in self._kept),
+            seconds=seconds,
+        )
+
+
+def outcomes(
+    plan: Plan, arms: list[str], folder: Path, server: str, rabbitmq: str
+) -> dict[str, Outcome]:
+    """Run each arm in turn on the same broker and database."""
+    found = {}
+    with own_database(plan.database, folder, server) as database:
+        os.environ["DATABASE_URL"] = database
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--run-syncdb", "--verbosity=0"], check=True
+        )
+        django.setup()
+        from .models import Effect, Order
+
+        for arm in arms:
+            place = folder / arm
+            place.mkdir()
+            broker, queue = broker_of(plan.broker, place, rabbitmq), f"load-{uuid.uuid4().hex}"
+            try:
+                found[arm] = Run(plan, arm, place, database, broker, queue).outcome()
+            finally:
+                broker.close(queue)
+            Order.objects.all().delete()
+            Effect.objects.all().delete()
+            print(f"  {arm}: done in {found[arm].seconds} s", file=sys.stderr, flush=True)
+    return found
+
+
+def main(argument: str) -> None:
+    """Do what the JSON says; the outcomes, as JSON, are the last line of standard output."""
+    words: dict[str, Any] = json.loads(argument)
+    plan = Plan(**words["plan"])
+    random.seed(plan.seed)
+    folder = Path(words["folder"])
+    found = outcomes(plan, words["arms"], folder, words["postgresql"], words["rabbitmq"])
+    print(json.dumps({arm: asdict(outcome) for arm, outcome in found.items()}))
+
+
+if __name__ == "__main__":
+    run_until_interrupted(partial(main, sys.argv[1]))

@@ -1,0 +1,22 @@
+"""The job of an order, as most projects have it: a task of Celery, published by ``on_commit``.
+
+The broker, the late acknowledgement and every other setting are the project's, so that the way
+in which a job is handed off is all that differs: ``celery -A apps.planted.plain worker``.
+"""
+
+from apps.handoff.celery import configuration
+from celery import Celery
+from celery.contrib.django.task import DjangoTask
+from django.conf import settings
+
+app = Celery("plain", task_cls=DjangoTask)
+app.conf.update(configuration)
+
+
+@app.task(name="plain.fulfil", queue=settings.QUEUE)
+def fulfil(order_id: str) -> None:
+    """Carry out an order."""
+    # Django is not yet set up when a worker imports this file.
+    from .work import carry_out
+
+    carry_out(order_id)

@@ -1,0 +1,92 @@
+"""Starts producers, which write orders until they are killed: ``producers.py ARM FOLDER PAUSE ROLLBACK``.
+
+Each line on standard input, a number, starts the producer of that number; its process id is
+printed. They are forks of this process, since starting Django anew would cost more than the
+kills themselves. When standard input ends they end.
+"""
+
+import gc
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.db import connection, transaction  # noqa: E402
+
+from .arms import ARMS, HandOff  # noqa: E402
+from .models import Order  # noqa: E402
+from .slots import Slot  # noqa: E402
+
+
+class RollBackError(Exception):
+    """Ends a transaction that is not to be committed."""
+
+
+def produce(hand_off: HandOff, slot: Slot, pause: float, rollback: float) -> None:
+    """Write orders until the parent is gone or SIGTERM says to end."""
+    ending = False
+
+    def end(*_: Any) -> None:
+        nonlocal ending
+        ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    parent = os.getppid()
+    while not ending and os.getppid() == parent:
+        slot.write("started", started := time.monotonic())
+        try:
+            write(hand_off, rollback)
+        except Exception as error:  # noqa: BLE001 - a request would have ended with status 500
+            slot.write("refused", slot.read("refused") + 1)
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            # Whoever calls next gets a connection that works, as a new request does.
+            with suppress(Exception):
+                connection.close()
+        taken = time.monotonic() - started
+        slot.write("started", 0)
+        slot.write("last", taken)
+        slot.write("longest", max(taken, slot.read("longest")))
+        time.sleep(random.uniform(0, 2 * pause))  # noqa: S311
+
+
+def write(hand_off: HandOff, rollback: float) -> None:
+    """Commit an order and its job, or roll both back."""
+    order = Order()
+    with suppress(RollBackError), transaction.atomic():
+        order.save(force_insert=True)
+        hand_off(order.pk)
+        if random.random() < rollback:  # noqa: S311
+            raise RollBackError
+
+
+def main(arm: str, folder: str, pause: str, rollback: str) -> None:
+    """Start a producer for each line."""
+    hand_off = ARMS[arm]()
+    # Children are forgotten as they die, and end on SIGTERM by themselves.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.close(0)
+            random.seed()
+            produce(
+                hand_off,
+                Slot(Path(folder, f"producer-{int(line)}")),
+                *map(float, (pause, rollback)),
+            )
+            os._exit(0)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

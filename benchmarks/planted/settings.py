@@ -1,0 +1,31 @@
+"""The project's settings with this app, for every process of a run."""
+
+import os
+
+from config.settings import *  # noqa: F403
+from config.settings import INSTALLED_APPS as PROJECT_APPS
+from config.settings import TASKS as PROJECT_TASKS
+
+INSTALLED_APPS = [*PROJECT_APPS, "apps.planted"]
+
+# Of this run alone: others may use the same server.
+QUEUE = os.environ.get("LOAD_QUEUE", "default")
+
+# Where jobs leave the effect that no transaction can take back.
+NOTES = os.environ.get("LOAD_NOTES", os.devnull)
+
+TASKS = {
+    "default": {
+        **PROJECT_TASKS["default"],
+        "QUEUES": sorted({"default", QUEUE}),
+        # What fails because a connection was cut must be tried again within the run.
+        "OPTIONS": {"BACKOFF": 0.2},
+    }
+}
+
+# Seconds until a killed process of the pool counts as lost.
+CELERY_WORKER_LOST_WAIT = 0.5
+
+# Redis gives back what a killed worker held after an hour, which no run can wait for.
+if os.environ.get("CELERY_BROKER_URL", "").startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 15}

@@ -1,0 +1,141 @@
+"""The outbox: a row for every job that was handed off, from the hand-off to its receipt."""
+
+import json
+import secrets
+import time
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+FLUSHED_AT_ONCE: Final = 1000
+
+
+def time_ordered_id() -> UUID:
+    """Return a new UUID of version 7.
+
+    It is made here, so that the INSERT returns nothing, and ordered by time, so that the index
+    grows at its end and rows can be listed in the order of their hand-off.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = rest * 2**12 // 1_000_000
+    random = secrets.randbits(62)
+    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+
+
+class Status(models.TextChoices):
+    """How far a job has come."""
+
+    WAITING = "waiting", "Waiting"  # for the relay: handed off, or to be tried again
+    SENT = "sent", "Sent"  # to the broker, and not started yet
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"  # for good: nobody tries it again unless told to
+
+
+class HandoffQuerySet(models.QuerySet["Handoff"]):
+    def unfinished(self) -> "HandoffQuerySet":
+        """The jobs that still have to be run, or are running."""
+        return self.filter(due_at__isnull=False)
+
+    def due(self) -> "HandoffQuerySet":
+        """The jobs that the relay has to look at now."""
+        # Said twice, for SQLite to see that the index will do.
+        return self.unfinished().filter(due_at__lte=Now())
+
+    def at_broker(self) -> "HandoffQuerySet":
+        """The jobs that were sent and have not been started."""
+        return self.filter(sent_at__isnull=False)
+
+    def failed(self) -> "HandoffQuerySet":
+        """The jobs that nobody tries again unless told to."""
+        return self.filter(failed_at__isnull=False)
+
+    def send_again(self) -> int:
+        """Give failed jobs all their attempts anew; return how many there were."""
+        return self.failed().update(
+            status=Status.WAITING, due_at=Now(), failed_at=None, attempts=0, sends=0
+        )
+
+    def flush(self, age: timedelta) -> int:
+        """Delete what was done longer ago than ``age``; return how many rows that was.
+
+        Nothing else is deleted, least of all what has failed. Many rows at once, so that no
+        statement takes long.
+        """
+        old = self.filter(finished_at__lt=timezone.now() - age).order_by("pk")
+        total = 0
+        while pks := list(old.values_list("pk", flat=True)[:FLUSHED_AT_ONCE]):
+            total += self.filter(pk__in=pks)._raw_delete(self.db)
+        return total
+
+
+class Handoff(models.Model):
+    """A job that was handed off.
+
+    ``due_at`` is when the relay has to look at it: to send it, or to send it again because
+    nobody has started it, or because the process that ran it has died. It is null once the
+    job is finished. ``sends`` counts the messages since the last start, ``attempts`` the starts.
+    The times are the database's, whose clock all processes share.
+    """
+
+    id = models.UUIDField(primary_key=True, default=time_ordered_id, editable=False)
+    name = models.CharField(max_length=255)  # the path of the function
+    backend = models.CharField(max_length=64, blank=True)  # in TASKS; empty for a Celery task
+    queue = models.CharField(max_length=255)
+    priority = models.SmallIntegerField(default=0)  # the higher, the sooner
+    arguments = models.TextField()  # as JSON: [positional, by name]
+    actor = models.CharField(max_length=255, blank=True)  # the key of the user; empty for nobody
+    request_id = models.CharField(max_length=255, blank=True)
+
+    status = models.CharField(max_length=7, choices=Status, db_default=Status.WAITING)
+    handed_off_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    sends = models.IntegerField(db_default=0)
+    attempts = models.IntegerField(db_default=0)
+    worker = models.CharField(max_length=255, blank=True, db_default="")
+    sent_at = models.DateTimeField(null=True)  # while it is at the broker, not started
+    started_at = models.DateTimeField(null=True)  # for the first time
+    last_attempted_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)  # done
+    failed_at = models.DateTimeField(null=True)  # for good
+    return_value = models.TextField(blank=True, db_default="")  # as JSON
+    error = models.CharField(max_length=255, blank=True, db_default="")  # the path of its class
+    traceback = models.TextField(blank=True, db_default="")
+
+    objects = HandoffQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        # Each leaves out nearly every row, and a hand-off pays for the first alone. Conditions
+        # of another kind SQLite would not recognise in a query.
+        indexes = [
+            models.Index(
+                fields=[field], name=f"handoff_{name}", condition=Q((f"{column}__isnull", False))
+            )
+            for name, field, column in [
+                ("due", "due_at", "due_at"),
+                ("sent", "queue", "sent_at"),
+                ("failed", "failed_at", "failed_at"),
+            ]
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    @property
+    def call(self) -> str:
+        """The job as a call: ``apps.orders.tasks.send(5, copy=True)``."""
+        args, kwargs = self.loaded_arguments()
+        arguments = [repr(value) for value in args]
+        arguments += [f"{name}={value!r}" for name, value in kwargs.items()]
+        return f"{self.name}({', '.join(arguments)})"
+
+    def loaded_arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Return the positional arguments and those by name."""
+        args, kwargs = json.loads(self.arguments)
+        return args, kwargs

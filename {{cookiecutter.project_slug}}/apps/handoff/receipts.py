@@ -1,0 +1,230 @@
+"""Receipts: one start of a job, and what becomes of it, written into the outbox."""
+
+import json
+import logging
+import random
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from threading import Event, Thread
+from typing import Any, Final
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connections, transaction
+from django.db.models.functions import Coalesce, Now
+from django.tasks.signals import task_finished
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+from django.utils.json import normalize_json
+
+from apps.core.actor import acting_as
+
+from .backend import job_named, option, result_of
+from .models import Handoff, HandoffQuerySet, Status
+
+logger = logging.getLogger(__name__)
+
+# Seconds: the pause before another attempt, at most.
+LONGEST_BACKOFF: Final = 900
+
+FAILED: Final = (
+    "The job %s (id %s) failed in attempt %d with %s and is not tried again. Mend the cause,"
+    " then send it again in manage.py shell: from apps.handoff.models import Handoff;"
+    " Handoff.objects.using(%r).filter(pk=%r).send_again()"
+)
+
+
+class SupersededError(Exception):
+    """Another process has taken the job over, so what this one did must not be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a job. Every step says no when the job is not at this attempt any more."""
+
+    database: str
+    pk: str
+    backend: str
+    attempt: int
+
+    @classmethod
+    def of(cls, key: str, message: dict[str, Any]) -> "Run":
+        """Return the attempt that a message asks for: see ``message``."""
+        return cls(message["database"], key, message["backend"], message["attempt"])
+
+    @staticmethod
+    def message(database: str, row: Handoff) -> dict[str, Any]:
+        """Return what travels to the worker beside the arguments."""
+        return {
+            "database": database,
+            "backend": row.backend,
+            "attempt": row.attempts + 1,
+            "actor": row.actor,
+            "request_id": row.request_id,
+        }
+
+    @property
+    def lease(self) -> timedelta:
+        """How long after its last sign of life a process counts as dead."""
+        return timedelta(seconds=option(self.backend, "LEASE"))
+
+    def start(self, worker: str) -> bool:
+        """Write down that a process has started the job; False when it must not.
+
+        That is when the message is an old one: the job runs, is done or waits for its time.
+        """
+        started = self._rows(Status.SENT, self.attempt - 1).update(
+            status=Status.RUNNING,
+            attempts=self.attempt,
+            sends=0,
+            worker=worker[:255],
+            sent_at=None,
+            started_at=Coalesce("started_at", Now()),
+            last_attempted_at=Now(),
+            due_at=Now() + self.lease,
+        )
+        return started == 1
+
+    @contextmanager
+    def in_transaction(self) -> Iterator[None]:
+        """Commit what the block writes together with its receipt, or neither.
+
+        The row is locked meanwhile, so that as long as this process lives nobody else runs
+        the job, and at once when it does not.
+
+        Raises:
+            SupersededError: when somebody else has taken the job over.
+        """
+        with transaction.atomic(using=self.database):
+            if not self._mine().select_for_update().values_list("pk"):
+                raise SupersededError
+            yield
+
+    @contextmanager
+    def with_heartbeat(self) -> Iterator[None]:
+        """Let the block commit for itself; say all the time that this process lives."""
+        ended = Event()
+
+        def beat() -> None:
+            try:
+                while not ended.wait(self.lease.total_seconds() / 3):
+                    self._mine().update(due_at=Now() + self.lease)
+            except Exception:
+                logger.exception("The job %s may be run a second time while it runs.", self.pk)
+            finally:
+                connections[self.database].close()
+
+        thread = Thread(target=beat, name=f"heartbeat of {self.pk}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def finish(self, value: Any) -> None:
+        """Write down that the job is done, and what it returned where that can be JSON.
+
+        Raises:
+            SupersededError: when somebody else has taken the job over.
+        """
+        try:
+            text = json.dumps(normalize_json(value))
+        except (TypeError, ValueError):
+            logger.warning("The job %s returned what is no JSON, so it is not kept.", self.pk)
+            text = ""
+        done = self._mine().update(
+            status=Status.DONE, due_at=None, finished_at=Now(), return_value=text
+        )
+        if not done:
+            raise SupersededError
+
+    def fail(
+        self, error: BaseException, *, pause: float | None = None, for_good: bool = False
+    ) -> float | None:
+        """Write down that the attempt has failed, and when there will be another.
+
+        Args:
+            error: why it has failed.
+            pause: the seconds until the next attempt, where the job itself says so.
+            for_good: whether there must not be another.
+
+        Returns:
+            The seconds until then; None when there will be none.
+
+        Raises:
+            SupersededError: when the job is done or somebody else has taken it over.
+        """
+        retries = option(self.backend, "RETRIES")
+        if for_good or self.attempt > retries:
+            if not give_up(self.database, list(self._mine()), error):
+                raise SupersededError
+            return None
+        if pause is None:
+            longest = option(self.backend, "BACKOFF") * 2 ** (self.attempt - 1)
+            # From half of it on: what failed together must not come back together.
+            pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
+        put_back = self._mine().update(
+            status=Status.WAITING, due_at=Now() + timedelta(seconds=pause), **described(error)
+        )
+        if not put_back:
+            raise SupersededError
+        return pause
+
+    def _mine(self) -> HandoffQuerySet:
+        return self._rows(Status.RUNNING, self.attempt)
+
+    def _rows(self, status: Status, attempts: int) -> HandoffQuerySet:
+        rows: HandoffQuerySet = Handoff.objects.using(self.database)
+        return rows.filter(pk=self.pk, status=status, attempts=attempts)
+
+
+def give_up(database: str, rows: list[Handoff], error: BaseException) -> int:
+    """Mark jobs as failed for good; log each and tell the receivers of ``task_finished``.
+
+    Returns:
+        How many there were: a row that has moved on meanwhile is left alone.
+    """
+    count = 0
+    for row in rows:
+        mine = Handoff.objects.using(database).filter(
+            pk=row.pk, status=row.status, attempts=row.attempts
+        )
+        changes = described(error) | {"status": Status.FAILED, "due_at": None, "sent_at": None}
+        if mine.update(failed_at=Now(), **changes):
+            count += 1
+            for name, value in (changes | {"failed_at": timezone.now()}).items():
+                setattr(row, name, value)
+            transaction.on_commit(partial(_report, database, row), using=database, robust=True)
+    return count
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """Return the columns that keep an error; without NUL, which PostgreSQL does not store."""
+    kind = type(error)
+    text = "".join(traceback.format_exception(error)).replace("\0", "\ufffd")
+    return {"error": f"{kind.__module__}.{kind.__qualname__}"[:255], "traceback": text}
+
+
+def actor_named(key: str) -> Any:
+    """Return the user with this key, looked up when somebody asks; None for nobody."""
+    if not key:
+        return None
+
+    def look_up() -> AbstractBaseUser | None:
+        return get_user_model()._default_manager.filter(pk=key).first()
+
+    return SimpleLazyObject(look_up)
+
+
+def _report(database: str, row: Handoff) -> None:
+    last_line = row.traceback.rstrip().rpartition("\n")[2]
+    logger.error(FAILED, row.call, row.pk, row.attempts, last_line, database, str(row.pk))
+    job = job_named(row.name)
+    if job is not None:
+        with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
+            task_finished.send(type(job.get_backend()), task_result=result_of(row, job))

@@ -1,0 +1,126 @@
+"""``manage.py handoff``: to look at jobs from the terminal, to tidy up and to be alerted."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.handoff.models import Handoff, Status
+
+from .rows import row
+
+pytestmark = pytest.mark.django_db
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command and return what it says."""
+    call_command("handoff", *arguments)
+    return capsys.readouterr().out
+
+
+def test_status_counts_jobs_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "apps.an_app_with_a_long_name.tasks.a_job_with_a_long_name_too"
+    row(Status.WAITING, timedelta(minutes=3, seconds=10))
+    row(Status.FAILED, name=name)
+    lines = told(capsys, "status").splitlines()
+    assert max(map(len, lines)) == 80
+    assert lines[0].split() == ["job", "waiting", "sent", "running", "done", "failed"]
+    assert lines[1].split()[1:] == ["0", "0", "0", "0", "1"]
+    assert lines[1].split()[0].startswith("…")
+    assert name.endswith(lines[1].split()[0][1:])
+    assert lines[2].split() == ["apps.orders.tasks.send", "1", "0", "0", "0", "0"]
+    assert lines[3].split() == ["all", "1", "0", "0", "0", "1"]
+    assert lines[-1] == "The oldest job has waited for 3 min 10 s."
+
+
+def test_status_of_an_empty_outbox(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No job waits for a worker." in told(capsys, "status")
+    assert json.loads(told(capsys, "status", "--json")) == {
+        "waiting": 0, "sent": 0, "running": 0, "done": 0, "failed": 0,
+        "oldest_seconds": None, "jobs": {},
+    }  # fmt: skip
+
+
+def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    row(Status.SENT, timedelta(minutes=2))
+    found = json.loads(told(capsys, "status", "--json"))
+    assert found["sent"] == 1
+    assert found["oldest_seconds"] >= 120
+    assert found["jobs"]["apps.orders.tasks.send"]["sent"] == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "fault"),
+    [
+        (["--fail-if-older-than", "1m"], "A job has waited for 2 min"),
+        (["--fail-if-older-than", "3m"], None),
+        (["--fail-if-failed"], "1 job failed."),
+        ([], None),
+    ],
+)
+def test_a_limit_that_is_passed_is_an_exit_status(
+    capsys: pytest.CaptureFixture[str], limit: list[str], fault: str | None
+) -> None:
+    row(Status.SENT, timedelta(minutes=2))
+    row(Status.FAILED)
+    if fault is None:
+        assert "all" in told(capsys, "status", *limit)
+        return
+    with pytest.raises(CommandError, match=fault) as caught:
+        told(capsys, "status", "--json", *limit)
+    assert caught.value.returncode == 1
+    # A program reads the figures all the same.
+    assert json.loads(capsys.readouterr().out)["failed"] == 1
+
+
+def test_flush_deletes_what_was_done_long_ago(capsys: pytest.CaptureFixture[str]) -> None:
+    row(Status.DONE, timedelta(days=8))
+    kept = {row(Status.DONE, timedelta(days=6)), row(Status.FAILED, timedelta(days=8))}
+    assert "Deleted 1 job that had been done." in told(capsys, "flush")
+    assert set(Handoff.objects.all()) == kept
+    assert "Deleted 1 job that had" in told(capsys, "flush", "--older-than", "2h")
+
+
+def test_retry_lets_failed_jobs_run_again(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = row(Status.FAILED, name="one"), row(Status.FAILED, name="other")
+    third, done = row(Status.FAILED, name="third"), row(Status.DONE, name="third")
+    assert "1 job will run again." in told(capsys, "retry", str(one.pk))
+    assert set(Handoff.objects.failed()) == {other, third}
+    assert "1 job will run again." in told(capsys, "retry", "--job", "third")
+    assert set(Handoff.objects.failed()) == {other}
+    assert "1 job will run again." in told(capsys, "retry", "--all")
+    done.refresh_from_db()
+    assert done.status == Status.DONE
+
+
+def test_discard_deletes_failed_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = row(Status.WAITING)
+    row(Status.FAILED)
+    assert "Deleted 1 job, which will not run." in told(capsys, "discard", "--all")
+    assert set(Handoff.objects.all()) == {kept}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "--job", "one"]])
+def test_which_jobs_are_meant_has_to_be_said(arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="Name the ids of jobs, or --job"):
+        call_command("handoff", "retry", *arguments)
+
+
+def test_a_job_that_has_not_failed_cannot_be_retried() -> None:
+    for key in (row(Status.DONE).pk, uuid4()):
+        with pytest.raises(CommandError, match=f"No job that has failed has the id {key}"):
+            call_command("handoff", "retry", str(key))
+
+
+@pytest.mark.parametrize("text", ["5", "5 m", "-5m", "m", "5w", ""])
+def test_a_duration_has_a_unit(text: str) -> None:
+    with pytest.raises(CommandError, match="is no duration: write a number and s, m, h or d"):
+        call_command("handoff", "flush", f"--older-than={text}")
+
+
+def test_an_unknown_database_is_refused(settings: Any) -> None:
+    with pytest.raises(CommandError, match="There is no database 'other' with an outbox: default"):
+        call_command("handoff", "status", "--database", "other")
