@@ -38,6 +38,9 @@ STATUSES: Final = {
     Status.FAILED: TaskResultStatus.FAILED,
 }
 
+# Characters. What a broker refuses for its size would be in the way of everything behind it.
+LONGEST_ARGUMENTS: Final = 1_000_000
+
 DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "RETRIES": 8,
     "BACKOFF": 5,
@@ -71,7 +74,8 @@ class OutboxBackend(TransactionalBackend):
         """Write the job into the database ``using``, in the transaction at hand there.
 
         Raises:
-            DatabaseError: when the row cannot be written, like any other row.
+            InvalidTask, TypeError: see ``ready_result``.
+            ValueError, DatabaseError: see ``put``.
         """
         key = time_ordered_id()
         result = self.ready_result(task, args, kwargs, str(key))
@@ -132,7 +136,16 @@ def put(using: str, **values: Any) -> None:
     Args:
         using: the alias of the database.
         values: the row; who acts is added, and the database fills in the rest.
+
+    Raises:
+        ValueError: when the arguments are too long for a message.
+        DatabaseError: when the row cannot be written, like any other row.
     """
+    if len(values["arguments"]) > LONGEST_ARGUMENTS:
+        raise ValueError(
+            f"The arguments of {values['name']} have {len(values['arguments'])} characters, of"
+            f" which {LONGEST_ARGUMENTS} are allowed. Hand over keys: send_receipt.enqueue(order.pk)."
+        )
     actor = current_actor()
     # A user who has just been deleted has no key any more.
     values["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,13 @@ logger = logging.getLogger(__name__)
 
 # Seconds: the pause before another attempt, at most.
 LONGEST_BACKOFF: Final = 900
+
+# Seconds for which a job may keep all other writers of an SQLite database waiting.
+LONG: Final = 5
+HELD_UP: Final = (
+    "The job %s kept its transaction open for %d seconds. On SQLite nobody else can write"
+    " meanwhile: name it in TASKS['default']['OPTIONS']['AUTOCOMMIT'], or use PostgreSQL."
+)
 
 FAILED: Final = (
     "The job %s (id %s) failed in attempt %d with %s and is not tried again. Mend the cause,"
@@ -99,10 +107,14 @@ class Run:
         Raises:
             SupersededError: when somebody else has taken the job over.
         """
+        start = time.monotonic()
         with transaction.atomic(using=self.database):
             if not self._mine().select_for_update().values_list("pk"):
                 raise SupersededError
             yield
+        seconds = time.monotonic() - start
+        if seconds > LONG and connections[self.database].vendor == "sqlite":
+            logger.warning(HELD_UP, self.pk, seconds)
 
     @contextmanager
     def with_heartbeat(self) -> Iterator[None]:

@@ -134,9 +134,9 @@ class JobTask(HandedOffTask):
     abstract = True
     job: Task
 
-    # The outbox sends again what a dead process leaves behind. So the broker may forget a job
-    # once it has started, however long it takes.
-    acks_late = False
+    # Taken off the broker when it is done: a worker then holds no jobs back that another one has
+    # time for. What a dead process leaves behind, the outbox sends again.
+    acks_late = True
     reject_on_worker_lost = False
     retry_on_worker_lost = False
     # Celery then mentions a failure in one line: django.tasks logs it with its traceback.

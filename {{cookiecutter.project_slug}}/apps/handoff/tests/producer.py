@@ -1,4 +1,4 @@
-"""A program that hands jobs off, as a web process would: ``producer.py NOTES QUEUE``."""
+"""A program that hands jobs off, as a web process would: ``producer.py NOTES QUEUE [JOB]``."""
 
 import sys
 from contextlib import suppress
@@ -16,13 +16,17 @@ from apps.handoff.shared_tasks import hand_off  # noqa: E402
 from apps.handoff.tests.example import tasks  # noqa: E402
 
 
-def main(notes: str, queue: str) -> None:
-    """Hand off jobs of each kind."""
+def main(notes: str, queue: str, only: str = "") -> None:
+    """Hand off jobs of each kind, or a certain one."""
 
     def here(job: Task) -> Task:
         return job.using(queue_name=queue)
 
     ann, _ = User.objects.get_or_create(username="ann")
+    if only:
+        with acting_as(ann):
+            here(getattr(tasks, only)).enqueue(notes)
+        return
     gone = User.objects.create_user(f"gone from {queue}")
     # In one transaction, so that no worker is quicker than the deletion.
     with acting_as(gone), transaction.atomic():

@@ -71,7 +71,7 @@ def test_every_declared_job_has_a_celery_task_that_the_outbox_looks_after(
 ) -> None:
     assert set(declared_jobs) <= set(celery_tasks)
     for name in declared_jobs:
-        assert not celery_tasks[name].acks_late
+        assert celery_tasks[name].acks_late
         assert not celery_tasks[name].reject_on_worker_lost
         assert not celery_tasks[name].retry_on_worker_lost
 

@@ -231,6 +231,18 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
     assert Handoff.objects.get().status == Status.DONE
 
 
+def test_a_job_that_holds_up_others_is_mentioned_where_it_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(receipts, "LONG", 0)
+    tasks.add.enqueue(1, 2)
+
+    work_off()
+
+    mentioned = "kept its transaction open" in caplog.text
+    assert mentioned == (connection.vendor == "sqlite")
+
+
 @pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
 def test_a_killed_process_counts_as_a_failure(
     error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
