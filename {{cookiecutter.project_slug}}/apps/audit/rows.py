@@ -6,7 +6,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.models import Field, Model, QuerySet
 
-from apps.core.actor import current_actor
+from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import registry, values
 from .models import Entry
@@ -91,6 +91,8 @@ def write(
         object_repr=text_of(instance),
         actor_id=actor.pk if actor else None,
         actor_name=actor.get_username() if actor else "",
+        source=current_source(),
+        request_id=current_request_id(),
         changes={
             name: {"masked": True} if name in audited.masked else change
             for name, change in changes.items()
