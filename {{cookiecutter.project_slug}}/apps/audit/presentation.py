@@ -51,23 +51,23 @@ class Change:
         return _parts(self.old or "", self.new or "", second=True)
 
 
-def model_of(entry: Entry) -> type[models.Model] | None:
-    """Return the model of an entry's object; None when the project no longer has it."""
+def model_of(label: str) -> type[models.Model] | None:
+    """Return the model that an entry names; None when the project no longer has it."""
     try:
-        return apps.get_model(entry.model_label)
-    except LookupError:
+        return apps.get_model(label)
+    except (LookupError, ValueError):
         return None
 
 
-def model_name(entry: Entry) -> str:
-    """Return the name of the model as people know it."""
-    model = model_of(entry)
-    return capfirst(str(model._meta.verbose_name)) if model else entry.model_label
+def model_name(label: str) -> str:
+    """Return the name of a model as people know it."""
+    model = model_of(label)
+    return capfirst(str(model._meta.verbose_name)) if model else label
 
 
 def object_name(entry: Entry) -> str:
     """Return what the object was called; bulk writes leave only its key to be named by."""
-    return entry.object_repr or f"{model_name(entry)} {entry.object_id}"
+    return entry.object_repr or f"{model_name(entry.model_label)} {entry.object_id}"
 
 
 def actor_name(entry: Entry) -> str:
@@ -117,7 +117,7 @@ def _changes(entry: Entry, names: Names) -> Iterator[Change]:
 
 def _fields_of(entry: Entry) -> dict[str, models.Field]:
     """Return the changed fields that the model still has, in its order."""
-    model = model_of(entry)
+    model = model_of(entry.model_label)
     if model is None:
         return {}
     fields = {field.name: field for field in (*model._meta.fields, *model._meta.many_to_many)}
@@ -227,9 +227,9 @@ def _shortened(words: list[str], *, head: bool = True, tail: bool = True) -> str
     """Leave the middle out of what is the same, or the part that is at the end of the text."""
     if len(words) <= 3 * CONTEXT:
         return "".join(words)
-    first = words[:CONTEXT] if head else []
-    last = words[-CONTEXT:] if tail else []
-    return "".join([*first, " … ", *last])
+    first = f"{''.join(words[:CONTEXT]).rstrip()} " if head else ""
+    last = f" {''.join(words[-CONTEXT:]).lstrip()}" if tail else ""
+    return f"{first}…{last}"
 
 
 def _text(model_field: models.Field | None, data: Any, names: Names) -> str | None:

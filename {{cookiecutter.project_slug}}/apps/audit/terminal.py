@@ -55,9 +55,9 @@ def _change(change: Change, width: int, style: Any) -> Iterator[str]:
             lines.append((sign, ", ".join(found)))
     if not lines:
         if change.old is not None:
-            lines.append(("-", change.old or "(empty)"))
+            lines.append(("-", _joined(change.old_parts) or "(empty)"))
         if change.new is not None:
-            lines.append(("+", change.new or "(empty)"))
+            lines.append(("+", _joined(change.new_parts) or "(empty)"))
     label = textwrap.shorten(change.label, LABEL, placeholder="…")
     for sign, text in lines:
         paint = {"-": style.ERROR, "+": style.SUCCESS}.get(sign, str)
@@ -67,11 +67,15 @@ def _change(change: Change, width: int, style: Any) -> Iterator[str]:
             label = ""
 
 
+def _joined(parts: list[tuple[str, bool]]) -> str:
+    return "".join(text for text, _ in parts)
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     lines = [
         piece
         for line in text.splitlines() or [""]
-        for piece in textwrap.wrap(line, width, drop_whitespace=False) or [""]
+        for piece in textwrap.wrap(line, width) or [""]
     ]
     if len(lines) <= MOST_LINES:
         return lines
