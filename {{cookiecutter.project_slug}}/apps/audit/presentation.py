@@ -201,8 +201,10 @@ def _parts(old: str, new: str, *, second: bool) -> list[tuple[str, bool]]:
     if max(map(len, middle)) <= MOST_WORDS:
         matcher = SequenceMatcher(None, middle[0], middle[1], autojunk=False)
         codes = matcher.get_opcodes()
-    same = sum(code[2] - code[1] for code in codes if code[0] == "equal")
-    if start + end + same < min(len(one), len(other)) / 3:
+    shared = [*one[:start], *one[len(one) - end :]]
+    for tag, first, last, *_ in codes:
+        shared += middle[0][first:last] if tag == "equal" else []
+    if _words(shared) < min(_words(one), _words(other)) / 3:
         # Another text altogether; marks all over it would tell nothing.
         return [(whole, False)]
     mine = other if second else one
@@ -213,6 +215,10 @@ def _parts(old: str, new: str, *, second: bool) -> list[tuple[str, bool]]:
         parts.append(("".join(piece), True) if tag != "equal" else (_shortened(piece), False))
     parts.append((_shortened(mine[len(mine) - end :], tail=False) if end else "", False))
     return [(text, different) for text, different in parts if text]
+
+
+def _words(pieces: list[str]) -> int:
+    return sum(not piece.isspace() for piece in pieces)
 
 
 def _shared(one: list[str], other: list[str]) -> int:

@@ -1,8 +1,8 @@
 """A bar that shows how far a long command is, for people who watch it."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Final
 
 WIDTH: Final = 24
@@ -23,12 +23,12 @@ class Bar:
         """
         self.stream, self.verb, self.total = stream, verb, max(total, 1)
         self.shown = stream.isatty() and total > 0
-        self.started = time.monotonic()
+        self.started = monotonic()
         self.drawn = self.started
 
     def __call__(self, done: int) -> None:
         """Show how much is done."""
-        now = time.monotonic()
+        now = monotonic()
         if self.shown and now - self.drawn >= PAUSE:
             self.drawn = now
             self._draw(min(done, self.total), now - self.started)

@@ -73,9 +73,7 @@ def _joined(parts: list[tuple[str, bool]]) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     lines = [
-        piece
-        for line in text.splitlines() or [""]
-        for piece in textwrap.wrap(line, width) or [""]
+        piece for line in text.splitlines() or [""] for piece in textwrap.wrap(line, width) or [""]
     ]
     if len(lines) <= MOST_LINES:
         return lines

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from argparse import ArgumentTypeError
+from argparse import SUPPRESS, ArgumentTypeError
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -58,6 +58,9 @@ class Command(BaseCommand):
             choices=tuple(connections),
             help="The database of the trail.",
         )
+        for colour in ("--no-color", "--force-color"):
+            # Django's own, which would otherwise have to stand before the verb.
+            shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
 
         def verb(name: str, does: str) -> CommandParser:
             added: CommandParser = verbs.add_parser(
