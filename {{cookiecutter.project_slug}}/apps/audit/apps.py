@@ -7,6 +7,7 @@ class AuditConfig(modules.ModuleConfig):
     summary = "A trail of who changed what, from what to what."
 
     def ready(self) -> None:
-        from . import registry
+        from . import interception, registry
 
+        interception.install()
         registry.register_settings()

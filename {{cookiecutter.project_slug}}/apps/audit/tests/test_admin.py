@@ -355,7 +355,10 @@ def test_the_diff_of_links_shows_names(reader: Any) -> None:
     gone = Tag.objects.create(slug="gone")
     article.tags.add(tag, gone)
     gone.delete()
-    response = reader.get(page_of(Entry.objects.of(article).first()))
+    unlinked, linked = Entry.objects.of(article)[:2]
+    (change,) = reader.get(page_of(unlinked)).context["changes"]
+    assert change.removed == ["no longer there (gone)"]
+    response = reader.get(page_of(linked))
     (change,) = response.context["changes"]
     assert change.added == ["no longer there (gone)", "#kept (kept)"]
     assert b"<ins>#kept (kept)</ins>" in response.content
