@@ -129,6 +129,41 @@ class Entry(models.Model):
         refuse("deleted")
 
 
+class Seal(models.Model):
+    """One link of the chain that shows whether sealed entries are still as they were.
+
+    A link of the kind ``entries`` holds a fingerprint of each entry after those of the link
+    before it, up to the entry ``until``. A link of the kind ``pruning`` states that retention
+    removes all entries up to ``until``; the database lets go of no others. ``digest`` covers
+    the link and the digest of the one before it, whose ``number`` is smaller by one.
+    """
+
+    class Kind(models.TextChoices):
+        ENTRIES = "entries", "Entries"
+        PRUNING = "pruning", "Pruning"
+
+    # Given out by the code: of two runs at a time only one can add the next link.
+    number = models.BigIntegerField(primary_key=True, editable=False)
+    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
+    kind = models.CharField(max_length=7, choices=Kind, editable=False)
+    until = models.BigIntegerField(editable=False)
+    count = models.BigIntegerField(editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    fingerprints = models.BinaryField(default=bytes, editable=False)
+
+    class Meta:
+        ordering = ("number",)
+        indexes = (
+            # What a deletion of entries is held against.
+            models.Index(
+                fields=["until"], name="audit_pruning", condition=models.Q(kind="pruning")
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.digest}"
+
+
 def refuse(what: str) -> Never:
     """Say why an entry cannot be changed or deleted."""
     raise AppendOnlyError(

@@ -14,6 +14,7 @@ from django.db.models import F, Model, Value
 from django.db.models.functions import Concat
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 
+from apps.audit import append_only
 from apps.audit.models import Entry
 from apps.core.dispatch import mute
 
@@ -248,12 +249,12 @@ def test_secrets_are_not_recorded_but_their_change_is(article: Article) -> None:
 
 
 def test_a_login_writes_no_entry_and_a_password_no_hash(client: Any, admin_user: Any) -> None:
-    Entry.objects.of(admin_user)._raw_delete("default")
+    before = actions(admin_user)
     client.force_login(admin_user)
-    assert actions(admin_user) == []
+    assert actions(admin_user) == before
     admin_user.set_password("another")
     admin_user.save()
-    assert changes(admin_user) == [{"password": {"masked": True}}]
+    assert last_change(admin_user) == {"password": {"masked": True}}
 
 
 def test_mute_does_not_silence_the_trail() -> None:
@@ -280,7 +281,8 @@ def test_fixtures_are_recorded_as_such(article: Article) -> None:
 
 def test_the_trail_itself_can_be_dumped_and_loaded(article: Article) -> None:
     text = serializers.serialize("json", Entry.objects.all())
-    Entry.objects.of(article)._raw_delete("default")
+    with append_only.lifted(connection):
+        Entry.objects.of(article)._raw_delete("default")
     for loaded in serializers.deserialize("json", text):
         loaded.save()
     assert actions(article) == ["create"]
