@@ -16,6 +16,14 @@ from django.db.models import DecimalField, Field, ForeignKey
 # Keys that are the same text wherever they are written: what ``object_id`` can be made of.
 KEYS: Final = ("IntegerField", "CharField", "UUIDField")
 
+# Columns of which SQLite itself knows what they are in JSON.
+JSON_TYPES: Final = (
+    *("AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigIntegerField"),
+    *("SmallIntegerField", "PositiveIntegerField", "PositiveBigIntegerField"),
+    *("PositiveSmallIntegerField", "DurationField", "CharField", "TextField", "SlugField"),
+    *("FileField", "FilePathField", "GenericIPAddressField", "DateField", "TimeField"),
+)
+
 
 class Dialect:
     """What the two databases write in ways of their own; ``sql`` names a column or an alias."""
@@ -33,9 +41,13 @@ class Dialect:
         """Return SQL for a key as the text that ``registry.object_key`` makes of it."""
         raise NotImplementedError
 
+    def differs(self, field: Field, one: str, other: str) -> str:
+        """Return a condition that two values, as the column holds them, are not the same."""
+        raise NotImplementedError
+
     def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
         """Return SQL for a parameter as the column will hold it."""
-        return sql
+        raise NotImplementedError
 
     def foresees(self, field: Field) -> bool:
         """Whether ``assigned`` is sure of what the column will hold."""
@@ -84,13 +96,30 @@ class SQLite(Dialect):
             case "UUIDField":
                 return _text(self.key(field, sql))
             case "DecimalField" if isinstance(field, DecimalField):
-                return _text(self._decimal(f"CAST({sql} AS NUMERIC)", field.decimal_places or 0))
+                return _text(self._decimal(sql, field.decimal_places or 0))
+            case "FloatField":
+                return self._float(sql)
+            case name if self.foresees(field) and name in JSON_TYPES:
+                return f"json_quote({sql})"
         return (
             f"CASE typeof({sql}) WHEN 'null' THEN 'null'"
             f" WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
-            f" WHEN 'real' THEN CASE WHEN abs({sql}) < 9e999 THEN printf('%%!.17g', {sql})"
-            f" ELSE '\"' || printf('%%g', {sql}) || '\"' END ELSE json_quote({sql}) END"
+            f" WHEN 'real' THEN {self._float(sql)} ELSE json_quote({sql}) END"
         )
+
+    def differs(self, field: Field, one: str, other: str) -> str:
+        if field.get_internal_type() == "JSONField":
+            return f"{self.value(field, one)} <> {self.value(field, other)}"
+        return f"{one} IS NOT {other}"
+
+    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
+        is_decimal = pointed_to(field).get_internal_type() == "DecimalField"
+        return f"CAST({sql} AS NUMERIC)" if is_decimal else sql
+
+    def _float(self, sql: str) -> str:
+        # json_quote() would keep 15 digits, which are too few, and calls infinity what is no JSON.
+        exact = f"printf('%%!.17g', {sql})"
+        return f"CASE WHEN abs({sql}) < 9e999 THEN {exact} ELSE json_quote(CAST({sql} AS TEXT)) END"
 
     def _decimal(self, number: str, places: int) -> str:
         rounded = f"printf('%%.{places}f', {number})"
@@ -146,6 +175,11 @@ class PostgreSQL(Dialect):
             case "BinaryField":
                 return _text(f"translate(encode({sql}, 'base64'), E'\\n', '')")
         return f"coalesce(to_json({sql})::text, 'null')"
+
+    def differs(self, field: Field, one: str, other: str) -> str:
+        if field.get_internal_type() == "JSONField":
+            return f"{self.value(field, one)} <> {self.value(field, other)}"
+        return f"{one} IS DISTINCT FROM {other}"
 
     def key(self, field: Field, sql: str) -> str:
         return f"{sql}::text"

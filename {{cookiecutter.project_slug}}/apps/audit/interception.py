@@ -30,7 +30,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from . import rows
 from .dialects import dialect_of
-from .registry import Audited, fields_of, recorded_of
+from .registry import Audited, names_of, recorded_of
 
 type Method = Callable[..., Any]
 
@@ -82,12 +82,7 @@ def inserting(method: Method) -> Method:
         recorded = recorded_of(self.model)
         if recorded is None:
             return method(self, objs, fields, returning_fields, using=using, **arguments)
-        if on_conflict == OnConflict.UPDATE:
-            raise NotSupportedError(
-                f"bulk_create(update_conflicts=True) is refused for {self.model._meta.label},"
-                " which the audit trail records: no database says what such a statement has"
-                " overwritten. Use update_or_create(), or bulk_update() and bulk_create()."
-            )
+        _refuse_overwriting(self.model, on_conflict)
         self._for_write = True
         using = using or self.db
         pk = self.model._meta.pk
@@ -122,6 +117,7 @@ def inserting_in_batches(method: Method) -> Method:
         recorded = recorded_of(self.model)
         if recorded is None:
             return method(self, objs, *args, **kwargs)
+        _refuse_overwriting(self.model, kwargs.get("on_conflict"))
         vars(self)[PENDING] = keys = []
         try:
             with transaction.atomic(using=self.db, savepoint=False):
@@ -146,13 +142,15 @@ def updating(method: Method) -> Method:
         if recorded is None or recorded.audited is None:
             return method(self, *args, **kwargs)
         _refuse_new_key(self)
-        own = set(fields_of(recorded.audited))
-        fields = [field for field, _, _ in self.query.values if field in own]
+        names = names_of(recorded.audited)
+        fields = [field for field, _, _ in self.query.values if field.name in names]
         if not fields:
             return method(self, *args, **kwargs)
-        with transaction.atomic(using=self.using, savepoint=False):
-            with _recording(self, recorded.audited, fields):
-                return method(self, *args, **kwargs)
+        with (
+            transaction.atomic(using=self.using, savepoint=False),
+            _recording(self, recorded.audited, fields),
+        ):
+            return method(self, *args, **kwargs)
 
     return execute
 
@@ -267,9 +265,9 @@ def _recording(compiler: Any, audited: Audited, fields: list[Field]) -> Iterator
     saved = _saved.get()
     name = rows.text_of(saved) if saved is not None else ""
     undisturbed = not dialect_of(compiler.connection).locks_rows or _is_one_row(compiler.query)
-    assignments = _assignments(compiler, fields)
-    if undisturbed and assignments is not None:
-        rows.record_assigned(audited, assignments, selected, using, name)
+    assignments = _assignments(compiler, audited) if undisturbed else None
+    if assignments is not None:
+        rows.record_assigned(audited, *assignments, selected, using, name)
         yield
         return
     before = rows.remember(audited, fields, selected, using)
@@ -281,26 +279,33 @@ def _recording(compiler: Any, audited: Audited, fields: list[Field]) -> Iterator
         rows.record_remembered(audited, fields, before, using, name)
 
 
-def _assignments(compiler: Any, fields: list[Field]) -> list[rows.Assignment] | None:
-    """Return what an UPDATE assigns; None when only the database knows what that will be."""
-    connection, assignments = compiler.connection, []
+def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[Any]] | None:
+    """Return what an UPDATE assigns, as SQL for each name of a field, and its parameters.
+
+    None when only the database knows what that will be.
+    """
+    connection = compiler.connection
+    names, foresees = names_of(audited), dialect_of(connection).foresees
+    assigned: dict[str, str] = {}
+    params: list[Any] = []
     for field, _, value in compiler.query.values:
-        if field not in fields:
+        if field.name not in names:
             continue
-        if hasattr(value, "resolve_expression") or not dialect_of(connection).foresees(field):
+        if hasattr(value, "resolve_expression") or not foresees(field):
             return None
         if hasattr(value, "prepare_database_save"):
             value = value.prepare_database_save(field)
         value = field.get_db_prep_save(value, connection=connection)
         placeholder = getattr(field, "get_placeholder_sql", None)
-        if placeholder is not None:
-            sql, params = placeholder(value, compiler, connection)
-        elif hasattr(value, "as_sql"):
+        if hasattr(value, "as_sql"):
             return None
+        if placeholder is None:
+            assigned[field.name] = "%s"
+            params.append(value)
         else:
-            sql, params = "%s", (value,)
-        assignments.append(rows.Assignment(field, sql, tuple(params)))
-    return assignments
+            assigned[field.name], made = placeholder(value, compiler, connection)
+            params.extend(made)
+    return assigned, params
 
 
 def _is_one_row(query: Any) -> bool:
@@ -312,6 +317,15 @@ def _is_one_row(query: Any) -> bool:
     target = getattr(condition.lhs, "target", None) if isinstance(condition, Exact) else None
     is_key = target is not None and target.primary_key
     return is_key and not hasattr(condition.rhs, "resolve_expression")
+
+
+def _refuse_overwriting(model: type[Model], on_conflict: OnConflict | None) -> None:
+    if on_conflict == OnConflict.UPDATE:
+        raise NotSupportedError(
+            f"bulk_create(update_conflicts=True) is refused for {model._meta.label}, which the"
+            " audit trail records: no database says what such a statement has overwritten."
+            " Use update_or_create(), or bulk_update() and bulk_create()."
+        )
 
 
 def _refuse_new_key(compiler: Any) -> None:

@@ -86,7 +86,7 @@ def register(
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, recorded_of):
+    for cached in (covering, fields_of, names_of, many_to_many_of, recorded_of):
         cached.cache_clear()
 
 
@@ -129,14 +129,30 @@ def fields_of(audited: Audited) -> tuple[Field, ...]:
 
 
 @cache
+def names_of(audited: Audited) -> frozenset[str]:
+    """Return the names of the columns that entries of a model record."""
+    return frozenset(field.name for field in fields_of(audited))
+
+
+@cache
+def many_to_many_of(audited: Audited) -> tuple[ManyToManyField, ...]:
+    """Return the many-to-many fields that entries of a model record."""
+    return tuple(
+        field
+        for field in audited.model._meta.local_many_to_many
+        if field.name not in audited.excluded
+    )
+
+
+@cache
 def recorded_of(model: type[Model]) -> Recorded | None:
     """Return what the rows of a model's own table mean to the trail; None for nothing."""
     concrete = model._meta.concrete_model
     links = tuple(
         (audited, field)
         for audited in _audited.values()
-        for field in audited.model._meta.local_many_to_many
-        if field.remote_field.through is concrete and field.name not in audited.excluded
+        for field in many_to_many_of(audited)
+        if field.remote_field.through is concrete
     )
     audited = _audited.get(concrete) if concrete else None
     return Recorded(audited, links) if audited or links else None

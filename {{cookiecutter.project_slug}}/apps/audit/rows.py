@@ -6,11 +6,10 @@ from instances, which may be stale, incomplete or something else altogether.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
@@ -43,14 +42,17 @@ SHARED: Final = (
     "request_id",
 )
 
+CREATED_AT: Final = Entry._meta.get_field("created_at")
+ACTOR: Final = Entry._meta.get_field("actor")
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A column and what an UPDATE gives to it: SQL and its parameters."""
 
-    field: Field
-    sql: str
-    params: tuple[Any, ...]
+class Compared(NamedTuple):
+    """SQL for a field: whether old and new value differ, and each as JSON text."""
+
+    name: str
+    differs: str
+    old: str
+    new: str
 
 
 def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
@@ -80,15 +82,20 @@ def record_deleted(recorded: Recorded, rows: Condition, using: str, name: str) -
 
 
 def record_assigned(
-    audited: Audited, assignments: Sequence[Assignment], rows: Condition, using: str, name: str
+    audited: Audited,
+    assigned: Mapping[str, str],
+    params: Sequence[Any],
+    rows: Condition,
+    using: str,
+    name: str,
 ) -> None:
-    """Record rows that are about to be updated with values that are known already."""
-    where, params = rows
-    sql = _assigned_sql(
-        audited, tuple((one.field, one.sql) for one in assignments), where, using
-    )
-    assigned = [param for one in assignments for param in one.params]
-    _insert(audited, Entry.Action.UPDATE, using, name, sql, [*assigned, *params])
+    """Record rows that are about to be updated with values that are known already.
+
+    ``assigned`` maps the names of the fields to the SQL of what they are given.
+    """
+    where, where_params = rows
+    sql = _assigned_sql(audited, tuple(assigned.items()), where, using)
+    _insert(audited, Entry.Action.UPDATE, using, name, sql, (*params, *where_params))
 
 
 def remember(
@@ -116,17 +123,17 @@ def record_remembered(
     dialect, quote = dialect_of(connection), connection.ops.quote_name
     table, pk = _table(audited.model, connection), audited.model._meta.pk
     key = f"{table}.{quote(pk.column)}"
-    values = ", ".join(
-        f"{dialect.remembered_text(number)} AS old_{number},"
-        f" {dialect.value(field, f'{table}.{quote(field.column)}')} AS new_{number}"
-        for number, field in enumerate(fields, start=1)
+    columns, compared = [], []
+    for number, field in enumerate(fields, start=1):
+        old, new = f"old{number}", f"new{number}"
+        columns.append(f"{dialect.remembered_text(number)} AS {old}")
+        columns.append(dialect.value(field, f"{table}.{quote(field.column)}") + f" AS {new}")
+        compared.append(Compared(field.name, f"{old} <> {new}", old, new))
+    selected = (
+        f"SELECT {key} AS pk, {', '.join(columns)}"  # noqa: S608
+        f" FROM {table} JOIN {dialect.remembered(pk, key, connection)}"
     )
-    sql = _changed_sql(
-        audited,
-        fields,
-        f"SELECT {key} AS pk, {values} FROM {table} JOIN {dialect.remembered(pk, key, connection)}",
-        using,
-    )
+    sql = _changed_sql(audited, compared, selected, using)
     _insert(audited, Entry.Action.UPDATE, using, name, sql, [json.dumps(before, default=str)])
 
 
@@ -177,7 +184,7 @@ def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -
     for field in fields_of(audited):
         value = f"' || {dialect.value(field, quote(field.column))} || '"
         old, new = (value, "null") if deleted else ("null", value)
-        parts.append(_change(audited, field, old, new))
+        parts.append(_change(audited, field.name, old, new))
     pk = quote(audited.model._meta.pk.column)
     lock = dialect.lock_to_delete if deleted else ""
     return _selected(audited, "pk", "changes", using) + (
@@ -188,39 +195,45 @@ def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -
 
 @lru_cache(maxsize=500)
 def _assigned_sql(
-    audited: Audited, assigned: tuple[tuple[Field, str], ...], where: str, using: str
+    audited: Audited, assigned: tuple[tuple[str, str], ...], where: str, using: str
 ) -> str:
     """Select old and new values of rows that are about to be updated."""
     connection = connections[using]
     dialect, quote = dialect_of(connection), connection.ops.quote_name
-    columns, values = [], []
-    for number, (field, sql) in enumerate(assigned, start=1):
-        new = dialect.assigned(field, sql, connection)
-        columns.append(f"{quote(field.column)} AS before_{number}, {new} AS after_{number}")
-        for side, column in (("old", "before"), ("new", "after")):
-            values.append(f"{dialect.value(field, f'{column}_{number}')} AS {side}_{number}")
-    pk = quote(audited.model._meta.pk.column)
-    return _changed_sql(
-        audited,
-        [field for field, _ in assigned],
-        f"SELECT pk, {', '.join(values)} FROM (SELECT {pk} AS pk, {', '.join(columns)}"
-        f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update})"
-        " AS written",
-        using,
+    columns, compared = [], []
+    for number, (name, sql) in enumerate(assigned, start=1):
+        field = audited.model._meta.get_field(name)
+        old, new = f"old{number}", f"new{number}"
+        columns.append(quote(field.column) + f" AS {old}")
+        columns.append(dialect.assigned(field, sql, connection) + f" AS {new}")
+        compared.append(
+            Compared(
+                name,
+                dialect.differs(field, old, new),
+                dialect.value(field, old),
+                dialect.value(field, new),
+            )
+        )
+    selected = (
+        f"SELECT {quote(audited.model._meta.pk.column)} AS pk, {', '.join(columns)}"  # noqa: S608
+        f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update}"
     )
+    return _changed_sql(audited, compared, selected, using)
 
 
-def _changed_sql(audited: Audited, fields: Sequence[Field], selected: str, using: str) -> str:
-    """Select the rows of a query whose values ``old_1`` … and ``new_1`` … are not the same."""
-    differences, parts = [], []
-    for number, field in enumerate(fields, start=1):
-        old, new = f"old_{number}", f"new_{number}"
-        differences.append(f"{old} <> {new}")
-        change = _change(audited, field, f"' || {old} || '", f"' || {new} || '")
-        parts.append(f"CASE WHEN {old} <> {new} THEN ',{change}' ELSE '' END")
+def _changed_sql(
+    audited: Audited, compared: Sequence[Compared], selected: str, using: str
+) -> str:
+    """Select the changes of the rows of a query that has the old and the new values."""
+    parts = []
+    for one in compared:
+        change = _change(audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '")
+        parts.append(f"CASE WHEN {one.differs} THEN ',{change}' ELSE '' END")
     changes = f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
-    return _selected(audited, "pk", changes, using) + (
-        f" FROM ({selected}) AS compared WHERE {' OR '.join(differences)}"
+    differences = " OR ".join(one.differs for one in compared)
+    return (
+        _selected(audited, "pk", changes, using)
+        + f" FROM ({selected}) AS compared WHERE {differences}"
     )
 
 
@@ -275,15 +288,14 @@ def _insert(
 ) -> None:
     """Run such a statement, with who is acting, in the database of the change."""
     connection = connections[using]
-    meta = Entry._meta
     actor = current_actor()
     shared = (
-        meta.get_field("created_at").get_db_prep_save(timezone.now(), connection),
+        CREATED_AT.get_db_prep_save(timezone.now(), connection),
         action.value,
         ContentType.objects.db_manager(using).get_for_model(audited.model).pk,
         audited.model._meta.label,
         name,
-        meta.get_field("actor").get_db_prep_save(actor.pk if actor else None, connection),
+        ACTOR.get_db_prep_save(actor.pk, connection) if actor else None,
         actor.get_username() if actor else "",
         "fixture" if from_fixture.get() else current_source(),
         current_request_id(),
@@ -292,11 +304,11 @@ def _insert(
         cursor.execute(sql, (*shared, *params))
 
 
-def _change(audited: Audited, field: Field, old: str, new: str) -> str:
+def _change(audited: Audited, name: str, old: str, new: str) -> str:
     """Return the JSON of a change, for the inside of an SQL text."""
-    if field.name in audited.masked:
-        return f'"{field.name}":{{"masked":true}}'
-    return f'"{field.name}":{{"old":{old},"new":{new}}}'
+    if name in audited.masked:
+        return f'"{name}":{{"masked":true}}'
+    return f'"{name}":{{"old":{old},"new":{new}}}'
 
 
 def _where(condition: str) -> str:

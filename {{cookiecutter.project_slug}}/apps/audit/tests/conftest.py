@@ -25,6 +25,16 @@ def example_models() -> list[type[Model]]:
     ]
 
 
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Forget what a test has registered."""
+    audited = registry._audited.copy()
+    yield
+    registry._audited.clear()
+    registry._audited.update(audited)
+    registry.forget_what_was_derived()
+
+
 @pytest.fixture(scope="package", autouse=True)
 def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Install the example models, audit them, and take it all back in the end."""
