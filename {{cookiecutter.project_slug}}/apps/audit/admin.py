@@ -6,6 +6,7 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connections
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -16,6 +17,7 @@ from django.utils.text import capfirst
 from . import presentation, registry
 from .changelist import OLDER_THAN, KeysetChangeList
 from .models import Entry
+from .rows import text_of
 
 # How many of the latest entries are asked who was active lately.
 LATELY: Final = 2000
@@ -37,11 +39,16 @@ class ModelFilter(admin.SimpleListFilter):
         return sorted(names, key=lambda name: name[1].lower())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        for model in registry.audited_models():
-            if model._meta.label == self.value():
-                # The index on objects begins with it; for the label there is none.
-                return queryset.filter(content_type=ContentType.objects.get_for_model(model))
-        return queryset.filter(model_label=self.value()) if self.value() else queryset
+        if not self.value():
+            return queryset
+        if connections[queryset.db].vendor == "postgresql":
+            # It knows from its statistics whether the index on objects, which begins with the
+            # content type, or the way back through the trail is shorter. SQLite takes the index
+            # whenever there is one, and then reads and sorts all entries of a model.
+            for model in registry.audited_models():
+                if model._meta.label == self.value():
+                    return queryset.filter(content_type=ContentType.objects.get_for_model(model))
+        return queryset.filter(model_label=self.value())
 
 
 class ActorFilter(admin.SimpleListFilter):
@@ -128,7 +135,7 @@ class EntryAdmin(admin.ModelAdmin):
         if not term:
             return queryset, False
         # Listed, not joined, so that the index on content type and object serves.
-        types = list(ContentType.objects.values_list("pk", flat=True))
+        types = ContentType.objects.get_for_models(*registry.audited_models()).values()
         by_key = Entry.objects.filter(content_type__in=types, object_id=term)
         named = Q(object_repr__icontains=term)
         latest = Entry.objects.values_list("pk", flat=True).first()
@@ -151,8 +158,12 @@ class EntryAdmin(admin.ModelAdmin):
         if not found and not before:
             raise Http404("The trail has no entry of this object.")
         shown = found[:HISTORY_PAGE]
-        name = presentation.object_name(shown[0]) if shown else key
         model = presentation.model_of(label)
+        there = _instance(model, key)
+        names = [entry.object_repr for entry in shown if entry.object_repr]
+        if there is not None:
+            names.insert(0, text_of(there))
+        name = [*names, f"{presentation.model_name(label)} {key}"][0]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -165,7 +176,7 @@ class EntryAdmin(admin.ModelAdmin):
                 self._row(entry, changes)
                 for entry, changes in zip(shown, presentation.changes_of_each(shown), strict=True)
             ],
-            "object_url": self._url(request, model, key),
+            "object_url": self._url(request, there),
             "older_url": f"?{OLDER_THAN}={shown[-1].pk}" if len(found) > HISTORY_PAGE else None,
             "newest_url": request.path if before else None,
         }
@@ -183,17 +194,18 @@ class EntryAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """Show what has changed, with links to the object, its history and the actor."""
         if obj is not None:
+            there = _instance(presentation.model_of(obj.model_label), obj.object_id)
             name = presentation.object_name(obj)
+            if there is not None and not obj.object_repr:
+                name = text_of(there)
             changes = presentation.changes_of(obj)
             context |= self._row(obj, changes) | {
                 "title": f"{obj.get_action_display()}: {name}",
                 "subtitle": None,
                 "model_name": presentation.model_name(obj.model_label),
                 "name": name,
-                "object_url": self._url(
-                    request, presentation.model_of(obj.model_label), obj.object_id
-                ),
-                "user_url": self._url(request, get_user_model(), obj.actor_id),
+                "object_url": self._url(request, there),
+                "user_url": self._url(request, _instance(get_user_model(), obj.actor_id)),
                 "history_url": self.history_url(obj),
                 "request_url": (
                     reverse("admin:audit_entry_changelist", query={"request_id": obj.request_id})
@@ -267,20 +279,28 @@ class EntryAdmin(admin.ModelAdmin):
                 raise Http404("The trail has no entry of this object.") from error
             return entries
 
-    def _url(self, request: HttpRequest, model: type[Model] | None, pk: Any) -> str | None:
-        """Return the admin page of an object that is still there and may be seen."""
-        model_admin = self.admin_site._registry.get(model) if model else None
-        if model is None or pk is None or not model_admin:
+    def _url(self, request: HttpRequest, instance: Model | None) -> str | None:
+        """Return the admin page of an object, if there is one that the reader may see."""
+        if instance is None:
             return None
-        try:
-            there = QuerySet(model).filter(pk=pk).exists()
-        except (ValueError, ValidationError):
-            # The model has got keys of another type since.
+        model_admin = self.admin_site._registry.get(type(instance))
+        if not model_admin or not model_admin.has_view_permission(request):
             return None
-        if not there or not model_admin.has_view_permission(request):
-            return None
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-        return reverse(name, args=[quote(pk)])
+        meta = instance._meta
+        name = f"admin:{meta.app_label}_{meta.model_name}_change"
+        return reverse(name, args=[quote(instance.pk)])
+
+
+def _instance(model: type[Model] | None, pk: Any) -> Model | None:
+    """Look an object up; None when it, or its model, is no longer there."""
+    if model is None or pk is None:
+        return None
+    try:
+        found: QuerySet[Model] = QuerySet(model)
+        return found.filter(pk=pk).first()
+    except (ValueError, ValidationError):
+        # The model has got keys of another type since.
+        return None
 
 
 def actor_url(entry: Entry) -> str:

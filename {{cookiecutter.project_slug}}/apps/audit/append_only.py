@@ -58,10 +58,11 @@ SQLITE: Final = (
     WHEN NOT COALESCE(OLD.id <= ({pruned}), FALSE)
     BEGIN SELECT RAISE(ABORT, '{refused_entries}'); END
     """,
-    # INSERT OR REPLACE deletes the row that it replaces without asking the trigger above.
+    # INSERT OR REPLACE deletes the row that it replaces without asking the trigger above. A key
+    # that the database is yet to give out is -1 here, and costs no search.
     """
     CREATE TRIGGER {entries}_replace BEFORE INSERT ON {entries}
-    WHEN EXISTS (SELECT 1 FROM {entries} WHERE id = NEW.id)
+    WHEN NEW.id > 0 AND EXISTS (SELECT 1 FROM {entries} WHERE id = NEW.id)
     BEGIN SELECT RAISE(ABORT, '{refused_entries}'); END
     """,
     """

@@ -145,14 +145,14 @@ def _names_of_related(entries: Iterable[Entry]) -> Names:
                 found = [change.get("old"), change.get("new")]
                 found += change.get("added", ())[:MOST_LINKS]
                 found += change.get("removed", ())[:MOST_LINKS]
-                keys[target].update(key for key in found if key is not None)
+                keys[target].update(_key(target, key) for key in found if key is not None)
     names: Names = {}
     for target, wanted in keys.items():
         related: models.QuerySet[models.Model] = models.QuerySet(target.model, using=using)
         # Names that are made of further related objects cost one query more, not one each.
         related = related.fetch_mode(models.FETCH_PEERS)
-        for one in related.filter(**{f"{target.name}__in": wanted}):
-            names[target, values.encode(target, target.value_from_object(one))] = text_of(one)
+        for one in related.filter(**{f"{target.name}__in": wanted - {None}}):
+            names[target, target.value_from_object(one)] = text_of(one)
     return names
 
 
@@ -161,6 +161,14 @@ def _target(model_field: models.Field) -> models.Field | None:
     if isinstance(model_field, models.ManyToManyField):
         return model_field.remote_field.model._meta.pk
     return model_field.target_field if isinstance(model_field, models.ForeignKey) else None
+
+
+def _key(target: models.Field, data: Any) -> Any:
+    """Return a key as Python has it; None for one that the model's keys can no longer be."""
+    try:
+        return values.decode(target, data)
+    except (ValidationError, ValueError, TypeError):
+        return None
 
 
 def _change(
@@ -246,7 +254,7 @@ def _text(model_field: models.Field | None, data: Any, names: Names) -> str | No
         return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     target = _target(model_field)
     if target is not None:
-        name = names.get((target, data))
+        name = names.get((target, _key(target, data)))
         return f"{name} ({data})" if name else f"no longer there ({data})"
     try:
         value = values.decode(model_field, data)

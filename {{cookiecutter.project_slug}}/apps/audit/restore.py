@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
 
-from . import registry, rows, values
+from . import registry, values
 from .models import Entry
 from .registry import Audited
 
@@ -23,8 +23,7 @@ class State:
 
     ``values`` maps names of fields to Python values, foreign keys to keys; ``links`` maps names
     of many-to-many fields to sets of keys. ``unknown`` names the fields that the trail cannot
-    tell: those that are masked and were changed since, those that it does not record, and
-    the links of a deleted object that is older than its trail.
+    tell: those that are masked and were changed since, and those that it does not record.
     """
 
     model: type[Model]
@@ -134,16 +133,13 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
         if row is None:
             state.exists = False
             continue
-        for column in registry.fields_of(audited):
-            if column.name in row:
-                state.values[column.name] = _decoded(column, row[column.name])
-        for many in registry.many_to_many_of(audited):
-            links = history.links(many)
+        state.values |= row
+        for many in audited.model._meta.local_many_to_many:
+            links = None if many.name in audited.excluded else history.links(many)
             if links is None:
                 state.unknown.add(many.name)
             else:
-                target = many.remote_field.model._meta.pk
-                state.links[many.name] = {_decoded(target, key) for key in links}
+                state.links[many.name] = links
     parents = set(model._meta.parents.values())
     state.unknown |= {
         column.name
@@ -159,57 +155,53 @@ class _History:
 
     def __init__(self, audited: Audited, pk: Any, until: int, using: str) -> None:
         self.audited, self.pk, self.using = audited, pk, using
-        entries = list(Entry.objects.using(using).of(audited.model(pk=pk)))
-        mine = [e for e in entries if e.model_label == audited.model._meta.label]
-        self.later = [entry for entry in mine if entry.pk > until]
-        self.earlier = [entry for entry in mine if entry.pk <= until]
+        entries = Entry.objects.using(using).of(audited.model(pk=pk)).filter(pk__gt=until)
+        label = audited.model._meta.label
+        self.later = [entry for entry in entries if entry.model_label == label]
 
-    def row(self) -> rows.Row | None:
-        """Return the columns that are known, as JSON data; None when there was no row."""
+    def row(self) -> dict[str, Any] | None:
+        """Return the columns that are known, as Python values; None when there was no row."""
         fields = registry.fields_of(self.audited)
-        row = rows.read(self.audited, self.pk, self.using, fields)
+        found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
+        now = found.values("pk", *(column.attname for column in fields)).first()
+        row = now and {column.name: now[column.attname] for column in fields}
+        columns = {column.name: column for column in fields}
         for entry in self.later:
             if entry.action == Entry.Action.CREATE:
                 row = None
                 continue
             if entry.action == Entry.Action.DELETE or row is None:
                 row = {}
-            for name, change in entry.changes.items():
-                if "old" in change:
-                    row[name] = change["old"]
-                elif change.get("masked"):
+            for name in columns.keys() & entry.changes.keys():
+                if "old" in entry.changes[name]:
+                    row[name] = _decoded(columns[name], entry.changes[name]["old"])
+                else:
+                    # It is masked.
                     row.pop(name, None)
         return row
 
     def links(self, many: ManyToManyField) -> set[Any] | None:
-        """Return the keys that a field held, as JSON data; None when the trail cannot tell."""
+        """Return the keys that a field held; None when the trail does not tell."""
         if many.name in self.audited.masked:
             return None
-        links: set[Any] | None = self._links_now(many)
+        target = many.remote_field.model._meta.pk
+        links = self._links_now(many)
         for entry in self.later:
-            change = entry.changes.get(many.name, {})
             if entry.action == Entry.Action.DELETE:
-                links = set(change["removed"]) if "removed" in change else None
-            elif links is not None:
-                links = (links - set(change.get("added", ()))) | set(change.get("removed", ()))
-        return self._links_since_creation(many) if links is None else links
+                # What links there were was removed, and recorded, right before.
+                links = set()
+            added, removed = (
+                {_decoded(target, key) for key in entry.changes.get(many.name, {}).get(verb, ())}
+                for verb in ("added", "removed")
+            )
+            links = (links - added) | removed
+        return links
 
     def _links_now(self, many: ManyToManyField) -> set[Any]:
         source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
         through: QuerySet[Model] = QuerySet(many.remote_field.through, using=self.using)
         keys = through.filter(**{f"{source}__pk": self.pk}).values_list(f"{target}__pk", flat=True)
-        target_pk = many.remote_field.model._meta.pk
-        return {values.encode(target_pk, key) for key in keys}
-
-    def _links_since_creation(self, many: ManyToManyField) -> set[Any] | None:
-        links: set[Any] | None = None
-        for entry in reversed(self.earlier):
-            if entry.action == Entry.Action.CREATE:
-                links = set()
-            if links is not None:
-                change = entry.changes.get(many.name, {})
-                links = (links | set(change.get("added", ()))) - set(change.get("removed", ()))
-        return links
+        return set(keys)
 
 
 def _decoded(column: Field, data: Any) -> Any:

@@ -231,6 +231,11 @@ def test_an_entry_without_a_name_is_named_after_its_model(reader: Any) -> None:
     assert ">Author 5</a>" in reader.get(LIST).content.decode()
     page = reader.get(page_of(Entry.objects.first()))
     assert page.context["title"] == "Changed: Author 5"
+    # One that is still there has a name now.
+    author = Author.objects.create(name="Ada")
+    Entry(object_id=author.pk, action="update", **values).save()
+    page = reader.get(page_of(Entry.objects.first()))
+    assert page.context["title"] == "Changed: Ada"
 
 
 def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: Any) -> None:

@@ -1,15 +1,17 @@
 """Objects as they were, and the way back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.audit import append_only, registry
 from apps.audit.models import Entry
 from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
 from apps.core.actor import acting_as
@@ -205,17 +207,34 @@ def test_what_a_child_adds_without_being_audited_is_unknown() -> None:
     assert Place.objects.count() == 1
 
 
-def test_links_of_a_deleted_object_older_than_its_trail_are_unknown() -> None:
-    article = Article.objects.bulk_create([Article(pk=77, title="Old")])[0]
-    Article.tags.through.objects.create(article_id=77, tag=Tag.objects.create(slug="a"))
-    known = Entry.objects.of(article).exists()
-    article.title = "New"
-    article.save()
-    then = timezone.now()
+def test_an_object_older_than_its_trail_comes_back_with_its_links() -> None:
+    article = Article.objects.create(title="Old")
+    article.tags.add(Tag.objects.create(slug="a"))
+    with append_only.lifted(connection):
+        Entry.objects.all()._raw_delete("default")
+    pk, then = article.pk, timezone.now()
     article.delete()
-    state = state_at(Article, 77, then)
-    assert state.values["title"] == "New"
-    assert ("tags" in state.unknown) is not known
+    state = state_at(Article, pk, then)
+    assert (state.values["title"], state.links["tags"]) == ("Old", {"a"})
+    restore(state)
+    assert tags(Article.objects.get(pk=pk)) == {"a"}
+
+
+def test_masked_links_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    (audited,) = registry.covering(Article)
+    article = Article.objects.create(title="One")
+    masked = replace(audited, masked=audited.masked | {"tags"})
+    models: Any = registry._audited
+    monkeypatch.setitem(models, Article, masked)
+    registry.forget_what_was_derived()
+    try:
+        article.tags.add(Tag.objects.create(slug="a"))
+        state = state_at(Article, article.pk, timezone.now())
+    finally:
+        monkeypatch.undo()
+        registry.forget_what_was_derived()
+    assert "tags" in state.unknown
+    assert "tags" not in state.links
 
 
 def test_models_that_are_not_audited_are_refused() -> None:
