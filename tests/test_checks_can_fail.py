@@ -204,6 +204,13 @@ BREAKAGES = {
     "a wrong option": Breakage(
         names.dangling, "--lost", README, new="```console\nuv run manage.py migrate --lost\n```"
     ),
+    "a wrong verb": Breakage(
+        names.dangling,
+        "audit lost",
+        "apps/audit/README.md",
+        new="Run `uv run manage.py audit lost`.",
+        modules=("audit",),
+    ),
     "a wrong program": Breakage(
         names.dangling, "runs lostprogram", README, new="```console\nlostprogram --now\n```"
     ),

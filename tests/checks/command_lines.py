@@ -82,11 +82,12 @@ def _python(findings: Findings, place: Place, arguments: list[str]) -> None:
 
 
 def _manage(findings: Findings, place: Place, arguments: list[str]) -> None:
-    """Check a management command and its options."""
+    """Check a management command, its verb if it has some, and its options."""
     findings.path(place, "manage.py", "runs")
     if arguments:
         options = [word.partition("=")[0] for word in arguments[1:] if word.startswith("-")]
-        findings.ask(place, "command", arguments[0], *options)
+        verb = [word for word in arguments[1:2] if not word.startswith("-")]
+        findings.ask(place, "command", arguments[0], *verb, *options)
 
 
 def _tool(findings: Findings, place: Place, arguments: list[str]) -> None:

@@ -68,13 +68,28 @@ def command_named(name: str, options: list[str]) -> str | None:
         return f"runs manage.py {name}, which does not exist"
     command = load_command_class(app, name) if isinstance(app, str) else app
     parser = command.create_parser("manage.py", name)
-    actions = list(parser._actions)
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            actions += [each for below in action.choices.values() for each in below._actions]
-    known = {text for action in actions for text in action.option_strings}
-    unknown = [option for option in options if option not in known]
+    verbs = verbs_of(parser)
+    verb = next((word for word in options if not word.startswith("-")), None)
+    if verbs and verb is not None and verb not in verbs:
+        return f"runs manage.py {name} {verb}, which does not exist"
+    known = {
+        text
+        for each in [parser, *verbs.values()]
+        for action in each._actions
+        for text in action.option_strings
+    }
+    unknown = [word for word in options if word.startswith("-") and word not in known]
     return f"runs manage.py {name} with {unknown[0]}, which it does not know" if unknown else None
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the verbs of a command that has some, each with what it is told."""
+    return {
+        verb: each
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for verb, each in action.choices.items()
+    }
 
 
 def celery_settings() -> set[str]:

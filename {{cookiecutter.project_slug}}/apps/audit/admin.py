@@ -1,21 +1,30 @@
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connections
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from . import presentation, registry
+from .changelist import OLDER_THAN, KeysetChangeList
 from .models import Entry
+from .rows import text_of
 
-MOST_ACTORS = 50
-MOST_LABELS = 4
+# How many of the latest entries are asked who was active lately.
+LATELY: Final = 2000
+# How many of the latest entries are searched for a name, which no index finds.
+SEARCHED: Final = 1_000_000
+MOST_LABELS: Final = 4
+HISTORY_PAGE: Final = 20
 
 
 class ModelFilter(admin.SimpleListFilter):
@@ -30,19 +39,37 @@ class ModelFilter(admin.SimpleListFilter):
         return sorted(names, key=lambda name: name[1].lower())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        return queryset.filter(model_label=self.value()) if self.value() else queryset
+        if not self.value():
+            return queryset
+        if connections[queryset.db].vendor == "postgresql":
+            # It knows from its statistics whether the index on objects, which begins with the
+            # content type, or the way back through the trail is shorter. SQLite takes the index
+            # whenever there is one, and then reads and sorts all entries of a model.
+            for model in registry.audited_models():
+                if model._meta.label == self.value():
+                    return queryset.filter(content_type=ContentType.objects.get_for_model(model))
+        return queryset.filter(model_label=self.value())
 
 
 class ActorFilter(admin.SimpleListFilter):
     """Entries of one actor, or of none: commands, jobs and visitors who are not logged in."""
 
-    title = "actor"
+    title = "actor, lately"
     parameter_name = "actor"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        actors = Entry.objects.filter(actor__isnull=False).order_by("actor_name", "actor_id")
-        names = dict(actors.values_list("actor_id", "actor_name").distinct()[:MOST_ACTORS])
-        return [("nobody", "The system"), *((str(pk), name) for pk, name in names.items())]
+        entries = Entry.objects.order_by("-pk")
+        lately = entries.values_list("actor_id", "actor_name")[:LATELY]
+        names = {str(key): name for key, name in reversed(lately) if key is not None}
+        chosen: Any = self.value()
+        if chosen and chosen != "nobody" and chosen not in names:
+            try:
+                entry = entries.filter(actor_id=chosen).first()
+            except (ValueError, ValidationError):
+                entry = None
+            names[chosen] = entry.actor_name if entry else chosen
+        sorted_names = sorted(names.items(), key=lambda item: item[1].lower())
+        return [("nobody", "The system"), *sorted_names]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
         if self.value() == "nobody":
@@ -59,12 +86,16 @@ class EntryAdmin(admin.ModelAdmin):
     """The trail, to read: nobody adds, changes or deletes an entry here."""
 
     list_display = ("created_at", "what", "model_name", "object_name", "who", "changed_fields")
-    list_filter = ("action", ModelFilter, ActorFilter, "created_at")
-    search_fields = ("object_repr", "object_id__exact")
-    search_help_text = "The name of an object, or its exact key"
+    list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
+    search_fields = ("object_repr",)
+    search_help_text = (
+        f"The name of an object, in the latest {SEARCHED:,} entries, or its exact key"
+    )
     ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
+    # Counts for each choice of each filter would each read the whole trail.
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     actions = None
     change_form_template = "admin/audit/entry/change_form.html"
@@ -81,6 +112,77 @@ class EntryAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
         return False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list under the name of what it is."""
+        context = {"title": "Audit trail", **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.history_of_view)
+        name = "audit_entry_history_of"
+        return [path("of/<str:label>/<path:key>/", view, name=name), *super().get_urls()]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
+    ) -> tuple[QuerySet[Entry], bool]:
+        """Search for the key of an object, which an index finds, and for a part of its name."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        # Listed, not joined, so that the index on content type and object serves.
+        types = ContentType.objects.get_for_models(*registry.audited_models()).values()
+        by_key = Entry.objects.filter(content_type__in=types, object_id=term)
+        named = Q(object_repr__icontains=term)
+        latest = Entry.objects.values_list("pk", flat=True).first()
+        if latest is not None and latest > SEARCHED:
+            named &= Q(pk__gt=latest - SEARCHED)
+        if by_key.exists():
+            named |= Q(pk__in=by_key.order_by().values("pk"))
+        return queryset.filter(named), False
+
+    def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
+        """Show all that happened to one object, the latest first, with every change."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        key = unquote(key)
+        entries = self._entries_of(label, key)
+        before = request.GET.get(OLDER_THAN, "")
+        if before.isdecimal():
+            entries = entries.filter(pk__lt=before)
+        found = list(entries[: HISTORY_PAGE + 1])
+        if not found and not before:
+            raise Http404("The trail has no entry of this object.")
+        shown = found[:HISTORY_PAGE]
+        model = presentation.model_of(label)
+        there = _instance(model, key)
+        names = [entry.object_repr for entry in shown if entry.object_repr]
+        if there is not None:
+            names.insert(0, text_of(there))
+        name = [*names, f"{presentation.model_name(label)} {key}"][0]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "title": f"Audit trail: {name}",
+            "model_name": presentation.model_name(label),
+            "name": name,
+            "key": key,
+            "rows": [
+                self._row(entry, changes)
+                for entry, changes in zip(shown, presentation.changes_of_each(shown), strict=True)
+            ],
+            "object_url": self._url(request, there),
+            "older_url": f"?{OLDER_THAN}={shown[-1].pk}" if len(found) > HISTORY_PAGE else None,
+            "newest_url": request.path if before else None,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/audit/entry/history.html", context)
+
     def render_change_form(
         self,
         request: HttpRequest,
@@ -92,19 +194,32 @@ class EntryAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """Show what has changed, with links to the object, its history and the actor."""
         if obj is not None:
-            history = {"model": obj.model_label, "object_id__exact": obj.object_id}
-            model = presentation.model_of(obj)
-            context |= {
-                "title": f"{obj.get_action_display()}: {obj.object_repr}",
+            there = _instance(presentation.model_of(obj.model_label), obj.object_id)
+            name = presentation.object_name(obj)
+            if there is not None and not obj.object_repr:
+                name = text_of(there)
+            changes = presentation.changes_of(obj)
+            context |= self._row(obj, changes) | {
+                "title": f"{obj.get_action_display()}: {name}",
                 "subtitle": None,
-                "action": self.what(obj),
-                "model_name": presentation.model_name(obj),
-                "changes": presentation.changes_of(obj),
-                "object_url": self._url(request, model, obj.object_id, obj),
-                "actor_url": self._url(request, get_user_model(), obj.actor_id, obj),
-                "history_url": reverse("admin:audit_entry_changelist", query=history),
+                "model_name": presentation.model_name(obj.model_label),
+                "name": name,
+                "object_url": self._url(request, there),
+                "user_url": self._url(request, _instance(get_user_model(), obj.actor_id)),
+                "history_url": self.history_url(obj),
+                "request_url": (
+                    reverse("admin:audit_entry_changelist", query={"request_id": obj.request_id})
+                    if obj.request_id
+                    else None
+                ),
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    @staticmethod
+    def history_url(entry: Entry) -> str:
+        """Return the address of the history of an entry's object."""
+        arguments = [entry.model_label, quote(entry.object_id)]
+        return reverse("admin:audit_entry_history_of", args=arguments)
 
     @admin.display(description="action")
     def what(self, entry: Entry) -> str:
@@ -116,15 +231,19 @@ class EntryAdmin(admin.ModelAdmin):
 
     @admin.display(description="model")
     def model_name(self, entry: Entry) -> str:
-        return presentation.model_name(entry)
+        return presentation.model_name(entry.model_label)
 
     @admin.display(description="object")
     def object_name(self, entry: Entry) -> str:
-        return entry.object_repr
+        name = presentation.object_name(entry)
+        if not entry.object_id:
+            return name
+        return format_html('<a href="{}">{}</a>', self.history_url(entry), name)
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
-        return entry.actor_name or "the system"
+        """Name the actor, and lead to all that they did."""
+        return format_html('<a href="{}">{}</a>', actor_url(entry), presentation.actor_name(entry))
 
     @admin.display(description="fields")
     def changed_fields(self, entry: Entry) -> str:
@@ -135,19 +254,56 @@ class EntryAdmin(admin.ModelAdmin):
         more = len(labels) - MOST_LABELS
         return ", ".join(labels[:MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
 
-    def _url(
-        self, request: HttpRequest, model: type[Model] | None, pk: Any, entry: Entry
-    ) -> str | None:
-        """Return the admin page of an object that is still there and may be seen."""
-        model_admin = self.admin_site._registry.get(model) if model else None
-        if model is None or pk is None or not model_admin:
-            return None
+    def _row(self, entry: Entry, changes: list[presentation.Change]) -> dict[str, Any]:
+        """Return what the templates need to show one entry."""
+        return {
+            "entry": entry,
+            "action": self.what(entry),
+            "actor_name": presentation.actor_name(entry),
+            "actor_url": actor_url(entry),
+            "changes": changes,
+            "whole": entry.action != Entry.Action.UPDATE,
+        }
+
+    def _entries_of(self, label: str, key: str) -> QuerySet[Entry]:
+        model = presentation.model_of(label)
+        if model is None:
+            return Entry.objects.filter(model_label=label, object_id=key)
         try:
-            there = QuerySet(model, using=entry._state.db).filter(pk=pk).exists()
-        except (ValueError, ValidationError):
+            return Entry.objects.of(model(pk=key))
+        except ValidationError as error:
             # The model has got keys of another type since.
+            type_of_model = ContentType.objects.get_for_model(model)
+            entries = Entry.objects.filter(content_type=type_of_model, object_id=key)
+            if not entries.exists():
+                raise Http404("The trail has no entry of this object.") from error
+            return entries
+
+    def _url(self, request: HttpRequest, instance: Model | None) -> str | None:
+        """Return the admin page of an object, if there is one that the reader may see."""
+        if instance is None:
             return None
-        if not there or not model_admin.has_view_permission(request):
+        model_admin = self.admin_site._registry.get(type(instance))
+        if not model_admin or not model_admin.has_view_permission(request):
             return None
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-        return reverse(name, args=[quote(pk)])
+        meta = instance._meta
+        name = f"admin:{meta.app_label}_{meta.model_name}_change"
+        return reverse(name, args=[quote(instance.pk)])
+
+
+def _instance(model: type[Model] | None, pk: Any) -> Model | None:
+    """Look an object up; None when it, or its model, is no longer there."""
+    if model is None or pk is None:
+        return None
+    try:
+        found: QuerySet[Model] = QuerySet(model)
+        return found.filter(pk=pk).first()
+    except (ValueError, ValidationError):
+        # The model has got keys of another type since.
+        return None
+
+
+def actor_url(entry: Entry) -> str:
+    """Return the address of the list of all that the actor of an entry did."""
+    actor = "nobody" if entry.actor_id is None else entry.actor_id
+    return reverse("admin:audit_entry_changelist", query={"actor": actor})

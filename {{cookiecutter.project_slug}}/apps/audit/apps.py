@@ -1,3 +1,5 @@
+from django.core.checks import register
+
 from apps.core import modules
 
 
@@ -7,6 +9,8 @@ class AuditConfig(modules.ModuleConfig):
     summary = "A trail of who changed what, from what to what."
 
     def ready(self) -> None:
-        from . import registry
+        from . import checks, interception, registry
 
+        interception.install()
         registry.register_settings()
+        register(checks.check_what_cannot_be_seen)

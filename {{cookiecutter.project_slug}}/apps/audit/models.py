@@ -42,6 +42,9 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 class Entry(models.Model):
     """One change of one object.
 
+    ``source`` says from where the change came, and ``request_id`` which request was
+    at the beginning of it, also of a job's; it is empty where there was none.
+
     ``changes`` maps the name of each changed field to one of
 
     - ``{"old": …, "new": …}``, values as ``apps.audit.values.encode`` writes them;
@@ -60,6 +63,12 @@ class Entry(models.Model):
         UPDATE = "update", "Changed"
         DELETE = "delete", "Deleted"
 
+    class Source(models.TextChoices):
+        REQUEST = "request", "Request"
+        JOB = "job", "Job"
+        COMMAND = "command", "Command"
+        FIXTURE = "fixture", "Fixture"
+
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField("time", default=timezone.now, editable=False)
     action = models.CharField(max_length=6, choices=Action, editable=False)
@@ -73,7 +82,7 @@ class Entry(models.Model):
     )
     model_label = models.CharField("model", max_length=201, editable=False)
     object_id = models.TextField(editable=False)
-    object_repr = models.CharField("object", max_length=200, editable=False)
+    object_repr = models.CharField("object", max_length=200, blank=True, editable=False)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -84,6 +93,8 @@ class Entry(models.Model):
         editable=False,
     )
     actor_name = models.CharField("actor", max_length=254, blank=True, editable=False)
+    source = models.CharField(max_length=7, choices=Source, default=Source.COMMAND, editable=False)
+    request_id = models.CharField("request", max_length=64, blank=True, editable=False)
     changes = models.JSONField(default=dict, editable=False)
 
     objects = EntryQuerySet.as_manager()
@@ -91,7 +102,14 @@ class Entry(models.Model):
     class Meta:
         verbose_name_plural = "entries"
         ordering = ("-id",)
-        indexes = (models.Index(fields=["content_type", "object_id", "-id"], name="audit_object"),)
+        # Each index is paid for by each audited write. One finds the history of an object,
+        # the other what a person did, of which most writes by machines are no part.
+        indexes = (
+            models.Index(fields=["content_type", "object_id", "-id"], name="audit_object"),
+            models.Index(
+                fields=["actor", "-id"], name="audit_actor", condition=models.Q(actor__isnull=False)
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.model_label} {self.object_repr}"
@@ -109,6 +127,41 @@ class Entry(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> Never:
         """Refuse: entries stay."""
         refuse("deleted")
+
+
+class Seal(models.Model):
+    """One link of the chain that shows whether sealed entries are still as they were.
+
+    A link of the kind ``entries`` holds a fingerprint of each entry after those of the link
+    before it, up to the entry ``until``. A link of the kind ``pruning`` states that retention
+    removes all entries up to ``until``; the database lets go of no others. ``digest`` covers
+    the link and the digest of the one before it, whose ``number`` is smaller by one.
+    """
+
+    class Kind(models.TextChoices):
+        ENTRIES = "entries", "Entries"
+        PRUNING = "pruning", "Pruning"
+
+    # Given out by the code: of two runs at a time only one can add the next link.
+    number = models.BigIntegerField(primary_key=True, editable=False)
+    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
+    kind = models.CharField(max_length=7, choices=Kind, editable=False)
+    until = models.BigIntegerField(editable=False)
+    count = models.BigIntegerField(editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    fingerprints = models.BinaryField(default=bytes, editable=False)
+
+    class Meta:
+        ordering = ("number",)
+        indexes = (
+            # What a deletion of entries is held against.
+            models.Index(
+                fields=["until"], name="audit_pruning", condition=models.Q(kind="pruning")
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.digest}"
 
 
 def refuse(what: str) -> Never:

@@ -10,7 +10,9 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Field, ManyToManyField, Model
+from django.db.models import CompositePrimaryKey, Field, ManyToManyField, Model
+
+from .dialects import key_type
 
 # The values of fields whose names end like this never reach the trail.
 SECRET_ENDINGS: Final = ("password", "secret", "token", "api_key", "private_key")
@@ -25,6 +27,18 @@ class Audited:
     masked: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """What a row of one table means to the trail.
+
+    ``audited`` says how the row itself is recorded, None for not at all. ``links``
+    are the many-to-many fields, with their models, of which the row is a link.
+    """
+
+    audited: Audited | None
+    links: tuple[tuple[Audited, ManyToManyField], ...]
+
+
 _audited: Final[dict[type[Model], Audited]] = {}
 
 
@@ -34,7 +48,8 @@ def register(
     """Audit a model from now on; call it in ``AppConfig.ready()``.
 
     Proxies of the model and models that inherit from it are recorded as this
-    model. A second call replaces the options of the first.
+    model. Parents with tables of their own hold columns of the model, so they are
+    audited as well. A second call replaces the options of the first.
 
     Args:
         model: a model or its label, ``"shop.Order"``; a proxy stands for its model.
@@ -45,10 +60,9 @@ def register(
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, or a call before the models are loaded.
+            table, the trail itself, a key that no text can stand for, or a call
+            before the models are loaded.
     """
-    from . import receivers, saves
-
     model = _concrete(model)
     names = {field.name for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
     if exclude is None:
@@ -60,16 +74,19 @@ def register(
                 f"The audit trail cannot exclude or mask {name!r} of {model._meta.label}, which"
                 f" has no such field.{_suggestion(name, names)}"
             )
+    _refuse_keys_without_text(model, exclude)
     secrets = {name for name in names if name.endswith(SECRET_ENDINGS)}
-    _audited[model] = Audited(model, exclude, mask | secrets)
+    audited = Audited(model, exclude, mask | secrets)
+    _audited[model] = audited
+    for parent in model._meta.all_parents:
+        if not parent._meta.proxy:
+            _audited.setdefault(parent, Audited(parent, audited.excluded, audited.masked))
     forget_what_was_derived()
-    saves.make_atomic(model)
-    receivers.connect(model)
 
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, many_to_many_of, links_of):
+    for cached in (covering, fields_of, names_of, many_to_many_of, recorded_of):
         cached.cache_clear()
 
 
@@ -91,11 +108,6 @@ def audited_models() -> list[type[Model]]:
     return list(_audited)
 
 
-def audited_exactly(sender: type[Model]) -> Audited | None:
-    """Return how the very table of a model is audited; None when it is not."""
-    return _audited.get(sender._meta.concrete_model or sender)
-
-
 @cache
 def covering(sender: type[Model]) -> tuple[Audited, ...]:
     """Return what is audited of a row of a model: the table of a parent before its child's."""
@@ -104,33 +116,46 @@ def covering(sender: type[Model]) -> tuple[Audited, ...]:
 
 @cache
 def fields_of(audited: Audited) -> tuple[Field, ...]:
-    """Return the columns that entries of a model record.
+    """Return the columns of the model's own table that its entries record.
 
-    The key is the entry's ``object_id``; the columns of a parent that is
-    audited itself belong to the entries of the parent.
+    The key is the entry's ``object_id``; the columns of a parent belong to the
+    entries of the parent.
     """
     return tuple(
         field
-        for field in audited.model._meta.concrete_fields
-        if not field.primary_key and not field.generated and _own(audited, field)
+        for field in audited.model._meta.local_concrete_fields
+        if not field.primary_key and not field.generated and field.name not in audited.excluded
     )
+
+
+@cache
+def names_of(audited: Audited) -> frozenset[str]:
+    """Return the names of the columns that entries of a model record."""
+    return frozenset(field.name for field in fields_of(audited))
 
 
 @cache
 def many_to_many_of(audited: Audited) -> tuple[ManyToManyField, ...]:
     """Return the many-to-many fields that entries of a model record."""
-    return tuple(field for field in audited.model._meta.many_to_many if _own(audited, field))
+    return tuple(
+        field
+        for field in audited.model._meta.local_many_to_many
+        if field.name not in audited.excluded
+    )
 
 
 @cache
-def links_of(through: type[Model]) -> tuple[tuple[Audited, ManyToManyField], ...]:
-    """Return the audited many-to-many fields, with their models, that a join table holds."""
-    return tuple(
+def recorded_of(model: type[Model]) -> Recorded | None:
+    """Return what the rows of a model's own table mean to the trail; None for nothing."""
+    concrete = model._meta.concrete_model
+    links = tuple(
         (audited, field)
         for audited in _audited.values()
         for field in many_to_many_of(audited)
-        if field.remote_field.through is through
+        if field.remote_field.through is concrete
     )
+    audited = _audited.get(concrete) if concrete else None
+    return Recorded(audited, links) if audited or links else None
 
 
 def object_key(model: type[Model], pk: Any) -> str:
@@ -138,9 +163,22 @@ def object_key(model: type[Model], pk: Any) -> str:
     return str(model._meta.pk.to_python(pk))
 
 
-def _own(audited: Audited, field: Field) -> bool:
-    inherited = field.model is not audited.model and field.model in _audited
-    return field.name not in audited.excluded and not inherited
+def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> None:
+    """Say which key of a model, or of its links, an entry's ``object_id`` could not name."""
+    if isinstance(model._meta.pk, CompositePrimaryKey) or key_type(model._meta.pk) is None:
+        raise ImproperlyConfigured(
+            f"The audit trail cannot record {model._meta.label}, whose key is a"
+            f" {type(model._meta.pk).__name__}. It knows whole numbers, text and UUIDs,"
+            " for example models.BigAutoField(primary_key=True)."
+        )
+    for field in model._meta.local_many_to_many:
+        source = field.remote_field.through._meta.get_field(field.m2m_field_name())
+        if field.name not in excluded and not source.target_field.primary_key:
+            raise ImproperlyConfigured(
+                f"The audit trail cannot record {field.name!r} of {model._meta.label}, whose links"
+                f" name objects by another field than their key. Leave it out, for example with"
+                f" register({model._meta.label!r}, exclude=[{field.name!r}])."
+            )
 
 
 def _concrete(model: type[Model] | str) -> type[Model]:

@@ -1,101 +1,154 @@
-"""Reading the audited columns of a row, and writing the entry for what became of it."""
+"""The entries for rows of a table, written by the database in one statement for however many.
 
-from typing import Any
+Each function stands right before or after the write that it records, in one
+transaction with it. It takes the rows' old and new values from the table, not
+from instances, which may be stale, incomplete or something else altogether.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
-from django.db.models import Field, Model, QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, ManyToManyField, Model
+from django.utils import timezone
 
-from apps.core.actor import current_actor
+from apps.core.actor import current_actor, current_request_id, current_source
 
-from . import registry, values
+from .dialects import dialect_of
 from .models import Entry
-from .registry import Audited
+from .registry import Audited, Recorded, fields_of
 
-# Names of fields and their values as JSON data; None for a row that is not there.
-type Row = dict[str, Any]
+# A condition on rows, and its parameters.
+type Condition = tuple[str, tuple[Any, ...]]
+
+# Whether what is written comes from a fixture: its author is not who loads it.
+from_fixture: Final = ContextVar("from_fixture", default=False)
+
+# The columns of an entry that are the same for all rows of a statement.
+SHARED: Final = (
+    "created_at",
+    "action",
+    "content_type",
+    "model_label",
+    "object_repr",
+    "actor",
+    "actor_name",
+    "source",
+    "request_id",
+)
+
+CREATED_AT: Final = Entry._meta.get_field("created_at")
+ACTOR: Final = Entry._meta.get_field("actor")
 
 
-def read(
+class Compared(NamedTuple):
+    """SQL for a field: whether old and new value differ, and each as JSON text."""
+
+    name: str
+    differs: str
+    old: str
+    new: str
+
+
+def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
+    """Select rows by their keys."""
+    connection = connections[using]
+    pk = model._meta.pk
+    column = connection.ops.quote_name(pk.column)
+    prepared = [pk.get_db_prep_value(key, connection) for key in keys]
+    if len(prepared) == 1:
+        return f"{column} = %s", (prepared[0],)
+    dialect = dialect_of(connection)
+    return dialect.among(column), (dialect.keys(prepared),)
+
+
+def record_created(recorded: Recorded, rows: Condition, using: str, name: str) -> None:
+    """Record rows that have just been inserted, and the links that they are."""
+    if recorded.audited:
+        _record_whole(recorded.audited, Entry.Action.CREATE, rows, using, name)
+    _record_links(recorded, "added", rows, using)
+
+
+def record_deleted(recorded: Recorded, rows: Condition, using: str, name: str) -> None:
+    """Record rows that are about to be deleted, and the links that they are."""
+    if recorded.audited:
+        _record_whole(recorded.audited, Entry.Action.DELETE, rows, using, name)
+    _record_links(recorded, "removed", rows, using)
+
+
+def record_assigned(
     audited: Audited,
-    pk: Any,
+    assigned: Mapping[str, str],
+    params: Sequence[Any],
+    rows: Condition,
     using: str,
-    fields: tuple[Field, ...],
-    *,
-    lock: bool = False,
-) -> Row | None:
-    """Read columns of a row as they are in the database, past managers that hide rows.
+    name: str,
+) -> None:
+    """Record rows that are about to be updated with values that are known already.
 
-    ``lock`` holds the row to the end of the transaction where the database can,
-    so that nobody changes it between this reading and the write that follows.
+    ``assigned`` maps the names of the fields to the SQL of what they are given.
     """
-    if pk is None or hasattr(pk, "resolve_expression"):
-        return None
-    rows: QuerySet[Model] = QuerySet(audited.model, using=using).filter(pk=pk)
-    if lock:
-        # The weaker lock, where there is one, lets others add rows that point here.
-        no_key = connections[using].features.has_select_for_no_key_update
-        rows = rows.select_for_update(no_key=no_key)
-    for found in rows.values("pk", *(field.attname for field in fields)):
-        return {field.name: values.encode(field, found[field.attname]) for field in fields}
-    return None
+    where, where_params = rows
+    sql = _assigned_sql(audited, tuple(assigned.items()), where, using)
+    _insert(audited, Entry.Action.UPDATE, using, name, sql, (*params, *where_params))
 
 
-def written(audited: Audited, instance: Model, using: str, fields: tuple[Field, ...]) -> Row | None:
-    """Return columns of a row just saved, from the instance as far as it can be trusted."""
-    row: Row = {}
-    uncertain = []
-    for field in fields:
-        value = field.value_from_object(instance)
-        if values.certain(field, value):
-            row[field.name] = values.encode(field, value)
-        else:
-            uncertain.append(field)
-    if uncertain:
-        reread = read(audited, instance.pk, using, tuple(uncertain))
-        if reread is None:
-            return None
-        row |= reread
-    return row
+def remember(
+    audited: Audited, fields: Sequence[Field], rows: Condition, using: str
+) -> list[tuple[Any, ...]]:
+    """Lock rows that are about to be updated; return the key and the old values of each."""
+    connection = connections[using]
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    where, params = rows
+    columns = ", ".join(dialect.value(field, quote(field.column)) for field in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {quote(audited.model._meta.pk.column)}, {columns}"  # noqa: S608  made of names of columns
+            f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update}",
+            params,
+        )
+        return cursor.fetchall()
 
 
-def record(
-    audited: Audited, instance: Model, using: str, before: Row | None, after: Row | None
+def record_remembered(
+    audited: Audited, fields: Sequence[Field], before: list[tuple[Any, ...]], using: str, name: str
 ) -> None:
-    """Write the entry for a row that was created, changed or deleted; none when it is the same."""
-    if before is None and after is None:
-        return
-    if before is None or after is None:
-        action = Entry.Action.CREATE if before is None else Entry.Action.DELETE
-        old, new = before or {}, after or {}
-        names = list(old or new)
-    else:
-        action = Entry.Action.UPDATE
-        old, new = before, after
-        names = [name for name in new if name in old and not values.same(old[name], new[name])]
-    if names or action != Entry.Action.UPDATE:
-        changes = {name: {"old": old.get(name), "new": new.get(name)} for name in names}
-        write(audited, instance, using, action, changes)
+    """Record what became of rows whose old values ``remember`` has returned."""
+    connection = connections[using]
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    table, pk = _table(audited.model, connection), audited.model._meta.pk
+    key = f"{table}.{quote(pk.column)}"
+    columns, compared = [], []
+    for number, field in enumerate(fields, start=1):
+        old, new = f"old{number}", f"new{number}"
+        columns.append(f"{dialect.remembered_text(number)} AS {old}")
+        columns.append(dialect.value(field, f"{table}.{quote(field.column)}") + f" AS {new}")
+        compared.append(Compared(field.name, f"{old} <> {new}", old, new))
+    selected = (
+        f"SELECT {key} AS pk, {', '.join(columns)}"  # noqa: S608
+        f" FROM {table} JOIN {dialect.remembered(pk, key, connection)}"
+    )
+    sql = _changed_sql(audited, compared, selected, using)
+    _insert(audited, Entry.Action.UPDATE, using, name, sql, [json.dumps(before, default=str)])
 
 
-def write(
-    audited: Audited, instance: Model, using: str, action: Entry.Action, changes: dict[str, Any]
-) -> None:
-    """Add an entry, with who is acting, in the database of the change."""
-    actor = current_actor()
-    Entry(
-        action=action,
-        content_type_id=ContentType.objects.db_manager(using).get_for_model(audited.model).pk,
-        model_label=audited.model._meta.label,
-        object_id=registry.object_key(audited.model, instance.pk),
-        object_repr=text_of(instance),
-        actor_id=actor.pk if actor else None,
-        actor_name=actor.get_username() if actor else "",
-        changes={
-            name: {"masked": True} if name in audited.masked else change
-            for name, change in changes.items()
-        },
-    ).save(using=using)
+def lock(model: type[Model], rows: Condition, using: str) -> list[Any]:
+    """Lock rows that are about to be deleted; return their keys."""
+    connection = connections[using]
+    column = connection.ops.quote_name(model._meta.pk.column)
+    where, params = rows
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {column} FROM {_table(model, connection)}{_where(where)}"  # noqa: S608
+            f"{dialect_of(connection).lock_to_delete}",
+            params,
+        )
+        return [key for (key,) in cursor.fetchall()]
 
 
 def text_of(instance: Model) -> str:
@@ -104,3 +157,164 @@ def text_of(instance: Model) -> str:
         return str(instance)[:200]
     except Exception:  # noqa: BLE001  a name that cannot be made must not stop the change itself
         return f"{instance._meta.verbose_name} {instance.pk}"[:200]
+
+
+def _record_whole(
+    audited: Audited, action: Entry.Action, rows: Condition, using: str, name: str
+) -> None:
+    where, params = rows
+    sql = _whole_sql(audited, action, where, using)
+    _insert(audited, action, using, name, sql, params)
+
+
+def _record_links(recorded: Recorded, verb: str, rows: Condition, using: str) -> None:
+    where, params = rows
+    for audited, field in recorded.links:
+        sql = _links_sql(audited, field, verb, where, using)
+        _insert(audited, Entry.Action.UPDATE, using, "", sql, params)
+
+
+@lru_cache(maxsize=500)
+def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -> str:
+    """Select all values of rows, as new ones or, for a deletion, as old ones."""
+    connection = connections[using]
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    deleted = action == Entry.Action.DELETE
+    parts = []
+    for field in fields_of(audited):
+        value = f"' || {dialect.value(field, quote(field.column))} || '"
+        old, new = (value, "null") if deleted else ("null", value)
+        parts.append(_change(audited, field.name, old, new))
+    pk = quote(audited.model._meta.pk.column)
+    lock = dialect.lock_to_delete if deleted else ""
+    return _selected(audited, "pk", "changes", using) + (
+        f" FROM (SELECT {pk} AS pk, '{{{','.join(parts)}}}' AS changes"
+        f" FROM {_table(audited.model, connection)}{_where(where)} ORDER BY {pk}{lock}) AS entries"
+    )
+
+
+@lru_cache(maxsize=500)
+def _assigned_sql(
+    audited: Audited, assigned: tuple[tuple[str, str], ...], where: str, using: str
+) -> str:
+    """Select old and new values of rows that are about to be updated."""
+    connection = connections[using]
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    columns, compared = [], []
+    for number, (name, sql) in enumerate(assigned, start=1):
+        field = audited.model._meta.get_field(name)
+        old, new = f"old{number}", f"new{number}"
+        columns.append(quote(field.column) + f" AS {old}")
+        columns.append(dialect.assigned(field, sql, connection) + f" AS {new}")
+        compared.append(
+            Compared(
+                name,
+                dialect.differs(field, old, new),
+                dialect.value(field, old),
+                dialect.value(field, new),
+            )
+        )
+    selected = (
+        f"SELECT {quote(audited.model._meta.pk.column)} AS pk, {', '.join(columns)}"  # noqa: S608
+        f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update}"
+    )
+    return _changed_sql(audited, compared, selected, using)
+
+
+def _changed_sql(
+    audited: Audited, compared: Sequence[Compared], selected: str, using: str
+) -> str:
+    """Select the changes of the rows of a query that has the old and the new values."""
+    parts = []
+    for one in compared:
+        change = _change(audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '")
+        parts.append(f"CASE WHEN {one.differs} THEN ',{change}' ELSE '' END")
+    changes = f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
+    differences = " OR ".join(one.differs for one in compared)
+    return (
+        _selected(audited, "pk", changes, using)
+        + f" FROM ({selected}) AS compared WHERE {differences}"
+    )
+
+
+@lru_cache(maxsize=500)
+def _links_sql(
+    audited: Audited, field: ManyToManyField, verb: str, where: str, using: str
+) -> str:
+    """Select the links that rows of a join table are, together for each object that has the field."""
+    connection = connections[using]
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    through = field.remote_field.through
+    source, target = (
+        through._meta.get_field(name)
+        for name in (field.m2m_field_name(), field.m2m_reverse_field_name())
+    )
+    targets = f"' || {dialect.joined('target')} || '"
+    added, removed = (targets, "") if verb == "added" else ("", targets)
+    change = f'{{"added":[{added}],"removed":[{removed}]}}'
+    if field.name in audited.masked:
+        change = '{"masked":true}'
+    lock = dialect.lock_to_delete if verb == "removed" else ""
+    return _selected(audited, "pk", f"'{{\"{field.name}\":{change}}}'", using) + (
+        f" FROM (SELECT {quote(source.column)} AS pk,"
+        f" {dialect.value(target, quote(target.column))} AS target"
+        f" FROM {_table(through, connection)}{_where(where)}"
+        f" ORDER BY {quote(source.column)}, {quote(target.column)}{lock}) AS links GROUP BY pk"
+    )
+
+
+def _selected(audited: Audited, key: str, changes: str, using: str) -> str:
+    """Begin a statement that adds an entry for each row of what is selected."""
+    connection = connections[using]
+    meta = Entry._meta
+    columns = ", ".join(
+        connection.ops.quote_name(meta.get_field(name).column)
+        for name in (*SHARED, "object_id", "changes")
+    )
+    return (
+        f"INSERT INTO {_table(Entry, connection)} ({columns})"
+        f" SELECT {', '.join(['%s'] * len(SHARED))}, {dialect_of(connection).key(audited.model._meta.pk, key)},"
+        f" {dialect_of(connection).json(changes)}"
+    )
+
+
+def _insert(
+    audited: Audited,
+    action: Entry.Action,
+    using: str,
+    name: str,
+    sql: str,
+    params: Iterable[Any],
+) -> None:
+    """Run such a statement, with who is acting, in the database of the change."""
+    connection = connections[using]
+    actor = current_actor()
+    shared = (
+        CREATED_AT.get_db_prep_save(timezone.now(), connection),
+        action.value,
+        ContentType.objects.db_manager(using).get_for_model(audited.model).pk,
+        audited.model._meta.label,
+        name,
+        ACTOR.get_db_prep_save(actor.pk, connection) if actor else None,
+        actor.get_username() if actor else "",
+        "fixture" if from_fixture.get() else current_source(),
+        current_request_id(),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, (*shared, *params))
+
+
+def _change(audited: Audited, name: str, old: str, new: str) -> str:
+    """Return the JSON of a change, for the inside of an SQL text."""
+    if name in audited.masked:
+        return f'"{name}":{{"masked":true}}'
+    return f'"{name}":{{"old":{old},"new":{new}}}'
+
+
+def _where(condition: str) -> str:
+    return f" WHERE {condition}" if condition else ""
+
+
+def _table(model: type[Model], connection: BaseDatabaseWrapper) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+

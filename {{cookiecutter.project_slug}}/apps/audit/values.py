@@ -6,18 +6,12 @@ from base64 import b64encode
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import BinaryField, DecimalField, Field, FileField, ForeignKey, JSONField
+from django.db.models import BinaryField, DecimalField, DurationField, Field, ForeignKey, JSONField
 from django.utils import timezone
 from django.utils.duration import duration_iso_string
-
-SCALARS: Final = (str, int, float, Decimal, date, time, timedelta, UUID)
-
-# Beyond this SQLite keeps decimals as floating-point numbers.
-EXACT_DIGITS: Final = 15
 
 
 def encode(field: Field, value: Any) -> Any:
@@ -57,14 +51,28 @@ def encode(field: Field, value: Any) -> Any:
 
 
 def decode(field: Field, data: Any) -> Any:
-    """Return the Python value that ``encode`` has written.
+    """Return the Python value of JSON data that ``encode``, or a database, has written.
+
+    SQLite has no types for durations and decimals and no base64: it writes
+    microseconds, as many places as there are, and ``\\x`` with hexadecimal digits.
 
     Raises:
         ValidationError: when the field has changed its type since.
     """
+    if data is None:
+        return None
+    if isinstance(field, ForeignKey):
+        return decode(field.target_field, data)
     if isinstance(field, JSONField):
         return json.loads(json.dumps(data), cls=field.decoder)
+    if isinstance(field, DurationField) and isinstance(data, int):
+        return timedelta(microseconds=data)
+    if isinstance(field, BinaryField) and isinstance(data, str) and data.startswith("\\x"):
+        return bytes.fromhex(data[2:])
     value = field.to_python(data)
+    if isinstance(value, Decimal) and isinstance(field, DecimalField):
+        places = field.decimal_places
+        return value if places is None else value.quantize(Decimal(1).scaleb(-places), context=field.context)
     return bytes(value) if isinstance(value, memoryview) else value
 
 
@@ -78,32 +86,3 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
 
-
-def certain(field: Field, value: Any) -> bool:
-    """Whether the database is sure to give back the value that was saved.
-
-    It is not for an expression, a value of another type than the field's own,
-    a decimal to be rounded, or a field from outside Django: then the value has
-    to be read again.
-    """
-    if hasattr(value, "resolve_expression") or not type(field).__module__.startswith("django."):
-        return False
-    if isinstance(field, ForeignKey):
-        return certain(field.target_field, value)
-    if value is None or isinstance(field, (JSONField, FileField, BinaryField)):
-        return True
-    read = field.to_python(value)
-    if not isinstance(read, SCALARS) or not isinstance(value, type(read)) or read != value:
-        return False
-    if isinstance(read, datetime):
-        return timezone.is_aware(read) == settings.USE_TZ
-    if isinstance(read, Decimal):
-        _, digits, exponent = read.as_tuple()
-        places = field.decimal_places if isinstance(field, DecimalField) else None
-        return (
-            isinstance(exponent, int)
-            and places is not None
-            and -exponent <= places
-            and len(digits) + max(0, places + exponent) <= EXACT_DIGITS
-        )
-    return True

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser
 
 from apps.audit.models import Entry
-from apps.core.actor import acting_as
+from apps.core.actor import acting_as, in_a_job
 
 from .examples.models import Author
 
@@ -106,3 +106,19 @@ def test_a_view_that_writes_nothing_looks_nobody_up(
     with django_assert_num_queries(1):
         response = client.get("/read/")
     assert "Vary" not in response.headers
+
+
+def test_where_a_change_came_from(client: Any) -> None:
+    response = client.get("/write/", {"name": "One"})
+    with acting_as(None, source="job", request_id="from-elsewhere"):
+        Author.objects.create(name="Two")
+    with in_a_job():
+        Author.objects.create(name="Three")
+    Author.objects.create(name="Four")
+    found = Entry.objects.filter(model_label="audit_examples.Author").order_by("id")
+    assert list(found.values_list("source", "request_id")) == [
+        ("request", response["X-Request-ID"]),
+        ("job", "from-elsewhere"),
+        ("job", ""),
+        ("command", ""),
+    ]

@@ -1,7 +1,7 @@
 """What is audited is said by a list in the settings or by a call, and mistakes are refused."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -9,25 +9,17 @@ from django.apps import apps
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+from django.db.models import QuerySet
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
-from apps.audit import registry
+from apps.audit import interception, registry
 from apps.audit.models import Entry
 
-from .examples.models import Article, Author, FrontPage, Hotel, Restaurant
+from .examples.models import Article, Author, FrontPage, Hotel, Place, Restaurant
 from .trail import actions, changes, last_change
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    audited = registry._audited.copy()
-    yield
-    registry._audited.clear()
-    registry._audited.update(audited)
-    registry.forget_what_was_derived()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 
 
 def test_the_settings_name_the_user_model(settings: Any, django_user_model: Any) -> None:
@@ -116,12 +108,41 @@ def test_only_users_have_a_last_login_to_exclude() -> None:
 
 
 def test_a_model_that_is_registered_twice_is_recorded_once() -> None:
-    save_base = Author.save_base
+    insert = QuerySet._insert
     registry.register(Author)
     registry.register("audit_examples.author")
-    assert Author.save_base is save_base
+    interception.install()
+    assert QuerySet._insert is insert
     author = Author.objects.create(name="Ada")
     assert actions(author) == ["create"]
+
+
+def test_a_child_brings_the_parent_that_holds_its_columns() -> None:
+    registry._audited.pop(Place)
+    registry.register(Hotel, exclude=["name"])
+    hotel = Hotel.objects.create(name="One", beds=1)
+    assert changes(hotel) == [{}, {"beds": (None, 1), "last_login": (None, None)}]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda: models.FloatField(primary_key=True),
+        lambda: models.CompositePrimaryKey("name", "number"),
+    ],
+)
+@isolate_apps("apps.audit.tests.examples")
+def test_a_key_that_no_text_can_stand_for_is_refused(key: Callable[[], Any]) -> None:
+    class Thing(models.Model):
+        name = models.CharField(max_length=50)
+        number = models.IntegerField()
+        pk = key()
+
+        class Meta:
+            app_label = "audit_examples"
+
+    with pytest.raises(ImproperlyConfigured, match="Thing, whose key is a (Float|Composite)"):
+        registry.register(Thing)
 
 
 def test_another_model_is_audited_in_one_line() -> None:

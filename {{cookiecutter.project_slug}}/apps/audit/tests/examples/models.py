@@ -111,6 +111,34 @@ class Note(Example):
         return self.text
 
 
+def first_tag() -> Tag | None:
+    return Tag._base_manager.first()
+
+
+class Review(Example):
+    """Stays when what it points to goes; each of its keys changes in another way then."""
+
+    id = models.BigAutoField(primary_key=True)
+    article = models.ForeignKey(Article, models.SET_NULL, null=True, related_name="reviews")
+    author = models.ForeignKey(Author, models.SET_DEFAULT, null=True, default=None)
+    tag = models.ForeignKey(Tag, models.SET(first_tag), null=True, db_constraint=False)
+    note = models.OneToOneField(Note, models.SET_NULL, null=True)
+    stars = models.PositiveSmallIntegerField(default=1)
+
+
+class Club(Example):
+    """Links authors through a model of its own."""
+
+    name = models.CharField(max_length=50)
+    members = models.ManyToManyField(Author, through="Membership", related_name="clubs")
+
+
+class Membership(Example):
+    club = models.ForeignKey(Club, models.CASCADE)
+    author = models.ForeignKey(Author, models.CASCADE)
+    role = models.CharField(max_length=50, blank=True)
+
+
 class Place(Example):
     name = models.CharField(max_length=50)
 

@@ -1,0 +1,205 @@
+"""Compare what the audit trail costs with the least possible and with other packages.
+
+Every figure comes from this run, in which the recorders take turns: the extra
+statements per write, without those that begin and end transactions, and the CPU
+time as a multiple of a write that nobody records. The floor is a write with one
+more INSERT, of a row such as any trail has to keep; for a bulk write, with one
+``bulk_create()`` of as many. On PostgreSQL the time of the server's process is
+part of it, so the server must run on this machine.
+
+The packages are installed into ``.cache/audit``. One that does not run on the
+Django of the projects is reported as such.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBJECT = ROOT / "benchmarks" / "audited" / "subject.py"
+ENVIRONMENT = ROOT / ".cache" / "audit"
+
+PEERS = {
+    "django-auditlog": ["django-auditlog==3.4.1"],
+    "django-simple-history": ["django-simple-history==3.11.0"],
+    "django-reversion": ["django-reversion==6.4.0"],
+    "django-easy-audit": ["django-easy-audit==1.3.9"],
+}
+POSTGRES_PEERS = {"django-pghistory": ["django-pghistory==3.9.2", "django-pgtrigger==4.17.0"]}
+FLOOR = "one more INSERT"
+UNRECORDED = "no audit"
+
+type Figures = dict[str, dict[str, dict[str, float]]]
+
+
+def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("uv") or sys.exit("uv is missing: run this with make or uv run.")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+
+
+def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
+    """Install the project's own dependencies and the peers; return why a peer cannot be installed."""
+    python = str(ENVIRONMENT / "bin" / "python")
+    if not Path(python).exists():
+        version = (project / ".python-version").read_text().strip()
+        uv("venv", "--python", version, str(ENVIRONMENT)).check_returncode()
+    own = ["--python", python, "-r", str(project / "pyproject.toml")]
+    uv("pip", "install", *own).check_returncode()
+    refused = {}
+    for name, requirements in peers.items():
+        done = uv("pip", "install", *own, *requirements)
+        if done.returncode:
+            refused[name] = done.stderr.strip()
+    return refused
+
+
+def measure(name: str, database: str, project: Path) -> Figures | str:
+    """Run one recorder in a process of its own; return its figures, or why it failed."""
+    python = str(ENVIRONMENT / "bin" / "python")
+    with fresh_database(database, python) as url:
+        done = subprocess.run(
+            [python, "-W", "ignore", str(SUBJECT), name, url, str(project)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no output"])[-1]
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+class fresh_database:  # noqa: N801  used like a function
+    """Hand out the URL of an empty database, and remove it afterwards."""
+
+    def __init__(self, server: str, python: str) -> None:
+        self.server, self.python = server, python
+        self.folder = tempfile.TemporaryDirectory()
+
+    def __enter__(self) -> str:
+        if not self.server:
+            return f"sqlite:///{self.folder.name}/benchmark.sqlite3"
+        self.execute("DROP DATABASE IF EXISTS audit_benchmark")
+        self.execute("CREATE DATABASE audit_benchmark")
+        return urlsplit(self.server)._replace(path="/audit_benchmark").geturl()
+
+    def __exit__(self, *exception: object) -> None:
+        if self.server:
+            self.execute("DROP DATABASE IF EXISTS audit_benchmark")
+        self.folder.cleanup()
+
+    def execute(self, sql: str) -> None:
+        program = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
+        subprocess.run([self.python, "-c", program, self.server, sql], check=True)
+
+
+def compare(rounds: list[dict[str, Figures]]) -> dict[str, Any]:
+    """Turn the rounds into medians of ratios, each within one round."""
+    compared: dict[str, Any] = {}
+    for operation in rounds[0][UNRECORDED]:
+        row = compared[operation] = {}
+        for name in rounds[0]:
+            figures = [each[name][operation] for each in rounds]
+            plain = [each[UNRECORDED][operation] for each in rounds]
+            floor = [each[FLOOR][operation] for each in rounds]
+            row[name] = {
+                "statements": figures[0]["statements"] - plain[0]["statements"],
+                "rows": figures[0]["rows"],
+                "cpu": median(figures, plain),
+                "over_floor": median(figures, floor),
+            }
+    return compared
+
+
+def median(figures: list[dict[str, float]], others: list[dict[str, float]]) -> float:
+    pairs = zip(figures, others, strict=True)
+    return round(statistics.median(one["seconds"] / other["seconds"] for one, other in pairs), 2)
+
+
+def report(title: str, compared: dict[str, Any], refused: dict[str, str]) -> None:
+    """Print a table for each operation that fits a terminal."""
+    print(f"\n{title}")
+    for operation, row in compared.items():
+        print(f"\n  {operation:28} extra statements   CPU x no audit   x floor   rows")
+        for name, figures in row.items():
+            lost = name not in (UNRECORDED,) and not figures["rows"]
+            note = "not recorded" if lost and operation != "save unchanged" else ""
+            print(
+                f"    {name:26} {figures['statements']:16.2f} {figures['cpu']:16.2f}"
+                f" {figures['over_floor']:9.2f} {figures['rows']:6.0f} {note}"
+            )
+    for name, why in refused.items():
+        print(f"\n  {name} does not run on this Django: {why}")
+
+
+def main() -> None:
+    """Measure and print; with ``--json`` the last line holds all ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each recorder (5)")
+    parser.add_argument(
+        "--postgres",
+        nargs="?",
+        const="postgres://postgres@127.0.0.1:5432/postgres",
+        help="measure on this PostgreSQL too (postgres://postgres@127.0.0.1:5432/postgres)",
+    )
+    parser.add_argument("--only", nargs="*", help="these recorders only, besides the floor")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    options = parser.parse_args()
+
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        cookiecutter(
+            str(ROOT),
+            no_input=True,
+            extra_context={"project_slug": "audited_project", "audit": True},
+            output_dir=folder,
+            config_file=write_config(Path(folder)),
+        )
+        project = Path(folder) / "audited_project"
+        peers = PEERS | (POSTGRES_PEERS if options.postgres else {})
+        if options.only is not None:
+            peers = {name: peers[name] for name in peers if name in options.only}
+        refused = install(project, peers)
+        databases = {"SQLite": ""} | ({"PostgreSQL": options.postgres} if options.postgres else {})
+        for title, server in databases.items():
+            suited = [name for name in peers if server or name not in POSTGRES_PEERS]
+            names = [UNRECORDED, FLOOR, "ours", *(name for name in suited if name not in refused)]
+            failed = {name: why for name, why in refused.items() if name in suited}
+            rounds: list[dict[str, Figures]] = []
+            for _ in range(options.rounds):
+                figures: dict[str, Figures] = {}
+                for name in names:
+                    found = failed.get(name) or measure(name, server, project)
+                    if isinstance(found, str):
+                        failed[name] = found
+                    else:
+                        figures[name] = found
+                rounds.append(figures)
+            for one in (UNRECORDED, FLOOR, "ours"):
+                if one in failed:
+                    sys.exit(f"{one} failed: {failed[one]}")
+            compared = compare(rounds)
+            report(title, compared, failed)
+            result[title] = {"compared": compared, "failed": failed}
+    if options.json:
+        print(json.dumps(result))
+
+
+def write_config(folder: Path) -> str:
+    """Keep cookiecutter's replay files away from the user's own."""
+    config = folder / "config.yaml"
+    config.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/cloned\n")
+    return str(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A small Django app whose writes are recorded by one package or another."""

@@ -1,0 +1,49 @@
+"""What is written to: a model with columns of the usual kinds, and links."""
+
+from django.db import models
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Article(models.Model):
+    title = models.CharField(max_length=200)
+    body = models.TextField()
+    status = models.IntegerField(default=1)
+    price = models.DecimalField(max_digits=10, decimal_places=2, default=1)
+    is_open = models.BooleanField(default=False)
+    published_at = models.DateTimeField(null=True)
+    author = models.ForeignKey(Author, models.CASCADE, null=True, db_index=False)
+    tags = models.ManyToManyField(Tag)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Log(models.Model):
+    """What any trail at the least has to write: the floor."""
+
+    created_at = models.DateTimeField()
+    action = models.CharField(max_length=6)
+    model_label = models.CharField(max_length=200)
+    object_id = models.TextField()
+    object_repr = models.CharField(max_length=200)
+    actor_name = models.CharField(max_length=200)
+    changes = models.JSONField()
+
+    class Meta:
+        indexes = (models.Index(fields=["model_label", "object_id", "-id"], name="log_object"),)
+
+    def __str__(self) -> str:
+        return self.object_repr

@@ -1,0 +1,368 @@
+"""Write with one recorder installed; print what it cost as one line of JSON.
+
+Started by ``benchmarks/audit.py``, in an environment of its own:
+``python subject.py RECORDER DATABASE FOLDER``, where the folder holds the
+project's ``apps`` and RECORDER is a key of ``RECORDERS``.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+
+SINGLE, BULK = 200, 1000
+
+DJANGO = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"]
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """A package: its apps, how it is told of the models, and the tables that it fills."""
+
+    apps: list[str] = field(default_factory=list)
+    start: Callable[[], None] = lambda: None
+    tables: Callable[[], list[Any]] = list
+    settings: dict[str, Any] = field(default_factory=dict)
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    # What the program itself writes besides; the floor does.
+    writes: bool = False
+
+
+def start_ours() -> None:
+    from apps.audit import registry
+
+    registry.register("audited.Article")
+
+
+def start_auditlog() -> None:
+    from auditlog.registry import auditlog
+
+    auditlog.register(model("Article"), m2m_fields={"tags"})
+
+
+def start_simple_history() -> None:
+    from simple_history import register
+
+    register(model("Article"), app="audited", m2m_fields=[model("Article")._meta.get_field("tags")])
+
+
+def start_reversion() -> None:
+    import reversion
+
+    reversion.register(model("Article"))
+
+
+def in_a_revision() -> AbstractContextManager[Any]:
+    import reversion
+
+    return reversion.create_revision()
+
+
+def start_pghistory() -> None:
+    import pghistory
+
+    events = pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent()
+    pghistory.track(*events)(model("Article"))
+
+    class Links(model("Article").tags.through):
+        class Meta:
+            proxy = True
+            app_label = "audited"
+
+    pghistory.track(pghistory.InsertEvent(), pghistory.DeleteEvent())(Links)
+
+
+def model(name: str) -> Any:
+    return apps.get_model("audited", name)
+
+
+def named(*labels: str) -> Callable[[], list[Any]]:
+    return lambda: [apps.get_model(label) for label in labels]
+
+
+def in_tables_called(word: str) -> Callable[[], list[Any]]:
+    return lambda: [one for one in apps.get_models() if word in one.__name__]
+
+
+RECORDERS = {
+    "no audit": Recorder(),
+    "one more INSERT": Recorder(tables=named("audited.Log"), writes=True),
+    "ours": Recorder(
+        apps=["apps.audit"], start=start_ours, tables=named("audit.Entry")
+    ),
+    "django-auditlog": Recorder(["auditlog"], start_auditlog, named("auditlog.LogEntry")),
+    "django-simple-history": Recorder(
+        ["simple_history"], start_simple_history, in_tables_called("HistoricalArticle")
+    ),
+    "django-reversion": Recorder(
+        ["reversion"], start_reversion, named("reversion.Version"), around=in_a_revision
+    ),
+    "django-easy-audit": Recorder(
+        ["easyaudit"],
+        tables=named("easyaudit.CRUDEvent"),
+        settings={
+            "DJANGO_EASY_AUDIT_WATCH_AUTH_EVENTS": False,
+            "DJANGO_EASY_AUDIT_WATCH_REQUEST_EVENTS": False,
+            "DJANGO_EASY_AUDIT_REGISTERED_CLASSES": ["audited.Article"],
+        },
+    ),
+    "django-pghistory": Recorder(
+        ["pgtrigger", "pghistory"], start_pghistory, in_tables_called("Event")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something to do: what is made ready beforehand, and the writes, ``rows`` in all."""
+
+    rows: int
+    prepare: Callable[[], Any]
+    write: Callable[[Any], Iterable[None]]
+    action: str = "update"
+
+
+def new(count: int) -> list[Any]:
+    article, author = model("Article"), model("Author").objects.first()
+    return [
+        article(
+            title=f"Title {number}",
+            body="Text " * 50,
+            published_at=datetime(2026, 1, 1, tzinfo=UTC),
+            author=author,
+        )
+        for number in range(count)
+    ]
+
+
+def loaded(count: int) -> Callable[[], list[Any]]:
+    def load() -> list[Any]:
+        model("Article").objects.bulk_create(new(count))
+        return list(model("Article").objects.order_by("-pk")[:count])
+
+    return load
+
+
+def create(articles: list[Any]) -> Iterable[None]:
+    for article in articles:
+        article.save()
+        yield
+
+
+def update(articles: list[Any]) -> Iterable[None]:
+    for number, article in enumerate(articles):
+        article.title = f"New title {number}"
+        article.status = 2
+        article.save()
+        yield
+
+
+def save_unchanged(articles: list[Any]) -> Iterable[None]:
+    for article in articles:
+        article.save()
+        yield
+
+
+def delete(articles: list[Any]) -> Iterable[None]:
+    for article in articles:
+        article.delete()
+        yield
+
+
+def add_a_link(articles: list[Any]) -> Iterable[None]:
+    tag = model("Tag").objects.all()[0]
+    for article in articles:
+        article.tags.add(tag)
+        yield
+
+
+def linked() -> list[Any]:
+    articles = loaded(SINGLE)()
+    list(add_a_link(articles))
+    return articles
+
+
+def remove_a_link(articles: list[Any]) -> Iterable[None]:
+    tag = model("Tag").objects.all()[0]
+    for article in articles:
+        article.tags.remove(tag)
+        yield
+
+
+def bulk_create(articles: list[Any]) -> Iterable[None]:
+    model("Article").objects.bulk_create(articles)
+    yield
+
+
+def bulk_update(articles: list[Any]) -> Iterable[None]:
+    for number, article in enumerate(articles):
+        article.title = f"New title {number}"
+    model("Article").objects.bulk_update(articles, ["title"])
+    yield
+
+
+def queryset_update(articles: list[Any]) -> Iterable[None]:
+    model("Article").objects.filter(pk__gte=articles[-1].pk).update(status=3)
+    yield
+
+
+def queryset_delete(articles: list[Any]) -> Iterable[None]:
+    model("Article").objects.filter(pk__gte=articles[-1].pk).delete()
+    yield
+
+
+OPERATIONS = {
+    "create": Operation(SINGLE, lambda: new(SINGLE), create, "create"),
+    "update": Operation(SINGLE, loaded(SINGLE), update),
+    "save unchanged": Operation(SINGLE, loaded(SINGLE), save_unchanged),
+    "delete": Operation(SINGLE, loaded(SINGLE), delete, "delete"),
+    "m2m add": Operation(SINGLE, loaded(SINGLE), add_a_link),
+    "m2m remove": Operation(SINGLE, linked, remove_a_link),
+    "bulk_create": Operation(BULK, lambda: new(BULK), bulk_create, "create"),
+    "bulk_update": Operation(BULK, loaded(BULK), bulk_update),
+    "QuerySet.update": Operation(BULK, loaded(BULK), queryset_update),
+    "QuerySet.delete": Operation(BULK, loaded(BULK), queryset_delete, "delete"),
+}
+
+
+def log(action: str, count: int) -> None:
+    """Write what a trail at the least has to write."""
+    entries = [
+        model("Log")(
+            created_at=datetime.now(UTC),
+            action=action,
+            model_label="audited.Article",
+            object_id=str(number),
+            object_repr="Title",
+            actor_name="",
+            changes={"title": {"old": "Title", "new": "New title"}, "status": {"old": 1, "new": 2}},
+        )
+        for number in range(count)
+    ]
+    if count == 1:
+        entries[0].save(force_insert=True)
+    else:
+        model("Log").objects.bulk_create(entries)
+
+
+@contextmanager
+def counted() -> Any:
+    """Count statements, not those that begin or end a transaction."""
+    statements: list[str] = []
+
+    def count(execute: Any, sql: str, *rest: Any) -> Any:
+        if not sql.startswith(("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT")):
+            statements.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(count):
+        yield statements
+
+
+def seconds_of_server() -> float:
+    """Return the seconds that this connection's process of a PostgreSQL on this machine has worked."""
+    if connection.vendor != "postgresql":
+        return 0.0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def measure(recorder: Recorder, operation: Operation) -> dict[str, float]:
+    """Do an operation once, counting; then again, timing."""
+    single = operation.rows == SINGLE
+    rows, statements, seconds = 0, 0.0, 0.0
+    for timing in (False, True):
+        prepared = operation.prepare()
+        before = sum(table.objects.count() for table in recorder.tables())
+        with nullcontext([]) if timing else counted() as counting:
+            server, client = seconds_of_server(), time.process_time()
+            # In one transaction, or the time would be that of commits.
+            with transaction.atomic():
+                do(recorder, operation, prepared)
+            seconds = time.process_time() - client + seconds_of_server() - server
+        if not timing:
+            # What is asked of the server for the time, and of the tag for the links.
+            asked = 2 if connection.vendor == "postgresql" else 0
+            asked += "link" in operation.write.__name__
+            statements = (len(counting) - asked) / (operation.rows if single else 1)
+            rows = sum(table.objects.count() for table in recorder.tables()) - before
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM audited_article_tags")
+            cursor.execute("DELETE FROM audited_article")
+    return {"seconds": seconds, "statements": round(statements, 2), "rows": rows}
+
+
+def do(recorder: Recorder, operation: Operation, prepared: Any) -> None:
+    """Do an operation; with the floor, each of its writes is followed by an INSERT."""
+    if operation.rows == SINGLE:
+        writes = iter(operation.write(prepared))
+        for _ in range(operation.rows):
+            with recorder.around():
+                next(writes)
+                if recorder.writes:
+                    log(operation.action, 1)
+    else:
+        with recorder.around():
+            list(operation.write(prepared))
+            if recorder.writes:
+                log(operation.action, operation.rows)
+
+
+def main() -> None:
+    name, database, folder = sys.argv[1:]
+    recorder = RECORDERS[name]
+    sys.path[:0] = [folder, str(Path(__file__).resolve().parent.parent)]
+    import environ
+
+    uses_project = "apps.audit" in recorder.apps
+    settings.configure(
+        DATABASES={"default": environ.Env.db_url_config(database)},
+        INSTALLED_APPS=[
+            *(["apps.core", "apps.accounts"] if uses_project else []),
+            *DJANGO,
+            "audited",
+            *recorder.apps,
+        ],
+        AUTH_USER_MODEL="accounts.User" if uses_project else "auth.User",
+        # All tables from the models as they are.
+        MIGRATION_MODULES=NoMigrations(),
+        USE_TZ=True,
+        SECRET_KEY="benchmark",
+        **recorder.settings,
+    )
+    django.setup()
+    recorder.start()
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    if "pgtrigger" in recorder.apps:
+        call_command("pgtrigger", "install", verbosity=0)
+    model("Author").objects.create(name="Author")
+    model("Tag").objects.create(name="Tag")
+    measure(recorder, OPERATIONS["create"])  # fills caches
+    print(json.dumps({name: measure(recorder, one) for name, one in OPERATIONS.items()}))
+
+
+class NoMigrations:
+    """Say of every app that it has no migrations."""
+
+    def __contains__(self, name: str) -> bool:
+        return True
+
+    def __getitem__(self, name: str) -> None:
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""How each database turns the values of its columns into JSON, as ``values.decode`` reads it.
+
+Entries are written by the database itself, in one statement for however many
+rows. What it holds is then what is recorded, whatever Python takes it for.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import NotSupportedError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DecimalField, Field, ForeignKey
+
+# Keys that are the same text wherever they are written: what ``object_id`` can be made of.
+KEYS: Final = ("IntegerField", "CharField", "UUIDField")
+
+# Columns of which SQLite itself knows what they are in JSON.
+JSON_TYPES: Final = (
+    *("AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigIntegerField"),
+    *("SmallIntegerField", "PositiveIntegerField", "PositiveBigIntegerField"),
+    *("PositiveSmallIntegerField", "DurationField", "CharField", "TextField", "SlugField"),
+    *("FileField", "FilePathField", "GenericIPAddressField", "DateField", "TimeField"),
+)
+
+
+class Dialect:
+    """What the two databases write in ways of their own; ``sql`` names a column or an alias."""
+
+    locks_rows: bool
+    # Ends a SELECT of rows that are going to be changed, or deleted.
+    lock_to_update = ""
+    lock_to_delete = ""
+
+    def value(self, field: Field, sql: str) -> str:
+        """Return SQL for a value as JSON text, which is never NULL."""
+        raise NotImplementedError
+
+    def key(self, field: Field, sql: str) -> str:
+        """Return SQL for a key as the text that ``registry.object_key`` makes of it."""
+        raise NotImplementedError
+
+    def differs(self, field: Field, one: str, other: str) -> str:
+        """Return a condition that two values, as the column holds them, are not the same."""
+        raise NotImplementedError
+
+    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
+        """Return SQL for a parameter as the column will hold it."""
+        raise NotImplementedError
+
+    def foresees(self, field: Field) -> bool:
+        """Whether ``assigned`` is sure of what the column will hold."""
+        return True
+
+    def among(self, column: str) -> str:
+        """Return a condition that takes a list of keys, however long, as one parameter."""
+        raise NotImplementedError
+
+    def keys(self, keys: Sequence[Any]) -> Any:
+        """Return the parameter that ``among`` takes."""
+        raise NotImplementedError
+
+    def joined(self, sql: str) -> str:
+        """Return the aggregate that puts commas between texts."""
+        raise NotImplementedError
+
+    def json(self, sql: str) -> str:
+        """Return JSON text as what the column ``changes`` holds."""
+        return sql
+
+    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
+        """Return a JOIN with a list of lists, which it takes as a parameter, on the key first in each."""
+        raise NotImplementedError
+
+    def remembered_text(self, number: int) -> str:
+        """Return SQL for the text at a place in such a list."""
+        raise NotImplementedError
+
+
+class SQLite(Dialect):
+    """Whoever writes has the whole database to themselves."""
+
+    locks_rows = False
+
+    def value(self, field: Field, sql: str) -> str:
+        field = pointed_to(field)
+        match field.get_internal_type():
+            case "BooleanField":
+                return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE 'null' END"
+            case "JSONField":
+                return f"coalesce(json({sql}), 'null')"
+            case "DateTimeField":
+                zone = "+00:00" if settings.USE_TZ else ""
+                return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
+            case "UUIDField":
+                return _text(self.key(field, sql))
+            case "DecimalField" if isinstance(field, DecimalField):
+                return _text(self._decimal(sql, field.decimal_places or 0))
+            case "FloatField":
+                return self._float(sql)
+            case name if self.foresees(field) and name in JSON_TYPES:
+                return f"json_quote({sql})"
+        return (
+            f"CASE typeof({sql}) WHEN 'null' THEN 'null'"
+            f" WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
+            f" WHEN 'real' THEN {self._float(sql)} ELSE json_quote({sql}) END"
+        )
+
+    def differs(self, field: Field, one: str, other: str) -> str:
+        if field.get_internal_type() == "JSONField":
+            return f"{self.value(field, one)} <> {self.value(field, other)}"
+        return f"{one} IS NOT {other}"
+
+    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
+        is_decimal = pointed_to(field).get_internal_type() == "DecimalField"
+        return f"CAST({sql} AS NUMERIC)" if is_decimal else sql
+
+    def _float(self, sql: str) -> str:
+        # json_quote() would keep 15 digits, which are too few, and calls infinity what is no JSON.
+        exact = f"printf('%%!.17g', {sql})"
+        return f"CASE WHEN abs({sql}) < 9e999 THEN {exact} ELSE json_quote(CAST({sql} AS TEXT)) END"
+
+    def _decimal(self, number: str, places: int) -> str:
+        rounded = f"printf('%%.{places}f', {number})"
+        zeros = f".{'0' * places}" if places else ""
+        # What an expression, or a value that nobody has rounded, has left may have more places.
+        return (
+            f"CASE typeof({number}) WHEN 'integer' THEN {number} || '{zeros}' WHEN 'real' THEN"
+            f" CASE WHEN CAST({rounded} AS NUMERIC) = {number} THEN {rounded}"
+            f" ELSE printf('%%.15g', {number}) END END"
+        )
+
+    def key(self, field: Field, sql: str) -> str:
+        if key_type(field) != "UUIDField":
+            return f"CAST({sql} AS TEXT)"
+        parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+        return " || '-' || ".join(f"substr({sql}, {start}, {size})" for start, size in parts)
+
+    def foresees(self, field: Field) -> bool:
+        # A column turns what it is given into its own type; Django's fields leave it nothing to turn.
+        return type(field).__module__.startswith("django.")
+
+    def among(self, column: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each(%s))"
+
+    def keys(self, keys: Sequence[Any]) -> Any:
+        return json.dumps(keys)
+
+    def joined(self, sql: str) -> str:
+        return f"group_concat({sql})"
+
+    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
+        return f"json_each(%s) AS remembered ON {column} = json_extract(remembered.value, '$[0]')"
+
+    def remembered_text(self, number: int) -> str:
+        return f"json_extract(remembered.value, '$[{number}]')"
+
+
+class PostgreSQL(Dialect):
+    """Others write at the same time, so rows are locked before their old values are read."""
+
+    locks_rows = True
+    # The weaker lock lets others add rows that point here.
+    lock_to_update = " FOR NO KEY UPDATE"
+    lock_to_delete = " FOR UPDATE"
+
+    def value(self, field: Field, sql: str) -> str:
+        field = pointed_to(field)
+        match field.get_internal_type():
+            case "JSONField":
+                return f"coalesce({sql}::text, 'null')"
+            case "DecimalField":
+                return _text(f"{sql}::text")
+            case "BinaryField":
+                return _text(f"translate(encode({sql}, 'base64'), E'\\n', '')")
+        return f"coalesce(to_json({sql})::text, 'null')"
+
+    def differs(self, field: Field, one: str, other: str) -> str:
+        if field.get_internal_type() == "JSONField":
+            return f"{self.value(field, one)} <> {self.value(field, other)}"
+        return f"{one} IS DISTINCT FROM {other}"
+
+    def key(self, field: Field, sql: str) -> str:
+        return f"{sql}::text"
+
+    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
+        return f"CAST({sql} AS {field.db_type(connection)})"
+
+    def among(self, column: str) -> str:
+        return f"{column} = ANY(%s)"
+
+    def keys(self, keys: Sequence[Any]) -> Any:
+        return list(keys)
+
+    def joined(self, sql: str) -> str:
+        return f"string_agg({sql}, ',')"
+
+    def json(self, sql: str) -> str:
+        return f"({sql})::jsonb"
+
+    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
+        key = f"CAST(remembered.value->>0 AS {pk.rel_db_type(connection)})"
+        return f"json_array_elements(%s::json) AS remembered(value) ON {column} = {key}"
+
+    def remembered_text(self, number: int) -> str:
+        return f"(remembered.value->>{number})"
+
+
+DIALECTS: Final[dict[str, Dialect]] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
+
+
+def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
+    """Return what a database speaks.
+
+    Raises:
+        NotSupportedError: when it is neither SQLite nor PostgreSQL.
+    """
+    try:
+        return DIALECTS[connection.vendor]
+    except KeyError:
+        raise NotSupportedError(
+            f"The audit trail cannot write to {connection.display_name}: it knows SQLite and"
+            " PostgreSQL. Let DATABASE_URL name one of these, for example"
+            " postgres://user:password@127.0.0.1:5432/name."
+        ) from None
+
+
+def pointed_to(field: Field) -> Field:
+    """Follow a foreign key to the field whose values it holds."""
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    return field
+
+
+def key_type(field: Field) -> str | None:
+    """Return which of ``KEYS`` a key belongs to; None for another type."""
+    name = pointed_to(field).get_internal_type()
+    if name in ("TextField", "SlugField"):
+        return "CharField"
+    is_number = name.endswith(("IntegerField", "AutoField"))
+    return "IntegerField" if is_number else name if name in KEYS else None
+
+
+def _text(sql: str) -> str:
+    """Return SQL for text that JSON need not escape, or null."""
+    return f"coalesce('\"' || ({sql}) || '\"', 'null')"

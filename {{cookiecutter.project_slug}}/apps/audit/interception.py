@@ -1,0 +1,336 @@
+"""The few places of Django's ORM through which every write goes, each made to keep the trail.
+
+Signals tell of saves and deletions of single objects. Of ``update()``, of
+``bulk_create()`` and ``bulk_update()``, of what a deletion sets to NULL and of
+the links that it takes along they tell nothing, and what they do tell is what an
+instance holds, not what the table held. So the trail listens one level below,
+where statements are made: an INSERT, an UPDATE and a DELETE look the same there
+whoever asked for them, through whatever manager.
+
+Nothing here is done to models or their managers, so migrations see no difference
+and any manager will do. What it builds on is private to Django; a test names the
+version that it has been read in.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Final
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.core.serializers.base import DeserializedObject
+from django.db import NotSupportedError, connections, transaction
+from django.db.models import Field, Model, QuerySet
+from django.db.models.constants import OnConflict
+from django.db.models.deletion import Collector
+from django.db.models.lookups import Exact
+from django.db.models.sql import DeleteQuery
+from django.db.models.sql.compiler import SQLUpdateCompiler
+
+from . import rows
+from .dialects import dialect_of
+from .registry import Audited, names_of, recorded_of
+
+type Method = Callable[..., Any]
+
+# What is being saved or deleted further out, from which statements on single rows take their name.
+_saved: Final = ContextVar[Model | None]("saved", default=None)
+_deleted: Final = ContextVar[Collector | None]("deleted", default=None)
+
+# On a queryset: the keys that the batches of one bulk_create() have inserted so far.
+PENDING: Final = "_audit_pending"
+# On the compiler of an UPDATE: that it has been recorded.
+DONE: Final = "_audit_done"
+
+
+def install() -> None:
+    """Make the ORM keep the trail; a second call does nothing."""
+    for owner, name, wrapping in (
+        (QuerySet, "_insert", inserting),
+        (QuerySet, "_batched_insert", inserting_in_batches),
+        (SQLUpdateCompiler, "execute_sql", updating),
+        (SQLUpdateCompiler, "execute_returning_sql", updating),
+        (DeleteQuery, "delete_batch", deleting_by_key),
+        (QuerySet, "_raw_delete", deleting),
+        (Model, "_do_update", saving),
+        (Collector, "delete", collecting),
+        (DeserializedObject, "save", loading),
+    ):
+        method = getattr(owner, name)
+        if not hasattr(method, "keeps_the_trail"):
+            wrapped = wrapping(method)
+            wrapped.keeps_the_trail = True  # type: ignore[attr-defined]
+            setattr(owner, name, wrapped)
+
+
+def inserting(method: Method) -> Method:
+    """Record the rows of an INSERT, right after it."""
+
+    @wraps(method)
+    def _insert(
+        self: Any,
+        objs: Sequence[Any],
+        fields: Any,
+        returning_fields: Any = None,
+        raw: bool = False,
+        using: str | None = None,
+        on_conflict: OnConflict | None = None,
+        **options: Any,
+    ) -> Any:
+        arguments = {"raw": raw, "on_conflict": on_conflict, **options}
+        recorded = recorded_of(self.model)
+        if recorded is None:
+            return method(self, objs, fields, returning_fields, using=using, **arguments)
+        _refuse_overwriting(self.model, on_conflict)
+        self._for_write = True
+        using = using or self.db
+        pk = self.model._meta.pk
+        ignoring = on_conflict == OnConflict.IGNORE
+        # Of conflicts that are ignored, the keys that come back are those of what was inserted.
+        returned = [pk] if ignoring else returning_fields or []
+        with transaction.atomic(using=using, savepoint=False):
+            results = method(self, objs, fields, returned, using=using, **arguments)
+            if not ignoring and results:
+                for obj, values in zip(objs, results, strict=True):
+                    # Django does so as well, but only after the name of the object is needed.
+                    obj._assign_returned_values(values, returned)
+            inserted = [row[0] for row in results] if ignoring else None
+            keys = [getattr(obj, pk.attname) for obj in objs] if inserted is None else inserted
+            pending = vars(self).get(PENDING)
+            if pending is not None:
+                pending.extend(keys)
+            elif keys:
+                name = rows.text_of(objs[0]) if len(objs) == 1 else ""
+                selected = rows.with_keys(self.model, keys, using)
+                rows.record_created(recorded, selected, using, name)
+        return [] if ignoring else results
+
+    return _insert
+
+
+def inserting_in_batches(method: Method) -> Method:
+    """Record the rows of all INSERTs of a ``bulk_create()`` at once."""
+
+    @wraps(method)
+    def _batched_insert(self: Any, objs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        recorded = recorded_of(self.model)
+        if recorded is None:
+            return method(self, objs, *args, **kwargs)
+        _refuse_overwriting(self.model, kwargs.get("on_conflict"))
+        vars(self)[PENDING] = keys = []
+        try:
+            with transaction.atomic(using=self.db, savepoint=False):
+                results = method(self, objs, *args, **kwargs)
+                if keys:
+                    name = rows.text_of(objs[0]) if recorded.audited and len(objs) == 1 else ""
+                    selected = rows.with_keys(self.model, keys, self.db)
+                    rows.record_created(recorded, selected, self.db, name)
+        finally:
+            del vars(self)[PENDING]
+        return results
+
+    return _batched_insert
+
+
+def updating(method: Method) -> Method:
+    """Record the rows of an UPDATE, before it where its values are known, else around it."""
+
+    @wraps(method)
+    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorded = None if DONE in vars(self) else recorded_of(self.query.model)
+        if recorded is None or recorded.audited is None:
+            return method(self, *args, **kwargs)
+        _refuse_new_key(self)
+        names = names_of(recorded.audited)
+        fields = [field for field, _, _ in self.query.values if field.name in names]
+        if not fields:
+            return method(self, *args, **kwargs)
+        with (
+            transaction.atomic(using=self.using, savepoint=False),
+            _recording(self, recorded.audited, fields),
+        ):
+            return method(self, *args, **kwargs)
+
+    return execute
+
+
+def deleting_by_key(method: Method) -> Method:
+    """Record rows that a deletion has collected, right before they go."""
+
+    @wraps(method)
+    def delete_batch(self: Any, pk_list: Sequence[Any], using: str) -> Any:
+        recorded = recorded_of(self.model)
+        if recorded is None or not pk_list:
+            return method(self, pk_list, using)
+        collector = _deleted.get()
+        collected = collector.data.get(self.model, ()) if collector else ()
+        name = rows.text_of(next(iter(collected))) if len(collected) == 1 else ""
+        with transaction.atomic(using=using, savepoint=False):
+            selected = rows.with_keys(self.model, pk_list, using)
+            rows.record_deleted(recorded, selected, using, name)
+            return method(self, pk_list, using)
+
+    return delete_batch
+
+
+def deleting(method: Method) -> Method:
+    """Record rows that a deletion has not looked at, right before they go."""
+
+    @wraps(method)
+    def _raw_delete(self: Any, using: str) -> Any:
+        recorded = recorded_of(self.model)
+        if recorded is None:
+            return method(self, using)
+        with transaction.atomic(using=using, savepoint=False):
+            try:
+                sql, params = self.order_by().values("pk").query.get_compiler(using).as_sql()
+            except EmptyResultSet:
+                return method(self, using)
+            connection = connections[using]
+            column = connection.ops.quote_name(self.model._meta.pk.column)
+            where, params = f"{column} IN ({sql})", tuple(params)
+            target = self
+            if dialect_of(connection).locks_rows:
+                # What others add in the meantime is not recorded, so it must not go either.
+                keys = rows.lock(self.model, (where, params), using)
+                if not keys:
+                    return 0
+                locked, locked_params = rows.with_keys(self.model, keys, using)
+                where, params = f"{where} AND {locked}", (*params, *locked_params)
+                target = self.filter(pk__in=keys)
+            rows.record_deleted(recorded, (where, params), using, "")
+            return method(target, using)
+
+    return _raw_delete
+
+
+def saving(method: Method) -> Method:
+    """Tell the UPDATE of a save what its object is called."""
+
+    @wraps(method)
+    def _do_update(self: Model, *args: Any, **kwargs: Any) -> Any:
+        token = _saved.set(self)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _saved.reset(token)
+
+    return _do_update
+
+
+def collecting(method: Method) -> Method:
+    """Tell the DELETEs of a deletion what its objects are called."""
+
+    @wraps(method)
+    def delete(self: Collector) -> Any:
+        token = _deleted.set(self)
+        try:
+            return method(self)
+        finally:
+            _deleted.reset(token)
+
+    return delete
+
+
+def loading(method: Method) -> Method:
+    """Mark what a fixture writes, links included."""
+
+    @wraps(method)
+    def save(self: DeserializedObject, *args: Any, **kwargs: Any) -> Any:
+        token = rows.from_fixture.set(True)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            rows.from_fixture.reset(token)
+
+    return save
+
+
+@contextmanager
+def _recording(compiler: Any, audited: Audited, fields: list[Field]) -> Iterator[None]:
+    """Record what an UPDATE does to rows of an audited table."""
+    compiler.pre_sql_setup()
+    # The statement must find the rows that are recorded, and not look for them once more.
+    compiler.pre_sql_setup = lambda: None
+    vars(compiler)[DONE] = True
+    try:
+        where, params = compiler.compile(compiler.query.where)
+    except FullResultSet:
+        where, params = "", ()
+    except EmptyResultSet:
+        yield
+        return
+    using, selected = compiler.using, (where, tuple(params))
+    saved = _saved.get()
+    name = rows.text_of(saved) if saved is not None else ""
+    undisturbed = not dialect_of(compiler.connection).locks_rows or _is_one_row(compiler.query)
+    assignments = _assignments(compiler, audited) if undisturbed else None
+    if assignments is not None:
+        rows.record_assigned(audited, *assignments, selected, using, name)
+        yield
+        return
+    before = rows.remember(audited, fields, selected, using)
+    if not undisturbed:
+        # What others add in the meantime is not recorded, so it must not change either.
+        compiler.query.add_filter("pk__in", [key for key, *_ in before])
+    yield
+    if before:
+        rows.record_remembered(audited, fields, before, using, name)
+
+
+def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[Any]] | None:
+    """Return what an UPDATE assigns, as SQL for each name of a field, and its parameters.
+
+    None when only the database knows what that will be.
+    """
+    connection = compiler.connection
+    names, foresees = names_of(audited), dialect_of(connection).foresees
+    assigned: dict[str, str] = {}
+    params: list[Any] = []
+    for field, _, value in compiler.query.values:
+        if field.name not in names:
+            continue
+        if hasattr(value, "resolve_expression") or not foresees(field):
+            return None
+        if hasattr(value, "prepare_database_save"):
+            value = value.prepare_database_save(field)
+        value = field.get_db_prep_save(value, connection=connection)
+        placeholder = getattr(field, "get_placeholder_sql", None)
+        if hasattr(value, "as_sql"):
+            return None
+        if placeholder is None:
+            assigned[field.name] = "%s"
+            params.append(value)
+        else:
+            assigned[field.name], made = placeholder(value, compiler, connection)
+            params.extend(made)
+    return assigned, params
+
+
+def _is_one_row(query: Any) -> bool:
+    """Whether a query names a row by its key, so that no other can come to be meant."""
+    saved = _saved.get()
+    if query.where.negated or len(query.where.children) != 1 or (saved and saved._state.adding):
+        return False
+    (condition,) = query.where.children
+    target = getattr(condition.lhs, "target", None) if isinstance(condition, Exact) else None
+    is_key = target is not None and target.primary_key
+    return is_key and not hasattr(condition.rhs, "resolve_expression")
+
+
+def _refuse_overwriting(model: type[Model], on_conflict: OnConflict | None) -> None:
+    if on_conflict == OnConflict.UPDATE:
+        raise NotSupportedError(
+            f"bulk_create(update_conflicts=True) is refused for {model._meta.label}, which the"
+            " audit trail records: no database says what such a statement has overwritten."
+            " Use update_or_create(), or bulk_update() and bulk_create()."
+        )
+
+
+def _refuse_new_key(compiler: Any) -> None:
+    if any(field.primary_key for field, _, _ in compiler.query.values):
+        raise NotSupportedError(
+            f"update() of the key of {compiler.query.model._meta.label} is refused: on the audit"
+            " trail it would be another object all at once. Create a new one and delete the old."
+        )

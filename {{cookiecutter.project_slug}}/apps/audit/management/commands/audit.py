@@ -1,0 +1,270 @@
+"""The trail on the command line: seal, verify, prune, export and history."""
+
+import re
+import shutil
+from argparse import SUPPRESS, ArgumentTypeError
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.color import color_style, no_style
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from apps.audit import export, registry, retention, seals, terminal
+from apps.audit.models import Entry, Seal
+from apps.audit.progress import bar
+
+DAYS: Final = {"d": 1, "w": 7, "y": 365}
+
+
+def age(text: str) -> timedelta:
+    """Read an age such as ``365d``."""
+    found = re.fullmatch(r"(\d{1,5})([dwy])", text)
+    if not found:
+        raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
+    return timedelta(days=int(found[1]) * DAYS[found[2]])
+
+
+def moment(text: str) -> datetime:
+    """Read a date or a time, in the time zone of the project unless it names one."""
+    try:
+        day = parse_date(text)
+        found = datetime.combine(day, datetime.min.time()) if day else parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ArgumentTypeError(
+            f"{text!r} is no date or time; for example 2026-01-31 or 2026-01-31T12:00."
+        )
+    return timezone.make_aware(found) if timezone.is_naive(found) else found
+
+
+class Command(BaseCommand):
+    help = "Seals, verifies, prunes, exports and shows the audit trail."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+        shared = CommandParser(add_help=False)
+        shared.add_argument(
+            "--database",
+            default=DEFAULT_DB_ALIAS,
+            choices=tuple(connections),
+            help="The database of the trail.",
+        )
+        for colour in ("--no-color", "--force-color"):
+            # Django's own, which would otherwise have to stand before the verb.
+            shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
+
+        def verb(name: str, does: str) -> CommandParser:
+            added: CommandParser = verbs.add_parser(
+                name, help=does, description=does, parents=[shared]
+            )
+            return added
+
+        verb("seal", "Add what is new on the trail to its chain of seals. Run it from cron.")
+        one = verb("verify", "Compare the trail with its seals; exit with 1 when it differs.")
+        one.add_argument(
+            "--noted",
+            metavar="SEAL",
+            help="A seal that was noted elsewhere, as `audit seal` printed it: 42:9f86d081884c7d65.",
+        )
+        one = verb("prune", "Remove old entries for good.")
+        one.add_argument(
+            "--older-than",
+            type=age,
+            required=True,
+            metavar="AGE",
+            help="For example 365d, 52w, 1y.",
+        )
+        one.add_argument("--dry-run", action="store_true", help="Say what would be removed.")
+        one.add_argument("--no-input", action="store_true", help="Ask nothing.")
+        one = verb("export", "Write the trail as lines of JSON, one entry each, the oldest first.")
+        one.add_argument(
+            "--output", type=Path, metavar="FILE", help="A file instead of the screen."
+        )
+        one.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
+        one.add_argument("--object", metavar="KEY", help="Only entries of objects with this key.")
+        one.add_argument("--actor", metavar="NAME", help="Only what the user of this name did.")
+        one.add_argument("--action", choices=Entry.Action.values)
+        one.add_argument("--source", choices=Entry.Source.values)
+        one.add_argument("--since", type=moment, metavar="TIME", help="For example 2026-01-31.")
+        one.add_argument("--before", type=moment, metavar="TIME", help="For example 2026-02-01.")
+        one = verb("history", "Show what happened to one object, the latest first.")
+        one.add_argument("model", metavar="app.Model")
+        one.add_argument("key", help="The primary key of the object.")
+        one.add_argument("--limit", type=int, default=20, help="How many entries (default: 20).")
+
+    def handle(self, *, verb: str, **options: Any) -> None:
+        try:
+            getattr(self, f"handle_{verb}")(**options)
+        except (seals.StillWritingError, retention.ChainMovedError) as error:
+            raise CommandError(str(error)) from error
+
+    def handle_seal(self, *, database: str, **options: Any) -> None:
+        """Seal, and print the last seal, to be noted elsewhere."""
+        entries, first, last, links = Entry.objects.using(database), 0, None, 0
+        start = max(seals.covered(database), 0)
+        newest = entries.order_by("-pk").values_list("pk", flat=True).first() or 0
+        with bar(self.stderr, "Sealing", newest - start) as shown:
+            progress = lambda key: shown(key - start)  # noqa: E731
+            for last in seals.seal(database, progress=progress):
+                first, links = first + last.count, links + 1
+        if last is None:
+            last = Seal.objects.using(database).order_by("number").last()
+            self.stdout.write("Nothing new to seal." if last else "The trail is empty.")
+        else:
+            plural = "entry" if first == 1 else "entries"
+            self.stdout.write(f"Sealed {first:,} {plural}, up to {last.until}.")
+        if last:
+            self.stdout.write(f"The last seal is {last}")
+
+    def handle_verify(self, *, database: str, noted: str | None, **options: Any) -> None:
+        """Print what is not as it was sealed."""
+        sealed = Seal.objects.using(database).order_by("number")
+        covered = seals.covered(database)
+        kept = Entry.objects.using(database).order_by("pk").values_list("pk", flat=True).first()
+        start = max(kept or 0, 0)
+        found = 0
+        try:
+            with bar(self.stderr, "Verifying", covered - start) as shown:
+                findings = seals.verify(
+                    database, noted=noted, progress=lambda key: shown(key - start)
+                )
+                for finding in findings:
+                    found += 1
+                    shown.clear()
+                    self.stdout.write(str(finding))
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk").first()
+        last = sealed.last()
+        if last is None:
+            self.stdout.write("There are no seals; `audit seal` adds the first.")
+        else:
+            self.stdout.write(
+                f"Compared with the seals up to {last.number}, which end at entry {covered}."
+            )
+            if unsealed:
+                since = f"{timezone.localtime(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}"
+                self.stdout.write(f"Entries since {since} are not sealed yet.")
+        if found:
+            things = "thing is" if found == 1 else "things are"
+            raise CommandError(f"The trail is not intact: {found:,} {things} not as sealed.")
+        if last:
+            self.stdout.write(self.style.SUCCESS("The trail is as it was sealed."))
+
+    def handle_prune(
+        self,
+        *,
+        database: str,
+        older_than: timedelta,
+        dry_run: bool,
+        no_input: bool,
+        **options: Any,
+    ) -> None:
+        """Remove old entries, after a question."""
+        old = retention.older_than(timezone.now() - older_than, using=database)
+        if old is None:
+            self.stdout.write("No entry is that old.")
+            return
+        entries = "entry" if old.count == 1 else "entries"
+        what = f"{old.count:,} {entries} from {old.first_at:%Y-%m-%d} to {old.last_at:%Y-%m-%d}"
+        if dry_run:
+            self.stdout.write(f"Would remove {what}.")
+            return
+        if not no_input and input(f"Remove {what} for good? [y/N] ").strip().lower() != "y":
+            self.stdout.write("Nothing was removed.")
+            return
+        with bar(self.stderr, "Removing", old.count) as shown:
+            gone = retention.prune(old, using=database, progress=shown)
+        self.stdout.write(f"Removed {gone:,} {'entry' if gone == 1 else 'entries'}.")
+
+    def handle_export(self, *, database: str, output: Path | None, **options: Any) -> None:
+        """Write lines of JSON; a file has the name it shall have only when it is complete."""
+        entries = self._chosen(QuerySet(Entry, using=database), **options)
+        keys = entries.order_by().values_list("pk", flat=True)
+        first, last = keys.order_by("pk").first(), keys.order_by("-pk").first()
+        total = 0 if first is None or last is None else last - first + 1
+        part = output.with_name(f"{output.name}.part") if output else None
+        count = 0
+        with ExitStack() as stack:
+            try:
+                file: Any = (
+                    stack.enter_context(part.open("w", encoding="utf-8")) if part else self.stdout
+                )
+            except OSError as error:
+                raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
+            shown = stack.enter_context(bar(self.stderr, "Exporting", total))
+            for entry in export.in_order(entries):
+                file.write(f"{export.line_of(entry)}\n")
+                count += 1
+                shown(entry.pk - (first or 0))
+        if output and part:
+            part.replace(output)
+            entries_text = "entry" if count == 1 else "entries"
+            self.stdout.write(f"Wrote {count:,} {entries_text} to {output}.")
+
+    def handle_history(
+        self, *, database: str, model: str, key: str, limit: int, **options: Any
+    ) -> None:
+        """Show the entries of one object."""
+        found = self._model(model)
+        if not registry.covering(found):
+            raise CommandError(
+                f"{found._meta.label} is not audited. List it in AUDITED_MODELS to audit it."
+            )
+        try:
+            entries = Entry.objects.using(database).of(found(pk=key))
+        except ValidationError as error:
+            raise CommandError(f"{key!r} is no key of {found._meta.label}.") from error
+        some = list(entries[: limit + 1])
+        if not some:
+            raise CommandError(f"The trail has no entry of {found._meta.label} {key}.")
+        coloured = options["force_color"] or (self.stdout.isatty() and not options["no_color"])
+        style = color_style(force_color=True) if coloured else no_style()
+        width = shutil.get_terminal_size((80, 24)).columns
+        for line in terminal.history(some[:limit], width=width, style=style):
+            self.stdout.write(line)
+        if len(some) > limit:
+            self.stdout.write(f"\nThere are more entries: --limit {limit * 5}")
+
+    def _chosen(
+        self,
+        entries: QuerySet[Entry],
+        *,
+        model: str | None,
+        object: str | None,
+        actor: str | None,
+        since: datetime | None,
+        before: datetime | None,
+        **options: Any,
+    ) -> QuerySet[Entry]:
+        if model:
+            # The label as it was written, also of a model that the project no longer has.
+            entries = entries.filter(model_label__iexact=model)
+        wanted = {
+            "object_id": object,
+            "actor_name": actor,
+            "action": options["action"],
+            "source": options["source"],
+            "created_at__gte": since,
+            "created_at__lt": before,
+        }
+        return entries.filter(
+            **{name: value for name, value in wanted.items() if value is not None}
+        )
+
+    def _model(self, label: str) -> type[Model]:
+        try:
+            return apps.get_model(label)
+        except (LookupError, ValueError) as error:
+            raise CommandError(
+                f"{label!r} is no model of this project; for example accounts.User."
+            ) from error

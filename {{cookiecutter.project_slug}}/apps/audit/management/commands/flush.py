@@ -1,0 +1,26 @@
+"""Django's own ``flush``, which the trail does not bear: it would be emptied too."""
+
+from typing import Any
+
+from django.core import mail
+from django.core.management.base import CommandError
+from django.core.management.commands import flush
+from django.db import connections
+
+from apps.audit import append_only
+
+
+class Command(flush.Command):
+    """Empties the tables of a test's database, and refuses to do so anywhere else."""
+
+    def handle(self, **options: Any) -> None:
+        connection = connections[options["database"]]
+        # Only Django's test environment has an outbox.
+        if not hasattr(mail, "outbox"):
+            raise CommandError(
+                f"flush would empty the audit trail of the database {connection.alias!r} with"
+                " everything else, and the trail can only be added to. To start anew in"
+                " development, drop the database and run migrate."
+            )
+        with append_only.lifted(connection):
+            super().handle(**options)

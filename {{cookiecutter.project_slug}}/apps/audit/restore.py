@@ -1,0 +1,222 @@
+"""Former states of objects, read from the trail, and the way back to them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
+
+from . import registry, values
+from .models import Entry
+from .registry import Audited
+
+
+class CannotRestoreError(Exception):
+    """Raised when a former state cannot be brought back."""
+
+
+@dataclass(slots=True)
+class State:
+    """What an object was like at some time.
+
+    ``values`` maps names of fields to Python values, foreign keys to keys; ``links`` maps names
+    of many-to-many fields to sets of keys. ``unknown`` names the fields that the trail cannot
+    tell: those that are masked and were changed since, and those that it does not record.
+    """
+
+    model: type[Model]
+    pk: Any
+    using: str
+    exists: bool
+    values: dict[str, Any] = field(default_factory=dict)
+    links: dict[str, set[Any]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of a restoration.
+
+    ``unknown`` names the fields that are not restored: they are as they were right before, or
+    have their default in an object that had been deleted. ``gone`` maps names of many-to-many
+    fields to the keys that they once held and that nobody has any more.
+    """
+
+    instance: Model
+    unknown: frozenset[str]
+    gone: dict[str, set[Any]]
+
+
+def state_after(entry: Entry) -> State:
+    """Return the state of an object right after one of its entries.
+
+    Raises:
+        CannotRestoreError: when the project no longer has the model, or does not audit it.
+    """
+    using = entry._state.db or DEFAULT_DB_ALIAS
+    for model in registry.audited_models():
+        if model._meta.label == entry.model_label:
+            return _state(model, entry.object_id, entry.pk, using)
+    raise CannotRestoreError(f"{entry.model_label} is no audited model of this project any more.")
+
+
+def state_at(
+    model: type[Model], pk: Any, moment: datetime, *, using: str = DEFAULT_DB_ALIAS
+) -> State:
+    """Return the state of an object at some time.
+
+    Args:
+        model: the model of the object.
+        pk: its key.
+        moment: the time; later entries are undone.
+        using: the alias of the database.
+
+    Raises:
+        CannotRestoreError: when the model is not audited.
+    """
+    entries = Entry.objects.using(using).of(model(pk=pk)).filter(created_at__lte=moment)
+    last = entries.values_list("pk", flat=True).first()
+    return _state(model, pk, -(2**63) if last is None else last, using)
+
+
+def restore(state: State) -> Restored:
+    """Bring an object back to a former state; one that was deleted gets its old key.
+
+    It is saved and linked as usual, so its receivers run and the trail records it. Nothing
+    is restored of other objects: what a deletion took along has to be restored after it.
+
+    Raises:
+        CannotRestoreError: when the object was not there in that state, or when a foreign key
+            leads to an object that is no longer there.
+        IntegrityError: when another object has a unique value by now.
+    """
+    model, using = state.model, state.using
+    name = f"{model._meta.verbose_name} {state.pk}"
+    if not state.exists:
+        raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
+    fields = {f.name: f for f in model._meta.concrete_fields}
+    with transaction.atomic(using=using):
+        found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
+        there = found.select_for_update().first()
+        instance = there or model(pk=model._meta.pk.to_python(state.pk))
+        for field_name, value in state.values.items():
+            if not _is_there(fields[field_name], value, using):
+                raise CannotRestoreError(
+                    f"The {fields[field_name].verbose_name} of {name} was {value}, which is no"
+                    " longer there. Restore that first."
+                )
+            setattr(instance, fields[field_name].attname, value)
+        instance.save(using=using, force_insert=there is None)
+        gone = {}
+        for field_name, keys in state.links.items():
+            target = model._meta.get_field(field_name).related_model
+            left = set(
+                QuerySet(target, using=using).filter(pk__in=keys).values_list("pk", flat=True)
+            )
+            getattr(instance, field_name).set(left)
+            if keys - left:
+                gone[field_name] = keys - left
+    return Restored(instance, frozenset(state.unknown), gone)
+
+
+def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
+    """Undo, from what there is now, all entries after the one with the id ``until``."""
+    covering = registry.covering(model)
+    if not covering:
+        raise CannotRestoreError(f"{model._meta.label} is not audited.")
+    state = State(model, pk, using, exists=True)
+    for audited in covering:
+        history = _History(audited, pk, until, using)
+        row = history.row()
+        if row is None:
+            state.exists = False
+            continue
+        state.values |= row
+        for many in audited.model._meta.local_many_to_many:
+            links = None if many.name in audited.excluded else history.links(many)
+            if links is None:
+                state.unknown.add(many.name)
+            else:
+                state.links[many.name] = links
+    parents = set(model._meta.parents.values())
+    state.unknown |= {
+        column.name
+        for column in model._meta.concrete_fields
+        if not (column.primary_key or column.generated or column in parents)
+        and column.name not in state.values
+    }
+    return state
+
+
+class _History:
+    """The entries of one row of one table, around the one with the id ``until``."""
+
+    def __init__(self, audited: Audited, pk: Any, until: int, using: str) -> None:
+        self.audited, self.pk, self.using = audited, pk, using
+        entries = Entry.objects.using(using).of(audited.model(pk=pk)).filter(pk__gt=until)
+        label = audited.model._meta.label
+        self.later = [entry for entry in entries if entry.model_label == label]
+
+    def row(self) -> dict[str, Any] | None:
+        """Return the columns that are known, as Python values; None when there was no row."""
+        fields = registry.fields_of(self.audited)
+        found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
+        now = found.values("pk", *(column.attname for column in fields)).first()
+        row = now and {column.name: now[column.attname] for column in fields}
+        columns = {column.name: column for column in fields}
+        for entry in self.later:
+            if entry.action == Entry.Action.CREATE:
+                row = None
+                continue
+            if entry.action == Entry.Action.DELETE or row is None:
+                row = {}
+            for name in columns.keys() & entry.changes.keys():
+                if "old" in entry.changes[name]:
+                    row[name] = _decoded(columns[name], entry.changes[name]["old"])
+                else:
+                    # It is masked.
+                    row.pop(name, None)
+        return row
+
+    def links(self, many: ManyToManyField) -> set[Any] | None:
+        """Return the keys that a field held; None when the trail does not tell."""
+        if many.name in self.audited.masked:
+            return None
+        target = many.remote_field.model._meta.pk
+        links = self._links_now(many)
+        for entry in self.later:
+            if entry.action == Entry.Action.DELETE:
+                # What links there were was removed, and recorded, right before.
+                links = set()
+            added, removed = (
+                {_decoded(target, key) for key in entry.changes.get(many.name, {}).get(verb, ())}
+                for verb in ("added", "removed")
+            )
+            links = (links - added) | removed
+        return links
+
+    def _links_now(self, many: ManyToManyField) -> set[Any]:
+        source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
+        through: QuerySet[Model] = QuerySet(many.remote_field.through, using=self.using)
+        keys = through.filter(**{f"{source}__pk": self.pk}).values_list(f"{target}__pk", flat=True)
+        return set(keys)
+
+
+def _decoded(column: Field, data: Any) -> Any:
+    try:
+        return values.decode(column, data)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise CannotRestoreError(
+            f"{column.model._meta.label}.{column.name} has changed its type since: {data!r} is no"
+            " value of it any more."
+        ) from error
+
+
+def _is_there(column: Field, value: Any, using: str) -> bool:
+    """Whether what a foreign key leads to is there; true for any other field."""
+    if value is None or not isinstance(column, ForeignKey):
+        return True
+    target = column.target_field
+    return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()

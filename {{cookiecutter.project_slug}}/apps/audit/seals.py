@@ -1,0 +1,323 @@
+"""Seals: a chain of fingerprints that shows whether entries are still as they were.
+
+Each link holds the fingerprints of the entries that came after those of the link before,
+and a digest over itself and the digest before it. To change an entry unnoticed, somebody
+has to make all later links anew; a digest that was noted elsewhere shows that too.
+"""
+
+import hashlib
+import json
+import re
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Func, Max, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from . import append_only
+from .models import Entry, Seal
+
+# A fingerprint is the key of an entry and the first half of the SHA-256 of the rest.
+LAYOUT: Final = struct.Struct(">q16s")
+# What is sealed besides the time, in this order, which is part of every seal there is.
+SEALED: Final = (
+    "action", "content_type_id", "model_label", "object_id", "object_repr",
+    "actor_id", "actor_name", "source", "request_id",
+    "changes",
+)  # fmt: skip
+BATCH: Final = 1000
+# Entries whose places may have been exchanged are kept to be compared up to this number.
+MOST_CHANGED: Final = 10_000
+LOWEST: Final = -(2**63)
+
+# The writers that have begun; each gets its keys only after it has got this lock.
+WRITERS: Final = """
+    SELECT virtualtransaction FROM pg_locks
+    WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted
+      AND relation = %s::regclass AND pid IS DISTINCT FROM pg_backend_pid()
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+type Progress = Callable[[int], None]
+
+
+class Moment(Func):
+    """A time as text, the same whatever the settings of a session are."""
+
+    output_field = TextField()
+    template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """SQLite has it as text, which need not be a time once somebody has edited it."""
+        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
+
+
+class StillWritingError(Exception):
+    """Raised when a transaction that writes to the trail does not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it was sealed.
+
+    ``kind`` is one of ``changed``, ``removed``, ``swapped``, ``inserted``, ``seal`` and
+    ``triggers``; ``keys`` are the ids of the entries, or the number of the seal.
+    """
+
+    kind: str
+    keys: tuple[int, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def settled(using: str, *, patience: float = 10) -> int | None:
+    """Return the id up to which no further entry can appear; None for an empty trail.
+
+    PostgreSQL gives ids out before the commit, so a later id can be committed first. Waits
+    for those who are writing at this moment, and holds nobody up.
+
+    Args:
+        using: the alias of the database.
+        patience: how long to wait for a transaction to end, in seconds.
+
+    Raises:
+        StillWritingError: when one has not ended by then.
+    """
+    latest = Entry.objects.using(using).order_by("-pk").values_list("pk", flat=True).first()
+    connection = connections[using]
+    if latest is None or connection.vendor != "postgresql":
+        # Elsewhere one writes at a time: whoever commits later has the higher id.
+        return latest
+    deadline = time.monotonic() + patience
+    writers: set[str] | None = None
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(WRITERS, [Entry._meta.db_table])
+            now = {name for (name,) in cursor.fetchall()}
+        writers = now if writers is None else writers & now
+        if not writers:
+            return latest
+        if time.monotonic() >= deadline:
+            raise StillWritingError(
+                f"{len(writers)} transaction(s) that write to the audit trail have not ended"
+                f" within {patience:g} seconds; their entries may still come. Nothing was done."
+                " Run it again when they have ended."
+            )
+        time.sleep(0.05)
+
+
+def seal(using: str, *, progress: Progress = lambda key: None) -> Iterator[Seal]:
+    """Seal the entries that no seal covers yet, a thousand at a time.
+
+    Each link is committed by itself, so a run that is broken off loses nothing, and one
+    that finds another at work leaves the rest to it.
+
+    Args:
+        using: the alias of the database.
+        progress: told the id of the last entry of each link.
+
+    Yields:
+        The links as they are added; none when all is sealed.
+
+    Raises:
+        StillWritingError: when a transaction that writes to the trail does not end.
+    """
+    until = settled(using)
+    while until is not None:
+        last = Seal.objects.using(using).order_by("number").last()
+        after = covered(using)
+        rows = list(islice(_rows(using, after, until), BATCH))
+        if not rows:
+            return
+        link = add_link(
+            using,
+            last,
+            kind=Seal.Kind.ENTRIES,
+            until=rows[-1][0],
+            count=len(rows),
+            fingerprints=b"".join(LAYOUT.pack(*row) for row in rows),
+        )
+        if link is None:
+            return
+        progress(link.until)
+        yield link
+
+
+def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
+    """Add a link to the chain after ``last``; None when somebody else has done so first."""
+    link = Seal(number=last.number + 1 if last else 1, created_at=timezone.now(), **values)
+    link.digest = digest_of(link, last.digest if last else "")
+    try:
+        with transaction.atomic(using=using):
+            link.save(using=using, force_insert=True)
+    except IntegrityError:
+        return None
+    return link
+
+
+def digest_of(link: Seal, previous: str) -> str:
+    """Return the digest of a link, in 64 hexadecimal digits."""
+    head = [previous, link.number, link.created_at.isoformat(), link.kind, link.until, link.count]
+    digest = hashlib.sha256(json.dumps(head).encode())
+    digest.update(link.fingerprints)
+    return digest.hexdigest()
+
+
+def covered(using: str) -> int:
+    """Return the id up to which entries are sealed or given up to a pruning."""
+    until = Seal.objects.using(using).aggregate(until=Max("until"))["until"]
+    return LOWEST if until is None else until
+
+
+def pruned(using: str) -> int:
+    """Return the id up to which retention removes entries."""
+    prunings = Seal.objects.using(using).filter(kind=Seal.Kind.PRUNING)
+    until = prunings.aggregate(until=Max("until"))["until"]
+    return LOWEST if until is None else until
+
+
+def verify(
+    using: str, *, noted: str | None = None, progress: Progress = lambda key: None
+) -> Iterator[Finding]:
+    """Compare the trail with its seals.
+
+    Args:
+        using: the alias of the database.
+        noted: a seal that was noted elsewhere, ``"42:9f86d081…"``, at least the first 16 digits;
+            the chain has to have it, or somebody has made it anew.
+        progress: told the id up to which entries were compared.
+
+    Yields:
+        What is not as it was sealed. Memory does not grow with the trail.
+
+    Raises:
+        ValueError: when ``noted`` does not name a seal.
+    """
+    number, digest = _noted(noted)
+    missing = append_only.missing(connections[using])
+    if missing:
+        text = (
+            f"The database lacks the triggers {', '.join(sorted(missing))}, which keep the trail"
+            " append-only."
+        )
+        yield Finding("triggers", (), text)
+    removable, after = pruned(using), LOWEST
+    comparison = _Comparison()
+    previous: Seal | None = None
+    for link in _links(using):
+        expected = previous.number + 1 if previous else 1
+        if link.number != expected:
+            gone = f"{expected}" if link.number == expected + 1 else f"{expected}–{link.number - 1}"
+            yield Finding("seal", (expected,), f"Seal {gone} is gone from the chain.")
+        if link.digest != digest_of(link, previous.digest if previous else ""):
+            text = f"Seal {link.number} was changed, or does not follow the one before it."
+            yield Finding("seal", (link.number,), text)
+        if link.number == number:
+            number = None
+            if not link.digest.startswith(digest):
+                text = f"Seal {link.number} is {link.digest}, not what was noted: {digest}."
+                yield Finding("seal", (link.number,), text)
+        if link.kind == Seal.Kind.ENTRIES:
+            sealed = LAYOUT.iter_unpack(link.fingerprints)
+            yield from comparison.of(sealed, _rows(using, after, link.until), removable)
+        after = max(after, link.until)
+        previous = link
+        progress(after)
+    yield from comparison.changes()
+    if number is not None:
+        text = f"Seal {number}, which was noted, is gone from the chain."
+        yield Finding("seal", (number,), text)
+
+
+def fingerprint(content: Sequence[str | None]) -> bytes:
+    """Return 16 bytes that no other content of an entry has."""
+    return hashlib.sha256(json.dumps(content).encode()).digest()[:16]
+
+
+@dataclass
+class _Comparison:
+    """Compares entries with fingerprints; remembers what was changed, to tell a swap from it."""
+
+    changed: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+
+    def of(
+        self, sealed: Iterator[tuple[Any, ...]], found: Iterator[tuple[int, bytes]], removable: int
+    ) -> Iterator[Finding]:
+        """Walk along both, in the order of ids."""
+        row = next(found, None)
+        for key, expected in sealed:
+            while row and row[0] < key:
+                yield _inserted(row[0])
+                row = next(found, None)
+            if row and row[0] == key:
+                if row[1] != expected:
+                    yield from self._change(key, expected, row[1])
+                row = next(found, None)
+            elif key > removable:
+                yield Finding("removed", (key,), f"Entry {key} was removed.")
+        while row:
+            yield _inserted(row[0])
+            row = next(found, None)
+
+    def changes(self) -> Iterator[Finding]:
+        """Report the changes that turned out to be no swaps."""
+        for key in self.changed.values():
+            yield Finding("changed", (key,), f"Entry {key} was changed.")
+
+    def _change(self, key: int, expected: bytes, actual: bytes) -> Iterator[Finding]:
+        other = self.changed.pop((actual, expected), None)
+        if other is not None:
+            text = f"Entries {other} and {key} have changed places."
+            yield Finding("swapped", (other, key), text)
+        elif len(self.changed) < MOST_CHANGED and (expected, actual) not in self.changed:
+            self.changed[expected, actual] = key
+        else:
+            yield Finding("changed", (key,), f"Entry {key} was changed.")
+
+
+def _inserted(key: int) -> Finding:
+    return Finding("inserted", (key,), f"Entry {key} was put in after its neighbours were sealed.")
+
+
+def _noted(noted: str | None) -> tuple[int | None, str]:
+    if noted is None:
+        return None, ""
+    found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{16,64})", noted)
+    if not found:
+        raise ValueError(
+            f"{noted!r} is no seal; give its number and its digest as `audit seal` printed them,"
+            " for example 42:9f86d081884c7d65."
+        )
+    return int(found[1]), found[2]
+
+
+def _links(using: str) -> Iterator[Seal]:
+    """Read the chain, some links at a time."""
+    links = Seal.objects.using(using).order_by("number")
+    after = LOWEST
+    while some := list(links.filter(number__gt=after)[:20]):
+        for link in some:
+            # PostgreSQL's driver returns a view of the bytes.
+            link.fingerprints = bytes(link.fingerprints)
+            yield link
+        after = some[-1].number
+
+
+def _rows(using: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+    """Read the ids and fingerprints of the entries after one and up to another."""
+    # As the database has it: what this code makes of a value may change, a seal may not.
+    texts = {f"{name}_text": Cast(name, TextField()) for name in SEALED}
+    entries = QuerySet(Entry, using=using).annotate(moment=Moment("created_at"), **texts)
+    found = entries.order_by("pk").values_list("pk", "moment", *texts)
+    while rows := list(found.filter(pk__gt=after, pk__lte=until)[:BATCH]):
+        for key, *content in rows:
+            yield key, fingerprint(content)
+        after = rows[-1][0]

@@ -1,0 +1,180 @@
+"""The database itself refuses to change what is on the trail."""
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, connections, transaction
+from django.db.models import QuerySet
+
+from apps.audit import append_only
+from apps.audit.models import Entry, Seal
+
+from .examples.models import Author
+
+pytestmark = pytest.mark.django_db
+
+PRUNING = {"kind": Seal.Kind.PRUNING, "count": 0, "digest": ""}
+
+
+@pytest.fixture
+def entry() -> Entry:
+    return Entry.objects.of(Author.objects.create(name="Ada")).get()
+
+
+def execute(statement: str, *parameters: Any) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def plain(model: Any) -> QuerySet[Any]:
+    """Reach past the refusals of the model's own manager."""
+    return QuerySet(model)
+
+
+def test_all_triggers_are_there_after_all_migrations() -> None:
+    # A later migration that makes a table anew, as SQLite does, has to add them again.
+    assert append_only.missing(connection) == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s",
+        "UPDATE audit_entry SET id = -1 WHERE id = %s",
+        "DELETE FROM audit_entry WHERE id = %s",
+        "UPDATE audit_entry SET actor_name = 'nobody' WHERE id >= %s",
+        "DELETE FROM audit_entry WHERE id >= %s",
+    ],
+)
+def test_sql_is_refused(entry: Entry, statement: str) -> None:
+    before = list(Entry.objects.values())
+    with pytest.raises(IntegrityError, match="append-only: audit_entry cannot be changed"):
+        execute(statement, entry.pk)
+    assert list(Entry.objects.values()) == before
+
+
+def test_what_goes_past_the_manager_is_refused(entry: Entry) -> None:
+    for attempt in (
+        lambda: plain(Entry).update(actor_name="nobody"),
+        lambda: plain(Entry).delete(),
+        lambda: plain(Entry)._raw_delete("default"),
+        lambda: plain(Entry).bulk_create(
+            [entry], update_conflicts=True, unique_fields=["id"], update_fields=["actor_name"]
+        ),
+    ):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+            attempt()
+    assert Entry.objects.get(pk=entry.pk).changes == entry.changes
+
+
+def test_a_whole_table_cannot_be_emptied(entry: Entry) -> None:
+    statement = "TRUNCATE {}" if connection.vendor == "postgresql" else "DELETE FROM {}"
+    Seal.objects.create(number=1, until=0, **PRUNING)
+    for table in ("audit_entry", "audit_seal"):
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(statement.format(table))
+
+
+def test_a_row_cannot_be_replaced(other_database: str) -> None:
+    # Only SQLite has this statement, which deletes a row without asking its triggers.
+    other = connections[other_database]
+    append_only.install(other)
+    Entry(content_type_id=0, object_repr="One").save(using=other_database)
+    Seal.objects.using(other_database).create(number=1, until=0, **PRUNING)
+    for table in ("audit_entry", "audit_seal"):
+        with (
+            pytest.raises(IntegrityError, match=f"append-only: {table}"),
+            other.cursor() as cursor,
+        ):
+            cursor.execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")  # noqa: S608
+
+
+def test_seals_are_refused_too() -> None:
+    Seal.objects.create(number=1, until=0, **PRUNING)
+    for statement in ("UPDATE audit_seal SET until = 99", "DELETE FROM audit_seal"):
+        with pytest.raises(IntegrityError, match="append-only: audit_seal"):
+            execute(statement)
+
+
+def test_only_what_a_pruning_covers_can_be_deleted(entry: Entry) -> None:
+    kept = Entry.objects.of(Author.objects.create(name="Bob")).get()
+    # A seal of entries opens nothing.
+    Seal.objects.create(number=1, kind=Seal.Kind.ENTRIES, until=kept.pk, count=2, digest="")
+    with pytest.raises(IntegrityError):
+        execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
+    Seal.objects.create(number=2, until=entry.pk, **PRUNING)
+    with pytest.raises(IntegrityError):
+        execute("DELETE FROM audit_entry WHERE id >= %s", entry.pk)
+    with pytest.raises(IntegrityError):
+        execute("UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s", entry.pk)
+    execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
+    assert list(Entry.objects.filter(pk__gte=entry.pk)) == [kept]
+
+
+def test_a_temporary_table_opens_nothing(entry: Entry) -> None:
+    execute("CREATE TEMPORARY TABLE audit_seal AS SELECT 'pruning' AS kind, 999999999 AS until")
+    try:
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
+    finally:
+        schema = "pg_temp" if connection.vendor == "postgresql" else "temp"
+        execute(f"DROP TABLE {schema}.audit_seal")
+
+
+def test_the_triggers_can_be_taken_out_and_put_back(entry: Entry) -> None:
+    append_only.remove(connection)
+    assert len(append_only.missing(connection)) == len(append_only.TRIGGERS[connection.vendor])
+    append_only.remove(connection)
+    append_only.install(connection)
+    with append_only.lifted(connection):
+        execute("UPDATE audit_entry SET actor_name = 'court' WHERE id = %s", entry.pk)
+    assert append_only.missing(connection) == set()
+    assert Entry.objects.get(pk=entry.pk).actor_name == "court"
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL switches them off")
+def test_a_trigger_that_is_switched_off_counts_as_missing() -> None:
+    execute("ALTER TABLE audit_entry DISABLE TRIGGER audit_entry_rows")
+    assert append_only.missing(connection) == {"audit_entry_rows"}
+
+
+def test_another_database_has_triggers_of_its_own(other_database: str) -> None:
+    other = connections[other_database]
+    assert append_only.missing(other) == append_only.TRIGGERS["sqlite"]
+    append_only.install(other)
+    Entry(content_type_id=0, object_repr="Elsewhere").save(using=other_database)
+    with pytest.raises(IntegrityError, match="append-only"):
+        QuerySet(Entry, using=other_database).update(actor_name="nobody")
+
+
+def test_a_database_without_such_triggers_is_told_of(capsys: pytest.CaptureFixture) -> None:
+    oracle: Any = SimpleNamespace(
+        vendor="oracle", alias="default", cursor=connection.cursor, features=connection.features
+    )
+    append_only.install(oracle)
+    append_only.remove(oracle)
+    said = capsys.readouterr().err
+    assert "no triggers for oracle" in said
+    assert "append-only for Python code" in said
+    assert append_only.missing(oracle) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tables_of_a_test_are_emptied() -> None:
+    Author.objects.create(name="Ada")
+    Seal.objects.create(number=1, until=0, **PRUNING)
+    call_command("flush", interactive=False, verbosity=0)
+    assert not Entry.objects.exists()
+    assert not Seal.objects.exists()
+    assert append_only.missing(connection) == set()
+
+
+def test_flush_is_refused_outside_of_tests(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
+    monkeypatch.delattr(mail, "outbox")
+    with pytest.raises(CommandError, match="would empty the audit trail"):
+        call_command("flush", interactive=False, stdout=io.StringIO())
+    assert Entry.objects.filter(pk=entry.pk).exists()

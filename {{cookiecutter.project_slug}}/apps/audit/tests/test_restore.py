@@ -1,0 +1,258 @@
+"""Objects as they were, and the way back."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit import append_only, registry
+from apps.audit.models import Entry
+from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
+from apps.core.actor import acting_as
+
+from .examples.models import Article, Author, FrontPage, Hotel, Note, Place, Restaurant, Tag
+
+pytestmark = pytest.mark.django_db
+
+
+def latest(instance: Model) -> Entry:
+    return Entry.objects.of(instance)[0]
+
+
+@pytest.fixture
+def article() -> Article:
+    """Make an article whose every state is on the trail."""
+    article = Article.objects.create(
+        title="First", price="1.50", details={"a": [1, None]}, picture=b"\x00\x01",
+        published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), lasts=timedelta(days=1, seconds=1),
+        author=Author.objects.create(name="Ada"), access_token="one",
+    )  # fmt: skip
+    article.tags.add(Tag.objects.create(slug="a"), Tag.objects.create(slug="b"))
+    found: Article = Article.objects.get()
+    return found
+
+
+def columns() -> dict[str, Any]:
+    values: dict[str, Any] = Article.objects.values().get()
+    return values
+
+
+def tags(instance: Article) -> set[str]:
+    return {tag.pk for tag in instance.tags.all()}
+
+
+def test_an_object_gets_back_what_it_was(article: Article, admin_user: Any) -> None:
+    then, before = latest(article), columns()
+    article.title = "Second"
+    article.price = article.details = article.author = article.picture = None
+    article.reads += 5
+    article.save()
+    article.tags.set([Tag.objects.create(slug="c")])
+    with acting_as(admin_user):
+        result = restore(state_after(then))
+    assert columns() == before
+    assert tags(article) == {"a", "b"}
+    assert (result.instance, result.unknown, result.gone) == (article, frozenset(), {})
+    # The restoration is on the trail itself, and can be undone by it.
+    column, removed, added = reversed(Entry.objects.of(article)[:3])
+    assert (column.action, column.actor_name) == ("update", "admin")
+    assert column.changes["title"] == {"old": "Second", "new": "First"}
+    assert removed.changes["tags"]["removed"] == ["c"]
+    assert sorted(added.changes["tags"]["added"]) == ["a", "b"]
+
+
+def test_each_state_on_the_way_can_be_told() -> None:
+    author = Author.objects.create(name="One")
+    for name in ("Two", "Three"):
+        author.name = name
+        author.save()
+    author.delete()
+    author = Author(pk=Entry.objects.filter(model_label="audit_examples.Author")[0].object_id)
+    states = [state_after(entry) for entry in Entry.objects.of(author).reverse()]
+    assert [state.values.get("name") for state in states] == ["One", "Two", "Three", None]
+    assert [state.exists for state in states] == [True, True, True, False]
+    restore(states[1])
+    assert Author.objects.get(pk=author.pk).name == "Two"
+    # States from before the restoration stay what they were.
+    assert [state_after(e).values.get("name") for e in Entry.objects.of(author).reverse()] == [
+        "One", "Two", "Three", None, "Two",
+    ]  # fmt: skip
+
+
+def test_a_state_at_a_time(article: Article) -> None:
+    entry = latest(article)
+    article.title = "Second"
+    article.save()
+    assert state_at(Article, article.pk, timezone.now()).values["title"] == "Second"
+    assert state_at(Article, article.pk, entry.created_at).values["title"] == "First"
+    long_ago = entry.created_at - timedelta(days=1)
+    assert not state_at(Article, article.pk, long_ago).exists
+
+
+def test_a_deleted_object_comes_back_with_its_links(article: Article) -> None:
+    then, before, pk = latest(article), columns(), article.pk
+    (tag, other) = (Tag.objects.get(pk="a"), Tag.objects.create(slug="c"))
+    article.tags.remove(tag)
+    article.tags.add(tag, other)
+    article.tags.remove(other)
+    Note.objects.create(article=article, text="Goes along")
+    article.delete()
+    result = restore(state_after(then))
+    assert result.instance.pk == pk
+    assert result.unknown == {"access_token"}
+    assert columns() == before | {"access_token": ""}
+    assert tags(Article.objects.get()) == {"a", "b"}
+    assert latest(Article.objects.get()).changes["tags"]["added"] == ["a", "b"]
+    # Others that the deletion took along are restored by themselves, after it.
+    assert not Note.objects.exists()
+    gone = Entry.objects.filter(model_label="audit_examples.Note").last()
+    assert gone is not None
+    restore(state_after(gone))
+    assert Note.objects.get().text == "Goes along"
+
+
+def test_secrets_cannot_be_restored() -> None:
+    user = User.objects.create_user("ada", password="first")
+    then = latest(user)
+    assert state_after(then).unknown == {"last_login"}
+    user.set_password("second")
+    user.email = "ada@example.com"
+    user.save()
+    state = state_after(then)
+    assert state.unknown == {"last_login", "password"}
+    result = restore(state)
+    user.refresh_from_db()
+    assert (user.email, user.check_password("second")) == ("", True)
+    assert result.unknown == {"last_login", "password"}
+    user.delete()
+    restored: Any = restore(state_after(then)).instance
+    assert (restored.username, restored.password) == ("ada", "")
+
+
+def test_links_to_what_is_gone_are_named(article: Article) -> None:
+    then = latest(article)
+    article.tags.clear()
+    Tag.objects.get(pk="a").delete()
+    result = restore(state_after(then))
+    assert result.gone == {"tags": {"a"}}
+    assert tags(article) == {"b"}
+
+
+def test_a_foreign_key_to_what_is_gone_is_refused(article: Article) -> None:
+    then = latest(article)
+    author = article.author
+    assert author is not None
+    article.author = None
+    article.title = "Second"
+    article.save()
+    entry, key = latest(author), author.pk
+    author.delete()
+    with pytest.raises(CannotRestoreError, match=rf"author of article \d+ was {key}, which is no"):
+        restore(state_after(then))
+    assert Article.objects.get().title == "Second"
+    restore(state_after(entry))
+    restore(state_after(then))
+    assert Article.objects.get().author_id == key
+
+
+def test_a_unique_value_that_another_has_by_now_is_an_error_of_the_database() -> None:
+    group = User.objects.create_user("ada")
+    then = latest(group)
+    group.username = "bob"
+    group.save()
+    User.objects.create_user("ada")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        restore(state_after(then))
+
+
+def test_there_is_no_way_back_to_before_the_creation() -> None:
+    author = Author.objects.create(name="Ada")
+    author.delete()
+    entry = Entry.objects.filter(model_label="audit_examples.Author")[0]
+    with pytest.raises(CannotRestoreError, match=r"There was no author \d+ then. To get there"):
+        restore(state_after(entry))
+
+
+def test_children_and_proxies() -> None:
+    hotel = Hotel.objects.create(name="One", beds=2)
+    pk, then = hotel.pk, timezone.now()
+    hotel.name, hotel.beds = "Two", 5
+    hotel.save()
+    hotel.delete()
+    state = state_at(Hotel, pk, then)
+    assert state.values == {"name": "One", "beds": 2, "last_login": None}
+    restore(state)
+    assert Hotel.objects.values_list("pk", "name", "beds").get() == (pk, "One", 2)
+    page = FrontPage.objects.create(title="One")
+    then = timezone.now()
+    page.delete()
+    restore(state_at(FrontPage, Entry.objects.first().object_id, then))  # type: ignore[union-attr]
+    assert FrontPage.objects.get().title == "One"
+
+
+def test_what_a_child_adds_without_being_audited_is_unknown() -> None:
+    restaurant = Restaurant.objects.create(name="One", stars=3)
+    pk, then = restaurant.pk, timezone.now()
+    restaurant.delete()
+    state = state_at(Restaurant, pk, then)
+    assert state.unknown == {"stars"}
+    restore(state)
+    assert Restaurant.objects.values_list("name", "stars").get() == ("One", 0)
+    assert Place.objects.count() == 1
+
+
+def test_an_object_older_than_its_trail_comes_back_with_its_links() -> None:
+    article = Article.objects.create(title="Old")
+    article.tags.add(Tag.objects.create(slug="a"))
+    with append_only.lifted(connection):
+        Entry.objects.all()._raw_delete("default")
+    pk, then = article.pk, timezone.now()
+    article.delete()
+    state = state_at(Article, pk, then)
+    assert (state.values["title"], state.links["tags"]) == ("Old", {"a"})
+    restore(state)
+    assert tags(Article.objects.get(pk=pk)) == {"a"}
+
+
+def test_masked_links_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    (audited,) = registry.covering(Article)
+    article = Article.objects.create(title="One")
+    masked = replace(audited, masked=audited.masked | {"tags"})
+    models: Any = registry._audited
+    monkeypatch.setitem(models, Article, masked)
+    registry.forget_what_was_derived()
+    try:
+        article.tags.add(Tag.objects.create(slug="a"))
+        state = state_at(Article, article.pk, timezone.now())
+    finally:
+        monkeypatch.undo()
+        registry.forget_what_was_derived()
+    assert "tags" in state.unknown
+    assert "tags" not in state.links
+
+
+def test_models_that_are_not_audited_are_refused() -> None:
+    group = Group.objects.create(name="One")
+    with pytest.raises(CannotRestoreError, match=r"auth.Group is not audited"):
+        state_at(Group, group.pk, timezone.now())
+    entry = Entry(content_type_id=0, model_label="gone.Model")
+    entry.save()
+    with pytest.raises(CannotRestoreError, match=r"gone.Model is no audited model"):
+        state_after(entry)
+
+
+def test_a_field_that_has_changed_its_type_is_named() -> None:
+    author = Author.objects.create(name="Ada")
+    article = Article.objects.create(title="One", author=author)
+    entry = latest(article)
+    values = {"content_type": entry.content_type, "model_label": entry.model_label}
+    changes = {"published_on": {"old": "not a date", "new": None}}
+    Entry(action="update", object_id=str(article.pk), changes=changes, **values).save()
+    with pytest.raises(CannotRestoreError, match="published_on has changed its type"):
+        state_after(entry)

@@ -1,0 +1,133 @@
+"""The trail on a terminal: readable in 80 columns, in colour only there, with a bar for the wait."""
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.audit import progress, seals
+from apps.audit.models import Entry
+from apps.core.actor import acting_as
+
+from .examples.models import Article, Author, Tag
+
+pytestmark = pytest.mark.django_db
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def article(admin_user: Any) -> Article:
+    with acting_as(admin_user, source="request"):
+        article: Article = Article.objects.create(title="First", access_token="one")
+        article.tags.add(Tag.objects.create(slug="django"))
+    article.title = "Second"
+    article.body = "A line\n\n" + "A long sentence of many words. " * 20
+    article.access_token = "two"
+    article.save()
+    return article
+
+
+def history(*arguments: str, out: Any = None) -> str:
+    out = out or io.StringIO()
+    call_command("audit", "history", *arguments, stdout=out)
+    text: str = out.getvalue()
+    return text
+
+
+def test_a_history_fits_into_80_columns(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    entries = list(Entry.objects.of(article).values_list("pk", flat=True))
+    heads = [line for line in text.splitlines() if "#" in line and line.startswith("20")]
+    assert [int(head.rpartition("#")[2]) for head in heads] == entries
+    assert "Changed  by the system, command" in heads[0]
+    assert "Created  by admin, request" in heads[2]
+    for line in (
+        "  Headline            - First\n                      + Second\n",
+        "  Access token          (secret, not recorded)\n",
+        "  Body                - (empty)\n                      + A line\n",
+        "  Tags                + #django (django)\n",
+    ):
+        assert line in text
+    # A long value is cut, and says so.
+    assert "more lines" in text
+
+
+def test_a_terminal_gets_colours_unless_they_are_not_wanted(article: Article) -> None:
+    arguments = ("audit_examples.article", str(article.pk))
+    assert "\x1b[" in history(*arguments, out=Terminal())
+    assert "\x1b[" not in history(*arguments, "--no-color", out=Terminal())
+    assert "\x1b[" in history(*arguments, "--force-color")
+
+
+def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk), "--limit=1")
+    assert text.count("#") == 1
+    assert "There are more entries: --limit 5" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense", "1"], "'nonsense' is no model of this project; for example accounts.User"),
+        (["auth.Group", "1"], "auth.Group is not audited"),
+        (["audit_examples.Note", "x"], "'x' is no key of audit_examples.Note"),
+        (["audit_examples.Author", "0"], "has no entry of audit_examples.Author 0"),
+    ],
+)
+def test_what_has_no_history_is_an_error(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        history(*arguments)
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    out, err = io.StringIO(), Terminal()
+    Author.objects.create(name="Ada")
+    monkeypatch.setattr(seals, "BATCH", 1)
+    call_command("audit", "seal", stdout=out, stderr=err)
+    assert "Sealing [############" in err.getvalue()
+    assert err.getvalue().endswith("\r\x1b[K")
+    assert "Sealing [" not in out.getvalue()
+    err = io.StringIO()  # type: ignore[assignment]
+    call_command("audit", "verify", stdout=out, stderr=err)
+    assert err.getvalue() == ""
+
+
+def test_a_bar_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+
+    class Stream(Terminal):
+        def write(self, text: str, ending: str = "") -> int:
+            return super().write(text)
+
+    stream = Stream()
+    with progress.bar(stream, "Verifying", 2000) as shown:
+        now[0] = 30
+        shown(500)
+        # Too soon after the last drawing.
+        shown(501)
+        now[0] = 31
+        shown(5000)
+    assert stream.getvalue() == (
+        "\rVerifying [######..................]  25%, 500 of 2,000, 1:30 left\x1b[K"
+        "\rVerifying [########################] 100%, 2,000 of 2,000, 0:00 left\x1b[K"
+        "\r\x1b[K"
+    )
+    with progress.bar(stream, "Verifying", 0) as shown:
+        now[0] = 60
+        shown(1)
+    assert stream.getvalue().count("Verifying") == 2
