@@ -3,10 +3,13 @@
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, StrictUndefined
 
+from scripts.draw_signal_map import template_of
 from tests.checks.commands import DEVELOPMENT, PRODUCTION
 from tests.support.bakery import Bakery
 from tests.support.project import BakedProject
@@ -149,3 +152,36 @@ def test_the_map_of_the_template_is_what_its_script_writes(
     draw(copy_of_template, bakery.environment())
     drawn = path.read_text(encoding="utf-8")
     assert drawn == kept, "run: .tools/uv-*/bin/uv run scripts/draw_signal_map.py"
+
+
+LINES: list[tuple[str, list[str]]] = [
+    ("# Signals", []),
+    ("", []),
+    ("a job", ["apps.audit.receivers.x", "accounts.User"]),
+    ("of both", ["apps.audit.receivers.x", "profiles.Profile"]),
+    ("a job", ["apps.audit.receivers.x", "profiles.Profile"]),
+    ("a job", ["apps.profiles.tasks.send"]),
+    ("", []),
+    ("always", ["django.contrib.auth.models.update_last_login"]),
+    ("always", ["app profiles"]),
+]
+
+
+@pytest.mark.parametrize(("profiles", "audit"), [*product([False, True], repeat=2)])
+def test_a_line_is_there_once_when_its_modules_are(profiles: bool, audit: bool) -> None:
+    chosen = {"profiles": profiles, "audit": audit}
+    environment = Environment(  # noqa: S701 (Markdown)
+        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    text = environment.from_string(template_of(LINES, list(chosen))).render(cookiecutter=chosen)
+    expected = ["# Signals", ""]
+    if audit:
+        expected += ["a job", "of both"] if profiles else ["a job"]
+    elif profiles:
+        expected += ["a job"]
+    assert text.splitlines() == [*expected, "", "always"]
+
+
+def test_a_line_that_jinja_would_read_is_refused() -> None:
+    with pytest.raises(SystemExit, match="mark of Jinja"):
+        template_of([("{{ 1 }}", [])], [])

@@ -25,7 +25,7 @@ def steps(project: BakedProject) -> list[list[str]]:
 
 def take_out(project: BakedProject, database: str) -> None:
     """Do what the steps say."""
-    drop, delete, edit, clear = steps(project)
+    drop, delete, edit, clear, write = steps(project)
     run(project, drop[0], database)
     for name in delete:
         path = project.path / name
@@ -42,6 +42,7 @@ def take_out(project: BakedProject, database: str) -> None:
         (project.path / file).write_text("".join(kept), encoding="utf-8")
     run(project, tidy, database)
     run(project, f"{clear[0]} --no-input", database)
+    run(project, write[0], database)
 
 
 def run(project: BakedProject, line: str, database: str) -> None:
@@ -89,5 +90,6 @@ def test_the_steps_of_the_readme_leave_no_trace(
         commands.ruff_format,
         commands.django_check,
         commands.missing_migrations,
+        commands.signal_map,
     ):
         expect_none(check(project))
