@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.command_lines import command_lines, is_command
+from tests.checks.commands import PRODUCTION
 from tests.checks.names import SHELLS
 from tests.support.bakery import Bakery
 from tests.support.markdown import Document
@@ -30,7 +31,7 @@ RUN_ELSEWHERE = {
     r"uv run manage\.py runserver": "test_make.py",
     r"uv run (pytest|mypy|ruff check \.|ruff check|ruff format --check \.)": "test_first_day.py",
     r"ruff (check|format --check)|manage\.py check": "test_matrix.py",
-    r"uv run pre-commit install": "test_first_day.py",
+    r"uv run pre-commit install|uv sync|uv run": "test_first_day.py",
     r"uv run --no-sync gunicorn": "test_production.py",
     r"uv sync --no-dev --group production": "test_production.py",
     r"uv run python -m sqlite3 .*": "test_production.py",
@@ -102,10 +103,12 @@ def test_every_table_entry_is_about_a_command_and_every_test_exists(bakery: Bake
 
 def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -> None:
     """In the order of the documents, each on a migrated database."""
-    project = bakery.fresh(TEMPLATE.all_on())
-    copy = bakery.installed_copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+    project = bakery.project(TEMPLATE.all_on())
+    copy = bakery.installed_copy(project, tmp_path / "my_project")
     Workplace(tmp_path).commit(copy.path)
-    module = next(name for name in TEMPLATE.registry if f"apps/{name}/migrations/__init__.py" in copy.files)
+    module = next(
+        name for name in TEMPLATE.registry if f"apps/{name}/migrations/__init__.py" in copy.files
+    )
     ran, faults = [], []
     for file, lines in documents_of(project).items():
         for line in ["cp .env.example .env", "uv run manage.py migrate", *lines]:
@@ -115,7 +118,7 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
             done = run(
                 ["bash", "-eo", "pipefail", "-c", command],
                 folder=copy.path,
-                environment=clean_environment(),
+                environment=clean_environment(**(PRODUCTION if "--deploy" in line else {})),
             )
             ran.append(line)
             if done.returncode:
@@ -125,9 +128,7 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
     assert len(set(ran)) > 10
 
 
-def test_the_first_user_can_be_made_without_a_terminal_too(
-    bakery: Bakery, tmp_path: Path
-) -> None:
+def test_the_first_user_can_be_made_without_a_terminal_too(bakery: Bakery, tmp_path: Path) -> None:
     project = bakery.project(TEMPLATE.all_on())
     database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
     assert project.faults_of("python", "manage.py", "migrate", "-v0", **database) == []
