@@ -17,12 +17,14 @@ its own on a RabbitMQ server, behind a door that the script shuts; a database of
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from load.interrupts import run_until_interrupted
-from planting import planted
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.planted.interrupts import run_until_interrupted
+from benchmarks.planting import planted
 
 ARMS = ("handoff", "plain")
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -98,7 +100,7 @@ def main() -> None:
             "postgresql": options.postgresql,
             "rabbitmq": options.rabbitmq,
         }
-        output = project.run("apps.load.faults", json.dumps(words))
+        output = project.run("apps.planted.faults", json.dumps(words))
     found: dict[str, dict[str, Any]] = json.loads(output.splitlines()[-1])
     report(options, found)
     if options.json:

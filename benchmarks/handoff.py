@@ -13,12 +13,14 @@ A project with the handoff is baked and measured where it stands:
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from load.interrupts import run_until_interrupted
-from planting import Project, planted
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.planted.interrupts import run_until_interrupted
+from benchmarks.planting import Project, planted
 
 DATABASES = ("postgresql", "sqlite")
 BROKERS = ("redis", "rabbitmq", "filesystem")
@@ -53,7 +55,7 @@ class Measuring:
         self._number = 0
 
     def __call__(self, measure: str, database: str, broker: str, **words: Any) -> Any:
-        """Measure something; return what ``benchmarks/load/measures.py`` makes of it."""
+        """Measure something; return what ``benchmarks/planted/measures.py`` makes of it."""
         self._number += 1
         words |= {
             "measure": measure,
@@ -63,7 +65,7 @@ class Measuring:
             "postgresql": self._options.postgresql,
             "rabbitmq": self._options.rabbitmq,
         }
-        output = self._project.run("apps.load.measures", json.dumps(words))
+        output = self._project.run("apps.planted.measures", json.dumps(words))
         return json.loads(output.splitlines()[-1])
 
 

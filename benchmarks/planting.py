@@ -1,4 +1,4 @@
-"""A project to measure: baked from this template, installed, and with the app ``load`` in it."""
+"""A project to measure: baked from this template, installed, and with the app ``planted`` in it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Project:
         """
         environment = {k: v for k, v in os.environ.items() if k not in MISLEADING}
         environment |= {
-            "DJANGO_SETTINGS_MODULE": "apps.load.settings",
+            "DJANGO_SETTINGS_MODULE": "apps.planted.settings",
             "DEBUG": "0",
             "SECRET_KEY": "only-for-a-benchmark",
             "ALLOWED_HOSTS": "localhost",
@@ -86,7 +86,7 @@ def planted(folder: Path, python: str | None, modules: Sequence[str] = ("handoff
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)
-    shutil.copytree(ROOT / "benchmarks/load", project / "apps/load")
+    shutil.copytree(ROOT / "benchmarks/planted", project / "apps/planted")
     if python is None:
         environment = {k: v for k, v in os.environ.items() if k not in MISLEADING}
         uv = os.environ.get("UV", "uv")

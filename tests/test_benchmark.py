@@ -4,8 +4,10 @@ import json
 import os
 import sys
 
+from benchmarks.load import Answers, judge
 from tests.support.bakery import Bakery
-from tests.support.programs import clean_environment, run
+from tests.support.programs import UV, clean_environment, run
+from tests.support.services import require_services
 from tests.support.template import ROOT
 
 
@@ -41,3 +43,29 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     assert figures["jobs_per_second"] > 0
     # Not a figure: however many relays there are, each job is one message.
     assert figures["several_relays"] == {"jobs": 20, "messages": 20}
+
+
+def test_a_short_load_loses_nothing() -> None:
+    require_services()
+    done = run(
+        [sys.executable, "benchmarks/load.py", "--seconds", "4", "--clients", "2", "--json"],
+        folder=ROOT,
+        environment={**os.environ, "UV": str(UV)},
+        timeout=420,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["right"]
+    assert result["sign_ups"] > 0
+
+
+def test_a_load_that_loses_or_doubles_something_is_noticed() -> None:
+    answers = Answers(signed_up=["a", "b"], milliseconds=[1.0, 2.0])
+    whole = {kind: ["a", "b"] for kind in ("users", "profiles", "entries", "mails")}
+    assert judge(answers, whole, 1, [])["right"]
+    for found in (["a"], ["a", "b", "b"], ["a", "b", "c"]):
+        assert not judge(answers, whole | {"mails": found}, 1, [])["right"]
+    assert not judge(answers, whole, 1, ["an error"])["right"]
+    assert not judge(Answers(), {kind: [] for kind in whole}, 1, [])["right"]
+    answers.statuses[500] += 1
+    assert not judge(answers, whole, 1, [])["right"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks import commands, content, names
+from tests.checks import commands, containers, content, names
 from tests.checks.check import Check
 from tests.conftest import copied_template
 from tests.support.bakery import Bakery
@@ -45,7 +45,7 @@ class Breakage:
         return (self.check, self.modules) == (other.check, other.modules)
 
 
-OF_TEXTS = (content.leftovers, content.traces, names.dangling)
+OF_TEXTS = (content.leftovers, content.traces, names.dangling, containers.containers)
 README = "README.md"
 DOCUMENT = "apps/core/README.md"
 WORKFLOW = ".github/workflows/ci.yml"
@@ -110,6 +110,76 @@ BREAKAGES = {
     ),
     "a file named after a module": Breakage(
         content.traces, "is named after audit", "docs/audit.md", new="More."
+    ),
+    # Containers whose parts do not fit
+    "a file that the image lacks": Breakage(
+        containers.containers,
+        "copies lost.toml",
+        "Dockerfile",
+        "COPY pyproject.toml",
+        "COPY lost.toml",
+    ),
+    "another Python in the image": Breakage(
+        containers.containers,
+        "starts from python:3.9-slim",
+        "Dockerfile",
+        "python:3.13-slim-trixie",
+        "python:3.9-slim",
+    ),
+    "another uv in the image": Breakage(
+        containers.containers, "installs uv 0.1.0", "Dockerfile", "uv==0.13.9", "uv==0.1.0"
+    ),
+    "an image that runs as root": Breakage(
+        containers.containers, "runs as root", "Dockerfile", "USER 10001", "USER root"
+    ),
+    "an image that needs the network": Breakage(
+        containers.containers,
+        "needs the network",
+        "Dockerfile",
+        "EXPOSE 8000",
+        "EXPOSE 8000\nRUN uv sync",
+    ),
+    "a lost group in the image": Breakage(
+        containers.containers, "the group lost", "Dockerfile", "--group production", "--group lost"
+    ),
+    "an image that runs what is not there": Breakage(
+        containers.containers, "no package brings lost", "Dockerfile", '["gunicorn"]', '["lost"]'
+    ),
+    "a lost service": Breakage(
+        containers.containers, "waits for lost", "compose.yaml", "      db: {", "      lost: {"
+    ),
+    "a lost volume": Breakage(
+        containers.containers, "web mounts lost", "compose.yaml", '"var:/srv', '"lost:/srv'
+    ),
+    "a variable of a container that nothing reads": Breakage(
+        containers.containers,
+        "sets LOST for web",
+        "compose.yaml",
+        "    LOG_LEVEL:",
+        "    LOST: 1\n    LOG_LEVEL:",
+    ),
+    "a container that leads elsewhere": Breakage(
+        containers.containers, "leads web to lost", "compose.yaml", "@db:5432", "@lost:5432"
+    ),
+    "a port for everybody": Breakage(
+        containers.containers, "from everywhere", "compose.yaml", "127.0.0.1:${WEB", "${WEB"
+    ),
+    "a variable that the documents do not tell of": Breakage(
+        containers.containers,
+        "asks for WEB_LOST",
+        "compose.yaml",
+        "${WEB_PORT",
+        "${WEB_LOST",
+    ),
+    "an image without a version": Breakage(
+        containers.containers, "without a version", "compose.yaml", "postgres:17", "postgres"
+    ),
+    "debugging in a container": Breakage(
+        containers.containers,
+        "sets DEBUG for web",
+        "compose.yaml",
+        "    LOG_LEVEL:",
+        "    DEBUG: 1\n    LOG_LEVEL:",
     ),
     # Names that lead nowhere
     "a wrong path": Breakage(

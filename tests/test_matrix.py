@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.checks import commands, content, names
+from tests.checks import commands, containers, content, names
 from tests.checks.check import Check, expect_none
 from tests.support.bakery import Bakery
 from tests.support.template import TEMPLATE, Combination
@@ -16,6 +16,7 @@ CHECKS: list[Check] = [
     content.traces,
     content.undocumented_variables,
     names.dangling,
+    containers.containers,
     commands.ruff_check,
     commands.ruff_format,
     commands.django_check,

@@ -11,8 +11,8 @@ from tests.checks.findings import Findings, Place, looks_like_a_path
 # Programs that the reader's machine or the code host has; what they are told is checked
 # where it concerns the project.
 ELSEWHERE = {
-    "createdb", "curl", "docker", "export", "git", "journalctl", "mkdir", "openssl", "pipx",
-    "psql", "rabbitmqctl", "redis-cli", "source", "sudo", "systemctl", "uvx", "wc",
+    "createdb", "curl", "docker", "export", "git", "journalctl", "kill", "mkdir", "openssl", "pipx",
+    "pg_dump", "pg_restore", "psql", "rabbitmqctl", "redis-cli", "source", "sudo", "systemctl", "uvx", "wc",
 }  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def _uv(findings: Findings, place: Place, arguments: list[str]) -> None:
 def _python(findings: Findings, place: Place, arguments: list[str]) -> None:
     """Check the script that Python runs."""
     if not arguments:
+        return
+    if arguments[:2] == ["-m", "sqlite3"]:
         return
     if arguments[0] == "-m":
         _program(findings, place, arguments[1:])
@@ -135,6 +137,7 @@ PROGRAMS: dict[str, Callable[[Findings, Place, list[str]], None]] = {
     "celery": _celery,
     "cd": _copy,
     "cp": _copy,
+    "gunicorn": _tool,
     "ls": _tool,
     "make": _make,
     "manage.py": _manage,

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tests.checks.containers import OTHER_READERS
 from tests.support.project import BakedProject
 from tests.support.template import variables_read
 
 ASK_DJANGO = Path(__file__).resolve().parent.parent / "support" / "ask_django.py"
 
-# Files that Django or the kit look for in an app, whether or not one has them today.
-CONVENTIONS = {"receivers.py", "signals.py", "tasks.py"}
+# Files that Django or the kit look for in an app, whether or not one has them today, and the
+# lock that uv makes.
+CONVENTIONS = {"receivers.py", "signals.py", "tasks.py", "uv.lock"}
 SUFFIXES = (
     "py", "toml", "md", "yml", "yaml", "html", "txt", "css", "svg", "sqlite3", "lock", "json",
     "env", "example", "cfg", "ini",
@@ -58,6 +60,8 @@ class Findings:
         ]
         python = [text for file, text in project.texts().items() if file.endswith(".py")]
         self.variables = set().union(*map(variables_read, python))
+        # The composition and the programs that it starts read some of their own.
+        self.variables |= {*OTHER_READERS, "PORT"}
 
     def fault(self, place: Place, sentence: str) -> None:
         """Note that something is wrong."""

@@ -128,7 +128,8 @@ def _install(source: Path, to: Path) -> None:
     stage.mkdir(parents=True)
     for name in ("pyproject.toml", ".python-version"):
         shutil.copy(source / name, stage)
-    _sync(stage, UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
+    # With what production adds, since documents and configuration name its programs.
+    _sync(stage, "--group=production", UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
 
 
 def _install_copy(source: Path, to: Path) -> None:
@@ -137,7 +138,7 @@ def _install_copy(source: Path, to: Path) -> None:
     _sync(to)
 
 
-def _sync(folder: Path, **variables: str) -> None:
-    done = run([UV, "sync"], folder=folder, environment=clean_environment(**variables))
+def _sync(folder: Path, *options: str, **variables: str) -> None:
+    done = run([UV, "sync", *options], folder=folder, environment=clean_environment(**variables))
     if done.returncode:
         raise BakeError(f"uv sync failed in {folder}:\n{done.stderr}")

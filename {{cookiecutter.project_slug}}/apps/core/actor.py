@@ -6,14 +6,17 @@ that asks for nobody costs no query and no ``Vary: Cookie``, and a user who is
 authenticated or logged in inside the view is seen.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from django.contrib.auth.models import AbstractBaseUser
-from django.http import HttpRequest
+if TYPE_CHECKING:  # the log asks for the request before there are models
+    from django.contrib.auth.models import AbstractBaseUser
+    from django.http import HttpRequest
 
 # A person's request, a background job, or anything else that runs the project's code: a
 # command, a shell, a test.

@@ -1,4 +1,4 @@
-"""Middleware that tells receivers which request, and so which user, is acting."""
+"""Middleware: which request, and so which user, is acting; and the answers to probes."""
 
 import re
 import uuid
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 from .actor import acting_in
@@ -15,6 +17,10 @@ from .actor import acting_in
 HEADER: Final = "X-Request-ID"
 # What goes into every line of the log must not be able to forge another one.
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+
+# Where load balancers and orchestrators ask how the process is.
+PROBES: Final = "/health/"
 
 
 @sync_and_async_middleware
@@ -55,3 +61,34 @@ def request_id_of(request: HttpRequest) -> str:
         if WELL_FORMED.fullmatch(given):
             return given
     return uuid.uuid4().hex
+
+
+@sync_and_async_middleware
+def probe_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Answer probes before any other middleware sees them.
+
+    They come over plain HTTP and by the address of the machine, which other middleware would
+    redirect and refuse.
+    """
+    if iscoroutinefunction(get_response):
+        answer = sync_to_async(_answer_to_probe)
+
+        async def asynchronous(request: HttpRequest) -> Any:
+            response = await answer(request) if request.path_info.startswith(PROBES) else None
+            return await get_response(request) if response is None else response
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> Any:
+        response = _answer_to_probe(request) if request.path_info.startswith(PROBES) else None
+        return get_response(request) if response is None else response
+
+    return synchronous
+
+
+def _answer_to_probe(request: HttpRequest) -> Any:
+    try:
+        view, arguments, keywords = resolve(request.path_info)
+    except Resolver404:
+        return None
+    return view(request, *arguments, **keywords)

@@ -6,6 +6,7 @@ app_name = "core"
 urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),
+    path("health/live/", views.live, name="live"),
     # Browsers ask for it on pages that name no icon, such as the admin's.
     path("favicon.ico", views.favicon, name="favicon"),
 ]

@@ -54,6 +54,13 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 @require_safe
+@never_cache
+def live(request: HttpRequest) -> JsonResponse:
+    """Answer 200 while the process answers at all; what fails here is to be started again."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
     """Send browsers that guess the icon's address to the icon."""
     return redirect(static("core/icon.svg"), permanent=True)

@@ -77,6 +77,13 @@ def test_production_sends_mail_where_the_url_says() -> None:
     }
 
 
+def test_mail_can_be_written_to_a_folder() -> None:
+    assert setting("s.MAILERS['default']", DEBUG="1", EMAIL_URL="filemail:////srv/mail") == {
+        "BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+        "OPTIONS": {"file_path": "/srv/mail"},
+    }
+
+
 def test_production_splits_the_hosts() -> None:
     hosts = setting("s.ALLOWED_HOSTS", **PRODUCTION)
     assert hosts == ["www.example.com", "example.com"]

@@ -6,10 +6,10 @@ from datetime import timedelta
 from django.apps import AppConfig
 
 
-class LoadConfig(AppConfig):
+class PlantedConfig(AppConfig):
     """Orders and their jobs."""
 
-    name = "apps.load"
+    name = "apps.planted"
 
     def ready(self) -> None:
         """Send again after ``LOAD_PATIENCE`` seconds, where the environment says so."""

@@ -14,7 +14,7 @@ from typing import Final, Self
 from .slots import Slot
 
 # What a worker of each way of handing off is started with.
-APPLICATIONS: Final = {"handoff": "apps.handoff", "plain": "apps.load.plain"}
+APPLICATIONS: Final = {"handoff": "apps.handoff", "plain": "apps.planted.plain"}
 
 
 class Processes:
@@ -119,7 +119,7 @@ class Producers:
     ) -> None:
         self._folder = folder
         self._nursery = processes.start(
-            "producers", "-m", "apps.load.producers", arm, str(folder), str(pause), str(rollback),
+            "producers", "-m", "apps.planted.producers", arm, str(folder), str(pause), str(rollback),
             talks=True,
         )  # fmt: skip
         self._pids: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """The job of an order, as most projects have it: a task of Celery, published by ``on_commit``.
 
 The broker, the late acknowledgement and every other setting are the project's, so that the way
-in which a job is handed off is all that differs: ``celery -A apps.load.plain worker``.
+in which a job is handed off is all that differs: ``celery -A apps.planted.plain worker``.
 """
 
 from apps.handoff.celery import configuration

@@ -6,7 +6,7 @@ from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as PROJECT_APPS
 from config.settings import TASKS as PROJECT_TASKS
 
-INSTALLED_APPS = [*PROJECT_APPS, "apps.load"]
+INSTALLED_APPS = [*PROJECT_APPS, "apps.planted"]
 
 # Of this run alone: others may use the same server.
 QUEUE = os.environ.get("LOAD_QUEUE", "default")

@@ -1,0 +1,161 @@
+"""Whether the image and the composition of a project name only what there is."""
+
+import re
+import shlex
+from typing import Any
+
+import yaml
+
+from tests.support.project import BakedProject
+from tests.support.template import variables_read
+
+# What a variable of the composition may be for besides the project's settings.
+OTHER_READERS = {
+    "POSTGRES_PASSWORD": "the image of PostgreSQL",
+    "WEB_CONCURRENCY": "Gunicorn",
+    "WEB_PORT": "the composition itself",
+}
+REFERENCE = re.compile(r"\$\{([A-Z_]+)(?:(:[-?])([^}]*))?\}")
+DOCUMENT = "docs/production.md"
+
+
+def containers(project: BakedProject) -> list[str]:
+    """What the image copies and runs exists, and all parts of the composition fit together."""
+    return [*_image(project), *_composition(project)]
+
+
+def instructions(project: BakedProject) -> list[tuple[str, str]]:
+    """Read the Dockerfile: each instruction's name and the rest, continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", project.read("Dockerfile"))
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def composition(project: BakedProject) -> dict[str, Any]:
+    """Read compose.yaml, with what its anchors stand for in their places."""
+    data: dict[str, Any] = yaml.safe_load(project.read("compose.yaml"))
+    return data
+
+
+def _image(project: BakedProject) -> list[str]:
+    faults = []
+    steps = instructions(project)
+    ignored = project.read(".dockerignore").splitlines()
+    python = project.read(".python-version").strip()
+    uv = re.search(r"uv==([\d.]+)", project.read(".github/workflows/ci.yml"))
+    for name, rest in steps:
+        if name == "FROM" and not rest.startswith(f"python:{python}-"):
+            faults.append(f"Dockerfile starts from {rest}; .python-version says {python}")
+        if name == "COPY" and not rest.startswith("--from="):
+            *sources, _ = rest.split()
+            faults += [
+                f"Dockerfile copies {source}, which does not exist"
+                for source in sources
+                if source != "." and "[" not in source and source not in project.files
+            ]
+            faults += [
+                f"Dockerfile copies {source}, which .dockerignore leaves out"
+                for source in sources
+                if source in ignored
+            ]
+        if name == "RUN":
+            faults += [
+                f"Dockerfile installs uv {version}, the workflow another one"
+                for version in re.findall(r"uv==([\d.]+)", rest)
+                if uv is None or version != uv[1]
+            ]
+            faults += [
+                f"Dockerfile installs the group {group}, which does not exist"
+                for group in re.findall(r"--group (\S+)", rest)
+                if group not in project.pyproject["dependency-groups"]
+            ]
+    last = steps[max(at for at, (name, _) in enumerate(steps) if name == "FROM") :]
+    if not any(name == "USER" and rest not in ("root", "0") for name, rest in last):
+        faults.append("Dockerfile makes an image that runs as root")
+    faults += [
+        f"Dockerfile makes an image that needs the network: RUN {rest}"
+        for name, rest in last
+        if name == "RUN" and re.search(r"\b(uv|pip|apt-get|curl|wget)\b", rest)
+    ]
+    [command] = [rest for name, rest in last if name == "CMD"]
+    return faults + _program(project, "Dockerfile", yaml.safe_load(command))
+
+
+def _composition(project: BakedProject) -> list[str]:
+    data = composition(project)
+    services: dict[str, Any] = data["services"]
+    faults = []
+    for name, service in services.items():
+        faults += [
+            f"compose.yaml: {name} waits for {other}, which does not exist"
+            for other in service.get("depends_on", {})
+            if other not in services
+        ]
+        faults += [
+            f"compose.yaml: {name} waits until {other} is healthy, but nothing asks it"
+            for other, how in service.get("depends_on", {}).items()
+            if how["condition"] == "service_healthy"
+            and "healthcheck" not in services.get(other, {})
+        ]
+        faults += [
+            f"compose.yaml: {name} mounts {volume}, which is not declared"
+            for volume in service.get("volumes", [])
+            if volume.partition(":")[0] not in data["volumes"]
+        ]
+        faults += [
+            f"compose.yaml: {name} is reached from everywhere at {port}"
+            for port in service.get("ports", [])
+            if not port.startswith("127.0.0.1:")
+        ]
+        if "build" not in service and not re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"]):
+            faults.append(f"compose.yaml: {name} has an image without a version")
+        if "build" in service:
+            faults += _program(project, f"compose.yaml: {name}", service.get("command", []))
+            faults += _application(project, name, service, services)
+    used = {
+        part.partition(":")[0] for each in services.values() for part in each.get("volumes", [])
+    }
+    faults += [
+        f"compose.yaml declares {volume}, which nothing mounts"
+        for volume in data["volumes"]
+        if volume not in used
+    ]
+    document = project.read(DOCUMENT)
+    faults += [
+        f"compose.yaml asks for {variable}, of which {DOCUMENT} does not tell"
+        for variable, _, _ in REFERENCE.findall(project.read("compose.yaml"))
+        if f"`{variable}`" not in document
+    ]
+    return faults
+
+
+def _application(
+    project: BakedProject, name: str, service: dict[str, Any], services: dict[str, Any]
+) -> list[str]:
+    """Check what is set for a container of the project itself."""
+    read = variables_read(project.read("config/settings.py"))
+    faults = []
+    for variable, value in service["environment"].items():
+        if variable not in read and variable not in OTHER_READERS:
+            faults.append(f"compose.yaml sets {variable} for {name}, which nothing reads")
+        host = re.match(r"\w+://(?:[^@/]*@)?([a-z]\w*):\d+", REFERENCE.sub("x", str(value)))
+        if host and variable != "EMAIL_URL" and host[1] not in services:
+            faults.append(f"compose.yaml: {variable} leads {name} to {host[1]}, which is not there")
+    if "DEBUG" in service["environment"]:
+        faults.append(f"compose.yaml sets DEBUG for {name}")
+    return faults
+
+
+def _program(project: BakedProject, who: str, command: list[str]) -> list[str]:
+    if not command:
+        return []
+    program, *arguments = command
+    faults = []
+    if not project.environment.program(program).exists():
+        faults.append(f"{who} runs {shlex.join(command)}, but no package brings {program}")
+    faults += [
+        f"{who} runs {shlex.join(command)}, but there is no {argument}"
+        for argument in arguments
+        if argument.endswith(".py") and argument not in project.files
+    ]
+    return faults

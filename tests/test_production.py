@@ -1,0 +1,221 @@
+"""The image of a project, as far as it can be built and started without a container engine."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.checks import containers
+from tests.checks.containers import REFERENCE, composition, instructions
+from tests.support.bakery import Bakery, own_environment
+from tests.support.programs import clean_environment, run
+from tests.support.project import BakedProject
+from tests.support.template import TEMPLATE, Combination
+
+ALL_ON_AND_OFF = [TEMPLATE.all_on(), Combination(())]
+HOST = "www.example.com"
+
+
+@pytest.fixture(params=ALL_ON_AND_OFF, ids=str)
+def project(request: pytest.FixtureRequest, bakery: Bakery) -> BakedProject:
+    """A baked project that no test changes."""
+    return bakery.project(request.param)
+
+
+def test_the_linter_of_images_has_nothing_to_say(project: BakedProject) -> None:
+    hadolint = shutil.which("hadolint")
+    assert hadolint
+    done = run([hadolint, "--no-color", "Dockerfile"], folder=project.path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_image_does_can_be_done(project: BakedProject, tmp_path: Path) -> None:
+    """Do the steps of the image in a folder, start it as the composition does, and look at it."""
+    root = tmp_path / "srv" / "app"
+    root.mkdir(parents=True)
+    assert not containers.containers(project)
+    for name, rest in build_stage(project):
+        if name == "COPY":
+            copy(project, rest, root)
+        elif name == "RUN" and "uv sync" in rest:
+            done = run(["sh", "-c", on_this_machine(rest)], folder=root)
+            assert done.returncode == 0, done.stderr
+        elif name == "RUN" and "pip install" not in rest:
+            done = run(["sh", "-c", rest], folder=root)
+            assert done.returncode == 0, done.stderr
+    assert not (root / ".env").exists()
+    with served(root, settings_of(project, root)) as (address, log):
+        assert get(f"{address}/health/", "10.0.0.1") == (200, '{"status": "ok", "database": "ok"}')
+        status, page = get(f"{address}/", HOST)
+        assert status == 200
+        [style] = re.findall(r'href="(/static/core/site\.\w+\.css)"', page)
+        assert get(f"{address}{style}", HOST)[0] == 200
+        assert get(f"{address}/", "elsewhere.example.com")[0] == 400
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert all(yaml.safe_load(line)["logger"] for line in lines), lines
+    assert any('"path": "/"' in line for line in lines)
+    assert not any("/health/" in line for line in lines)
+
+
+def build_stage(project: BakedProject) -> Iterator[tuple[str, str]]:
+    """Return the instructions of the stage in which everything is made."""
+    stages = 0
+    for name, rest in instructions(project):
+        stages += name == "FROM"
+        if stages == 1:
+            yield name, rest
+
+
+def on_this_machine(command: str) -> str:
+    """Take from a command what only a container engine understands."""
+    return re.sub(r"--mount=\S+\s*", "", command)
+
+
+def copy(project: BakedProject, arguments: str, root: Path) -> None:
+    """Copy files of the project as the image does, less what .dockerignore names."""
+    ignored = project.read(".dockerignore").split()
+    *sources, _ = shlex.split(arguments)
+    for source in sources:
+        if source == ".":
+            patterns = [line.removeprefix("**/").rstrip("/") for line in ignored]
+            leave_out = shutil.ignore_patterns(*patterns)
+            shutil.copytree(project.path, root, ignore=leave_out, dirs_exist_ok=True)
+        elif "[" not in source:
+            shutil.copy(project.path / source, root)
+
+
+def settings_of(project: BakedProject, root: Path) -> dict[str, str]:
+    """Return the environment of the web server's container, with SQLite as its database."""
+    given = {"ALLOWED_HOSTS": HOST, "SECURE_SSL_REDIRECT": "0", "EMAIL_URL": "memorymail://"}
+    given["SECRET_KEY"] = "a-key-for-the-tests-of-the-template-which-is-long-enough-0123456789"
+    service = composition(project)["services"]["web"]
+
+    def value(found: re.Match[str]) -> str:
+        name, kind, default = found.groups()
+        return given.get(name, (default or "") if kind == ":-" else "letters")
+
+    environment = {
+        name: REFERENCE.sub(value, str(text)) for name, text in service["environment"].items()
+    }
+    return environment | {"DATABASE_URL": f"sqlite:///{root}/image.sqlite3"}
+
+
+@contextmanager
+def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
+    """Run the command of the image; give its address and its log. It has to end by itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = clean_environment(**variables, PORT=str(port))
+    environment["PATH"] = f"{own_environment(root).program('')}{os.pathsep}{environment['PATH']}"
+    done = run(
+        ["python", "manage.py", "migrate", "--no-input"], folder=root, environment=environment
+    )
+    assert done.returncode == 0, done.stderr
+    log = root.parent / "log"
+    with log.open("w", encoding="utf-8") as output:
+        server = subprocess.Popen(
+            [own_environment(root).program("gunicorn")],
+            cwd=root,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            assert server.poll() is None, log.read_text(encoding="utf-8")
+            try:
+                get(f"{address}/health/live/", "10.0.0.1")
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address, log
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+def get(url: str, host: str) -> tuple[int, str]:
+    """Return the status and the text of a page, asked for by a host name."""
+    request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 (our server)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_composition_has_what_its_modules_need_and_no_rights_that_it_does_not(
+    project: BakedProject,
+) -> None:
+    services = composition(project)["services"]
+    expected = {"web", "migrate", "db"}
+    for module in project.combination.modules:
+        entry = TEMPLATE.registry[module]
+        expected |= {*entry.get("compose", {}), *entry.get("processes", {})}
+    assert set(services) == expected
+    for name, service in services.items():
+        # Nothing of the project itself runs with rights that it does not need.
+        if "build" in service:
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"], name
+
+
+def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> None:
+    """Run the documented commands while a writer has the database open."""
+    project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+    text = project.read("docs/production.md")
+    commands = [
+        line.removeprefix("uv run ")
+        for line in re.findall(r"^uv run python -m sqlite3.*$", text, re.M)
+    ]
+    assert len(commands) == 2
+    environment = {"DATABASE_URL": ""}
+    assert not project.faults_of("python", "manage.py", "migrate", **environment)
+    code = (
+        "from django.contrib.auth import get_user_model as m; from django.db import transaction;"
+        "import subprocess, shlex, sys;"
+        "m().objects.create_user('ada'); t = transaction.atomic(); t.__enter__();"
+        "m().objects.create_user('unfinished');"
+        "[print(subprocess.run(shlex.split(c), capture_output=True, text=True, check=True).stdout)"
+        " for c in sys.stdin.read().splitlines()]"
+    )
+    done = run(
+        [project.environment.program("python"), "manage.py", "shell", "-c", code],
+        folder=project.path,
+        environment=clean_environment(
+            **{**project.environment.variables, **environment},
+        )
+        | {"PATH": f"{project.environment.program('')}{os.pathsep}{os.environ['PATH']}"},
+        answers="\n".join(commands),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout
+    (project.path / "backup.sqlite3").replace(project.path / "db.sqlite3")
+    for name in ("db.sqlite3-wal", "db.sqlite3-shm"):
+        (project.path / name).unlink(missing_ok=True)
+    users = project.run(
+        "python",
+        "manage.py",
+        "shell",
+        "-c",
+        "from django.contrib.auth import get_user_model as model;"
+        "print([*model().objects.values_list('username', flat=True)])",
+        **environment,
+    )
+    assert "['ada']" in users.stdout

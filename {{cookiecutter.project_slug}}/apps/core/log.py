@@ -1,0 +1,40 @@
+"""What every line of the log tells besides its message."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from .actor import current_request_id
+
+# Gunicorn's name of a part of its access log, and the name of the field it becomes.
+ACCESS_FIELDS: Final = {
+    "m": "method",
+    "U": "path",
+    "s": "status",
+    "M": "milliseconds",
+    "h": "address",
+}
+PROBES: Final = "/health/"
+
+
+class RequestFilter(logging.Filter):
+    """Adds ``request_id``, which joins the lines of one request and of the jobs it handed off.
+
+    A line of Gunicorn's access log, which is written when the request is over, takes the id from
+    the response, and its parts as fields of their own.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields; let every record pass but those of probes that went well."""
+        record.request_id = current_request_id()
+        parts: Any = record.args
+        if record.name != "gunicorn.access" or not isinstance(parts, Mapping):
+            return True
+        given = parts["{x-request-id}o"]
+        record.request_id = "" if given == "-" else given
+        # Decoded, a path may hold line breaks.
+        record.args = {**parts, "U": quote(parts["U"])}
+        for part, field in ACCESS_FIELDS.items():
+            setattr(record, field, record.args[part])
+        return not (parts["U"].startswith(PROBES) and parts["s"] == "200")

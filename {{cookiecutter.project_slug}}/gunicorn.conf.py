@@ -1,0 +1,38 @@
+"""Gunicorn, the server of production. Started in this folder, ``gunicorn`` reads this file.
+
+It listens where ``PORT`` says, or else on 127.0.0.1:8000, with as many processes as
+``WEB_CONCURRENCY`` says, or else one.
+"""
+
+import os
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.conf import settings
+
+wsgi_app = "config.wsgi"
+worker_class = "gthread"
+threads = int(os.environ.get("WEB_THREADS", "4"))
+
+# A process that does not answer for so long (seconds) is replaced. On SIGTERM requests under way
+# may end.
+timeout = 30
+graceful_timeout = 30
+# Longer than a proxy keeps its connections, which then never finds one closed.
+keepalive = 75
+# The heartbeat of a process is a file: in memory, since a slow disk would look like a dead process.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+control_socket_disable = True
+# Whether to believe a proxy is for BEHIND_PROXY alone to say.
+forwarded_allow_ips = ""
+
+# One log for all: the settings' own. A path stands without its query, which may hold secrets.
+accesslog = "-"
+access_log_format = "%(m)s %(U)s %(s)s %(M)sms"
+handled_by_root = {"handlers": [], "propagate": True}
+logconfig_dict: dict[str, Any] = deepcopy(settings.LOGGING)
+logconfig_dict["loggers"]["gunicorn.error"] = handled_by_root
+logconfig_dict["loggers"]["gunicorn.access"] = handled_by_root
