@@ -67,6 +67,7 @@ class Relay:
     def __init__(self) -> None:
         self.stopping = Event()
         self.running = False
+        self.thread: Thread | None = None
         # By the alias of the outbox: failures in a row, and when to try again.
         self.failures: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
@@ -88,11 +89,17 @@ class Relay:
     def start(self) -> None:
         """Run in a thread of its own."""
         self.running = True
-        Thread(target=self.run, name="relay", daemon=True).start()
+        self.thread = Thread(target=self.run, name="relay", daemon=True)
+        self.thread.start()
 
     def stop(self) -> None:
         """Let ``run`` return after the messages that are being sent."""
         self.stopping.set()
+
+    def join(self) -> None:
+        """Wait until ``run`` has returned, where it runs in a thread, but not for ever."""
+        if self.thread is not None:
+            self.thread.join(LONGEST_PAUSE)
 
     def send_due(self, alias: str) -> bool:
         """Send what is due in an outbox, at most a batch; say whether there was any.
@@ -138,9 +145,12 @@ def is_due(alias: str) -> bool:
 
 @cache
 def _due_query(alias: str) -> str:
-    due = Handoff.objects.using(alias).due().order_by().values("pk")[:1]
-    # It has no parameters, but the signs for them: per cent is written twice.
-    return str(due.query.get_compiler(alias).as_sql()[0])
+    due = Handoff.objects.using(alias).due().order_by().values("pk")
+    # Jobs that take long are due all the while, and locked where rows can be.
+    due = due.select_for_update(skip_locked=True)[:1]
+    with transaction.atomic(using=alias):
+        # It has no parameters, but the signs for them: per cent is written twice.
+        return str(due.query.get_compiler(alias).as_sql()[0])
 
 
 def claim(alias: str, limit: int) -> list[Handoff]:

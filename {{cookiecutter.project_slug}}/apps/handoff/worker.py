@@ -22,6 +22,7 @@ from celery.signals import (
     task_revoked,
     task_unknown,
     worker_ready,
+    worker_shutdown,
     worker_shutting_down,
 )
 from django.conf import settings
@@ -285,3 +286,9 @@ def start_relay(**kwargs: Any) -> None:
 def stop_relay(**kwargs: Any) -> None:
     """Send nothing any more when the worker is about to stop."""
     relay.stop()
+
+
+@worker_shutdown.connect
+def await_relay(**kwargs: Any) -> None:
+    """Let the relay write down what it has sent."""
+    relay.join()

@@ -17,7 +17,7 @@ from apps.accounts.models import User
 from apps.handoff import receipts
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run, SupersededError
-from apps.handoff.relay import claim
+from apps.handoff.relay import claim, is_due
 from apps.handoff.testing import work_off
 
 from .example import tasks
@@ -218,6 +218,7 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
     found: list[Any] = []
 
     def look() -> None:
+        found.append(is_due("default"))
         found.append(claim("default", 1))
         connections.close_all()
 
@@ -227,7 +228,7 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
         thread.join()
         run.finish(None)
 
-    assert found == [[]]
+    assert found == [False, []]
     assert Handoff.objects.get().status == Status.DONE
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Thread
@@ -75,6 +76,18 @@ def test_an_idle_relay_asks_one_thing(
 ) -> None:
     with django_assert_num_queries(1):
         assert not relay.send_due("default")
+
+
+def test_a_relay_in_a_thread_finishes_what_it_sends(sent: Sent, relay: Relay) -> None:
+    add.enqueue(1, 2)
+    relay.start()
+    while not sent():
+        time.sleep(0.01)
+    relay.stop()
+    relay.join()
+
+    assert not relay.running
+    assert (row().status, row().sends) == (Status.SENT, 1)
 
 
 def test_every_outbox_is_emptied(relay: Relay, sent: Sent, other_database: str) -> None:
