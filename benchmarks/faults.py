@@ -40,6 +40,7 @@ ROWS = {
     "phantom": "run for a rolled-back row",
     "duplicate_effects": "repeated effects in the database",
     "duplicate_outside": "repeated effects outside of it",
+    "rolled_back": "rolled-back rows",
     "refused": "writes that raised",
     "blocked_ms_max": "longest wait of a writer, ms",
     "kills": "kills",

@@ -15,6 +15,6 @@ class PlantedConfig(AppConfig):
         """Send again after ``LOAD_PATIENCE`` seconds, where the environment says so."""
         patience = os.environ.get("LOAD_PATIENCE")
         if patience:
-            from apps.handoff import receipts, relay
+            from apps.handoff import relay
 
-            relay.FIRST_PATIENCE = relay.LEASE = receipts.LEASE = timedelta(seconds=float(patience))
+            relay.FIRST_PATIENCE = relay.LEASE = timedelta(seconds=float(patience))

@@ -100,6 +100,7 @@ class Outcome:
     phantom: int
     duplicate_effects: int
     duplicate_outside: int
+    rolled_back: int
     refused: int
     blocked_ms_max: int
     kills: int
@@ -241,7 +242,8 @@ class Run:
             phantom=len((effects.keys() | outside.keys()) - orders),
             duplicate_effects=sum(count - 1 for count in effects.values()),
             duplicate_outside=sum(count - 1 for count in outside.values()),
-            refused=self._producers.refused(),
+            rolled_back=self._producers.count("rolled_back"),
+            refused=self._producers.count("refused"),
             blocked_ms_max=round(self._producers.longest_wait() * 1000),
             kills=sum(self._done[name] for name in KILLS),
             faults=dict(self._done),

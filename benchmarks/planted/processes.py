@@ -172,6 +172,6 @@ class Producers:
         """Return the seconds that the longest write took."""
         return max([self._longest, *(slot.read("longest") for slot in self._slots.values())])
 
-    def refused(self) -> int:
-        """Return how many writes ended with an exception."""
-        return int(sum(slot.read("refused") for slot in self._slots.values()))
+    def count(self, field: str) -> int:
+        """Return how many writes all producers have counted in a field of their slots."""
+        return int(sum(slot.read(field) for slot in self._slots.values()))

@@ -43,9 +43,10 @@ def produce(hand_off: HandOff, slot: Slot, pause: float, rollback: float) -> Non
     while not ending and os.getppid() == parent:
         slot.write("started", started := time.monotonic())
         try:
-            write(hand_off, rollback)
+            if not write(hand_off, rollback):
+                slot.add_one("rolled_back")
         except Exception as error:  # noqa: BLE001 - a request would have ended with status 500
-            slot.write("refused", slot.read("refused") + 1)
+            slot.add_one("refused")
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             # Whoever calls next gets a connection that works, as a new request does.
             with suppress(Exception):
@@ -57,14 +58,18 @@ def produce(hand_off: HandOff, slot: Slot, pause: float, rollback: float) -> Non
         time.sleep(random.uniform(0, 2 * pause))  # noqa: S311
 
 
-def write(hand_off: HandOff, rollback: float) -> None:
-    """Commit an order and its job, or roll both back."""
+def write(hand_off: HandOff, rollback: float) -> bool:
+    """Commit an order and its job, or roll both back; say whether they are committed."""
     order = Order()
-    with suppress(RollBackError), transaction.atomic():
-        order.save(force_insert=True)
-        hand_off(order.pk)
-        if random.random() < rollback:  # noqa: S311
-            raise RollBackError
+    try:
+        with transaction.atomic():
+            order.save(force_insert=True)
+            hand_off(order.pk)
+            if random.random() < rollback:  # noqa: S311
+                raise RollBackError
+    except RollBackError:
+        return False
+    return True
 
 
 def main(arm: str, folder: str, pause: str, rollback: str) -> None:

@@ -19,7 +19,7 @@ TASKS = {
         **PROJECT_TASKS["default"],
         "QUEUES": sorted({"default", QUEUE}),
         # What fails because a connection was cut must be tried again within the run.
-        "OPTIONS": {"BACKOFF": 0.2},
+        "OPTIONS": {"BACKOFF": 0.2, "LEASE": float(os.environ.get("LOAD_PATIENCE") or 30)},
     }
 }
 

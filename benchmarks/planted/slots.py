@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-FIELDS: Final = ("started", "last", "longest", "refused")
+FIELDS: Final = ("started", "last", "longest", "refused", "rolled_back")
 FORMAT: Final = struct.Struct("d" * len(FIELDS))
 
 
@@ -13,7 +13,8 @@ class Slot:
     """Numbers shared between processes.
 
     ``started``: when the write at hand began, on the monotonic clock, 0 between two writes;
-    ``last`` and ``longest``: seconds that writes took; ``refused``: writes that raised.
+    ``last`` and ``longest``: seconds that writes took; ``refused``: writes that raised;
+    ``rolled_back``: writes that were to be rolled back, and were.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,6 +26,10 @@ class Slot:
     def read(self, field: str) -> float:
         """Return one of the numbers."""
         return float(FORMAT.unpack(self._memory[:])[FIELDS.index(field)])
+
+    def add_one(self, field: str) -> None:
+        """Count one more."""
+        self.write(field, self.read(field) + 1)
 
     def write(self, field: str, value: float) -> None:
         """Change one of the numbers."""
