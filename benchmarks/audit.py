@@ -12,6 +12,8 @@ Django of the projects is reported as such.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import shutil
 import statistics
@@ -38,7 +40,7 @@ POSTGRES_PEERS = {"django-pghistory": ["django-pghistory==3.9.2", "django-pgtrig
 FLOOR = "one more INSERT"
 UNRECORDED = "no audit"
 
-type Figures = dict[str, dict[str, dict[str, float]]]
+Figures = dict[str, dict[str, dict[str, float]]]
 
 
 def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +64,7 @@ def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
     return refused
 
 
-def measure(name: str, database: str, project: Path) -> Figures | str:
+def measure(name: str, database: str | None, project: Path) -> Figures | str:
     """Run one recorder in a process of its own; return its figures, or why it failed."""
     python = str(ENVIRONMENT / "bin" / "python")
     with fresh_database(database, python) as url:
@@ -81,7 +83,7 @@ def measure(name: str, database: str, project: Path) -> Figures | str:
 class fresh_database:  # noqa: N801  used like a function
     """Hand out the URL of an empty database, and remove it afterwards."""
 
-    def __init__(self, server: str, python: str) -> None:
+    def __init__(self, server: str | None, python: str) -> None:
         self.server, self.python = server, python
         self.folder = tempfile.TemporaryDirectory()
 
@@ -149,49 +151,46 @@ def main() -> None:
         "--postgres",
         nargs="?",
         const="postgres://postgres@127.0.0.1:5432/postgres",
-        help="measure on this PostgreSQL too (postgres://postgres@127.0.0.1:5432/postgres)",
+        help="measure on this PostgreSQL instead (postgres://postgres@127.0.0.1:5432/postgres)",
     )
     parser.add_argument("--only", nargs="*", help="these recorders only, besides the floor")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
 
-    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        cookiecutter(
-            str(ROOT),
-            no_input=True,
-            extra_context={"project_slug": "audited_project", "audit": True},
-            output_dir=folder,
-            config_file=write_config(Path(folder)),
-        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            cookiecutter(
+                str(ROOT),
+                no_input=True,
+                extra_context={"project_slug": "audited_project", "audit": True},
+                output_dir=folder,
+                config_file=write_config(Path(folder)),
+                accept_hooks=False,
+            )
         project = Path(folder) / "audited_project"
         peers = PEERS | (POSTGRES_PEERS if options.postgres else {})
         if options.only is not None:
             peers = {name: peers[name] for name in peers if name in options.only}
         refused = install(project, peers)
-        databases = {"SQLite": ""} | ({"PostgreSQL": options.postgres} if options.postgres else {})
-        for title, server in databases.items():
-            suited = [name for name in peers if server or name not in POSTGRES_PEERS]
-            names = [UNRECORDED, FLOOR, "ours", *(name for name in suited if name not in refused)]
-            failed = {name: why for name, why in refused.items() if name in suited}
-            rounds: list[dict[str, Figures]] = []
-            for _ in range(options.rounds):
-                figures: dict[str, Figures] = {}
-                for name in names:
-                    found = failed.get(name) or measure(name, server, project)
-                    if isinstance(found, str):
-                        failed[name] = found
-                    else:
-                        figures[name] = found
-                rounds.append(figures)
-            for one in (UNRECORDED, FLOOR, "ours"):
-                if one in failed:
-                    sys.exit(f"{one} failed: {failed[one]}")
-            compared = compare(rounds)
-            report(title, compared, failed)
-            result[title] = {"compared": compared, "failed": failed}
+        names = [UNRECORDED, FLOOR, "ours", *(name for name in peers if name not in refused)]
+        failed = dict(refused)
+        rounds: list[dict[str, Figures]] = []
+        for _ in range(options.rounds):
+            figures: dict[str, Figures] = {}
+            for name in names:
+                found = failed.get(name) or measure(name, options.postgres, project)
+                if isinstance(found, str):
+                    failed[name] = found
+                else:
+                    figures[name] = found
+            rounds.append(figures)
+    for one in (UNRECORDED, FLOOR, "ours"):
+        if one in failed:
+            sys.exit(f"{one} failed: {failed[one]}")
+    compared = compare(rounds)
+    report("PostgreSQL" if options.postgres else "SQLite", compared, failed)
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps({"compared": compared, "failed": failed}))
 
 
 def write_config(folder: Path) -> str:
