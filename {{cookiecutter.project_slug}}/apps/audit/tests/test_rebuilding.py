@@ -145,7 +145,8 @@ def rebuild() -> tuple[dict[Any, Any], dict[Any, set[Any]]]:
         if entry.action == Entry.Action.DELETE:
             assert not any(row.values())
             del tables[key]
-            assert not any(links[*key, name] for name in LINKS)
+            left = {name: links[*key, name] for name in LINKS if links[*key, name]}
+            assert not left, f"{key} was deleted with its links {left}"
     return tables, links
 
 

@@ -220,7 +220,7 @@ def save_expressions(c: Choices) -> None:
         article.reads = F("reads") + c.two
         article.title = Concat(Value(c.text), Value("."))
         article.published_at = Now()
-        article.save()
+        article.save(force_update=True)
 
 
 @write
