@@ -197,8 +197,8 @@ def _concrete(model: type[Model] | str) -> type[Model]:
             f"The audit trail cannot record {model._meta.label}, which has no table:"
             f" it is {'swapped for ' + model._meta.swapped if model._meta.swapped else 'abstract'}."
         )
-    if concrete._meta.label_lower == "audit.entry":
-        raise ImproperlyConfigured("The audit trail cannot record itself: audit.Entry.")
+    if concrete._meta.app_label == "audit":
+        raise ImproperlyConfigured(f"The audit trail cannot record itself: {concrete._meta.label}.")
     return concrete
 
 

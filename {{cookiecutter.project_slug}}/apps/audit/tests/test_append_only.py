@@ -178,3 +178,17 @@ def test_flush_is_refused_outside_of_tests(monkeypatch: pytest.MonkeyPatch, entr
     with pytest.raises(CommandError, match="would empty the audit trail"):
         call_command("flush", interactive=False, stdout=io.StringIO())
     assert Entry.objects.filter(pk=entry.pk).exists()
+
+
+def test_a_database_without_the_trail_can_be_flushed(
+    other_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(mail, "outbox")
+    Author.objects.using(other_database).create(name="Ada")
+    with connections[other_database].schema_editor() as editor:
+        for model in (Entry, Seal):
+            editor.delete_model(model)
+    call_command(
+        "flush", database=other_database, interactive=False, inhibit_post_migrate=True, verbosity=0
+    )
+    assert not Author.objects.using(other_database).exists()

@@ -35,6 +35,7 @@ def test_the_settings_name_the_user_model(settings: Any, django_user_model: Any)
         (["User"], "cannot find the model 'User'"),
         ("accounts.User", r"must be a list of labels, for example \['accounts.User'\]"),
         (["audit.Entry"], "cannot record itself"),
+        (["audit.Seal"], "cannot record itself"),
         (["auth.User"], "has no table: it is swapped for accounts.User"),
     ],
 )
