@@ -15,11 +15,13 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +42,8 @@ POSTGRES_PEERS = {"django-pghistory": ["django-pghistory==3.9.2", "django-pgtrig
 FLOOR = "one more INSERT"
 UNRECORDED = "no audit"
 
-Figures = dict[str, dict[str, dict[str, float]]]
+# Of each operation: seconds, statements for each write, and entries.
+Figures = dict[str, dict[str, float]]
 
 
 def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,28 +83,27 @@ def measure(name: str, database: str | None, project: Path) -> Figures | str:
     return figures
 
 
-class fresh_database:  # noqa: N801  used like a function
+@contextlib.contextmanager
+def fresh_database(server: str | None, python: str) -> Iterator[str]:
     """Hand out the URL of an empty database, and remove it afterwards."""
+    if not server:
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/benchmark.sqlite3"
+        return
+    name = f"audit_benchmark_{os.getpid()}"
+    execute(python, server, f"CREATE DATABASE {name}")
+    try:
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        execute(python, server, f"DROP DATABASE {name}")
 
-    def __init__(self, server: str | None, python: str) -> None:
-        self.server, self.python = server, python
-        self.folder = tempfile.TemporaryDirectory()
 
-    def __enter__(self) -> str:
-        if not self.server:
-            return f"sqlite:///{self.folder.name}/benchmark.sqlite3"
-        self.execute("DROP DATABASE IF EXISTS audit_benchmark")
-        self.execute("CREATE DATABASE audit_benchmark")
-        return urlsplit(self.server)._replace(path="/audit_benchmark").geturl()
-
-    def __exit__(self, *exception: object) -> None:
-        if self.server:
-            self.execute("DROP DATABASE IF EXISTS audit_benchmark")
-        self.folder.cleanup()
-
-    def execute(self, sql: str) -> None:
-        program = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
-        subprocess.run([self.python, "-c", program, self.server, sql], check=True)
+def execute(python: str, server: str, sql: str) -> None:
+    """Execute a statement outside of any transaction."""
+    program = (
+        "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
+    )
+    subprocess.run([python, "-c", program, server, sql], check=True)
 
 
 def compare(rounds: list[dict[str, Figures]]) -> dict[str, Any]:
