@@ -64,8 +64,8 @@ class ActorFilter(admin.SimpleListFilter):
         chosen: Any = self.value()
         if chosen and chosen != "nobody" and chosen not in names:
             try:
-                entry = entries.filter(actor_id=chosen).first()
-            except (ValueError, ValidationError):
+                entry = entries.filter(actor_id=user_key(chosen)).first()
+            except ValidationError:
                 entry = None
             names[chosen] = entry.actor_name if entry else chosen
         sorted_names = sorted(names.items(), key=lambda item: item[1].lower())
@@ -74,10 +74,10 @@ class ActorFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
         if self.value() == "nobody":
             return queryset.filter(actor=None, actor_name="")
-        value: Any = self.value()
+        value = self.value()
         try:
-            return queryset.filter(actor_id=value) if value else queryset
-        except (ValueError, ValidationError) as error:
+            return queryset.filter(actor_id=user_key(value)) if value else queryset
+        except ValidationError as error:
             raise IncorrectLookupParameters(error) from error
 
 
@@ -150,7 +150,7 @@ class EntryAdmin(admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         key = unquote(key)
-        entries = self._entries_of(label, key)
+        entries: QuerySet[Entry] = Entry.objects.named(label, key)
         before = request.GET.get(OLDER_THAN, "")
         if before.isdecimal():
             entries = entries.filter(pk__lt=before)
@@ -265,20 +265,6 @@ class EntryAdmin(admin.ModelAdmin):
             "whole": entry.action != Entry.Action.UPDATE,
         }
 
-    def _entries_of(self, label: str, key: str) -> QuerySet[Entry]:
-        model = presentation.model_of(label)
-        if model is None:
-            return Entry.objects.filter(model_label=label, object_id=key)
-        try:
-            return Entry.objects.of(model(pk=key))
-        except ValidationError as error:
-            # The model has got keys of another type since.
-            type_of_model = ContentType.objects.get_for_model(model)
-            entries = Entry.objects.filter(content_type=type_of_model, object_id=key)
-            if not entries.exists():
-                raise Http404("The trail has no entry of this object.") from error
-            return entries
-
     def _url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""
         if instance is None:
@@ -301,6 +287,18 @@ def _instance(model: type[Model] | None, pk: Any) -> Model | None:
     except (ValueError, ValidationError):
         # The model has got keys of another type since.
         return None
+
+
+def user_key(text: str) -> Any:
+    """Return the key of a user from an address.
+
+    Raises:
+        ValidationError: when it can be none.
+    """
+    pk = get_user_model()._meta.pk
+    key = pk.to_python(text)
+    pk.run_validators(key)
+    return key
 
 
 def actor_url(entry: Entry) -> str:

@@ -49,8 +49,8 @@ class Dialect:
         """Return SQL for a parameter as the column will hold it."""
         raise NotImplementedError
 
-    def foresees(self, field: Field) -> bool:
-        """Whether ``assigned`` is sure of what the column will hold."""
+    def foresees(self, field: Field, value: Any) -> bool:
+        """Whether ``assigned`` is sure of what the column will hold for a prepared value."""
         return True
 
     def among(self, column: str) -> str:
@@ -99,7 +99,7 @@ class SQLite(Dialect):
                 return _text(self._decimal(sql, field.decimal_places or 0))
             case "FloatField":
                 return self._float(sql)
-            case name if self.foresees(field) and name in JSON_TYPES:
+            case name if name in JSON_TYPES and _is_djangos(field):
                 return f"json_quote({sql})"
         return (
             f"CASE typeof({sql}) WHEN 'null' THEN 'null'"
@@ -137,12 +137,13 @@ class SQLite(Dialect):
         parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
         return " || '-' || ".join(f"substr({sql}, {start}, {size})" for start, size in parts)
 
-    def foresees(self, field: Field) -> bool:
-        # A column turns what it is given into its own type; Django's fields leave it nothing to turn.
-        return type(field).__module__.startswith("django.")
+    def foresees(self, field: Field, value: Any) -> bool:
+        # A column turns what it is given into its own type, but Django's fields have done so.
+        is_text = isinstance(value, str) and field.get_internal_type() in ("CharField", "TextField")
+        return _is_djangos(field) or value is None or is_text
 
     def among(self, column: str) -> str:
-        return f"{column} IN (SELECT value FROM json_each(%s))"
+        return f"{column} IN (SELECT value FROM json_each(%s))"  # noqa: S608
 
     def keys(self, keys: Sequence[Any]) -> Any:
         return json.dumps(keys)
@@ -161,8 +162,9 @@ class PostgreSQL(Dialect):
     """Others write at the same time, so rows are locked before their old values are read."""
 
     locks_rows = True
-    # The weaker lock lets others add rows that point here.
-    lock_to_update = " FOR NO KEY UPDATE"
+    # The weaker lock lets others add rows that point here. Without the OFFSET, a condition on
+    # the result would be looked at before the lock, and with values that may be old by then.
+    lock_to_update = " OFFSET 0 FOR NO KEY UPDATE"
     lock_to_delete = " FOR UPDATE"
 
     def value(self, field: Field, sql: str) -> str:
@@ -240,6 +242,10 @@ def key_type(field: Field) -> str | None:
         return "CharField"
     is_number = name.endswith(("IntegerField", "AutoField"))
     return "IntegerField" if is_number else name if name in KEYS else None
+
+
+def _is_djangos(field: Field) -> bool:
+    return type(field).__module__.startswith("django.")
 
 
 def _text(sql: str) -> str:

@@ -12,8 +12,7 @@ and any manager will do. What it builds on is private to Django; a test names th
 version that it has been read in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final
@@ -118,7 +117,8 @@ def inserting_in_batches(method: Method) -> Method:
         if recorded is None:
             return method(self, objs, *args, **kwargs)
         _refuse_overwriting(self.model, kwargs.get("on_conflict"))
-        vars(self)[PENDING] = keys = []
+        keys: list[Any] = []
+        vars(self)[PENDING] = keys
         try:
             with transaction.atomic(using=self.db, savepoint=False):
                 results = method(self, objs, *args, **kwargs)
@@ -146,11 +146,14 @@ def updating(method: Method) -> Method:
         fields = [field for field, _, _ in self.query.values if field.name in names]
         if not fields:
             return method(self, *args, **kwargs)
-        with (
-            transaction.atomic(using=self.using, savepoint=False),
-            _recording(self, recorded.audited, fields),
-        ):
-            return method(self, *args, **kwargs)
+        with transaction.atomic(using=self.using, savepoint=False):
+            before = _record_or_remember(self, recorded.audited, fields)
+            if before is not None and not before:
+                return [] if method.__name__ == "execute_returning_sql" else 0
+            result = method(self, *args, **kwargs)
+            if before:
+                rows.record_remembered(recorded.audited, fields, before, self.using, _name())
+        return result
 
     return execute
 
@@ -247,9 +250,10 @@ def loading(method: Method) -> Method:
     return save
 
 
-@contextmanager
-def _recording(compiler: Any, audited: Audited, fields: list[Field]) -> Iterator[None]:
-    """Record what an UPDATE does to rows of an audited table."""
+def _record_or_remember(
+    compiler: Any, audited: Audited, fields: list[Field]
+) -> list[tuple[Any, ...]] | None:
+    """Record the rows of an UPDATE, or return what they hold, to be recorded afterwards."""
     compiler.pre_sql_setup()
     # The statement must find the rows that are recorded, and not look for them once more.
     compiler.pre_sql_setup = lambda: None
@@ -259,24 +263,23 @@ def _recording(compiler: Any, audited: Audited, fields: list[Field]) -> Iterator
     except FullResultSet:
         where, params = "", ()
     except EmptyResultSet:
-        yield
-        return
+        return None
     using, selected = compiler.using, (where, tuple(params))
-    saved = _saved.get()
-    name = rows.text_of(saved) if saved is not None else ""
     undisturbed = not dialect_of(compiler.connection).locks_rows or _is_one_row(compiler.query)
     assignments = _assignments(compiler, audited) if undisturbed else None
     if assignments is not None:
-        rows.record_assigned(audited, *assignments, selected, using, name)
-        yield
-        return
+        rows.record_assigned(audited, *assignments, selected, using, _name())
+        return None
     before = rows.remember(audited, fields, selected, using)
     if not undisturbed:
         # What others add in the meantime is not recorded, so it must not change either.
         compiler.query.add_filter("pk__in", [key for key, *_ in before])
-    yield
-    if before:
-        rows.record_remembered(audited, fields, before, using, name)
+    return before
+
+
+def _name() -> str:
+    saved = _saved.get()
+    return rows.text_of(saved) if saved is not None else ""
 
 
 def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[Any]] | None:
@@ -291,13 +294,13 @@ def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[
     for field, _, value in compiler.query.values:
         if field.name not in names:
             continue
-        if hasattr(value, "resolve_expression") or not foresees(field):
+        if hasattr(value, "resolve_expression"):
             return None
         if hasattr(value, "prepare_database_save"):
             value = value.prepare_database_save(field)
         value = field.get_db_prep_save(value, connection=connection)
         placeholder = getattr(field, "get_placeholder_sql", None)
-        if hasattr(value, "as_sql"):
+        if hasattr(value, "as_sql") or not foresees(field, value):
             return None
         if placeholder is None:
             assigned[field.name] = "%s"

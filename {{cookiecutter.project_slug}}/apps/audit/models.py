@@ -2,8 +2,10 @@
 
 from typing import Any, Never
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -25,6 +27,26 @@ class EntryQuerySet(models.QuerySet["Entry"]):
             content_type__in=content_types.values(),
             object_id=registry.object_key(type(instance), instance.pk),
         ).order_by("-pk")
+
+    def named(self, label: str, key: str) -> "EntryQuerySet":
+        """Select the history of one object, also of one whose model is gone or was changed.
+
+        Args:
+            label: the label of its model, ``"shop.Order"``.
+            key: its primary key, as entries have it in ``object_id``.
+        """
+        if "\x00" in key:
+            return self.none()
+        try:
+            return self.of(apps.get_model(label)(pk=key))
+        except ValidationError:
+            # The model has got keys of another type since.
+            content_type = ContentType.objects.db_manager(self.db).get_by_natural_key(
+                *label.lower().split(".")
+            )
+            return self.filter(content_type=content_type, object_id=key).order_by("-pk")
+        except (LookupError, ValueError):
+            return self.filter(model_label=label, object_id=key).order_by("-pk")
 
     def update(self, **kwargs: Any) -> Never:
         refuse("changed")

@@ -143,7 +143,16 @@ def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["of/audit_examples.Author/0/", "of/audit_examples.Author/x/", "of/x/1/", "of/a.B/1/"]
+    "url",
+    [
+        "of/audit_examples.Author/0/",
+        "of/audit_examples.Author/x/",
+        "of/audit_examples.Author/99999999999999999999/",
+        "of/audit_examples.Tag/a%00b/",
+        "of/gone.Model/a%00b/",
+        "of/x/1/",
+        "of/a.B/1/",
+    ],
 )
 def test_what_has_no_history_is_not_found(reader: Any, url: str) -> None:
     assert reader.get(f"{LIST}{url}").status_code == 404
@@ -206,9 +215,26 @@ def test_pages_follow_each_other_in_both_directions(
     assert 'name="before"' not in html
 
 
-@pytest.mark.parametrize("query", ["before=x", "after=x", "before=1.5", "nonsense=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["before=x", "after=x", "before=1.5", "nonsense=1", "actor=99999999999999999999", "actor=x"],
+)
 def test_a_page_that_cannot_be_is_refused(reader: Any, query: str) -> None:
     assert reader.get(f"{LIST}?{query}").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "before=99999999999999999999",
+        "after=99999999999999999999",
+        "q=99999999999999999999",
+        "model=gone.Model",
+    ],
+)
+def test_numbers_that_no_key_can_be_find_nothing_or_all(reader: Any, query: str) -> None:
+    Author.objects.create(name="Ada")
+    assert bool(objects(reader.get(f"{LIST}?{query}"))) is query.startswith("before")
 
 
 @pytest.mark.parametrize("query", ["all=1", "p=9", "_facets=True", "o=-1"])

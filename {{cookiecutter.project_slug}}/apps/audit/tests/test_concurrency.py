@@ -1,17 +1,24 @@
 """Two writers at a time: the old value on the trail is the one that was overwritten."""
 
+import os
 from collections.abc import Callable
+from random import Random
 from threading import Barrier, Event, Thread
+from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from .examples.models import Article, Tag
+from .examples.models import Article, Author, Tag
+from .test_rebuilding import compare
 from .trail import actions, changes
+from .writes import TEXTS, WRITES, Choices, populate
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WRITERS, ROUNDS = 4, 5
+OPERATIONS = int(os.environ.get("AUDIT_OPERATIONS", "200"))
 MOST_LOOKS = 20_000
 WAITING_FOR_ME = """
     SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
@@ -35,6 +42,15 @@ def run(*works: Callable[[], None]) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def wait_for_another(cursor: Any) -> None:
+    """Wait until another writer waits for this one."""
+    for _ in range(MOST_LOOKS):
+        cursor.execute(WAITING_FOR_ME)
+        if cursor.fetchone():
+            return
+    pytest.fail("The second writer did not wait for the first.")
 
 
 @pytest.fixture(autouse=True)
@@ -84,11 +100,7 @@ def test_what_two_unlink_at_once_is_recorded_once() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             article.tags.remove(tag)
             removed.set()
-            for _ in range(MOST_LOOKS):
-                cursor.execute(WAITING_FOR_ME)
-                if cursor.fetchone():
-                    return
-            pytest.fail("The second writer did not wait for the first.")
+            wait_for_another(cursor)
 
     def second() -> None:
         removed.wait()
@@ -96,3 +108,93 @@ def test_what_two_unlink_at_once_is_recorded_once() -> None:
 
     run(first, second)
     assert len(changes(article)) == 3
+
+
+def test_what_is_added_during_an_update_is_neither_changed_nor_missed() -> None:
+    old = Article.objects.create(title="old")
+    found, added = Event(), Event()
+
+    def change() -> None:
+        with transaction.atomic():
+            # The second statement of the update, which records, is made when the row is there.
+            def wait(execute: Any, sql: str, *rest: Any) -> Any:
+                if sql.startswith("UPDATE"):
+                    found.set()
+                    assert added.wait(10)
+                return execute(sql, *rest)
+
+            with connection.execute_wrapper(wait):
+                assert Article.objects.filter(title="old").update(title="new") == 1
+
+    def add() -> None:
+        assert found.wait(10)
+        Article.objects.create(title="old")
+        added.set()
+
+    run(change, add)
+    assert changes(old)[1:] == [{"title": ("old", "new")}]
+    (other,) = Article.objects.exclude(pk=old.pk)
+    assert (other.title, actions(other)) == ("old", ["create"])
+
+
+def test_what_is_the_same_only_until_another_commits_is_a_change() -> None:
+    article = Article.objects.create(title="old")
+    changed = Event()
+
+    def change() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Article.objects.filter(pk=article.pk).update(title="new")
+            changed.set()
+            wait_for_another(cursor)
+
+    def save_as_it_was() -> None:
+        assert changed.wait(10)
+        article.save()
+
+    run(change, save_as_it_was)
+    assert changes(article)[1:] == [{"title": ("old", "new")}, {"title": ("new", "old")}]
+
+
+def test_a_key_that_another_takes_first_is_not_overwritten_unseen() -> None:
+    looked, taken = Event(), Event()
+
+    def wait(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith(("UPDATE", 'INSERT INTO "audit_examples')):
+            looked.set()
+            assert taken.wait(10)
+        return execute(sql, *rest)
+
+    @transaction.atomic
+    def save() -> None:
+        with connection.execute_wrapper(wait), pytest.raises(IntegrityError):
+            Author(pk=5, name="second").save()
+
+    def take() -> None:
+        assert looked.wait(10)
+        Author(pk=5, name="first").save()
+        taken.set()
+
+    run(save, take)
+    assert changes(Author(pk=5)) == [{"name": (None, "first")}]
+
+
+def test_many_writers_leave_a_trail_that_gives_the_tables() -> None:
+    populate()
+    undone: list[str] = []
+
+    def write(writer: int) -> None:
+        random = Random(writer)  # noqa: S311
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        for _ in range(OPERATIONS // WRITERS):
+            name = random.choice(sorted(WRITES))
+            one, two, three = (random.randrange(10) for _ in range(3))
+            try:
+                with transaction.atomic():
+                    WRITES[name](Choices(one, two, three, random.choice(TEXTS)))
+            except (DatabaseError, ObjectDoesNotExist):
+                undone.append(name)
+
+    run(*[lambda writer=writer: write(writer) for writer in range(WRITERS)])
+    compare()
+    assert len(undone) < OPERATIONS / 2

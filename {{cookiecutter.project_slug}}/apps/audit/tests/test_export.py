@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_a_file_is_there_when_it_is_complete(
     with pytest.raises(KeyboardInterrupt):
         call_command("audit", "export", f"--output={file}")
     assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> None:
+    class Pipe(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with (tmp_path / "output").open("w") as output:
+        real, sys.stdout = sys.stdout, output
+        try:
+            call_command("audit", "export", stdout=Pipe())
+        finally:
+            sys.stdout = real
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -453,6 +453,11 @@ def test_without_its_entry_no_change_is_kept(in_transaction: bool) -> None:
             lambda: Article(pk=article.pk, title="New").save(),
             lambda: author.delete(),
             lambda: article.related.add(article),
+            lambda: Author.objects.bulk_create([Author(name="Bob"), Author(name="Eve")]),
+            lambda: Article.objects.update(title="New"),
+            lambda: Article.objects.update(title=Value("New")),
+            lambda: Author.objects.all().delete(),
+            lambda: Article.objects.all()._raw_delete("default"),
         ):
             # The error is caught inside the transaction, which is rolled back nevertheless.
             with (
@@ -466,6 +471,38 @@ def test_without_its_entry_no_change_is_kept(in_transaction: bool) -> None:
     assert list(Author.objects.values_list("name", flat=True)) == ["Ada"]
     assert Article.objects.get().title == "Old"
     assert not article.related.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_lost_takes_change_and_entry_along() -> None:
+    author = Author.objects.create(name="Ada")
+
+    @transaction.atomic
+    def write_and_be_cut_off() -> None:
+        Author.objects.create(name="Bob")
+        Author.objects.filter(pk=author.pk).update(name="New")
+        lose_the_connection()
+        author.save()
+
+    with pytest.raises(DatabaseError):
+        write_and_be_cut_off()
+    assert list(Author.objects.values_list("name", flat=True)) == ["Ada"]
+    assert actions(author) == ["create"]
+    assert Entry.objects.count() == 1
+
+
+def lose_the_connection() -> None:
+    """Cut the connection off where the database is a server; drop it where it is a file."""
+    if connection.vendor != "postgresql":
+        connection.close()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.utils import timezone
 
-from apps.audit import append_only, seals
+from apps.audit import append_only, retention, seals
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
@@ -203,9 +204,7 @@ def test_sealing_again_adds_nothing_until_something_is_new(keys: list[int]) -> N
     assert list(seals.seal("default")) == []
     assert "Nothing new to seal" in said("seal")
     Author.objects.create(name="New")
-    assert re.search(
-        r"Sealed 1 entry, up to \d+\.\nThe last seal is \d+:[0-9a-f]{64}\n", said("seal")
-    )
+    assert re.search(r"Sealed 1 entry, up to \d+\.\nLast seal: \d+:[0-9a-f]{64}\n", said("seal"))
     assert Seal.objects.count() == count + 1
     assert found() == []
 
@@ -301,3 +300,16 @@ def test_who_begins_to_write_later_is_not_waited_for(monkeypatch: pytest.MonkeyP
     last = Entry.objects.order_by("pk").last()
     assert last is not None
     assert seals.settled("default", patience=0) == last.pk
+
+
+def test_what_retention_removes_meanwhile_is_not_missed(keys: list[int]) -> None:
+    old = retention.older_than(timezone.now(), using="default")
+    assert old is not None
+
+    def prune(key: int) -> None:
+        if Entry.objects.exists():
+            retention.prune(old, using="default")
+
+    # It begins after the first of three seals has been compared.
+    assert list(seals.verify("default", progress=prune)) == []
+    assert not Entry.objects.exists()

@@ -82,13 +82,20 @@ def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article
     [
         (["nonsense", "1"], "'nonsense' is no model of this project; for example accounts.User"),
         (["auth.Group", "1"], "auth.Group is not audited"),
-        (["audit_examples.Note", "x"], "'x' is no key of audit_examples.Note"),
+        (["audit_examples.Note", "x"], "has no entry of audit_examples.Note x"),
         (["audit_examples.Author", "0"], "has no entry of audit_examples.Author 0"),
     ],
 )
 def test_what_has_no_history_is_an_error(arguments: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         history(*arguments)
+
+
+def test_the_history_of_what_is_gone_can_be_shown() -> None:
+    changes = {"lost": {"old": 1, "new": [2]}}
+    values = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    Entry(model_label="gone.Model", changes=changes, **values).save()
+    assert "  lost                - 1\n                      + [2]\n" in history("gone.Model", "1")
 
 
 def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

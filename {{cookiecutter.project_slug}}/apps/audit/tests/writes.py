@@ -28,7 +28,7 @@ from .examples.models import (
     Tag,
 )
 
-TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", "it's 100% \"so\"", "back\\slash {}", "%s %(a)s")
+TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", 'it\'s 100% "so"', "back\\slash {}", "%s %(a)s")
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def save_expressions(c: Choices) -> None:
         article.reads = F("reads") + c.two
         article.title = Concat(Value(c.text), Value("."))
         article.published_at = Now()
-        article.save()
+        article.save(force_update=True)
 
 
 @write

@@ -1,15 +1,15 @@
 """The trail on the command line: seal, verify, prune, export and history."""
 
+import os
 import re
 import shutil
+import sys
 from argparse import SUPPRESS, ArgumentTypeError
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.color import color_style, no_style
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -104,6 +104,10 @@ class Command(BaseCommand):
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"handle_{verb}")(**options)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # Whoever reads has seen enough; Python would complain once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (seals.StillWritingError, retention.ChainMovedError) as error:
             raise CommandError(str(error)) from error
 
@@ -123,7 +127,7 @@ class Command(BaseCommand):
             plural = "entry" if first == 1 else "entries"
             self.stdout.write(f"Sealed {first:,} {plural}, up to {last.until}.")
         if last:
-            self.stdout.write(f"The last seal is {last}")
+            self.stdout.write(f"Last seal: {last}")
 
     def handle_verify(self, *, database: str, noted: str | None, **options: Any) -> None:
         """Print what is not as it was sealed."""
@@ -192,41 +196,37 @@ class Command(BaseCommand):
         keys = entries.order_by().values_list("pk", flat=True)
         first, last = keys.order_by("pk").first(), keys.order_by("-pk").first()
         total = 0 if first is None or last is None else last - first + 1
-        part = output.with_name(f"{output.name}.part") if output else None
+        if output is None:
+            self._export(entries, self.stdout, first or 0, total)
+            return
+        part = output.with_name(f"{output.name}.part")
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                count = self._export(entries, file, first or 0, total)
+            part.replace(output)
+        except OSError as error:
+            raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
+        finally:
+            part.unlink(missing_ok=True)
+        self.stdout.write(f"Wrote {count:,} {'entry' if count == 1 else 'entries'} to {output}.")
+
+    def _export(self, entries: QuerySet[Entry], file: Any, first: int, total: int) -> int:
         count = 0
-        with ExitStack() as stack:
-            try:
-                file: Any = (
-                    stack.enter_context(part.open("w", encoding="utf-8")) if part else self.stdout
-                )
-            except OSError as error:
-                raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
-            shown = stack.enter_context(bar(self.stderr, "Exporting", total))
+        with bar(self.stderr, "Exporting", total) as shown:
             for entry in export.in_order(entries):
                 file.write(f"{export.line_of(entry)}\n")
                 count += 1
-                shown(entry.pk - (first or 0))
-        if output and part:
-            part.replace(output)
-            entries_text = "entry" if count == 1 else "entries"
-            self.stdout.write(f"Wrote {count:,} {entries_text} to {output}.")
+                shown(entry.pk - first)
+        return count
 
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any
     ) -> None:
         """Show the entries of one object."""
-        found = self._model(model)
-        if not registry.covering(found):
-            raise CommandError(
-                f"{found._meta.label} is not audited. List it in AUDITED_MODELS to audit it."
-            )
-        try:
-            entries = Entry.objects.using(database).of(found(pk=key))
-        except ValidationError as error:
-            raise CommandError(f"{key!r} is no key of {found._meta.label}.") from error
+        entries = Entry.objects.using(database).named(model, key)
         some = list(entries[: limit + 1])
         if not some:
-            raise CommandError(f"The trail has no entry of {found._meta.label} {key}.")
+            raise CommandError(self._no_history(model, key))
         coloured = options["force_color"] or (self.stdout.isatty() and not options["no_color"])
         style = color_style(force_color=True) if coloured else no_style()
         width = shutil.get_terminal_size((80, 24)).columns
@@ -261,10 +261,11 @@ class Command(BaseCommand):
             **{name: value for name, value in wanted.items() if value is not None}
         )
 
-    def _model(self, label: str) -> type[Model]:
+    def _no_history(self, label: str, key: str) -> str:
         try:
-            return apps.get_model(label)
-        except (LookupError, ValueError) as error:
-            raise CommandError(
-                f"{label!r} is no model of this project; for example accounts.User."
-            ) from error
+            model: type[Model] = apps.get_model(label)
+        except (LookupError, ValueError):
+            return f"{label!r} is no model of this project; for example accounts.User."
+        if not registry.covering(model):
+            return f"{model._meta.label} is not audited. List it in AUDITED_MODELS to audit it."
+        return f"The trail has no entry of {model._meta.label} {key}."
