@@ -12,12 +12,16 @@ Django of the projects is reported as such.
 """
 
 import argparse
+import contextlib
+import io
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +42,8 @@ POSTGRES_PEERS = {"django-pghistory": ["django-pghistory==3.9.2", "django-pgtrig
 FLOOR = "one more INSERT"
 UNRECORDED = "no audit"
 
-type Figures = dict[str, dict[str, dict[str, float]]]
+# Of each operation: seconds, statements for each write, and entries.
+Figures = dict[str, dict[str, float]]
 
 
 def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +67,7 @@ def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
     return refused
 
 
-def measure(name: str, database: str, project: Path) -> Figures | str:
+def measure(name: str, database: str | None, project: Path) -> Figures | str:
     """Run one recorder in a process of its own; return its figures, or why it failed."""
     python = str(ENVIRONMENT / "bin" / "python")
     with fresh_database(database, python) as url:
@@ -78,28 +83,27 @@ def measure(name: str, database: str, project: Path) -> Figures | str:
     return figures
 
 
-class fresh_database:  # noqa: N801  used like a function
+@contextlib.contextmanager
+def fresh_database(server: str | None, python: str) -> Iterator[str]:
     """Hand out the URL of an empty database, and remove it afterwards."""
+    if not server:
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/benchmark.sqlite3"
+        return
+    name = f"audit_benchmark_{os.getpid()}"
+    execute(python, server, f"CREATE DATABASE {name}")
+    try:
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        execute(python, server, f"DROP DATABASE {name}")
 
-    def __init__(self, server: str, python: str) -> None:
-        self.server, self.python = server, python
-        self.folder = tempfile.TemporaryDirectory()
 
-    def __enter__(self) -> str:
-        if not self.server:
-            return f"sqlite:///{self.folder.name}/benchmark.sqlite3"
-        self.execute("DROP DATABASE IF EXISTS audit_benchmark")
-        self.execute("CREATE DATABASE audit_benchmark")
-        return urlsplit(self.server)._replace(path="/audit_benchmark").geturl()
-
-    def __exit__(self, *exception: object) -> None:
-        if self.server:
-            self.execute("DROP DATABASE IF EXISTS audit_benchmark")
-        self.folder.cleanup()
-
-    def execute(self, sql: str) -> None:
-        program = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
-        subprocess.run([self.python, "-c", program, self.server, sql], check=True)
+def execute(python: str, server: str, sql: str) -> None:
+    """Execute a statement outside of any transaction."""
+    program = (
+        "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
+    )
+    subprocess.run([python, "-c", program, server, sql], check=True)
 
 
 def compare(rounds: list[dict[str, Figures]]) -> dict[str, Any]:
@@ -149,49 +153,46 @@ def main() -> None:
         "--postgres",
         nargs="?",
         const="postgres://postgres@127.0.0.1:5432/postgres",
-        help="measure on this PostgreSQL too (postgres://postgres@127.0.0.1:5432/postgres)",
+        help="measure on this PostgreSQL instead (postgres://postgres@127.0.0.1:5432/postgres)",
     )
     parser.add_argument("--only", nargs="*", help="these recorders only, besides the floor")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
 
-    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        cookiecutter(
-            str(ROOT),
-            no_input=True,
-            extra_context={"project_slug": "audited_project", "audit": True},
-            output_dir=folder,
-            config_file=write_config(Path(folder)),
-        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            cookiecutter(
+                str(ROOT),
+                no_input=True,
+                extra_context={"project_slug": "audited_project", "audit": True},
+                output_dir=folder,
+                config_file=write_config(Path(folder)),
+                accept_hooks=False,
+            )
         project = Path(folder) / "audited_project"
         peers = PEERS | (POSTGRES_PEERS if options.postgres else {})
         if options.only is not None:
             peers = {name: peers[name] for name in peers if name in options.only}
         refused = install(project, peers)
-        databases = {"SQLite": ""} | ({"PostgreSQL": options.postgres} if options.postgres else {})
-        for title, server in databases.items():
-            suited = [name for name in peers if server or name not in POSTGRES_PEERS]
-            names = [UNRECORDED, FLOOR, "ours", *(name for name in suited if name not in refused)]
-            failed = {name: why for name, why in refused.items() if name in suited}
-            rounds: list[dict[str, Figures]] = []
-            for _ in range(options.rounds):
-                figures: dict[str, Figures] = {}
-                for name in names:
-                    found = failed.get(name) or measure(name, server, project)
-                    if isinstance(found, str):
-                        failed[name] = found
-                    else:
-                        figures[name] = found
-                rounds.append(figures)
-            for one in (UNRECORDED, FLOOR, "ours"):
-                if one in failed:
-                    sys.exit(f"{one} failed: {failed[one]}")
-            compared = compare(rounds)
-            report(title, compared, failed)
-            result[title] = {"compared": compared, "failed": failed}
+        names = [UNRECORDED, FLOOR, "ours", *(name for name in peers if name not in refused)]
+        failed = dict(refused)
+        rounds: list[dict[str, Figures]] = []
+        for _ in range(options.rounds):
+            figures: dict[str, Figures] = {}
+            for name in names:
+                found = failed.get(name) or measure(name, options.postgres, project)
+                if isinstance(found, str):
+                    failed[name] = found
+                else:
+                    figures[name] = found
+            rounds.append(figures)
+    for one in (UNRECORDED, FLOOR, "ours"):
+        if one in failed:
+            sys.exit(f"{one} failed: {failed[one]}")
+    compared = compare(rounds)
+    report("PostgreSQL" if options.postgres else "SQLite", compared, failed)
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps({"compared": compared, "failed": failed}))
 
 
 def write_config(folder: Path) -> str:

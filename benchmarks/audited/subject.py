@@ -8,7 +8,7 @@ project's ``apps`` and RECORDER is a key of ``RECORDERS``.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -75,11 +75,9 @@ def start_pghistory() -> None:
     events = pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent()
     pghistory.track(*events)(model("Article"))
 
-    class Links(model("Article").tags.through):
-        class Meta:
-            proxy = True
-            app_label = "audited"
-
+    through = model("Article").tags.through
+    meta = type("Meta", (), {"proxy": True, "app_label": "audited"})
+    Links = type("Links", (through,), {"__module__": __name__, "Meta": meta})  # noqa: N806
     pghistory.track(pghistory.InsertEvent(), pghistory.DeleteEvent())(Links)
 
 
@@ -98,9 +96,7 @@ def in_tables_called(word: str) -> Callable[[], list[Any]]:
 RECORDERS = {
     "no audit": Recorder(),
     "one more INSERT": Recorder(tables=named("audited.Log"), writes=True),
-    "ours": Recorder(
-        apps=["apps.audit"], start=start_ours, tables=named("audit.Entry")
-    ),
+    "ours": Recorder(apps=["apps.audit"], start=start_ours, tables=named("audit.Entry")),
     "django-auditlog": Recorder(["auditlog"], start_auditlog, named("auditlog.LogEntry")),
     "django-simple-history": Recorder(
         ["simple_history"], start_simple_history, in_tables_called("HistoricalArticle")
@@ -257,7 +253,7 @@ def log(action: str, count: int) -> None:
 
 
 @contextmanager
-def counted() -> Any:
+def counted() -> Iterator[list[str]]:
     """Count statements, not those that begin or end a transaction."""
     statements: list[str] = []
 
@@ -287,7 +283,8 @@ def measure(recorder: Recorder, operation: Operation) -> dict[str, float]:
     for timing in (False, True):
         prepared = operation.prepare()
         before = sum(table.objects.count() for table in recorder.tables())
-        with nullcontext([]) if timing else counted() as counting:
+        watching: AbstractContextManager[list[str]] = nullcontext([]) if timing else counted()
+        with watching as counting:
             server, client = seconds_of_server(), time.process_time()
             # In one transaction, or the time would be that of commits.
             with transaction.atomic():
@@ -340,7 +337,7 @@ def main() -> None:
         # All tables from the models as they are.
         MIGRATION_MODULES=NoMigrations(),
         USE_TZ=True,
-        SECRET_KEY="benchmark",
+        SECRET_KEY="benchmark",  # noqa: S106
         **recorder.settings,
     )
     django.setup()

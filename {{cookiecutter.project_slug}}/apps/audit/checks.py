@@ -38,7 +38,7 @@ def _changes_of_the_database() -> Iterator[CheckMessage]:
 def _keys_of_rows_and_links(model: type[Model]) -> Iterator[Field]:
     yield from model._meta.local_concrete_fields
     for many in model._meta.local_many_to_many:
-        through: type[Model] = many.remote_field.through
+        through: Any = many.remote_field.through
         yield from through._meta.local_concrete_fields
 
 

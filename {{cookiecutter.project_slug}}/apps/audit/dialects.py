@@ -143,7 +143,7 @@ class SQLite(Dialect):
         return _is_djangos(field) or value is None or is_text
 
     def among(self, column: str) -> str:
-        return f"{column} IN (SELECT value FROM json_each(%s))"
+        return f"{column} IN (SELECT value FROM json_each(%s))"  # noqa: S608
 
     def keys(self, keys: Sequence[Any]) -> Any:
         return json.dumps(keys)

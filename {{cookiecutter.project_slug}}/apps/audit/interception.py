@@ -117,7 +117,8 @@ def inserting_in_batches(method: Method) -> Method:
         if recorded is None:
             return method(self, objs, *args, **kwargs)
         _refuse_overwriting(self.model, kwargs.get("on_conflict"))
-        vars(self)[PENDING] = keys = []
+        keys: list[Any] = []
+        vars(self)[PENDING] = keys
         try:
             with transaction.atomic(using=self.db, savepoint=False):
                 results = method(self, objs, *args, **kwargs)

@@ -172,7 +172,8 @@ def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> N
             " for example models.BigAutoField(primary_key=True)."
         )
     for field in model._meta.local_many_to_many:
-        source = field.remote_field.through._meta.get_field(field.m2m_field_name())
+        through: Any = field.remote_field.through
+        source: Any = through._meta.get_field(field.m2m_field_name())
         if field.name not in excluded and not source.target_field.primary_key:
             raise ImproperlyConfigured(
                 f"The audit trail cannot record {field.name!r} of {model._meta.label}, whose links"

@@ -42,8 +42,8 @@ SHARED: Final = (
     "request_id",
 )
 
-CREATED_AT: Final = Entry._meta.get_field("created_at")
-ACTOR: Final = Entry._meta.get_field("actor")
+CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
+ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 
 class Compared(NamedTuple):
@@ -59,7 +59,7 @@ def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
     """Select rows by their keys."""
     connection = connections[using]
     pk = model._meta.pk
-    column = connection.ops.quote_name(pk.column)
+    column = _column(pk, connection)
     prepared = [pk.get_db_prep_value(key, connection) for key in keys]
     if len(prepared) == 1:
         return f"{column} = %s", (prepared[0],)
@@ -103,16 +103,17 @@ def remember(
 ) -> list[tuple[Any, ...]]:
     """Lock rows that are about to be updated; return the key and the old values of each."""
     connection = connections[using]
-    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    dialect = dialect_of(connection)
     where, params = rows
-    columns = ", ".join(dialect.value(field, quote(field.column)) for field in fields)
+    columns = ", ".join(dialect.value(field, _column(field, connection)) for field in fields)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {quote(audited.model._meta.pk.column)}, {columns}"  # noqa: S608  made of names of columns
+            f"SELECT {_column(audited.model._meta.pk, connection)}, {columns}"  # noqa: S608  made of names of columns
             f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update}",
             params,
         )
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def record_remembered(
@@ -120,14 +121,14 @@ def record_remembered(
 ) -> None:
     """Record what became of rows whose old values ``remember`` has returned."""
     connection = connections[using]
-    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    dialect = dialect_of(connection)
     table, pk = _table(audited.model, connection), audited.model._meta.pk
-    key = f"{table}.{quote(pk.column)}"
+    key = f"{table}.{_column(pk, connection)}"
     columns, compared = [], []
     for number, field in enumerate(fields, start=1):
         old, new = f"old{number}", f"new{number}"
         columns.append(f"{dialect.remembered_text(number)} AS {old}")
-        columns.append(dialect.value(field, f"{table}.{quote(field.column)}") + f" AS {new}")
+        columns.append(dialect.value(field, f"{table}.{_column(field, connection)}") + f" AS {new}")
         compared.append(Compared(field.name, f"{old} <> {new}", old, new))
     selected = (
         f"SELECT {key} AS pk, {', '.join(columns)}"  # noqa: S608
@@ -140,7 +141,7 @@ def record_remembered(
 def lock(model: type[Model], rows: Condition, using: str) -> list[Any]:
     """Lock rows that are about to be deleted; return their keys."""
     connection = connections[using]
-    column = connection.ops.quote_name(model._meta.pk.column)
+    column = _column(model._meta.pk, connection)
     where, params = rows
     with connection.cursor() as cursor:
         cursor.execute(
@@ -174,37 +175,39 @@ def _record_links(recorded: Recorded, verb: str, rows: Condition, using: str) ->
         _insert(audited, Entry.Action.UPDATE, using, "", sql, params)
 
 
-@lru_cache(maxsize=500)
+@lru_cache(maxsize=200)
 def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -> str:
     """Select all values of rows, as new ones or, for a deletion, as old ones."""
     connection = connections[using]
-    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    dialect = dialect_of(connection)
     deleted = action == Entry.Action.DELETE
     parts = []
     for field in fields_of(audited):
-        value = f"' || {dialect.value(field, quote(field.column))} || '"
+        value = f"' || {dialect.value(field, _column(field, connection))} || '"
         old, new = (value, "null") if deleted else ("null", value)
         parts.append(_change(audited, field.name, old, new))
-    pk = quote(audited.model._meta.pk.column)
+    pk = _column(audited.model._meta.pk, connection)
     lock = dialect.lock_to_delete if deleted else ""
-    return _selected(audited, "pk", "changes", using) + (
-        f" FROM (SELECT {pk} AS pk, '{{{','.join(parts)}}}' AS changes"
-        f" FROM {_table(audited.model, connection)}{_where(where)} ORDER BY {pk}{lock}) AS entries"
+    table = _table(audited.model, connection)
+    selected = (
+        f"SELECT {pk} AS pk, '{{{','.join(parts)}}}' AS changes"  # noqa: S608
+        f" FROM {table}{_where(where)} ORDER BY {pk}{lock}"
     )
+    return _selected(audited, "changes", using, selected)
 
 
-@lru_cache(maxsize=500)
+@lru_cache(maxsize=200)
 def _assigned_sql(
     audited: Audited, assigned: tuple[tuple[str, str], ...], where: str, using: str
 ) -> str:
     """Select old and new values of rows that are about to be updated."""
     connection = connections[using]
-    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    dialect = dialect_of(connection)
     columns, compared = [], []
     for number, (name, sql) in enumerate(assigned, start=1):
-        field = audited.model._meta.get_field(name)
+        field: Any = audited.model._meta.get_field(name)
         old, new = f"old{number}", f"new{number}"
-        columns.append(quote(field.column) + f" AS {old}")
+        columns.append(_column(field, connection) + f" AS {old}")
         columns.append(dialect.assigned(field, sql, connection) + f" AS {new}")
         compared.append(
             Compared(
@@ -215,15 +218,13 @@ def _assigned_sql(
             )
         )
     selected = (
-        f"SELECT {quote(audited.model._meta.pk.column)} AS pk, {', '.join(columns)}"  # noqa: S608
+        f"SELECT {_column(audited.model._meta.pk, connection)} AS pk, {', '.join(columns)}"  # noqa: S608
         f" FROM {_table(audited.model, connection)}{_where(where)}{dialect.lock_to_update}"
     )
     return _changed_sql(audited, compared, selected, using)
 
 
-def _changed_sql(
-    audited: Audited, compared: Sequence[Compared], selected: str, using: str
-) -> str:
+def _changed_sql(audited: Audited, compared: Sequence[Compared], selected: str, using: str) -> str:
     """Select the changes of the rows of a query that has the old and the new values."""
     parts = []
     for one in compared:
@@ -231,50 +232,44 @@ def _changed_sql(
         parts.append(f"CASE WHEN {one.differs} THEN ',{change}' ELSE '' END")
     changes = f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
     differences = " OR ".join(one.differs for one in compared)
-    return (
-        _selected(audited, "pk", changes, using)
-        + f" FROM ({selected}) AS compared WHERE {differences}"
-    )
+    return _selected(audited, changes, using, selected) + f" WHERE {differences}"
 
 
-@lru_cache(maxsize=500)
-def _links_sql(
-    audited: Audited, field: ManyToManyField, verb: str, where: str, using: str
-) -> str:
+@lru_cache(maxsize=200)
+def _links_sql(audited: Audited, field: ManyToManyField, verb: str, where: str, using: str) -> str:
     """Select the links that rows of a join table are, together for each object that has the field."""
     connection = connections[using]
-    dialect, quote = dialect_of(connection), connection.ops.quote_name
-    through = field.remote_field.through
-    source, target = (
-        through._meta.get_field(name)
-        for name in (field.m2m_field_name(), field.m2m_reverse_field_name())
-    )
+    dialect = dialect_of(connection)
+    through: Any = field.remote_field.through
+    source = _column(through._meta.get_field(field.m2m_field_name()), connection)
+    pointing: Any = through._meta.get_field(field.m2m_reverse_field_name())
+    target = _column(pointing, connection)
     targets = f"' || {dialect.joined('target')} || '"
     added, removed = (targets, "") if verb == "added" else ("", targets)
     change = f'{{"added":[{added}],"removed":[{removed}]}}'
     if field.name in audited.masked:
         change = '{"masked":true}'
     lock = dialect.lock_to_delete if verb == "removed" else ""
-    return _selected(audited, "pk", f"'{{\"{field.name}\":{change}}}'", using) + (
-        f" FROM (SELECT {quote(source.column)} AS pk,"
-        f" {dialect.value(target, quote(target.column))} AS target"
-        f" FROM {_table(through, connection)}{_where(where)}"
-        f" ORDER BY {quote(source.column)}, {quote(target.column)}{lock}) AS links GROUP BY pk"
+    selected = (
+        f"SELECT {source} AS pk, {dialect.value(pointing, target)} AS target"  # noqa: S608
+        f" FROM {_table(through, connection)}{_where(where)} ORDER BY {source}, {target}{lock}"
     )
+    changes = f"'{{\"{field.name}\":{change}}}'"
+    return _selected(audited, changes, using, selected) + " GROUP BY pk"
 
 
-def _selected(audited: Audited, key: str, changes: str, using: str) -> str:
-    """Begin a statement that adds an entry for each row of what is selected."""
+def _selected(audited: Audited, changes: str, using: str, selected: str) -> str:
+    """Begin a statement that adds an entry for each row of a query, which has the key as ``pk``."""
     connection = connections[using]
-    meta = Entry._meta
+    dialect, meta = dialect_of(connection), Entry._meta
     columns = ", ".join(
-        connection.ops.quote_name(meta.get_field(name).column)
-        for name in (*SHARED, "object_id", "changes")
+        _column(meta.get_field(name), connection) for name in (*SHARED, "object_id", "changes")
     )
     return (
-        f"INSERT INTO {_table(Entry, connection)} ({columns})"
-        f" SELECT {', '.join(['%s'] * len(SHARED))}, {dialect_of(connection).key(audited.model._meta.pk, key)},"
-        f" {dialect_of(connection).json(changes)}"
+        f"INSERT INTO {_table(Entry, connection)} ({columns})"  # noqa: S608
+        f" SELECT {', '.join(['%s'] * len(SHARED))},"
+        f" {dialect.key(audited.model._meta.pk, 'pk')}, {dialect.json(changes)}"
+        f" FROM ({selected}) AS selected"
     )
 
 
@@ -315,6 +310,9 @@ def _where(condition: str) -> str:
     return f" WHERE {condition}" if condition else ""
 
 
+def _column(field: Any, connection: BaseDatabaseWrapper) -> str:
+    return connection.ops.quote_name(field.column)
+
+
 def _table(model: type[Model], connection: BaseDatabaseWrapper) -> str:
     return connection.ops.quote_name(model._meta.db_table)
-

@@ -72,7 +72,11 @@ def decode(field: Field, data: Any) -> Any:
     value = field.to_python(data)
     if isinstance(value, Decimal) and isinstance(field, DecimalField):
         places = field.decimal_places
-        return value if places is None else value.quantize(Decimal(1).scaleb(-places), context=field.context)
+        return (
+            value
+            if places is None
+            else value.quantize(Decimal(1).scaleb(-places), context=field.context)
+        )
     return bytes(value) if isinstance(value, memoryview) else value
 
 
@@ -85,4 +89,3 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
-

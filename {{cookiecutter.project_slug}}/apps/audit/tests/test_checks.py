@@ -1,7 +1,5 @@
 """System checks say what the trail could not see."""
 
-from typing import Any, ClassVar
-
 import pytest
 from django.core.checks import run_checks
 from django.db import NotSupportedError, connection, models
@@ -10,6 +8,8 @@ from django.test.utils import isolate_apps
 from apps.audit import registry
 from apps.audit.checks import check_what_cannot_be_seen
 from apps.audit.dialects import dialect_of
+
+from .examples.models import Example
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 
@@ -20,21 +20,17 @@ def test_the_project_has_nothing_to_warn_of() -> None:
 
 @isolate_apps("apps.audit.tests.examples")
 def test_a_key_that_the_database_follows_by_itself_is_warned_of() -> None:
-    class Owner(models.Model):
-        objects: ClassVar[Any] = models.Manager()
+    class Owner(Example):
+        class Meta(Example.Meta):
+            pass
 
-        class Meta:
-            app_label = "audit_examples"
-
-    class Thing(models.Model):
+    class Thing(Example):
         owner = models.ForeignKey(Owner, models.DB_CASCADE)
         former = models.ForeignKey(Owner, models.DB_SET_NULL, null=True, related_name="+")
         kept = models.ForeignKey(Owner, models.DO_NOTHING, related_name="+")
 
-        objects: ClassVar[Any] = models.Manager()
-
-        class Meta:
-            app_label = "audit_examples"
+        class Meta(Example.Meta):
+            pass
 
     registry.register(Thing)
     messages = check_what_cannot_be_seen(None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from .examples.models import Article, Author, Tag
 from .test_rebuilding import compare
@@ -158,17 +158,16 @@ def test_what_is_the_same_only_until_another_commits_is_a_change() -> None:
 def test_a_key_that_another_takes_first_is_not_overwritten_unseen() -> None:
     looked, taken = Event(), Event()
 
+    def wait(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith(("UPDATE", 'INSERT INTO "audit_examples')):
+            looked.set()
+            assert taken.wait(10)
+        return execute(sql, *rest)
+
+    @transaction.atomic
     def save() -> None:
-        with pytest.raises(DatabaseError), transaction.atomic():
-
-            def wait(execute: Any, sql: str, *rest: Any) -> Any:
-                if sql.startswith(("UPDATE", 'INSERT INTO "audit_examples')):
-                    looked.set()
-                    assert taken.wait(10)
-                return execute(sql, *rest)
-
-            with connection.execute_wrapper(wait):
-                Author(pk=5, name="second").save()
+        with connection.execute_wrapper(wait), pytest.raises(IntegrityError):
+            Author(pk=5, name="second").save()
 
     def take() -> None:
         assert looked.wait(10)
@@ -189,10 +188,10 @@ def test_many_writers_leave_a_trail_that_gives_the_tables() -> None:
             cursor.execute("SET lock_timeout = '100ms'")
         for _ in range(OPERATIONS // WRITERS):
             name = random.choice(sorted(WRITES))
-            numbers = [random.randrange(10) for _ in range(3)]
+            one, two, three = (random.randrange(10) for _ in range(3))
             try:
                 with transaction.atomic():
-                    WRITES[name](Choices(*numbers, random.choice(TEXTS)))
+                    WRITES[name](Choices(one, two, three, random.choice(TEXTS)))
             except (DatabaseError, ObjectDoesNotExist):
                 undone.append(name)
 

@@ -92,7 +92,11 @@ LOCK = int(connection.vendor == "postgresql")
         pytest.param(lambda: None, lambda _: articles(), 1, MANY, id="bulk_create"),
         pytest.param(articles, bulk_update, 2, MANY, id="bulk_update"),
         pytest.param(
-            articles, lambda rows: of(rows).update(title="New"), 1 + LOCK, MANY, id="QuerySet.update"
+            articles,
+            lambda rows: of(rows).update(title="New"),
+            1 + LOCK,
+            MANY,
+            id="QuerySet.update",
         ),
         pytest.param(
             lambda: Review.objects.bulk_create(Review(stars=9) for _ in range(MANY)),

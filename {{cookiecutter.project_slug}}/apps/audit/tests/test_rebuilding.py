@@ -112,7 +112,8 @@ def compare() -> None:
     for model in (Article, Club):
         for field in model._meta.many_to_many:
             names = (field.m2m_field_name(), field.m2m_reverse_field_name())
-            pairs = field.remote_field.through._base_manager.values_list(*names)
+            through: Any = field.remote_field.through
+            pairs = through._base_manager.values_list(*names)
             for source, target in pairs:
                 linked[model._meta.label, str(source), field.name].add(target)
     assert {key: found for key, found in links.items() if found} == linked

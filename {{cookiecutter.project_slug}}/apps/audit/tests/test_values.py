@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
 from django.db import connection
 
 from apps.audit.models import Entry
@@ -15,6 +14,7 @@ from apps.audit.values import decode, same
 from .examples.models import Article, Author
 
 pytestmark = pytest.mark.django_db
+
 
 def rounded_when_read(value: Any) -> bool:
     """Whether the database keeps more places than Django then reads of it, and saves."""

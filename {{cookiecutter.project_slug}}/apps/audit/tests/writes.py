@@ -28,7 +28,7 @@ from .examples.models import (
     Tag,
 )
 
-TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", "it's 100% \"so\"", "back\\slash {}", "%s %(a)s")
+TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", 'it\'s 100% "so"', "back\\slash {}", "%s %(a)s")
 
 
 @dataclass(frozen=True)

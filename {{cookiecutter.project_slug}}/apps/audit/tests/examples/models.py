@@ -125,6 +125,9 @@ class Review(Example):
     note = models.OneToOneField(Note, models.SET_NULL, null=True)
     stars = models.PositiveSmallIntegerField(default=1)
 
+    def __str__(self) -> str:
+        return "★" * self.stars
+
 
 class Club(Example):
     """Links authors through a model of its own."""
@@ -132,11 +135,17 @@ class Club(Example):
     name = models.CharField(max_length=50)
     members = models.ManyToManyField(Author, through="Membership", related_name="clubs")
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class Membership(Example):
     club = models.ForeignKey(Club, models.CASCADE)
     author = models.ForeignKey(Author, models.CASCADE)
     role = models.CharField(max_length=50, blank=True)
+
+    def __str__(self) -> str:
+        return self.role
 
 
 class Place(Example):
