@@ -133,8 +133,8 @@ def seal(using: str, *, progress: Progress = lambda key: None) -> Iterator[Seal]
     until = settled(using)
     while until is not None:
         last = Seal.objects.using(using).order_by("number").last()
-        after = covered(using)
-        rows = list(islice(_rows(using, after, until), BATCH))
+        some = islice(_rows(using, covered(using)), BATCH)
+        rows = [row for row in some if row[0] <= until]
         if not rows:
             return
         link = add_link(
@@ -209,7 +209,7 @@ def verify(
             " append-only."
         )
         yield Finding("triggers", (), text)
-    removable, after = pruned(using), LOWEST
+    removable, entries = pruned(using), _Entries(using)
     comparison = _Comparison()
     previous: Seal | None = None
     for link in _links(using):
@@ -228,15 +228,18 @@ def verify(
         if link.kind == Seal.Kind.ENTRIES:
             sealed = LAYOUT.iter_unpack(link.fingerprints)
             asked_again = False
-            for finding in comparison.of(sealed, _rows(using, after, link.until), removable):
+            for finding in comparison.of(sealed, entries.up_to(link.until), removable):
                 if finding.kind == "removed" and not asked_again:
                     # Retention may have removed it since this began.
                     removable, asked_again = pruned(using), True
                 if finding.kind != "removed" or finding.keys[0] > removable:
                     yield finding
-        after = max(after, link.until)
+        else:
+            # What was never sealed, and is about to go.
+            for _ in entries.up_to(link.until):
+                pass
         previous = link
-        progress(after)
+        progress(link.until)
     yield from comparison.changes()
     if number is not None:
         text = f"Seal {number}, which was noted, is gone from the chain."
@@ -317,13 +320,28 @@ def _links(using: str) -> Iterator[Seal]:
         after = some[-1].number
 
 
-def _rows(using: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
-    """Read the ids and fingerprints of the entries after one and up to another."""
+class _Entries:
+    """Reads the ids and fingerprints of all entries once, in the order of ids."""
+
+    def __init__(self, using: str) -> None:
+        self.rows = _rows(using, LOWEST)
+        self.next = next(self.rows, None)
+
+    def up_to(self, until: int) -> Iterator[tuple[int, bytes]]:
+        """Read on to the entry with this id."""
+        while self.next and self.next[0] <= until:
+            yield self.next
+            self.next = next(self.rows, None)
+
+
+def _rows(using: str, after: int) -> Iterator[tuple[int, bytes]]:
+    """Read the ids and fingerprints of the entries after one."""
     # As the database has it: what this code makes of a value may change, a seal may not.
     texts = {f"{name}_text": Cast(name, TextField()) for name in SEALED}
     entries = QuerySet(Entry, using=using).annotate(moment=Moment("created_at"), **texts)
     found = entries.order_by("pk").values_list("pk", "moment", *texts)
-    while rows := list(found.filter(pk__gt=after, pk__lte=until)[:BATCH]):
+    # Without an upper bound, which would make PostgreSQL sort where it has no statistics yet.
+    while rows := list(found.filter(pk__gt=after)[:BATCH]):
         for key, *content in rows:
             yield key, fingerprint(content)
         after = rows[-1][0]
