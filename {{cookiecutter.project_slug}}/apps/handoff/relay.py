@@ -10,14 +10,14 @@ from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import Final
 
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Count
 from django.db.models.functions import Coalesce, Now
 
 from .backend import option, outboxes
-from .broker import PATIENCE, broker_name
+from .broker import broker_name
 from .models import Handoff, Status
 from .receipts import Run, give_up
 
@@ -200,12 +200,12 @@ def publish(alias: str, rows: list[Handoff]) -> None:
         Exception: what the broker or its client raised. A message that did get through then
             finds its job waiting, and is ignored.
     """
+    from .batches import batch
     from .celery import app
 
     outbox = Handoff.objects.using(alias)
     try:
-        producer: Any
-        with app.producer_pool.acquire(block=True) as producer, producer.batch():
+        with app.producer_pool.acquire(block=True) as pooled, batch(pooled) as producer:
             # Once for all of them, and each time: a broker that was emptied has no queues.
             for queue in {row.queue for row in rows}:
                 app.amqp.queues[queue](producer.channel).declare()
@@ -222,10 +222,7 @@ def publish(alias: str, rows: list[Handoff]) -> None:
                     retries=row.attempts,
                     ignore_result=True,
                     producer=producer,
-                    # Not kept waiting: one more try, for a connection closed meanwhile.
-                    retry=True,
-                    retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
-                    confirm_timeout=PATIENCE,
+                    retry=False,
                 )
     except Exception:
         outbox.filter(pk__in=[row.pk for row in rows], status=Status.SENT).update(
