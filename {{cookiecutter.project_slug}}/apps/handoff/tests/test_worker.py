@@ -28,7 +28,7 @@ URLS = {
 BROKERS = ["filesystem", *URLS]
 
 # Seconds after which a worker that has not done its jobs counts as broken.
-DEADLINE = 60
+DEADLINE = 120
 
 
 # Where a whole worker is killed before the run: every broker would be treated the same way.
