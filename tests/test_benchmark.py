@@ -48,3 +48,20 @@ def test_a_load_that_loses_or_doubles_something_is_noticed() -> None:
     assert not judge(Answers(), {kind: [] for kind in whole}, 1, [])["right"]
     answers.statuses[500] += 1
     assert not judge(answers, whole, 1, [])["right"]
+
+
+def test_the_trail_costs_one_statement_for_each_write_of_an_object() -> None:
+    done = run(
+        [sys.executable, "benchmarks/audit.py", "--rounds", "1", "--only", "--json"],
+        folder=ROOT,
+        environment=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    compared = json.loads(done.stdout.splitlines()[-1])["compared"]
+    extra = {operation: row["ours"]["statements"] for operation, row in compared.items()}
+    # The links of what is deleted are recorded as well.
+    assert {operation for operation, count in extra.items() if count > 1} == {
+        *("delete", "bulk_update", "QuerySet.delete"),
+    }
+    assert max(extra.values()) == 2
+    assert all(row["ours"]["cpu"] > 0 for row in compared.values())
