@@ -84,3 +84,20 @@ def test_the_last_line_of_dispatch_holds_the_figures(bakery: Bakery) -> None:
         figures
     )
     assert figures["map_of_200_milliseconds"] > 0
+
+
+def test_the_trail_costs_one_statement_for_each_write_of_an_object() -> None:
+    done = run(
+        [sys.executable, "benchmarks/audit.py", "--rounds", "1", "--only", "--json"],
+        folder=ROOT,
+        environment=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    compared = json.loads(done.stdout.splitlines()[-1])["compared"]
+    extra = {operation: row["ours"]["statements"] for operation, row in compared.items()}
+    # The links of what is deleted are recorded as well.
+    assert {operation for operation, count in extra.items() if count > 1} == {
+        *("delete", "bulk_update", "QuerySet.delete"),
+    }
+    assert max(extra.values()) == 2
+    assert all(row["ours"]["cpu"] > 0 for row in compared.values())

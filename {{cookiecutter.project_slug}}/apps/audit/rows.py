@@ -70,14 +70,16 @@ def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
 def record_created(recorded: Recorded, rows: Condition, using: str, name: str) -> None:
     """Record rows that have just been inserted, and the links that they are."""
     if recorded.audited:
-        _record_whole(recorded.audited, Entry.Action.CREATE, rows, using, name)
+        sql = _whole_sql(recorded.audited, Entry.Action.CREATE, rows[0], using)
+        _insert(recorded.audited, Entry.Action.CREATE, using, name, sql, rows[1])
     _record_links(recorded, "added", rows, using)
 
 
 def record_deleted(recorded: Recorded, rows: Condition, using: str, name: str) -> None:
     """Record rows that are about to be deleted, and the links that they are."""
     if recorded.audited:
-        _record_whole(recorded.audited, Entry.Action.DELETE, rows, using, name)
+        sql = _whole_sql(recorded.audited, Entry.Action.DELETE, rows[0], using)
+        _insert(recorded.audited, Entry.Action.DELETE, using, name, sql, rows[1], look_up_name=True)
     _record_links(recorded, "removed", rows, using)
 
 
@@ -160,19 +162,10 @@ def text_of(instance: Model) -> str:
         return f"{instance._meta.verbose_name} {instance.pk}"[:200]
 
 
-def _record_whole(
-    audited: Audited, action: Entry.Action, rows: Condition, using: str, name: str
-) -> None:
-    where, params = rows
-    sql = _whole_sql(audited, action, where, using)
-    _insert(audited, action, using, name, sql, params)
-
-
 def _record_links(recorded: Recorded, verb: str, rows: Condition, using: str) -> None:
-    where, params = rows
     for audited, field in recorded.links:
-        sql = _links_sql(audited, field, verb, where, using)
-        _insert(audited, Entry.Action.UPDATE, using, "", sql, params)
+        sql = _links_sql(audited, field, verb, rows[0], using)
+        _insert(audited, Entry.Action.UPDATE, using, "", sql, rows[1], look_up_name=True)
 
 
 @lru_cache(maxsize=200)
@@ -193,7 +186,7 @@ def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -
         f"SELECT {pk} AS pk, '{{{','.join(parts)}}}' AS changes"  # noqa: S608
         f" FROM {table}{_where(where)} ORDER BY {pk}{lock}"
     )
-    return _selected(audited, "changes", using, selected)
+    return _selected(audited, "changes", using, selected, look_up_name=deleted)
 
 
 @lru_cache(maxsize=200)
@@ -255,20 +248,32 @@ def _links_sql(audited: Audited, field: ManyToManyField, verb: str, where: str, 
         f" FROM {_table(through, connection)}{_where(where)} ORDER BY {source}, {target}{lock}"
     )
     changes = f"'{{\"{field.name}\":{change}}}'"
-    return _selected(audited, changes, using, selected) + " GROUP BY pk"
+    return _selected(audited, changes, using, selected, look_up_name=True) + " GROUP BY pk"
 
 
-def _selected(audited: Audited, changes: str, using: str, selected: str) -> str:
-    """Begin a statement that adds an entry for each row of a query, which has the key as ``pk``."""
+def _selected(
+    audited: Audited, changes: str, using: str, selected: str, *, look_up_name: bool = False
+) -> str:
+    """Begin a statement that adds an entry for each row of a query, which has the key as ``pk``.
+
+    An object that has no instance at hand can be given the name it was last known by.
+    """
     connection = connections[using]
     dialect, meta = dialect_of(connection), Entry._meta
+    table, key = _table(Entry, connection), dialect.key(audited.model._meta.pk, "pk")
     columns = ", ".join(
         _column(meta.get_field(name), connection) for name in (*SHARED, "object_id", "changes")
     )
+    name = "%s"
+    if look_up_name:
+        name = (
+            f"coalesce(nullif(%s, ''), (SELECT known.object_repr FROM {table} AS known"  # noqa: S608
+            f" WHERE known.content_type_id = %s AND known.object_id = {key}"
+            " AND known.object_repr <> '' ORDER BY known.id DESC LIMIT 1), '')"
+        )
     return (
-        f"INSERT INTO {_table(Entry, connection)} ({columns})"  # noqa: S608
-        f" SELECT {', '.join(['%s'] * len(SHARED))},"
-        f" {dialect.key(audited.model._meta.pk, 'pk')}, {dialect.json(changes)}"
+        f"INSERT INTO {table} ({columns})"  # noqa: S608
+        f" SELECT %s, %s, %s, %s, {name}, %s, %s, %s, %s, {key}, {dialect.json(changes)}"
         f" FROM ({selected}) AS selected"
     )
 
@@ -280,16 +285,20 @@ def _insert(
     name: str,
     sql: str,
     params: Iterable[Any],
+    *,
+    look_up_name: bool = False,
 ) -> None:
     """Run such a statement, with who is acting, in the database of the change."""
     connection = connections[using]
     actor = current_actor()
+    content_type = ContentType.objects.db_manager(using).get_for_model(audited.model).pk
     shared = (
         CREATED_AT.get_db_prep_save(timezone.now(), connection),
         action.value,
-        ContentType.objects.db_manager(using).get_for_model(audited.model).pk,
+        content_type,
         audited.model._meta.label,
         name,
+        *([content_type] if look_up_name else []),
         ACTOR.get_db_prep_save(actor.pk, connection) if actor else None,
         actor.get_username() if actor else "",
         "fixture" if from_fixture.get() else current_source(),

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from django.db import IntegrityError, connections, transaction
@@ -131,24 +131,23 @@ def seal(using: str, *, progress: Progress = lambda key: None) -> Iterator[Seal]
         StillWritingError: when a transaction that writes to the trail does not end.
     """
     until = settled(using)
-    while until is not None:
-        last = Seal.objects.using(using).order_by("number").last()
-        some = islice(_rows(using, covered(using)), BATCH)
-        rows = [row for row in some if row[0] <= until]
-        if not rows:
-            return
-        link = add_link(
+    if until is None:
+        return
+    last = Seal.objects.using(using).order_by("number").last()
+    rows = takewhile(lambda row: row[0] <= until, _rows(using, covered(using)))
+    while some := list(islice(rows, BATCH)):
+        last = add_link(
             using,
             last,
             kind=Seal.Kind.ENTRIES,
-            until=rows[-1][0],
-            count=len(rows),
-            fingerprints=b"".join(LAYOUT.pack(*row) for row in rows),
+            until=some[-1][0],
+            count=len(some),
+            fingerprints=b"".join(LAYOUT.pack(*row) for row in some),
         )
-        if link is None:
+        if last is None:
             return
-        progress(link.until)
-        yield link
+        progress(last.until)
+        yield last
 
 
 def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
@@ -340,8 +339,17 @@ def _rows(using: str, after: int) -> Iterator[tuple[int, bytes]]:
     texts = {f"{name}_text": Cast(name, TextField()) for name in SEALED}
     entries = QuerySet(Entry, using=using).annotate(moment=Moment("created_at"), **texts)
     found = entries.order_by("pk").values_list("pk", "moment", *texts)
-    # Without an upper bound, which would make PostgreSQL sort where it has no statistics yet.
-    while rows := list(found.filter(pk__gt=after)[:BATCH]):
+    keys = Entry.objects.using(using).order_by("pk").values_list("pk", flat=True)
+    while True:
+        # A range of ids, not a number of rows: PostgreSQL would read and sort the whole table
+        # for each piece as long as it has no statistics of it.
+        rows = list(found.filter(pk__gt=after, pk__lte=after + BATCH))
         for key, *content in rows:
             yield key, fingerprint(content)
-        after = rows[-1][0]
+        if rows:
+            after += BATCH
+            continue
+        following = keys.filter(pk__gt=after).first()
+        if following is None:
+            return
+        after = following - 1

@@ -119,6 +119,17 @@ def test_delete_records_each_row(article: Article) -> None:
         assert last_change(Article(pk=pk))["title"] == (title, None)
 
 
+def test_what_has_no_instance_at_hand_keeps_the_name_it_was_known_by(article: Article) -> None:
+    other = Article.objects.create(title="Other")
+    Article.objects.filter(pk=other.pk).update(title="Renamed unseen")
+    article.tags.add(Tag.objects.create(slug="a"))
+    Article.objects.bulk_create([Article(title="Never known"), Article(title="Never known")])
+    Article.objects.all().delete()
+    names = Entry.objects.filter(model_label=Article._meta.label, action="delete")
+    assert sorted(names.values_list("object_repr", flat=True)) == ["", "", "Old", "Other"]
+    assert {entry.object_repr for entry in Entry.objects.of(Article(pk=article.pk))} == {"Old"}
+
+
 def test_raw_delete_is_recorded(article: Article) -> None:
     review = Review.objects.create(stars=3)
     Review.objects.filter(stars=3)._raw_delete("default")

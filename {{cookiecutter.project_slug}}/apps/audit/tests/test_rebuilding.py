@@ -5,7 +5,9 @@ writes and says so; without it a few hundred are made, always the same.
 """
 
 import os
+import tempfile
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,6 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
@@ -31,6 +34,9 @@ MODELS: Final = (Author, Tag, Article, Note, Review, Club, Place, Hotel)
 LINKS: Final = ("tags", "related", "members")
 STEPS: Final = 50
 OPERATIONS: Final = int(os.environ.get("AUDIT_OPERATIONS", "300"))
+
+# Not in the project's folder, where it would be one more thing to ignore.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 done: Final[Counter[str]] = Counter()
 

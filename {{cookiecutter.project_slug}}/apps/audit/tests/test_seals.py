@@ -145,14 +145,13 @@ def test_more_changes_than_are_kept_are_all_reported(
         ("UPDATE audit_seal SET count = 99 WHERE number = 2", [("seal", (2,))]),
         ("UPDATE audit_seal SET created_at = '2020-01-01' WHERE number = 2", [("seal", (2,))]),
         # Its digest was made anew, and the next no longer follows it.
-        ("UPDATE audit_seal SET digest = REPLACE(digest, 'a', 'b') WHERE number = 1",
+        ("UPDATE audit_seal SET digest = 'x' || substr(digest, 2) WHERE number = 1",
          [("seal", (1,)), ("seal", (2,))]),
     ],
 )  # fmt: skip
 def test_a_changed_seal_is_found(
     keys: list[int], statement: str, expected: list[tuple[str, tuple[int]]]
 ) -> None:
-    assert any("a" in seal.digest for seal in Seal.objects.filter(number=1))
     force(statement)
     assert found() == expected
 
