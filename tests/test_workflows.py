@@ -33,7 +33,7 @@ def actionlint(folder: Path) -> list[str]:
 
 def zizmor(folder: Path) -> list[str]:
     """Run the scanner of workflows over a folder, offline; return what it says."""
-    command = [PROGRAMS / "zizmor", "--offline", "--no-progress", "--color=never", WORKFLOWS]
+    command = [str(PROGRAMS / "zizmor"), "--offline", "--no-progress", "--color=never", WORKFLOWS]
     done = run(command, folder=folder)
     return [] if done.returncode == 0 else [done.stdout + done.stderr]
 

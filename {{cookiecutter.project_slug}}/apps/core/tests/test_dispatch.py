@@ -107,7 +107,8 @@ def test_a_second_import_under_another_module_name_connects_nothing(tmp_path: Pa
         "from apps.core.tests.test_dispatch import ordered\n"
         "@receiver(ordered)\n"
         "def listen(sender, **kwargs):\n"
-        "    return 'heard'\n"
+        "    return 'heard'\n",
+        encoding="utf-8",
     )
     for module_name in ("listening", "shop.listening"):
         code = compile(source.read_text(encoding="utf-8"), str(source), "exec")
@@ -178,7 +179,8 @@ def test_fixtures_are_skipped_unless_asked_for(tmp_path: Path) -> None:
         asked.append(named)
 
     fixture = tmp_path / "users.json"
-    fixture.write_text(json.dumps([{"model": "accounts.user", "fields": {"username": "ada"}}]))
+    rows = [{"model": "accounts.user", "fields": {"username": "ada"}}]
+    fixture.write_text(json.dumps(rows), encoding="utf-8")
     call_command("loaddata", str(fixture), verbosity=0)
     assert quiet == []
     assert [call["raw"] for call in asked] == [True]
