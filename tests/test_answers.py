@@ -1,6 +1,8 @@
 """Hostile answers: each is refused in one sentence, or arrives intact in a project that works."""
 
 import json
+import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from tests.support.answers import ACCEPTED, REFUSED_EMAILS, REFUSED_SLUGS, REFUS
 from tests.support.bakery import Bakery
 from tests.support.cli import Home
 from tests.support.markdown import Document
-from tests.support.template import TEMPLATE, Combination
+from tests.support.template import ROOT, TEMPLATE, Combination
 
 SHOW_ANSWERS = Path(__file__).resolve().parent / "support" / "show_answers.py"
 
@@ -185,6 +187,48 @@ def test_a_replay_that_nobody_touched_bakes_the_same(home: Home) -> None:
     outcome = home.bake("--replay")
     assert outcome.status == 0, outcome.said
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_nobody_who_stops_reading_loses_the_project(home: Home) -> None:
+    """As with ``cookiecutter … | head``: the closing message goes to a pipe that is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        outcome = home.bake("--no-input", output=writing)
+    finally:
+        os.close(writing)
+    assert outcome.status == 0, outcome.said
+    assert outcome.said == ""
+    assert (home.output / "my_project" / "manage.py").exists()
+
+
+README = Document((ROOT / "README.md").read_text(encoding="utf-8"))
+(PRESETS,) = [table[1:] for table in README.tables() if table[0] == ["To get", "Run"]]
+
+
+@pytest.mark.parametrize("command", [row[1].strip("`") for row in PRESETS])
+def test_a_preset_of_the_readme_bakes_what_it_names(home: Home, command: str) -> None:
+    program, here, *arguments = shlex.split(command.removeprefix("uvx "))
+    assert (program, here) == ("cookiecutter", ".")
+    if "--replay" in arguments:
+        first = ["--no-input", "project_name=Ledger", "profiles=yes"]
+        assert home.bake(*first).status == 0
+        shutil.rmtree(home.output / "ledger")
+        told = dict(word.split("=") for word in first[1:])
+    else:
+        assert arguments[0] == "--no-input"
+        told = dict(word.split("=") for word in arguments[1:])
+    outcome = home.bake(*arguments)
+    assert outcome.status == 0, outcome.said
+    (project,) = home.output.iterdir()
+    chosen = {path.name for path in (project / "apps").iterdir()} & set(TEMPLATE.registry)
+    assert chosen == {name for name in told if told[name] == "yes"}
+    heading = Document((project / "README.md").read_text(encoding="utf-8")).headings()[0]
+    assert heading == told.get("project_name", "My Project")
+
+
+def test_one_preset_has_every_module() -> None:
+    assert any(all(f"{name}=yes" in row[1] for name in TEMPLATE.registry) for row in PRESETS)
 
 
 def _modules_baked(home: Home, spelling: str) -> list[str]:

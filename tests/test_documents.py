@@ -1,6 +1,10 @@
-"""What README.md and CONTRIBUTING.md say is tested: tables, links, commands, and the three steps."""
+"""What the repository's documents say is tested: tables, links, paths, and the three steps.
+
+The commands are in test_commands.py.
+"""
 
 import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -15,7 +19,10 @@ from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 README = Document((ROOT / "README.md").read_text(encoding="utf-8"))
 CONTRIBUTING = Document((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): Document(path.read_text(encoding="utf-8"))
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+}
 
 CHECKS: list[Check] = [
     content.file_set,
@@ -38,47 +45,67 @@ def module_rows(document: Document) -> list[list[str]]:
 
 def test_the_table_of_modules_says_what_the_registry_says() -> None:
     assert module_rows(README) == [
-        [f"`{name}`", module["summary"], module["listens_to"]]
+        [
+            f"[`{name}`](<{TEMPLATE.source.name}/apps/{name}/README.md>)",
+            module["summary"],
+            module["listens_to"],
+        ]
         for name, module in TEMPLATE.registry.items()
     ]
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_link_leads_somewhere(name: str) -> None:
-    document = DOCUMENTS[name]
+def lost_links(name: str, document: Document) -> list[str]:
+    """List the links of a document of the repository that lead nowhere."""
     lost = []
     for link in document.links():
-        path, _, anchor = link.text.partition("#")
-        if "://" in path:
+        path, _, anchor = unquote(link.text).partition("#")
+        if "://" in path or path.startswith("mailto:"):
             continue
-        if path and not (ROOT / path).exists():
-            lost.append(link)
-            continue
-        target = Document((ROOT / path).read_text(encoding="utf-8")) if path else document
-        if anchor and anchor not in target.anchors():
-            lost.append(link)
-    assert lost == []
+        target = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        if not target.exists() or (
+            anchor and anchor not in Document(target.read_text(encoding="utf-8")).anchors()
+        ):
+            lost.append(link.text)
+    return lost
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_make_target_exists(name: str) -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    pieces = [fence.text for fence in DOCUMENTS[name].fences()]
-    pieces += [code.text for code in DOCUMENTS[name].code()]
-    targets = re.findall(r"^make (\w+)", "\n".join(pieces), re.MULTILINE)
-    assert targets
-    assert {
-        name for name in targets if not re.search(rf"^{name}:", makefile, re.MULTILINE)
-    } == set()
+def test_every_link_leads_somewhere(name: str) -> None:
+    assert lost_links(name, DOCUMENTS[name]) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[x](lost.md)", "[x](README.md#lost)", "[x](#lost)", "![x](docs/lost.svg)"]
+)
+def test_a_link_that_leads_nowhere_is_noticed(text: str) -> None:
+    assert lost_links("README.md", Document(text))
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    """Each document is linked from the README, directly or from one that is."""
+    seen, coming = set(), ["README.md"]
+    while coming:
+        name = coming.pop()
+        if name in seen or name not in DOCUMENTS:
+            continue
+        seen.add(name)
+        folder = (ROOT / name).parent
+        links = [unquote(link.text).partition("#")[0] for link in DOCUMENTS[name].links()]
+        targets = [(folder / path).resolve() for path in links if path and "://" not in path]
+        coming += [path.relative_to(ROOT).as_posix() for path in targets]
+    assert set(DOCUMENTS) - seen == set()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_path_exists(bakery: Bakery, name: str) -> None:
     """A path is one of the repository's or of the project with all modules."""
     project = bakery.project(TEMPLATE.all_on())
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     lost = []
     for code in DOCUMENTS[name].code():
         path = code.text.rstrip("/")
+        if f"{path}/" in ignored:
+            continue
         if re.fullmatch(
             r"[\w.{}-]+(/[\w.{}-]+)+|[\w.-]+\.(py|toml|md|json|yml|yaml)", path
         ) and not (

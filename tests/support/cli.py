@@ -26,19 +26,28 @@ class Home:
         """The folder in which cookiecutter remembers answers."""
         return self.folder / ".cookiecutter_replay"
 
-    def bake(self, *arguments: str, answers: str | None = None, **variables: str) -> "Outcome":
+    def bake(
+        self,
+        *arguments: str,
+        answers: str | None = None,
+        output: int | None = None,
+        **variables: str,
+    ) -> "Outcome":
         """Run cookiecutter with further arguments.
 
         Args:
             arguments: options and answers, such as ``--no-input`` and ``audit=yes``.
             answers: what is typed.
+            output: the descriptor that its standard output goes to, instead of the outcome.
             variables: further variables of the environment.
         """
         self.output.mkdir(exist_ok=True)
         command: list[str | Path] = [COOKIECUTTER, ROOT, "-o", self.output, *arguments]
         environment = clean_environment(HOME=str(self.folder), COLUMNS="500", **variables)
-        done = run(command, folder=self.folder, environment=environment, answers=answers)
-        return Outcome(self, done.returncode, done.stdout + done.stderr)
+        done = run(
+            command, folder=self.folder, environment=environment, answers=answers, output=output
+        )
+        return Outcome(self, done.returncode, (done.stdout or "") + done.stderr)
 
     def left_behind(self) -> list[str]:
         """List everything that lies in the home, replays included."""

@@ -37,6 +37,7 @@ def run(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     answers: str | None = None,
+    output: int | None = None,
     timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder; never raises because of its exit status.
@@ -46,6 +47,7 @@ def run(
         folder: where it runs.
         environment: instead of the clean environment.
         answers: what is typed on its standard input; nothing by default.
+        output: the descriptor that its standard output goes to; None captures it.
         timeout: seconds until it is stopped, with an error.
     """
     return subprocess.run(
@@ -53,7 +55,8 @@ def run(
         cwd=folder,
         env=clean_environment() if environment is None else environment,
         input=answers or "",
-        capture_output=True,
+        stdout=subprocess.PIPE if output is None else output,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=timeout,
         check=False,

@@ -1,0 +1,150 @@
+"""Every command of every document runs as it stands, or a reason is given why it does not.
+
+A command of a project's documents that is not in a table below is run here, in a copy of the
+project with all modules as its user has it after the first lines of the README.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checks.command_lines import command_lines, is_command
+from tests.checks.commands import PRODUCTION
+from tests.checks.names import SHELLS
+from tests.support.bakery import Bakery
+from tests.support.markdown import Document
+from tests.support.programs import clean_environment, run
+from tests.support.project import BakedProject
+from tests.support.releases import Workplace
+from tests.support.template import ROOT, TEMPLATE
+
+TESTS = ROOT / "tests"
+
+# Pattern of a command to the test that runs it, or something that says more.
+RUN_ELSEWHERE = {
+    r"uvx cruft (create|check|diff|update|link)\b.*": "test_later.py",
+    r"uvx cookiecutter \..*": "test_answers.py",
+    r"make (new|help|clean)\b.*": "test_make.py",
+    r"make bench": "test_benchmark.py",
+    r"uv run manage\.py runserver": "test_make.py",
+    r"uv run (pytest|mypy|ruff check \.|ruff check|ruff format --check \.)": "test_first_day.py",
+    r"ruff (check|format --check)|manage\.py check": "test_matrix.py",
+    r"uv run pre-commit install|uv sync|uv run": "test_first_day.py",
+    r"uv run --no-sync gunicorn": "test_production.py",
+    r"uv sync --no-dev --group production": "test_production.py",
+    r"uv run python -m sqlite3 .*": "test_production.py",
+}
+# Pattern of a command to the reason why no test runs it.
+NOT_RUN = {
+    r"make test": "it is what runs these tests",
+    r"make lint": "the CI script runs it before the tests",
+    r"make audit": "it asks a service in the network; a workflow runs it once a week",
+    r"\.tools/uv-\*/bin/uv run scripts/draw_prompt_session\.py":
+        "it would change the picture; make lint runs it with --check",
+    r"docker compose .*": "it needs a container engine; what the image does is in test_production.py",
+    r"pg_(dump|restore) .*": "it needs the programs of PostgreSQL and a database to lose",
+    r"openssl .*": "it prints a random number",
+    r"redis-cli .*|rabbitmqctl .*|ls var/broker/jobs.*": "it looks at the queue of a broker in use",
+    r"(CELERY_BROKER_URL=\S+ )?uv run celery .*": "it runs or asks a worker; the module's own tests do",
+    r"systemctl .*|journalctl .*|sudo .*": "it needs a machine with systemd",
+    r"uv run manage\.py createsuperuser": "it asks at a terminal; tried below without",
+}  # fmt: skip
+
+
+def commands(text: str) -> list[str]:
+    """Return every command of a document, those in running text too, without remarks."""
+
+    def found() -> Iterator[str]:
+        document = Document(text)
+        for fence in document.fences():
+            if fence.language in SHELLS:
+                yield from command_lines(fence.text)
+        for code in document.code():
+            if is_command(code.text) and not code.text.startswith(("cd ", "ls ")):
+                yield code.text
+
+    return list(dict.fromkeys(re.sub(r"\s+#.*$", "", line).strip() for line in found()))
+
+
+def fits(line: str, patterns: dict[str, str]) -> bool:
+    return any(re.fullmatch(pattern, line) for pattern in patterns)
+
+
+def documents_of(project: BakedProject) -> dict[str, list[str]]:
+    """Return each document of a project with its commands, those about production last."""
+    files = sorted(file for file in project.files if file.endswith(".md"))
+    files.sort(key=lambda file: (file != "README.md", "production" in file))
+    return {file: commands(project.read(file)) for file in files}
+
+
+def repository_commands() -> list[str]:
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    return [line for file in files for line in commands(file.read_text(encoding="utf-8"))]
+
+
+def test_every_command_of_the_repository_is_run_or_excused() -> None:
+    lines = repository_commands()
+    assert lines
+    assert [line for line in lines if not fits(line, RUN_ELSEWHERE | NOT_RUN)] == []
+
+
+def test_every_table_entry_is_about_a_command_and_every_test_exists(bakery: Bakery) -> None:
+    lines = repository_commands()
+    for found in documents_of(bakery.project(TEMPLATE.all_on())).values():
+        lines += found
+    spare = {r"systemctl .*|journalctl .*|sudo .*", r"make (new|help|clean)\b.*", r"make audit"}
+    for pattern in {**RUN_ELSEWHERE, **NOT_RUN}.keys() - spare:
+        assert any(re.fullmatch(pattern, line) for line in lines), f"nothing says {pattern}"
+    assert [file for file in RUN_ELSEWHERE.values() if not (TESTS / file).exists()] == []
+    assert all(len(reason) > 10 for reason in NOT_RUN.values())
+
+
+def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -> None:
+    """In the order of the documents, each on a migrated database."""
+    project = bakery.project(TEMPLATE.all_on())
+    copy = bakery.installed_copy(project, tmp_path / "my_project")
+    Workplace(tmp_path).commit(copy.path)
+    module = next(name for name in TEMPLATE.registry if f"apps/{name}/migrations/__init__.py" in copy.files)
+    ran, faults = [], []
+    for file, lines in documents_of(project).items():
+        for line in ["cp .env.example .env", "uv run manage.py migrate", *lines]:
+            if fits(line, RUN_ELSEWHERE | NOT_RUN):
+                continue
+            command = line.replace(" MODULE ", f" {module} ")
+            done = run(
+                ["bash", "-eo", "pipefail", "-c", command],
+                folder=copy.path,
+                environment=clean_environment(**(PRODUCTION if "--deploy" in line else {})),
+            )
+            ran.append(line)
+            if done.returncode:
+                faults.append(f"{file}: {line}\n{done.stdout}{done.stderr}")
+    assert faults == []
+    assert "uv run manage.py migrate MODULE zero" in ran
+    assert len(set(ran)) > 10
+
+
+def test_the_first_user_can_be_made_without_a_terminal_too(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    project = bakery.project(TEMPLATE.all_on())
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
+    assert project.faults_of("python", "manage.py", "migrate", "-v0", **database) == []
+    assert (
+        project.faults_of(
+            "python", "manage.py", "createsuperuser", "--no-input",
+            DJANGO_SUPERUSER_USERNAME="ada",
+            DJANGO_SUPERUSER_EMAIL="ada@example.com",
+            DJANGO_SUPERUSER_PASSWORD="a long enough one",
+            **database,
+        )
+        == []
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["make lost", "uvx cruft lost", "docker run x"])
+def test_a_command_that_nobody_runs_is_noticed(line: str) -> None:
+    (found,) = commands(f"```console\n{line}\n```")
+    assert not fits(found, RUN_ELSEWHERE | NOT_RUN)
