@@ -106,7 +106,9 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
     project = bakery.project(TEMPLATE.all_on())
     copy = bakery.installed_copy(project, tmp_path / "my_project")
     Workplace(tmp_path).commit(copy.path)
-    module = next(name for name in TEMPLATE.registry if f"apps/{name}/migrations/__init__.py" in copy.files)
+    module = next(
+        name for name in TEMPLATE.registry if f"apps/{name}/migrations/__init__.py" in copy.files
+    )
     ran, faults = [], []
     for file, lines in documents_of(project).items():
         for line in ["cp .env.example .env", "uv run manage.py migrate", *lines]:
@@ -126,9 +128,7 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
     assert len(set(ran)) > 10
 
 
-def test_the_first_user_can_be_made_without_a_terminal_too(
-    bakery: Bakery, tmp_path: Path
-) -> None:
+def test_the_first_user_can_be_made_without_a_terminal_too(bakery: Bakery, tmp_path: Path) -> None:
     project = bakery.project(TEMPLATE.all_on())
     database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
     assert project.faults_of("python", "manage.py", "migrate", "-v0", **database) == []
