@@ -32,6 +32,7 @@ class Workplace:
                 GIT_CONFIG_GLOBAL=str(self.home / "gitconfig"),
                 GIT_CONFIG_NOSYSTEM="1",
                 COLUMNS="500",
+                PYTHONDONTWRITEBYTECODE="",  # as everywhere: what is compiled must not go stale
             ),
         )
 
