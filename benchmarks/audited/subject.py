@@ -88,7 +88,9 @@ def named(*labels: str) -> Callable[[], list[Any]]:
 
 
 def in_tables_called(word: str) -> Callable[[], list[Any]]:
-    return lambda: [one for one in apps.get_models() if word in one.__name__]
+    return lambda: [
+        one for one in apps.get_app_config("audited").get_models() if word in one.__name__
+    ]
 
 
 RECORDERS = {
