@@ -42,6 +42,9 @@ SHARED: Final = (
     "request_id",
 )
 
+# What stands in the place of values that stay out of the trail.
+MASKED: Final = '{"masked":true}'
+
 CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
@@ -183,7 +186,7 @@ def _whole_sql(audited: Audited, action: Entry.Action, where: str, using: str) -
     lock = dialect.lock_to_delete if deleted else ""
     table = _table(audited.model, connection)
     selected = (
-        f"SELECT {pk} AS pk, '{{{','.join(parts)}}}' AS changes"  # noqa: S608
+        f"SELECT {pk} AS pk, '{_object(*parts)}' AS changes"  # noqa: S608
         f" FROM {table}{_where(where)} ORDER BY {pk}{lock}"
     )
     return _selected(audited, "changes", using, selected, look_up_name=deleted)
@@ -223,7 +226,7 @@ def _changed_sql(audited: Audited, compared: Sequence[Compared], selected: str, 
     for one in compared:
         change = _change(audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '")
         parts.append(f"CASE WHEN {one.differs} THEN ',{change}' ELSE '' END")
-    changes = f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
+    changes = f"'{_object(f"' || substr({' || '.join(parts)}, 2) || '")}'"
     differences = " OR ".join(one.differs for one in compared)
     return _selected(audited, changes, using, selected) + f" WHERE {differences}"
 
@@ -239,15 +242,15 @@ def _links_sql(audited: Audited, field: ManyToManyField, verb: str, where: str, 
     target = _column(pointing, connection)
     targets = f"' || {dialect.joined('target')} || '"
     added, removed = (targets, "") if verb == "added" else ("", targets)
-    change = f'{{"added":[{added}],"removed":[{removed}]}}'
+    change = _object(f'"added":[{added}]', f'"removed":[{removed}]')
     if field.name in audited.masked:
-        change = '{"masked":true}'
+        change = MASKED
     lock = dialect.lock_to_delete if verb == "removed" else ""
     selected = (
         f"SELECT {source} AS pk, {dialect.value(pointing, target)} AS target"  # noqa: S608
         f" FROM {_table(through, connection)}{_where(where)} ORDER BY {source}, {target}{lock}"
     )
-    changes = f"'{{\"{field.name}\":{change}}}'"
+    changes = f"'{_object(f'"{field.name}":{change}')}'"
     return _selected(audited, changes, using, selected, look_up_name=True) + " GROUP BY pk"
 
 
@@ -310,9 +313,13 @@ def _insert(
 
 def _change(audited: Audited, name: str, old: str, new: str) -> str:
     """Return the JSON of a change, for the inside of an SQL text."""
-    if name in audited.masked:
-        return f'"{name}":{{"masked":true}}'
-    return f'"{name}":{{"old":{old},"new":{new}}}'
+    change = MASKED if name in audited.masked else _object(f'"old":{old}', f'"new":{new}')
+    return f'"{name}":{change}'
+
+
+def _object(*members: str) -> str:
+    """Return a JSON object of members such as ``"old":1``."""
+    return "{" + ",".join(members) + "}"
 
 
 def _where(condition: str) -> str:
