@@ -1,8 +1,10 @@
 """The relay: sends what is due from the outboxes to the broker, and sends it again when needed."""
 
 import logging
+import math
 import os
 import random
+import sys
 import time
 from collections import Counter
 from datetime import timedelta
@@ -23,8 +25,11 @@ from .receipts import Run, give_up
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks at an outbox in which nothing is due.
+# Seconds between two looks at an outbox in which nothing is due: while jobs come in, and when
+# none has come for a while, as every look costs the database a little.
 POLL: Final = 0.05
+IDLE_POLL: Final = 0.1
+IDLE_AFTER: Final = 30
 # Seconds between two tries while the broker or a database is away, at most.
 LONGEST_PAUSE: Final = 10
 
@@ -48,9 +53,10 @@ NOT_SENT: Final = (
 
 # A process must not be forked while this one is in the middle of a statement or a message.
 at_rest: Final = Lock()
-os.register_at_fork(
-    before=at_rest.acquire, after_in_parent=at_rest.release, after_in_child=at_rest.release
-)
+if sys.platform != "win32":  # which does not fork
+    os.register_at_fork(
+        before=at_rest.acquire, after_in_parent=at_rest.release, after_in_child=at_rest.release
+    )
 
 
 class NeverStartedError(Exception):
@@ -76,12 +82,16 @@ class Relay:
         """Send what is due, now and from now on, until ``stop`` is called."""
         self.running = True
         aliases = outboxes()
+        last_sent = -math.inf
         try:
             while not self.stopping.is_set():
                 with at_rest:
                     sent = [self.send_due(alias) for alias in aliases]
-                if not any(sent):
-                    self.stopping.wait(POLL)
+                if any(sent):
+                    last_sent = time.monotonic()
+                else:
+                    is_idle = time.monotonic() - last_sent > IDLE_AFTER
+                    self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
             self.running = False
             connections.close_all()

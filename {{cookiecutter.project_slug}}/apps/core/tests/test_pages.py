@@ -20,9 +20,8 @@ def test_the_home_page_shows_the_project_and_its_modules(client: Client, setting
         assert escape(config.summary) in text
 
 
-def test_every_app_of_the_project_has_a_summary() -> None:
-    own = [config for config in apps.get_app_configs() if config.name.startswith("apps.")]
-    assert own == module_configs()
+def test_every_module_has_a_summary() -> None:
+    assert module_configs()
     assert all(config.summary.endswith(".") for config in module_configs())
 
 

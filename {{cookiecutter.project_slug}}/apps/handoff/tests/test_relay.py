@@ -20,7 +20,7 @@ from apps.core.actor import acting_as
 from apps.core.jobs import hand_off
 from apps.handoff import relay as relay_module
 from apps.handoff.models import Handoff, Status
-from apps.handoff.relay import LEASE, SENDS, Relay, claim
+from apps.handoff.relay import IDLE_POLL, LEASE, POLL, SENDS, Relay, claim
 
 from .conftest import Message
 from .example.tasks import add
@@ -88,6 +88,30 @@ def test_a_relay_in_a_thread_finishes_what_it_sends(sent: Sent, relay: Relay) ->
 
     assert not relay.running
     assert (row().status, row().sends) == (Status.SENT, 1)
+
+
+def test_a_relay_looks_more_often_while_jobs_come_in(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [True, False, False]
+    pauses = []
+
+    def send_due(alias: str) -> bool:
+        return found.pop(0) if found else False
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            monkeypatch.setattr(relay_module, "IDLE_AFTER", 0)
+        else:
+            relay.stop()
+
+    monkeypatch.setattr(relay, "send_due", send_due)
+    monkeypatch.setattr(relay.stopping, "wait", wait)
+    # In a thread, whose own connections it closes in the end.
+    relay.start()
+    relay.join()
+    assert pauses == [POLL, IDLE_POLL]
 
 
 def test_every_outbox_is_emptied(relay: Relay, sent: Sent, other_database: str) -> None:
