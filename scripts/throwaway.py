@@ -15,7 +15,9 @@ MISLEADING: Final = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DAT
 def bake(template: Path, folder: Path, modules: Iterable[str]) -> Path:
     """Bake a project with these modules into a folder; return the project's own."""
     config = folder / "config.yaml"
-    config.write_text(f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/cloned\n")
+    config.write_text(
+        f"replay_dir: {folder}/replay\ncookiecutters_dir: {folder}/cloned\n", encoding="utf-8"
+    )
     answers = [f"{module}=yes" for module in modules]
     options = ["--no-input", "--config-file", str(config), "--output-dir", str(folder)]
     run([sys.executable, "-m", "cookiecutter", *options, str(template), *answers], folder)

@@ -109,7 +109,7 @@ BREAKAGES = {
         content.traces, "a trace of handoff", DOCUMENT, new="[more](../../docs/worker.md)"
     ),
     "a file named after a module": Breakage(
-        content.traces, "is named after audit", "docs/audit.md", new="More."
+        content.traces, "is named after audit", "docs/audit-more.md", new="More."
     ),
     # Containers whose parts do not fit
     "a file that the image lacks": Breakage(

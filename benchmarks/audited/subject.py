@@ -337,6 +337,7 @@ def main() -> None:
         # Its tables are made of the models as they are, with what the recorder has added.
         MIGRATION_MODULES={"audited": None},
         USE_TZ=True,
+        SIGNAL_TRACING=False,
         SECRET_KEY="benchmark",  # noqa: S106
         **recorder.settings,
     )

@@ -120,7 +120,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> N
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    with (tmp_path / "output").open("w") as output:
+    with (tmp_path / "output").open("w", encoding="utf-8") as output:
         real, sys.stdout = sys.stdout, output
         try:
             call_command("audit", "export", stdout=Pipe())

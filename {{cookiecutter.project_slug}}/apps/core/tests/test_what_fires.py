@@ -95,7 +95,7 @@ def world(db: None, tmp_path: Path) -> dict[str, Any]:
     found["Card"].objects.create(library=found["library"])
     fixture = tmp_path / "books.json"
     row = {"model": "firing.book", "pk": 1000, "fields": {"title": "a", "tags": [tag.pk]}}
-    fixture.write_text(json.dumps([row]))
+    fixture.write_text(json.dumps([row]), encoding="utf-8")
     found["fixture"] = str(fixture)
     found["call_command"] = call_command
     return found
