@@ -36,7 +36,8 @@ def test_the_matrix_has_every_combination_once() -> None:
     "combination", [each for each in COMBINATIONS if each not in CORNERS], ids=str
 )
 def test_own_tests(bakery: Bakery, combination: Combination) -> None:
-    expect_none(commands.own_tests(bakery.project(combination)))
+    """The slow ones, about a module by itself, run in the corners: see test_first_day.py."""
+    expect_none(commands.own_tests(bakery.project(combination), brief=True))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -52,12 +52,15 @@ def deployment(project: BakedProject) -> list[str]:
     )
 
 
-def own_tests(project: BakedProject, *, servers: bool = False, **variables: str) -> list[str]:
+def own_tests(
+    project: BakedProject, *, servers: bool = False, brief: bool = False, **variables: str
+) -> list[str]:
     """The project's tests pass, with warnings as errors and without a .env.
 
     Args:
         project: the project to look at.
         servers: whether its tests may find the servers of this machine; most people have none.
+        brief: whether to leave out the tests that the project itself marks as slow.
         variables: what the environment holds, nothing by default.
     """
     strict = project.pyproject["tool"]["pytest"]["filterwarnings"] == ["error"]
@@ -66,7 +69,9 @@ def own_tests(project: BakedProject, *, servers: bool = False, **variables: str)
     if not servers:
         environment |= unreachable(project)
     return faults + project.faults_of(
-        "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", **environment
+        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *(["-m", "not slow"] if brief else []),
+        **environment,
     )
 
 

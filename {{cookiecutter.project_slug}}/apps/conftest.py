@@ -14,10 +14,12 @@ from apps.core.dispatch import mute
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of this file."""
-    config.addinivalue_line(
-        "markers", "muted(*paths): switch off the receivers or senders of these dotted paths."
-    )
+    """Declare the markers of the project."""
+    for marker in (
+        "muted(*paths): switch off the receivers or senders of these dotted paths.",
+        "slow: starts processes or makes very many writes; -m 'not slow' leaves such tests out.",
+    ):
+        config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_the_trail_rebuilds_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
     done.clear()

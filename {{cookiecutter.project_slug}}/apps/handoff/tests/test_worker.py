@@ -30,6 +30,8 @@ BROKERS = ["filesystem", *URLS]
 # Seconds after which a worker that has not done its jobs counts as broken.
 DEADLINE = 120
 
+pytestmark = pytest.mark.slow
+
 
 # Where a whole worker is killed before the run: every broker would be treated the same way.
 KILLED_ON = "filesystem"
