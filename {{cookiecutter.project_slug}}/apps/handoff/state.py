@@ -76,7 +76,8 @@ def discard(rows: QuerySet[Handoff]) -> int:
     """Delete jobs that must not run, less those that do or did; return their number."""
     # A set of its own: the admin's may be ordered, or joined for its search.
     chosen = Handoff.objects.using(rows.db).filter(pk__in=list(rows.values_list("pk", flat=True)))
-    return discardable(chosen)._raw_delete(rows.db)
+    # Of nothing at all Django says None.
+    return discardable(chosen)._raw_delete(rows.db) or 0
 
 
 def _waiting(using: str) -> QuerySet[Handoff]:

@@ -96,6 +96,10 @@ def test_retry_lets_failed_jobs_run_again(capsys: pytest.CaptureFixture[str]) ->
     assert done.status == Status.DONE
 
 
+def test_discard_of_nothing_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Deleted 0 jobs" in told(capsys, "discard", "--all")
+
+
 def test_discard_deletes_failed_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     kept = row(Status.WAITING)
     row(Status.FAILED)
