@@ -59,6 +59,12 @@ def age(template: Template) -> None:
     del settings["_modules"][LATEST], settings[LATEST], settings["__prompts__"][LATEST]
     (root / "cookiecutter.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
+    receivers = root / "templates" / "signal_map.md"
+    text = receivers.read_text(encoding="utf-8")
+    of_the_module = rf"{{% if cookiecutter\.{LATEST} %}}\n.*?{{% endif %}}\n"
+    text = re.sub(of_the_module, "", text, flags=re.DOTALL)
+    receivers.write_text(text, encoding="utf-8")
+
     replace(source / "README.md", f"|{FILTER}", "")
     replace(source / "README.md", "and nothing else: no", "and neither a")
     # Not the pin next to the package that the edits add: git cannot merge neighbouring lines.
