@@ -178,6 +178,29 @@ def test_a_key_that_another_takes_first_is_not_overwritten_unseen() -> None:
     assert changes(Author(pk=5)) == [{"name": (None, "first")}]
 
 
+def test_a_link_that_comes_and_goes_while_its_object_is_deleted_comes_to_nothing() -> None:
+    article, tag = Article.objects.create(), Tag.objects.create(slug="a")
+    deleted, linked = Event(), Event()
+
+    @transaction.atomic
+    def delete() -> None:
+        Article.objects.get(pk=article.pk).delete()
+        deleted.set()
+        assert linked.wait(10)
+
+    def link_and_unlink() -> None:
+        assert deleted.wait(10)
+        # The database asks for the article when all is done, and by then nothing points to it.
+        with transaction.atomic():
+            article.tags.add(tag)
+            article.tags.remove(tag)
+        linked.set()
+
+    run(delete, link_and_unlink)
+    assert actions(article) == ["create", "delete", "update", "update"]
+    compare(several_writers=True)
+
+
 def test_many_writers_leave_a_trail_that_gives_the_tables() -> None:
     populate()
     undone: list[str] = []
@@ -196,5 +219,5 @@ def test_many_writers_leave_a_trail_that_gives_the_tables() -> None:
                 undone.append(name)
 
     run(*[lambda writer=writer: write(writer) for writer in range(WRITERS)])
-    compare()
+    compare(several_writers=True)
     assert len(undone) < OPERATIONS / 2
