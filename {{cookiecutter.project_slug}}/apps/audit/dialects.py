@@ -28,10 +28,10 @@ JSON_TYPES: Final = (
 class Dialect:
     """What the two databases write in ways of their own; ``sql`` names a column or an alias."""
 
-    locks_rows: bool
-    # Ends a SELECT of rows that are going to be changed, or deleted.
-    lock_to_update = ""
-    lock_to_delete = ""
+    # Whether a statement that changes rows can record them as well: what it has changed comes out
+    # of it like the rows of a table. Else the rows are recorded in a statement before or after it,
+    # which is safe only where whoever writes has the whole database to themselves.
+    records_as_it_writes: bool
 
     def value(self, field: Field, sql: str) -> str:
         """Return SQL for a value as JSON text, which is never NULL."""
@@ -44,14 +44,6 @@ class Dialect:
     def differs(self, field: Field, one: str, other: str) -> str:
         """Return a condition that two values, as the column holds them, are not the same."""
         raise NotImplementedError
-
-    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
-        """Return SQL for a parameter as the column will hold it."""
-        raise NotImplementedError
-
-    def foresees(self, field: Field, value: Any) -> bool:
-        """Whether ``assigned`` is sure of what the column will hold for a prepared value."""
-        return True
 
     def among(self, column: str) -> str:
         """Return a condition that takes a list of keys, however long, as one parameter."""
@@ -69,19 +61,11 @@ class Dialect:
         """Return JSON text as what the column ``changes`` holds."""
         return sql
 
-    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
-        """Return a JOIN with a list of lists, which it takes as a parameter, on the key first in each."""
-        raise NotImplementedError
-
-    def remembered_text(self, number: int) -> str:
-        """Return SQL for the text at a place in such a list."""
-        raise NotImplementedError
-
 
 class SQLite(Dialect):
     """Whoever writes has the whole database to themselves."""
 
-    locks_rows = False
+    records_as_it_writes = False
 
     def value(self, field: Field, sql: str) -> str:
         field = pointed_to(field)
@@ -112,7 +96,8 @@ class SQLite(Dialect):
             return f"{self.value(field, one)} <> {self.value(field, other)}"
         return f"{one} IS NOT {other}"
 
-    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
+    def assigned(self, field: Field, sql: str) -> str:
+        """Return SQL for a parameter as the column will hold it."""
         is_decimal = pointed_to(field).get_internal_type() == "DecimalField"
         return f"CAST({sql} AS NUMERIC)" if is_decimal else sql
 
@@ -138,6 +123,7 @@ class SQLite(Dialect):
         return " || '-' || ".join(f"substr({sql}, {start}, {size})" for start, size in parts)
 
     def foresees(self, field: Field, value: Any) -> bool:
+        """Whether ``assigned`` is sure of what the column will hold for a prepared value."""
         # A column turns what it is given into its own type, but Django's fields have done so.
         is_text = isinstance(value, str) and field.get_internal_type() in ("CharField", "TextField")
         return _is_djangos(field) or value is None or is_text
@@ -151,21 +137,19 @@ class SQLite(Dialect):
     def joined(self, sql: str) -> str:
         return f"group_concat({sql})"
 
-    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
+    def remembered(self, column: str) -> str:
+        """Return a JOIN with a list of lists, which it takes as a parameter, on the key first in each."""
         return f"json_each(%s) AS remembered ON {column} = json_extract(remembered.value, '$[0]')"
 
     def remembered_text(self, number: int) -> str:
+        """Return SQL for the text at a place in such a list."""
         return f"json_extract(remembered.value, '$[{number}]')"
 
 
 class PostgreSQL(Dialect):
-    """Others write at the same time, so rows are locked before their old values are read."""
+    """Others write at the same time, so rows are recorded by the statement that changes them."""
 
-    locks_rows = True
-    # The weaker lock lets others add rows that point here. Without the OFFSET, a condition on
-    # the result would be looked at before the lock, and with values that may be old by then.
-    lock_to_update = " OFFSET 0 FOR NO KEY UPDATE"
-    lock_to_delete = " FOR UPDATE"
+    records_as_it_writes = True
 
     def value(self, field: Field, sql: str) -> str:
         field = pointed_to(field)
@@ -186,9 +170,6 @@ class PostgreSQL(Dialect):
     def key(self, field: Field, sql: str) -> str:
         return f"{sql}::text"
 
-    def assigned(self, field: Field, sql: str, connection: BaseDatabaseWrapper) -> str:
-        return f"CAST({sql} AS {field.db_type(connection)})"
-
     def among(self, column: str) -> str:
         return f"{column} = ANY(%s)"
 
@@ -201,15 +182,9 @@ class PostgreSQL(Dialect):
     def json(self, sql: str) -> str:
         return f"({sql})::jsonb"
 
-    def remembered(self, pk: Field, column: str, connection: BaseDatabaseWrapper) -> str:
-        key = f"CAST(remembered.value->>0 AS {pk.rel_db_type(connection)})"
-        return f"json_array_elements(%s::json) AS remembered(value) ON {column} = {key}"
 
-    def remembered_text(self, number: int) -> str:
-        return f"(remembered.value->>{number})"
-
-
-DIALECTS: Final[dict[str, Dialect]] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
+SQLITE: Final = SQLite()
+DIALECTS: Final[dict[str, Dialect]] = {"sqlite": SQLITE, "postgresql": PostgreSQL()}
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:

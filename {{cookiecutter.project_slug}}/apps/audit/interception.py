@@ -23,12 +23,12 @@ from django.db import NotSupportedError, connections, transaction
 from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.deletion import Collector
-from django.db.models.lookups import Exact
 from django.db.models.sql import DeleteQuery
 from django.db.models.sql.compiler import SQLUpdateCompiler
+from django.db.models.sql.where import WhereNode
 
 from . import rows
-from .dialects import dialect_of
+from .dialects import SQLITE, dialect_of
 from .registry import Audited, names_of, recorded_of
 
 type Method = Callable[..., Any]
@@ -134,7 +134,7 @@ def inserting_in_batches(method: Method) -> Method:
 
 
 def updating(method: Method) -> Method:
-    """Record the rows of an UPDATE, before it where its values are known, else around it."""
+    """Record the rows of an UPDATE: in it, else before it where its values are known, or around it."""
 
     @wraps(method)
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -146,10 +146,11 @@ def updating(method: Method) -> Method:
         fields = [field for field, _, _ in self.query.values if field.name in names]
         if not fields:
             return method(self, *args, **kwargs)
+        if dialect_of(self.connection).records_as_it_writes:
+            _record_as_it_writes(self, recorded.audited, fields)
+            return method(self, *args, **kwargs)
         with transaction.atomic(using=self.using, savepoint=False):
             before = _record_or_remember(self, recorded.audited, fields)
-            if before is not None and not before:
-                return [] if method.__name__ == "execute_returning_sql" else 0
             result = method(self, *args, **kwargs)
             if before:
                 rows.record_remembered(recorded.audited, fields, before, self.using, _name())
@@ -159,7 +160,7 @@ def updating(method: Method) -> Method:
 
 
 def deleting_by_key(method: Method) -> Method:
-    """Record rows that a deletion has collected, right before they go."""
+    """Record rows that a deletion has collected."""
 
     @wraps(method)
     def delete_batch(self: Any, pk_list: Sequence[Any], using: str) -> Any:
@@ -168,42 +169,40 @@ def deleting_by_key(method: Method) -> Method:
             return method(self, pk_list, using)
         collector = _deleted.get()
         collected = collector.data.get(self.model, ()) if collector else ()
-        name = rows.text_of(next(iter(collected))) if len(collected) == 1 else ""
+        name = rows.text_of(next(iter(collected))) if len(collected) == 1 else None
+        selected = rows.with_keys(self.model, pk_list, using)
+        if dialect_of(connections[using]).records_as_it_writes:
+            table = connections[using].ops.quote_name(self.model._meta.db_table)
+            delete = f"DELETE FROM {table} WHERE {selected[0]}", selected[1]  # noqa: S608
+            return _delete(rows.deleting(recorded, delete, using, name), using)
         with transaction.atomic(using=using, savepoint=False):
-            selected = rows.with_keys(self.model, pk_list, using)
-            rows.record_deleted(recorded, selected, using, name)
+            rows.record_deleted(recorded, self.model, selected, using, name)
             return method(self, pk_list, using)
 
     return delete_batch
 
 
 def deleting(method: Method) -> Method:
-    """Record rows that a deletion has not looked at, right before they go."""
+    """Record rows that a deletion has not looked at."""
 
     @wraps(method)
     def _raw_delete(self: Any, using: str) -> Any:
         recorded = recorded_of(self.model)
         if recorded is None:
             return method(self, using)
+        query = self.query.clone()
+        query.__class__ = DeleteQuery
+        try:
+            delete = query.get_compiler(using).as_sql()
+        except EmptyResultSet:
+            return method(self, using)
+        if dialect_of(connections[using]).records_as_it_writes:
+            return _delete(rows.deleting(recorded, delete, using, None), using)
+        sql, params = delete
+        where = sql.partition(" WHERE ")[2]
         with transaction.atomic(using=using, savepoint=False):
-            try:
-                sql, params = self.order_by().values("pk").query.get_compiler(using).as_sql()
-            except EmptyResultSet:
-                return method(self, using)
-            connection = connections[using]
-            column = connection.ops.quote_name(self.model._meta.pk.column)
-            where, params = f"{column} IN ({sql})", tuple(params)
-            target = self
-            if dialect_of(connection).locks_rows:
-                # What others add in the meantime is not recorded, so it must not go either.
-                keys = rows.lock(self.model, (where, params), using)
-                if not keys:
-                    return 0
-                locked, locked_params = rows.with_keys(self.model, keys, using)
-                where, params = f"{where} AND {locked}", (*params, *locked_params)
-                target = self.filter(pk__in=keys)
-            rows.record_deleted(recorded, (where, params), using, "")
-            return method(target, using)
+            rows.record_deleted(recorded, self.model, (where, params), using, None)
+            return method(self, using)
 
     return _raw_delete
 
@@ -250,10 +249,43 @@ def loading(method: Method) -> Method:
     return save
 
 
+def _record_as_it_writes(compiler: Any, audited: Audited, fields: list[Field]) -> None:
+    """Let an UPDATE be a statement that records what it changes."""
+    condition = _condition_of(compiler)
+    if condition is None:
+        return
+    update_sql = compiler.as_sql
+
+    def as_sql() -> rows.Statement:
+        # The rows are found by the condition once, to be locked: the UPDATE takes just those.
+        compiler.query.where = WhereNode()
+        returned, compiler.returning_fields = compiler.returning_fields, None
+        update = update_sql()
+        compiler.returning_fields = returned
+        name = _name()
+        return rows.updating(
+            audited, fields, update, condition, returned or (), compiler.using, name
+        )
+
+    compiler.as_sql = as_sql
+
+
 def _record_or_remember(
     compiler: Any, audited: Audited, fields: list[Field]
 ) -> list[tuple[Any, ...]] | None:
     """Record the rows of an UPDATE, or return what they hold, to be recorded afterwards."""
+    condition = _condition_of(compiler)
+    if condition is None:
+        return None
+    assignments = _assignments(compiler, audited)
+    if assignments is None:
+        return rows.remember(audited, fields, condition, compiler.using)
+    rows.record_assigned(audited, *assignments, condition, compiler.using, _name())
+    return None
+
+
+def _condition_of(compiler: Any) -> rows.Condition | None:
+    """Return which rows an UPDATE will change; None when that is none at all."""
     compiler.pre_sql_setup()
     # The statement must find the rows that are recorded, and not look for them once more.
     compiler.pre_sql_setup = lambda: None
@@ -261,20 +293,18 @@ def _record_or_remember(
     try:
         where, params = compiler.compile(compiler.query.where)
     except FullResultSet:
-        where, params = "", ()
+        return "", ()
     except EmptyResultSet:
         return None
-    using, selected = compiler.using, (where, tuple(params))
-    undisturbed = not dialect_of(compiler.connection).locks_rows or _is_one_row(compiler.query)
-    assignments = _assignments(compiler, audited) if undisturbed else None
-    if assignments is not None:
-        rows.record_assigned(audited, *assignments, selected, using, _name())
-        return None
-    before = rows.remember(audited, fields, selected, using)
-    if not undisturbed:
-        # What others add in the meantime is not recorded, so it must not change either.
-        compiler.query.add_filter("pk__in", [key for key, *_ in before])
-    return before
+    return where, tuple(params)
+
+
+def _delete(statement: rows.Statement, using: str) -> int:
+    """Run a DELETE that returns its rows; return how many."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(*statement)
+        deleted: int = cursor.rowcount
+    return deleted
 
 
 def _name() -> str:
@@ -288,7 +318,7 @@ def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[
     None when only the database knows what that will be.
     """
     connection = compiler.connection
-    names, foresees = names_of(audited), dialect_of(connection).foresees
+    names, foresees = names_of(audited), SQLITE.foresees
     assigned: dict[str, str] = {}
     params: list[Any] = []
     for field, _, value in compiler.query.values:
@@ -309,17 +339,6 @@ def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[
             assigned[field.name], made = placeholder(value, compiler, connection)
             params.extend(made)
     return assigned, params
-
-
-def _is_one_row(query: Any) -> bool:
-    """Whether a query names a row by its key, so that no other can come to be meant."""
-    saved = _saved.get()
-    if query.where.negated or len(query.where.children) != 1 or (saved and saved._state.adding):
-        return False
-    (condition,) = query.where.children
-    target = getattr(condition.lhs, "target", None) if isinstance(condition, Exact) else None
-    is_key = target is not None and target.primary_key
-    return is_key and not hasattr(condition.rhs, "resolve_expression")
 
 
 def _refuse_overwriting(model: type[Model], on_conflict: OnConflict | None) -> None:

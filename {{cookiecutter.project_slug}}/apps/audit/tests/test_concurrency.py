@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import F
 
-from .examples.models import Article, Author, Tag
+from .examples.models import Article, Author, Review, Tag
 from .test_rebuilding import compare
 from .trail import actions, changes
 from .writes import TEXTS, WRITES, Choices, populate
@@ -112,29 +113,81 @@ def test_what_two_unlink_at_once_is_recorded_once() -> None:
 
 def test_what_is_added_during_an_update_is_neither_changed_nor_missed() -> None:
     old = Article.objects.create(title="old")
-    found, added = Event(), Event()
-
-    def change() -> None:
-        with transaction.atomic():
-            # The second statement of the update, which records, is made when the row is there.
-            def wait(execute: Any, sql: str, *rest: Any) -> Any:
-                if sql.startswith("UPDATE"):
-                    found.set()
-                    assert added.wait(10)
-                return execute(sql, *rest)
-
-            with connection.execute_wrapper(wait):
-                assert Article.objects.filter(title="old").update(title="new") == 1
+    found = Event()
 
     def add() -> None:
-        assert found.wait(10)
-        Article.objects.create(title="old")
-        added.set()
+        with transaction.atomic(), connection.cursor() as cursor:
+            Article.objects.filter(pk=old.pk).update(body="added")
+            found.set()
+            wait_for_another(cursor)
+            Article.objects.create(title="old")
 
-    run(change, add)
-    assert changes(old)[1:] == [{"title": ("old", "new")}]
+    def change() -> None:
+        assert found.wait(10)
+        assert Article.objects.filter(title="old").update(title="new") == 1
+
+    run(add, change)
+    assert changes(old)[1:] == [{"body": ("", "added")}, {"title": ("old", "new")}]
     (other,) = Article.objects.exclude(pk=old.pk)
     assert (other.title, actions(other)) == ("old", ["create"])
+
+
+@pytest.mark.parametrize("write", ["update", "delete"])
+def test_what_a_condition_no_longer_finds_is_left_alone(write: str) -> None:
+    # Nothing points to reviews, so they are deleted by the condition and not by their keys.
+    changed, meant = (Review.objects.create(stars=1) for _ in range(2))
+    found = Event()
+
+    def change() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Review.objects.filter(pk=changed.pk).update(stars=2)
+            found.set()
+            wait_for_another(cursor)
+
+    def write_to_the_others() -> None:
+        assert found.wait(10)
+        reviews = Review.objects.filter(stars=1)
+        assert (reviews.update(stars=3) if write == "update" else reviews.delete()[0]) == 1
+
+    run(change, write_to_the_others)
+    assert actions(changed) == ["create", "update"]
+    assert actions(meant) == ["create", write]
+
+
+def test_a_deletion_records_what_it_has_waited_for() -> None:
+    article = Article.objects.create(title="old")
+    changed = Event()
+
+    def change() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            Article.objects.filter(pk=article.pk).update(title="new")
+            changed.set()
+            wait_for_another(cursor)
+
+    def delete() -> None:
+        assert changed.wait(10)
+        Article(pk=article.pk).delete()
+
+    run(change, delete)
+    assert [change["title"] for change in changes(article)] == [
+        (None, "old"),
+        ("old", "new"),
+        ("new", None),
+    ]
+
+
+def test_an_expression_adds_to_what_it_has_waited_for() -> None:
+    article = Article.objects.create(reads=1)
+    barrier = Barrier(WRITERS)
+
+    def count() -> None:
+        barrier.wait()
+        for _ in range(ROUNDS):
+            Article.objects.filter(pk=article.pk).update(reads=F("reads") + 1)
+
+    run(*[count] * WRITERS)
+    reads = [change["reads"] for change in changes(article)[1:]]
+    assert reads == [(number, number + 1) for number in range(1, 1 + WRITERS * ROUNDS)]
 
 
 def test_what_is_the_same_only_until_another_commits_is_a_change() -> None:
