@@ -15,6 +15,7 @@ ACCESS_FIELDS: Final = {
     "M": "milliseconds",
     "h": "address",
 }
+# Where load balancers and orchestrators ask how the process is.
 PROBES: Final = "/health/"
 
 

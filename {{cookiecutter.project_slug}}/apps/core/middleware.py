@@ -15,14 +15,11 @@ from django.utils.decorators import sync_and_async_middleware
 
 from . import tracing
 from .actor import acting_in, current_request_id
+from .log import PROBES
 
 HEADER: Final = "X-Request-ID"
 # What goes into every line of the log must not be able to forge another one.
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
-
-
-# Where load balancers and orchestrators ask how the process is.
-PROBES: Final = "/health/"
 
 
 @sync_and_async_middleware

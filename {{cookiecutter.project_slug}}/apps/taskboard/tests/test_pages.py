@@ -7,6 +7,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern
+from django.utils.translation import gettext
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
@@ -81,7 +82,7 @@ def test_the_navigation_leads_to_the_projects_and_the_news(
 def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path) -> None:
     answer = page.post("/taskboard/", {"name": "Größe"}, follow=True)
     assert "<h1>Größe</h1>" in answer.text
-    assert "This field is required." in page.post("/taskboard/", {"name": ""}).text
+    assert gettext("This field is required.") in page.post("/taskboard/", {"name": ""}).text
     create = f"{Project.objects.get().get_absolute_url()}create/"
     assert "New task" in page.get(create).text
     data = {"title": "大小", "priority": 3, "due_on": "2026-01-02"}
@@ -102,9 +103,9 @@ def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path)
 
 def test_a_form_with_a_mistake_is_shown_again(page: Client, task: Task) -> None:
     answer = page.post(f"{task.project.get_absolute_url()}create/", {"title": ""})
-    assert "This field is required." in answer.text
+    assert gettext("This field is required.") in answer.text
     assert (
-        "This field is required."
+        gettext("This field is required.")
         in page.post(f"{task.get_absolute_url()}edit/", {"title": ""}).text
     )
     assert Task.objects.count() == 1
