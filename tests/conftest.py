@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from pytest_cookies.plugin import Cookies
 
 from tests.support.bakery import Bakery
+from tests.support.project import BakedProject
+from tests.support.services import require_services
 from tests.support.template import CACHE_FOLDERS, PARTS, ROOT, TEMPLATE, Template
 
 
@@ -40,6 +43,24 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bakery(cookies_session: Cookies, run_folder: Path) -> Bakery:
     """Where baked projects come from."""
     return Bakery(cookies_session, run_folder / "bakery")
+
+
+@pytest.fixture
+def all_on(bakery: Bakery, tmp_path: Path) -> BakedProject:
+    """A project with every module, for a test alone.
+
+    On SQLite its database is a file in its folder.
+    """
+    return bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Either database of projects, as the URL of a new one; empty for the one of the settings."""
+    if request.param == "SQLite":
+        return ""
+    require_services()
+    return f"postgres://postgres@127.0.0.1:5432/template_{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
