@@ -20,7 +20,7 @@ from typing import Any, Final
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.core.serializers.base import DeserializedObject
 from django.db import NotSupportedError, connections, transaction
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.deletion import Collector
 from django.db.models.sql import DeleteQuery
@@ -29,7 +29,7 @@ from django.db.models.sql.where import WhereNode
 
 from . import rows
 from .dialects import SQLITE, dialect_of
-from .registry import Audited, names_of, recorded_of
+from .registry import Change, change_of, recorded_of
 
 type Method = Callable[..., Any]
 
@@ -139,21 +139,23 @@ def updating(method: Method) -> Method:
     @wraps(method)
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         recorded = None if DONE in vars(self) else recorded_of(self.query.model)
-        if recorded is None or recorded.audited is None:
+        if recorded is None:
             return method(self, *args, **kwargs)
-        _refuse_new_key(self)
-        names = names_of(recorded.audited)
-        fields = [field for field, _, _ in self.query.values if field.name in names]
-        if not fields:
+        if recorded.audited:
+            _refuse_new_key(self)
+        names = tuple(field.name for field, _, _ in self.query.values)
+        change = change_of(self.query.model, names)
+        condition = _condition_of(self) if change else None
+        if change is None or condition is None:
             return method(self, *args, **kwargs)
         if dialect_of(self.connection).records_as_it_writes:
-            _record_as_it_writes(self, recorded.audited, fields)
+            _record_as_it_writes(self, change, condition)
             return method(self, *args, **kwargs)
         with transaction.atomic(using=self.using, savepoint=False):
-            before = _record_or_remember(self, recorded.audited, fields)
+            before = _record_or_remember(self, change, condition)
             result = method(self, *args, **kwargs)
             if before:
-                rows.record_remembered(recorded.audited, fields, before, self.using, _name())
+                rows.record_remembered(change, before, self.using, _name())
         return result
 
     return execute
@@ -201,8 +203,8 @@ def deleting(method: Method) -> Method:
         sql, params = delete
         where = sql.partition(" WHERE ")[2]
         with transaction.atomic(using=using, savepoint=False):
-            rows.record_deleted(recorded, self.model, (where, params), using, None)
-            return method(self, using)
+            found = rows.record_deleted(recorded, self.model, (where, params), using, None)
+            return method(self, using) if found else 0
 
     return _raw_delete
 
@@ -249,11 +251,8 @@ def loading(method: Method) -> Method:
     return save
 
 
-def _record_as_it_writes(compiler: Any, audited: Audited, fields: list[Field]) -> None:
+def _record_as_it_writes(compiler: Any, change: Change, condition: rows.Condition) -> None:
     """Let an UPDATE be a statement that records what it changes."""
-    condition = _condition_of(compiler)
-    if condition is None:
-        return
     update_sql = compiler.as_sql
 
     def as_sql() -> rows.Statement:
@@ -262,25 +261,19 @@ def _record_as_it_writes(compiler: Any, audited: Audited, fields: list[Field]) -
         returned, compiler.returning_fields = compiler.returning_fields, None
         update = update_sql()
         compiler.returning_fields = returned
-        name = _name()
-        return rows.updating(
-            audited, fields, update, condition, returned or (), compiler.using, name
-        )
+        return rows.updating(change, update, condition, returned or (), compiler.using, _name())
 
     compiler.as_sql = as_sql
 
 
 def _record_or_remember(
-    compiler: Any, audited: Audited, fields: list[Field]
+    compiler: Any, change: Change, condition: rows.Condition
 ) -> list[tuple[Any, ...]] | None:
     """Record the rows of an UPDATE, or return what they hold, to be recorded afterwards."""
-    condition = _condition_of(compiler)
-    if condition is None:
-        return None
-    assignments = _assignments(compiler, audited)
+    assignments = None if change.links else _assignments(compiler, change)
     if assignments is None:
-        return rows.remember(audited, fields, condition, compiler.using)
-    rows.record_assigned(audited, *assignments, condition, compiler.using, _name())
+        return rows.remember(change, condition, compiler.using)
+    rows.record_assigned(change, *assignments, condition, compiler.using, _name())
     return None
 
 
@@ -312,17 +305,16 @@ def _name() -> str:
     return rows.text_of(saved) if saved is not None else ""
 
 
-def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[Any]] | None:
+def _assignments(compiler: Any, change: Change) -> tuple[dict[str, str], list[Any]] | None:
     """Return what an UPDATE assigns, as SQL for each name of a field, and its parameters.
 
     None when only the database knows what that will be.
     """
     connection = compiler.connection
-    names, foresees = names_of(audited), SQLITE.foresees
     assigned: dict[str, str] = {}
     params: list[Any] = []
     for field, _, value in compiler.query.values:
-        if field.name not in names:
+        if field not in change.fields:
             continue
         if hasattr(value, "resolve_expression"):
             return None
@@ -330,7 +322,7 @@ def _assignments(compiler: Any, audited: Audited) -> tuple[dict[str, str], list[
             value = value.prepare_database_save(field)
         value = field.get_db_prep_save(value, connection=connection)
         placeholder = getattr(field, "get_placeholder_sql", None)
-        if hasattr(value, "as_sql") or not foresees(field, value):
+        if hasattr(value, "as_sql") or not SQLITE.foresees(field, value):
             return None
         if placeholder is None:
             assigned[field.name] = "%s"

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import CompositePrimaryKey, Field, ManyToManyField, Model
+from django.db.models import CompositePrimaryKey, Field, ForeignKey, ManyToManyField, Model
 
 from .dialects import key_type
 
@@ -28,15 +28,48 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """What a row of a join table is: a link of a many-to-many field, recorded on who has the field.
+
+    ``source`` and ``target`` are the foreign keys of the row.
+    """
+
+    audited: Audited
+    field: ManyToManyField
+    through: type[Model]
+    source: ForeignKey
+    target: ForeignKey
+
+    @property
+    def may_lack_an_end(self) -> bool:
+        """Whether a row can be no link yet, or no longer, because a foreign key is NULL."""
+        return self.source.null or self.target.null
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
     """What a row of one table means to the trail.
 
-    ``audited`` says how the row itself is recorded, None for not at all. ``links``
-    are the many-to-many fields, with their models, of which the row is a link.
+    ``audited`` says how the row itself is recorded, None for not at all, and
+    ``links`` of which many-to-many fields it is a link.
     """
 
     audited: Audited | None
-    links: tuple[tuple[Audited, ManyToManyField], ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What an UPDATE of some columns of a table means to the trail.
+
+    ``fields`` are those of the row itself that are recorded, and ``links`` those
+    that the row may no longer be, as it comes to be others.
+    """
+
+    model: type[Model]
+    audited: Audited | None
+    fields: tuple[Field, ...]
+    links: tuple[Link, ...]
 
 
 _audited: Final[dict[type[Model], Audited]] = {}
@@ -86,7 +119,7 @@ def register(
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, names_of, many_to_many_of, recorded_of):
+    for cached in (covering, fields_of, names_of, many_to_many_of, recorded_of, change_of):
         cached.cache_clear()
 
 
@@ -149,13 +182,35 @@ def recorded_of(model: type[Model]) -> Recorded | None:
     """Return what the rows of a model's own table mean to the trail; None for nothing."""
     concrete = model._meta.concrete_model
     links = tuple(
-        (audited, field)
+        _link(audited, field)
         for audited in _audited.values()
         for field in many_to_many_of(audited)
         if field.remote_field.through is concrete
     )
     audited = _audited.get(concrete) if concrete else None
     return Recorded(audited, links) if audited or links else None
+
+
+@cache
+def change_of(model: type[Model], names: tuple[str, ...]) -> Change | None:
+    """Return what an UPDATE of the named columns means to the trail; None for nothing."""
+    recorded = recorded_of(model)
+    if recorded is None:
+        return None
+    fields: tuple[Field, ...] = ()
+    if recorded.audited:
+        fields = tuple(field for field in fields_of(recorded.audited) if field.name in names)
+    links = tuple(
+        link for link in recorded.links if {link.source.name, link.target.name} & {*names}
+    )
+    return Change(model, recorded.audited, fields, links) if fields or links else None
+
+
+def _link(audited: Audited, field: ManyToManyField) -> Link:
+    through: Any = field.remote_field.through
+    source = through._meta.get_field(field.m2m_field_name())
+    target = through._meta.get_field(field.m2m_reverse_field_name())
+    return Link(audited, field, through, source, target)
 
 
 def object_key(model: type[Model], pk: Any) -> str:

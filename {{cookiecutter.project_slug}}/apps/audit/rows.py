@@ -15,14 +15,14 @@ from typing import Any, Final, NamedTuple
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, ManyToManyField, Model
+from django.db.models import Field, Model
 from django.utils import timezone
 
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from .dialects import SQLITE, Dialect, dialect_of
 from .models import Entry
-from .registry import Audited, Recorded, fields_of
+from .registry import Audited, Change, Link, Recorded, fields_of
 
 # SQL and its parameters: a condition on rows, or a whole statement.
 type Condition = tuple[str, tuple[Any, ...]]
@@ -80,22 +80,26 @@ def record_created(recorded: Recorded, rows: Condition, using: str, name: str) -
         table = _table(recorded.audited.model, connection)
         sql = _whole_sql(recorded.audited, Entry.Action.CREATE, table, where, using, named=True)
         _insert(recorded.audited, Entry.Action.CREATE, using, name, sql, params)
-    for audited, field in recorded.links:
-        through: Any = field.remote_field.through
-        table = _table(through, connection)
-        sql = _links_sql(audited, field, "added", table, where, using)
-        _insert(audited, Entry.Action.UPDATE, using, None, sql, params)
+    for link in recorded.links:
+        rows_sql = f"{_table(link.through, connection)}{_where(where)}"
+        sql = _links_sql(link, "added", rows_sql, using)
+        _insert(link.audited, Entry.Action.UPDATE, using, None, sql, params)
 
 
 def record_deleted(
     recorded: Recorded, model: type[Model], rows: Condition, using: str, name: str | None
-) -> None:
-    """Record rows that are about to be deleted, and the links that they are."""
+) -> bool:
+    """Record rows that are about to be deleted, and the links that they are.
+
+    Say whether there can be any such rows.
+    """
     where, params = rows
-    table = _table(model, connections[using])
+    table, added = _table(model, connections[using]), 0
     for sql, shared in _deletions(recorded, table, where, using, name):
         with connections[using].cursor() as cursor:
             cursor.execute(sql, (*shared, *params))
+            added += cursor.rowcount
+    return added > 0 or any(link.may_lack_an_end for link in recorded.links)
 
 
 def deleting(recorded: Recorded, delete: Statement, using: str, name: str | None) -> Statement:
@@ -111,8 +115,7 @@ def deleting(recorded: Recorded, delete: Statement, using: str, name: str | None
 
 
 def updating(
-    audited: Audited,
-    fields: Sequence[Field],
+    change: Change,
     update: Statement,
     rows: Condition,
     returned: Sequence[Field],
@@ -124,15 +127,16 @@ def updating(
     Its ``update`` is given without a condition, and ``returned`` are the columns
     that it returns of each row, which may be none.
     """
-    names = tuple(field.name for field in fields)
     columns = tuple(field.column for field in returned)
-    sql = _updating_sql(audited, names, rows[0], columns, using)
-    shared = _shared(audited, Entry.Action.UPDATE, using, name)
-    return f"WITH changed AS ({update[0]}{sql}", (*update[1], *rows[1], *shared)
+    sql = _updating_sql(change, rows[0], columns, using)
+    params = [*update[1], *rows[1]]
+    for audited, known_as in _recorded_of(change, name):
+        params += _shared(audited, Entry.Action.UPDATE, using, known_as)
+    return f"WITH changed AS ({update[0]}{sql}", tuple(params)
 
 
 def record_assigned(
-    audited: Audited,
+    change: Change,
     assigned: Mapping[str, str],
     params: Sequence[Any],
     rows: Condition,
@@ -144,46 +148,46 @@ def record_assigned(
     ``assigned`` maps the names of the fields to the SQL of what they are given.
     """
     where, where_params = rows
-    sql = _assigned_sql(audited, tuple(assigned.items()), where, using)
-    _insert(audited, Entry.Action.UPDATE, using, name, sql, (*params, *where_params))
+    sql = _assigned_sql(change, tuple(assigned.items()), where, using)
+    ((audited, known_as),) = _recorded_of(change, name)
+    _insert(audited, Entry.Action.UPDATE, using, known_as, sql, (*params, *where_params))
 
 
-def remember(
-    audited: Audited, fields: Sequence[Field], rows: Condition, using: str
-) -> list[tuple[Any, ...]]:
-    """Return the key and the old values of rows that are about to be updated."""
+def remember(change: Change, rows: Condition, using: str) -> list[tuple[Any, ...]]:
+    """Return what rows hold that are about to be updated, the key first."""
     connection = connections[using]
     where, params = rows
-    columns = ", ".join(SQLITE.value(field, _column(field, connection)) for field in fields)
+    columns = [_column(change.model._meta.pk, connection)]
+    columns += [SQLITE.value(field, _column(field, connection)) for field in change.fields]
+    columns += [_column(field, connection) for field in _ends(change)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {_column(audited.model._meta.pk, connection)}, {columns}"  # noqa: S608  made of names of columns
-            f" FROM {_table(audited.model, connection)}{_where(where)}",
+            f"SELECT {', '.join(columns)}"  # noqa: S608  made of names of columns
+            f" FROM {_table(change.model, connection)}{_where(where)}",
             params,
         )
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 
 
-def record_remembered(
-    audited: Audited, fields: Sequence[Field], before: list[tuple[Any, ...]], using: str, name: str
-) -> None:
-    """Record what became of rows whose old values ``remember`` has returned."""
+def record_remembered(change: Change, before: list[tuple[Any, ...]], using: str, name: str) -> None:
+    """Record what became of rows of which ``remember`` has returned what they held."""
     connection = connections[using]
-    table, pk = _table(audited.model, connection), audited.model._meta.pk
-    key = f"{table}.{_column(pk, connection)}"
-    columns, compared = [], []
-    for number, field in enumerate(fields, start=1):
+    table = _table(change.model, connection)
+    key = f"{table}.{_column(change.model._meta.pk, connection)}"
+    columns, compared = [f"{key} AS pk"], []
+    for number, field in enumerate((*change.fields, *_ends(change)), start=1):
         old, new = f"old{number}", f"new{number}"
-        columns.append(f"{SQLITE.remembered_text(number)} AS {old}")
-        columns.append(SQLITE.value(field, f"{table}.{_column(field, connection)}") + f" AS {new}")
-        compared.append(Compared(field.name, f"{old} <> {new}", old, new))
-    selected = (
-        f"(SELECT {key} AS pk, {', '.join(columns)}"  # noqa: S608
-        f" FROM {table} JOIN {SQLITE.remembered(key)}) AS changed"
-    )
-    sql = _changed_sql(audited, compared, selected, using)
-    _insert(audited, Entry.Action.UPDATE, using, name, sql, [json.dumps(before, default=str)])
+        now = f"{table}.{_column(field, connection)}"
+        if number <= len(change.fields):
+            now = SQLITE.value(field, now)
+            compared.append(Compared(field.name, f"{old} <> {new}", old, new))
+        columns.append(f"{SQLITE.remembered_text(number)} AS {old}, {now} AS {new}")
+    changed = f"(SELECT {', '.join(columns)} FROM {table} JOIN {SQLITE.remembered(key)}) AS changed"  # noqa: S608
+    statements = _changes_sql(change, compared, changed, using)
+    params = [json.dumps(before, default=str)]
+    for sql, (audited, known_as) in zip(statements, _recorded_of(change, name), strict=True):
+        _insert(audited, Entry.Action.UPDATE, using, known_as, sql, params)
 
 
 def text_of(instance: Model) -> str:
@@ -203,9 +207,9 @@ def _deletions(
         action, named = Entry.Action.DELETE, name is not None
         sql = _whole_sql(audited, action, table, where, using, named=named)
         yield sql, _shared(audited, action, using, name)
-    for audited, field in recorded.links:
-        sql = _links_sql(audited, field, "removed", table, where, using)
-        yield sql, _shared(audited, Entry.Action.UPDATE, using, None)
+    for link in recorded.links:
+        sql = _links_sql(link, "removed", f"{table}{_where(where)}", using)
+        yield sql, _shared(link.audited, Entry.Action.UPDATE, using, None)
 
 
 @lru_cache(maxsize=200)
@@ -230,27 +234,26 @@ def _whole_sql(
 
 @lru_cache(maxsize=200)
 def _assigned_sql(
-    audited: Audited, assigned: tuple[tuple[str, str], ...], where: str, using: str
+    change: Change, assigned: tuple[tuple[str, str], ...], where: str, using: str
 ) -> str:
     """Select old and new values of rows that are about to be updated."""
     connection = connections[using]
-    columns, compared = [], []
+    columns, compared = [_column(change.model._meta.pk, connection) + " AS pk"], []
     for number, (name, sql) in enumerate(assigned, start=1):
-        field: Any = audited.model._meta.get_field(name)
+        field: Any = change.model._meta.get_field(name)
         columns.append(f"{_column(field, connection)} AS old{number}")
         columns.append(f"{SQLITE.assigned(field, sql)} AS new{number}")
         compared.append(_compared(field, number, SQLITE))
-    selected = (
-        f"(SELECT {_column(audited.model._meta.pk, connection)} AS pk, {', '.join(columns)}"  # noqa: S608
-        f" FROM {_table(audited.model, connection)}{_where(where)}) AS changed"
+    changed = (
+        f"(SELECT {', '.join(columns)}"  # noqa: S608
+        f" FROM {_table(change.model, connection)}{_where(where)}) AS changed"
     )
-    return _changed_sql(audited, compared, selected, using)
+    (recorded,) = _changes_sql(change, compared, changed, using)
+    return recorded
 
 
 @lru_cache(maxsize=200)
-def _updating_sql(
-    audited: Audited, names: tuple[str, ...], where: str, returned: tuple[str, ...], using: str
-) -> str:
+def _updating_sql(change: Change, where: str, returned: tuple[str, ...], using: str) -> str:
     """Complete an UPDATE so that it locks and reads its rows, changes and records them.
 
     The rows are found, and locked, by a SELECT. So their old values are those that the
@@ -258,23 +261,56 @@ def _updating_sql(
     """
     connection = connections[using]
     dialect = dialect_of(connection)
-    quote, table = connection.ops.quote_name, _table(audited.model, connection)
-    pk = _column(audited.model._meta.pk, connection)
+    quote, table = connection.ops.quote_name, _table(change.model, connection)
+    pk = _column(change.model._meta.pk, connection)
     old, both, compared = [f"{pk} AS audit_pk"], ["audit_pk AS pk"], []
-    for number, name in enumerate(names, start=1):
-        field: Any = audited.model._meta.get_field(name)
+    for number, field in enumerate((*change.fields, *_ends(change)), start=1):
         column = _column(field, connection)
         old.append(f"{column} AS audit_old{number}")
         both.append(f"audit_old{number} AS old{number}, {table}.{column} AS new{number}")
-        compared.append(_compared(field, number, dialect))
+        if number <= len(change.fields):
+            compared.append(_compared(field, number, dialect))
     both += [f"{table}.{quote(column)} AS returned{n}" for n, column in enumerate(returned)]
+    statements = enumerate(_changes_sql(change, compared, "changed", using))
+    recorded = "".join(f", recorded{number} AS ({sql})" for number, sql in statements)
     # The weaker lock lets others add rows that point here.
     return (
         f" FROM (SELECT {', '.join(old)} FROM {table}{_where(where)} FOR NO KEY UPDATE)"  # noqa: S608
-        f" AS audit_found WHERE {table}.{pk} = audit_pk RETURNING {', '.join(both)}),"
-        f" recorded AS ({_changed_sql(audited, compared, 'changed', using)})"
+        f" AS audit_found WHERE {table}.{pk} = audit_pk RETURNING {', '.join(both)}){recorded}"
         f" SELECT {', '.join(f'returned{n}' for n in range(len(returned)))} FROM changed"
     )
+
+
+def _ends(change: Change) -> tuple[Field, ...]:
+    """List the ends of the links of a change, two for each."""
+    return tuple(end for link in change.links for end in (link.source, link.target))
+
+
+def _recorded_of(change: Change, name: str) -> Iterator[tuple[Audited, str | None]]:
+    """Say of what there are entries in ``_changes_sql``, in their order, and the names to give it."""
+    if change.audited and change.fields:
+        yield change.audited, name
+    for link in change.links:
+        yield link.audited, None
+
+
+def _changes_sql(
+    change: Change, compared: Sequence[Compared], changed: str, using: str
+) -> Iterator[str]:
+    """Select what has changed, of rows with the old and new values of fields and of ends of links."""
+    if change.audited and compared:
+        parts = []
+        for one in compared:
+            values = _change(
+                change.audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '"
+            )
+            parts.append(f"CASE WHEN {one.differs} THEN ',{values}' ELSE '' END")
+        changes = f"'{_object(f"' || substr({' || '.join(parts)}, 2) || '")}'"
+        differences = " OR ".join(one.differs for one in compared)
+        selected = _selected(change.audited, changes, using, changed, named=True)
+        yield f"{selected} WHERE {differences}"
+    for number, link in enumerate(change.links):
+        yield _moved_sql(link, changed, len(change.fields) + 2 * number + 1, using)
 
 
 def _compared(field: Field, number: int, dialect: Dialect) -> Compared:
@@ -284,39 +320,52 @@ def _compared(field: Field, number: int, dialect: Dialect) -> Compared:
     return Compared(field.name, differs, dialect.value(field, old), dialect.value(field, new))
 
 
-def _changed_sql(audited: Audited, compared: Sequence[Compared], rows: str, using: str) -> str:
-    """Select the changes of rows of a query that has the old and the new values."""
-    parts = []
-    for one in compared:
-        change = _change(audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '")
-        parts.append(f"CASE WHEN {one.differs} THEN ',{change}' ELSE '' END")
-    changes = f"'{_object(f"' || substr({' || '.join(parts)}, 2) || '")}'"
-    differences = " OR ".join(one.differs for one in compared)
-    return _selected(audited, changes, using, rows, named=True) + f" WHERE {differences}"
-
-
 @lru_cache(maxsize=200)
-def _links_sql(
-    audited: Audited, field: ManyToManyField, verb: str, table: str, where: str, using: str
-) -> str:
+def _links_sql(link: Link, verb: str, rows: str, using: str) -> str:
     """Select the links that rows of a join table are, together for each object that has the field."""
     connection = connections[using]
-    dialect = dialect_of(connection)
-    through: Any = field.remote_field.through
-    source = _column(through._meta.get_field(field.m2m_field_name()), connection)
-    pointing: Any = through._meta.get_field(field.m2m_reverse_field_name())
-    target = _column(pointing, connection)
-    targets = f"' || {dialect.joined('target')} || '"
+    source, target = _column(link.source, connection), _column(link.target, connection)
+    links = f"(SELECT {source} AS pk, {target} AS target FROM {rows} ORDER BY 1, 2) AS links"  # noqa: S608
+    changes = _links_change(link, verb, using)
+    return (
+        _selected(link.audited, changes, using, links, named=False) + f"{_whole(link)} GROUP BY pk"
+    )
+
+
+def _moved_sql(link: Link, changed: str, number: int, using: str) -> str:
+    """Select the links that rows no longer are, and then those that they have become.
+
+    ``number`` is that of the column with the source, and the next one that of the target.
+    """
+    dialect = dialect_of(connections[using])
+    removed, added = _links_change(link, "removed", using), _links_change(link, "added", using)
+    links = (
+        f"(SELECT step, CASE step WHEN 1 THEN old{number} ELSE new{number} END AS pk,"  # noqa: S608
+        f" CASE step WHEN 1 THEN old{number + 1} ELSE new{number + 1} END AS target"
+        f" FROM {changed}, (SELECT 1 AS step UNION ALL SELECT 2) AS steps"
+        f" WHERE {dialect.differs(link.source, f'old{number}', f'new{number}')}"
+        f" OR {dialect.differs(link.target, f'old{number + 1}', f'new{number + 1}')}"
+        " ORDER BY 1, 2, 3) AS links"
+    )
+    changes = f"CASE step WHEN 1 THEN {removed} ELSE {added} END"
+    selected = _selected(link.audited, changes, using, links, named=False)
+    return f"{selected}{_whole(link)} GROUP BY step, pk ORDER BY step"
+
+
+def _links_change(link: Link, verb: str, using: str) -> str:
+    """Return SQL for the change that several links of one object are, as their column ``target``."""
+    dialect = dialect_of(connections[using])
+    targets = f"' || {dialect.joined(dialect.value(link.target, 'target'))} || '"
     added, removed = (targets, "") if verb == "added" else ("", targets)
     change = _object(f'"added":[{added}]', f'"removed":[{removed}]')
-    if field.name in audited.masked:
+    if link.field.name in link.audited.masked:
         change = MASKED
-    links = (
-        f"(SELECT {source} AS pk, {dialect.value(pointing, target)} AS target"  # noqa: S608
-        f" FROM {table}{_where(where)} ORDER BY {source}, {target}) AS links"
-    )
-    changes = f"'{_object(f'"{field.name}":{change}')}'"
-    return _selected(audited, changes, using, links, named=False) + " GROUP BY pk"
+    return f"'{_object(f'"{link.field.name}":{change}')}'"
+
+
+def _whole(link: Link) -> str:
+    """Return a condition that leaves out rows that are no links, as they lack an end."""
+    return " WHERE pk IS NOT NULL AND target IS NOT NULL" if link.may_lack_an_end else ""
 
 
 def _selected(audited: Audited, changes: str, using: str, rows: str, *, named: bool) -> str:

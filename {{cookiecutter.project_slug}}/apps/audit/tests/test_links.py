@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.db.models import F
 from django.db.models.signals import m2m_changed, post_save
 
 from apps.audit.models import Entry
 
-from .examples.models import Article, FrontPage, Tag, early
+from .examples.models import Article, Author, Club, FrontPage, Membership, Tag, early
 from .trail import actions, changes, last_change
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +70,43 @@ def test_the_other_side_is_recorded_on_each_owner(article: Article, tags: list[T
     assert changes(article)[1:] == [{"tags": added("a")}, {"tags": removed("a")}]
     assert changes(other)[1:] == [{"tags": added("a")}, {"tags": removed("a")}]
     assert actions(tags[0]) == ["create"]
+
+
+def test_a_link_that_is_moved_is_recorded_on_who_loses_and_who_gets_it() -> None:
+    one, other = Club.objects.create(name="One"), Club.objects.create(name="Other")
+    ada, bob = Author.objects.create(name="Ada"), Author.objects.create(name="Bob")
+    membership = Membership.objects.create(club=one, author=ada)
+    membership.club = other
+    membership.save()
+    Membership.objects.update(author=bob)
+    membership.role = "chair"
+    membership.save(update_fields=["role"])
+    assert changes(one)[1:] == [{"members": added(ada.pk)}, {"members": removed(ada.pk)}]
+    assert changes(other)[1:] == [
+        {"members": added(ada.pk)},
+        {"members": removed(ada.pk)},
+        {"members": added(bob.pk)},
+    ]
+
+
+def test_a_link_can_be_moved_by_an_expression(article: Article, tags: list[Tag]) -> None:
+    other = Article.objects.create(title="Two")
+    article.tags.add(tags[0])
+    Article.tags.through.objects.update(article_id=F("article_id") + (other.pk - article.pk))
+    assert changes(article)[2:] == [{"tags": removed("a")}]
+    assert changes(other)[1:] == [{"tags": added("a")}]
+
+
+def test_a_row_that_lacks_an_end_is_no_link() -> None:
+    club, ada = Club.objects.create(name="One"), Author.objects.create(name="Ada")
+    membership = Membership.objects.create(club=club)
+    membership.author = ada
+    membership.save()
+    membership.author = None
+    membership.save()
+    Membership.objects.filter(role="").delete()
+    assert not Membership.objects.exists()
+    assert changes(club)[1:] == [{"members": added(ada.pk)}, {"members": removed(ada.pk)}]
 
 
 def test_a_symmetrical_link_is_recorded_on_both_ends(article: Article) -> None:

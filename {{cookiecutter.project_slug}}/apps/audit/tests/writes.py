@@ -411,6 +411,28 @@ def link_through_a_model(c: Choices) -> None:
         Membership.objects.create(club=club, author=author, role=c.text)
 
 
+@write
+def move_links(c: Choices) -> None:
+    row = c.row(Membership)
+    club, author = c.row(Club, c.two), c.row(Author, c.three)
+    if row and club and author:
+        match c.three % 4:
+            case 0:
+                row.club = club
+            case 1:
+                row.author = author
+            case 2:
+                row.club, row.author, row.role = club, author, c.text
+            case _:
+                row.author = None
+        if not Membership.objects.filter(club=row.club, author=row.author).exclude(pk=row.pk):
+            row.save()
+    one, other = c.row(Article, c.two), c.row(Article, c.three)
+    through = Article.tags.through
+    if one and other and not through.objects.filter(article=other):
+        through.objects.filter(article=one).update(article=other)
+
+
 # Deletions
 
 

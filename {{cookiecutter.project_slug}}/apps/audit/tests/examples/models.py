@@ -141,7 +141,7 @@ class Club(Example):
 
 class Membership(Example):
     club = models.ForeignKey(Club, models.CASCADE)
-    author = models.ForeignKey(Author, models.CASCADE)
+    author = models.ForeignKey(Author, models.CASCADE, null=True)
     role = models.CharField(max_length=50, blank=True)
 
     def __str__(self) -> str:
