@@ -6,6 +6,9 @@ When the time is over and the jobs are done, every sign-up that was answered has
 profile, one entry of its creation in the audit trail and one mail; no answer may have been an
 error of the server. The exit status is 1 when that is not so.
 
+Most of a sign-up is the hash of the password, which is slow on purpose. With --quick-passwords it
+is not, and everything else is under more load.
+
 It needs uv, PostgreSQL and Redis, where --database and --broker say.
 """
 
@@ -52,6 +55,12 @@ print(json.dumps({
 }))
 """
 
+# Settings of a project in which the hash of a password takes no time.
+QUICK = """
+from config.settings import *
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+"""
+
 
 @dataclass
 class Answers:
@@ -68,6 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60, help="how long people sign up (60)")
     parser.add_argument("--clients", type=int, default=8, help="clients at the same time (8)")
+    parser.add_argument("--quick-passwords", action="store_true", help="hash them quickly")
     parser.add_argument("--drain", type=float, default=300, help="seconds for the jobs, then (300)")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432/postgres")
     parser.add_argument("--broker", default="redis://127.0.0.1:6379/15")
@@ -78,6 +88,9 @@ def main() -> int:
         project = installed(folder)
         with database(project, options.database) as address:
             variables = production(folder, address, options.broker)
+            if options.quick_passwords:
+                (project / "quick.py").write_text(QUICK, encoding="utf-8")
+                variables["DJANGO_SETTINGS_MODULE"] = "quick"
             manage(project, variables, "migrate", "--verbosity=0")
             manage(project, variables, "collectstatic", "--no-input", "--verbosity=0")
             with running(project, variables, folder) as port:

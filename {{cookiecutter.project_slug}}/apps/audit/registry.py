@@ -119,7 +119,7 @@ def register(
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, names_of, many_to_many_of, recorded_of, change_of):
+    for cached in (covering, fields_of, many_to_many_of, recorded_of, change_of):
         cached.cache_clear()
 
 
@@ -159,12 +159,6 @@ def fields_of(audited: Audited) -> tuple[Field, ...]:
         for field in audited.model._meta.local_concrete_fields
         if not field.primary_key and not field.generated and field.name not in audited.excluded
     )
-
-
-@cache
-def names_of(audited: Audited) -> frozenset[str]:
-    """Return the names of the columns that entries of a model record."""
-    return frozenset(field.name for field in fields_of(audited))
 
 
 @cache
