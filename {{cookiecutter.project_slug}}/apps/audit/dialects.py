@@ -6,6 +6,7 @@ rows. What it holds is then what is recorded, whatever Python takes it for.
 
 import json
 from collections.abc import Sequence
+from itertools import batched
 from typing import Any, Final
 
 from django.conf import settings
@@ -25,6 +26,13 @@ JSON_TYPES: Final = (
 )
 
 
+# PostgreSQL's functions take a hundred arguments.
+MOST_MEMBERS: Final = 50
+
+# Members of a JSON object: the name of each, and SQL for it.
+type Members = Sequence[tuple[str, str]]
+
+
 class Dialect:
     """What the two databases write in ways of their own; ``sql`` names a column or an alias."""
 
@@ -34,8 +42,28 @@ class Dialect:
     records_as_it_writes: bool
 
     def value(self, field: Field, sql: str) -> str:
-        """Return SQL for a value as JSON text, which is never NULL."""
+        """Return SQL for a value, as a member of JSON."""
         raise NotImplementedError
+
+    def literal(self, json: str) -> str:
+        """Return SQL for JSON that is known already, as a member of JSON."""
+        raise NotImplementedError
+
+    def array_of(self, sql: str) -> str:
+        """Return the aggregate that makes a JSON array of members."""
+        raise NotImplementedError
+
+    def object_of(self, members: Members) -> str:
+        """Return SQL for a JSON object of members, which can be a member itself."""
+        raise NotImplementedError
+
+    def some_of(self, members: Members, conditions: Sequence[str]) -> str:
+        """Return SQL for a JSON object of those members for which a condition holds."""
+        raise NotImplementedError
+
+    def json(self, sql: str) -> str:
+        """Return a JSON object as what the column ``changes`` holds."""
+        return sql
 
     def key(self, field: Field, sql: str) -> str:
         """Return SQL for a key as the text that ``registry.object_key`` makes of it."""
@@ -53,17 +81,9 @@ class Dialect:
         """Return the parameter that ``among`` takes."""
         raise NotImplementedError
 
-    def joined(self, sql: str) -> str:
-        """Return the aggregate that puts commas between texts."""
-        raise NotImplementedError
-
-    def json(self, sql: str) -> str:
-        """Return JSON text as what the column ``changes`` holds."""
-        return sql
-
 
 class SQLite(Dialect):
-    """Whoever writes has the whole database to themselves."""
+    """Whoever writes has the whole database to themselves. JSON is text, and never NULL."""
 
     records_as_it_writes = False
 
@@ -90,6 +110,28 @@ class SQLite(Dialect):
             f" WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
             f" WHEN 'real' THEN {self._float(sql)} ELSE json_quote({sql}) END"
         )
+
+    def literal(self, json: str) -> str:
+        return f"'{json}'"
+
+    def array_of(self, sql: str) -> str:
+        return f"'[' || group_concat({sql}) || ']'"
+
+    def object_of(self, members: Members) -> str:
+        if not members:
+            return "'{}'"
+        # In brackets and with few parts, for SQLite limits how deep an expression may be.
+        (first, sql), *others = members
+        parts = [f"{_name(first, '{')} || {sql}"]
+        parts += [f"{_name(name, ',')} || {sql}" for name, sql in others]
+        return "(" + " || ".join(parts) + " || '}')"
+
+    def some_of(self, members: Members, conditions: Sequence[str]) -> str:
+        parts = (
+            f"CASE WHEN {condition} THEN {_name(name, ',')} || {sql} ELSE '' END"
+            for (name, sql), condition in zip(members, conditions, strict=True)
+        )
+        return "'{' || substr(" + " || ".join(parts) + ", 2) || '}'"
 
     def differs(self, field: Field, one: str, other: str) -> str:
         if field.get_internal_type() == "JSONField":
@@ -134,9 +176,6 @@ class SQLite(Dialect):
     def keys(self, keys: Sequence[Any]) -> Any:
         return json.dumps(keys)
 
-    def joined(self, sql: str) -> str:
-        return f"group_concat({sql})"
-
     def remembered(self, column: str) -> str:
         """Return a JOIN with a list of lists, which it takes as a parameter, on the key first in each."""
         return f"json_each(%s) AS remembered ON {column} = json_extract(remembered.value, '$[0]')"
@@ -152,19 +191,45 @@ class PostgreSQL(Dialect):
     records_as_it_writes = True
 
     def value(self, field: Field, sql: str) -> str:
-        field = pointed_to(field)
-        match field.get_internal_type():
-            case "JSONField":
-                return f"coalesce({sql}::text, 'null')"
+        match pointed_to(field).get_internal_type():
             case "DecimalField":
-                return _text(f"{sql}::text")
+                return f"{sql}::text"
             case "BinaryField":
-                return _text(f"translate(encode({sql}, 'base64'), E'\\n', '')")
-        return f"coalesce(to_json({sql})::text, 'null')"
+                return f"translate(encode({sql}, 'base64'), E'\\n', '')"
+        return sql
+
+    def literal(self, json: str) -> str:
+        return f"'{json}'::json"
+
+    def array_of(self, sql: str) -> str:
+        return f"json_agg({sql})"
+
+    def object_of(self, members: Members) -> str:
+        objects = [
+            "json_build_object(" + ", ".join(f"'{name}', {sql}" for name, sql in some) + ")"
+            for some in [*batched(members, MOST_MEMBERS)] or [()]
+        ]
+        if len(objects) == 1:
+            return objects[0]
+        return "(" + " || ".join(f"{one}::jsonb" for one in objects) + ")"
+
+    def some_of(self, members: Members, conditions: Sequence[str]) -> str:
+        parts = [
+            f"CASE WHEN {condition} THEN concat({_name(name)}, {sql}) END"
+            for (name, sql), condition in zip(members, conditions, strict=True)
+        ]
+        joined = [f"concat_ws(',', {', '.join(some)})" for some in batched(parts, MOST_MEMBERS)]
+        if len(joined) > 1:
+            joined = ["concat_ws(',', " + ", ".join(f"nullif({one}, '')" for one in joined) + ")"]
+        return "concat('{', " + joined[0] + ", '}')"
+
+    def json(self, sql: str) -> str:
+        return f"({sql})::jsonb"
 
     def differs(self, field: Field, one: str, other: str) -> str:
         if field.get_internal_type() == "JSONField":
-            return f"{self.value(field, one)} <> {self.value(field, other)}"
+            # As values of JSON, 1 and 1.0 are the same.
+            one, other = f"{one}::text", f"{other}::text"
         return f"{one} IS DISTINCT FROM {other}"
 
     def key(self, field: Field, sql: str) -> str:
@@ -175,12 +240,6 @@ class PostgreSQL(Dialect):
 
     def keys(self, keys: Sequence[Any]) -> Any:
         return list(keys)
-
-    def joined(self, sql: str) -> str:
-        return f"string_agg({sql}, ',')"
-
-    def json(self, sql: str) -> str:
-        return f"({sql})::jsonb"
 
 
 SQLITE: Final = SQLite()
@@ -221,6 +280,11 @@ def key_type(field: Field) -> str | None:
 
 def _is_djangos(field: Field) -> bool:
     return type(field).__module__.startswith("django.")
+
+
+def _name(name: str, before: str = "") -> str:
+    """Return SQL for the text that begins a member of a JSON object."""
+    return f"'{before}\"{name}\":'"
 
 
 def _text(sql: str) -> str:

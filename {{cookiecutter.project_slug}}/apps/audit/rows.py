@@ -52,12 +52,12 @@ ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 
 class Compared(NamedTuple):
-    """SQL for a field: whether old and new value differ, and each as JSON text."""
+    """SQL for a field: its old and its new value as members of JSON, and whether they differ."""
 
     name: str
-    differs: str
     old: str
     new: str
+    differs: str
 
 
 def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
@@ -181,7 +181,7 @@ def record_remembered(change: Change, before: list[tuple[Any, ...]], using: str,
         now = f"{table}.{_column(field, connection)}"
         if number <= len(change.fields):
             now = SQLITE.value(field, now)
-            compared.append(Compared(field.name, f"{old} <> {new}", old, new))
+            compared.append(Compared(field.name, old, new, f"{old} <> {new}"))
         columns.append(f"{SQLITE.remembered_text(number)} AS {old}, {now} AS {new}")
     changed = f"(SELECT {', '.join(columns)} FROM {table} JOIN {SQLITE.remembered(key)}) AS changed"  # noqa: S608
     statements = _changes_sql(change, compared, changed, using)
@@ -219,14 +219,14 @@ def _whole_sql(
     """Select all values of rows, as new ones or, for a deletion, as old ones."""
     connection = connections[using]
     dialect = dialect_of(connection)
-    parts = []
+    changes, none = [], dialect.literal("null")
     for field in fields_of(audited):
-        value = f"' || {dialect.value(field, _column(field, connection))} || '"
-        old, new = (value, "null") if action == Entry.Action.DELETE else ("null", value)
-        parts.append(_change(audited, field.name, old, new))
+        value = dialect.value(field, _column(field, connection))
+        old, new = (value, none) if action == Entry.Action.DELETE else (none, value)
+        changes.append(_change(audited, field.name, old, new, using))
     pk = _column(audited.model._meta.pk, connection)
     rows = (
-        f"(SELECT {pk} AS pk, '{_object(*parts)}' AS changes"  # noqa: S608
+        f"(SELECT {pk} AS pk, {dialect.object_of(changes)} AS changes"  # noqa: S608
         f" FROM {table}{_where(where)} ORDER BY {pk}) AS whole"
     )
     return _selected(audited, "changes", using, rows, named=named)
@@ -299,16 +299,11 @@ def _changes_sql(
 ) -> Iterator[str]:
     """Select what has changed, of rows with the old and new values of fields and of ends of links."""
     if change.audited and compared:
-        parts = []
-        for one in compared:
-            values = _change(
-                change.audited, one.name, f"' || {one.old} || '", f"' || {one.new} || '"
-            )
-            parts.append(f"CASE WHEN {one.differs} THEN ',{values}' ELSE '' END")
-        changes = f"'{_object(f"' || substr({' || '.join(parts)}, 2) || '")}'"
-        differences = " OR ".join(one.differs for one in compared)
+        values = [_change(change.audited, *one[:3], using) for one in compared]
+        conditions = [one.differs for one in compared]
+        changes = dialect_of(connections[using]).some_of(values, conditions)
         selected = _selected(change.audited, changes, using, changed, named=True)
-        yield f"{selected} WHERE {differences}"
+        yield f"{selected} WHERE {' OR '.join(conditions)}"
     for number, link in enumerate(change.links):
         yield _moved_sql(link, changed, len(change.fields) + 2 * number + 1, using)
 
@@ -317,7 +312,7 @@ def _compared(field: Field, number: int, dialect: Dialect) -> Compared:
     """Compare a field's old and new value, which are columns of a query."""
     old, new = f"old{number}", f"new{number}"
     differs = dialect.differs(field, old, new)
-    return Compared(field.name, differs, dialect.value(field, old), dialect.value(field, new))
+    return Compared(field.name, dialect.value(field, old), dialect.value(field, new), differs)
 
 
 @lru_cache(maxsize=200)
@@ -355,12 +350,12 @@ def _moved_sql(link: Link, changed: str, number: int, using: str) -> str:
 def _links_change(link: Link, verb: str, using: str) -> str:
     """Return SQL for the change that several links of one object are, as their column ``target``."""
     dialect = dialect_of(connections[using])
-    targets = f"' || {dialect.joined(dialect.value(link.target, 'target'))} || '"
-    added, removed = (targets, "") if verb == "added" else ("", targets)
-    change = _object(f'"added":[{added}]', f'"removed":[{removed}]')
+    targets, none = dialect.array_of(dialect.value(link.target, "target")), dialect.literal("[]")
+    added, removed = (targets, none) if verb == "added" else (none, targets)
+    change = dialect.object_of([("added", added), ("removed", removed)])
     if link.field.name in link.audited.masked:
-        change = MASKED
-    return f"'{_object(f'"{link.field.name}":{change}')}'"
+        change = dialect.literal(MASKED)
+    return dialect.object_of([(link.field.name, change)])
 
 
 def _whole(link: Link) -> str:
@@ -429,15 +424,12 @@ def _shared(
     )
 
 
-def _change(audited: Audited, name: str, old: str, new: str) -> str:
-    """Return the JSON of a change, for the inside of an SQL text."""
-    change = MASKED if name in audited.masked else _object(f'"old":{old}', f'"new":{new}')
-    return f'"{name}":{change}'
-
-
-def _object(*members: str) -> str:
-    """Return a JSON object of members such as ``"old":1``."""
-    return "{" + ",".join(members) + "}"
+def _change(audited: Audited, name: str, old: str, new: str, using: str) -> tuple[str, str]:
+    """Return a change as a member of ``changes``."""
+    dialect = dialect_of(connections[using])
+    if name in audited.masked:
+        return name, dialect.literal(MASKED)
+    return name, dialect.object_of([("old", old), ("new", new)])
 
 
 def _where(condition: str) -> str:

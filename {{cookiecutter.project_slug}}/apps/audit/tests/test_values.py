@@ -1,5 +1,6 @@
 """Values come back from the trail as they were, whatever their type."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from apps.audit.dialects import dialect_of
 from apps.audit.models import Entry
 from apps.audit.values import decode, same
 
@@ -128,3 +130,21 @@ def test_a_truth_value_that_becomes_a_number_is_a_change() -> None:
     latest = Entry.objects.of(article)[0]
     assert latest.action == Entry.Action.UPDATE
     assert type(latest.changes["details"]["new"]["on"]) is int
+
+
+@pytest.mark.parametrize("number", [0, 1, 50, 51, 250])
+def test_a_table_may_have_hundreds_of_columns(number: int) -> None:
+    dialect = dialect_of(connection)
+    members = [
+        (f"field{n}", dialect.object_of([("new", dialect.literal(str(n)))])) for n in range(number)
+    ]
+    conditions = [f"{n} % 100 > 5" for n in range(number)]
+    every = {f"field{n}": {"new": n} for n in range(number)}
+    found = [dialect.object_of(members)]
+    if members:
+        found.append(dialect.some_of(members, conditions))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'CAST({dialect.json(sql)} AS text)' for sql in found)}")
+        row = [json.loads(text) for text in cursor.fetchone()]
+    some = {name: value for name, value in every.items() if value["new"] % 100 > 5}
+    assert row == [every, some][: len(found)]
