@@ -1,8 +1,8 @@
 """Compare what the audit trail costs with the least possible and with other packages.
 
-Every figure comes from this run, in which the recorders take turns: the extra
-statements per write, without those that begin and end transactions, and the CPU
-time as a multiple of a write that nobody records. The floor is a write with one
+Every figure comes from this run, in which the recorders take turns at each operation:
+the extra statements per write, without those that begin and end transactions, and the
+CPU time as a multiple of a write that nobody records, the median of all rounds. The floor is a write with one
 more INSERT, of a row such as any trail has to keep; for a bulk write, with one
 ``bulk_create()`` of as many. On PostgreSQL the time of the server's process is
 part of it, so the server must run on this machine.
@@ -15,12 +15,12 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,20 +67,81 @@ def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
     return refused
 
 
-def measure(name: str, database: str | None, project: Path) -> Figures | str:
-    """Run one recorder in a process of its own; return its figures, or why it failed."""
-    python = str(ENVIRONMENT / "bin" / "python")
-    with fresh_database(database, python) as url:
-        done = subprocess.run(
+class Subject:
+    """A process in which one recorder is installed, on a database of its own.
+
+    Raises:
+        BrokenRecorderError: when it ends, with what it said last.
+    """
+
+    def __init__(self, name: str, url: str, project: Path) -> None:
+        python = str(ENVIRONMENT / "bin" / "python")
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  as long as the process
+        self.process: Any = subprocess.Popen(
             [python, "-W", "ignore", str(SUBJECT), name, url, str(project)],
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
             text=True,
-            check=False,
         )
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no output"])[-1]
-    figures: Figures = json.loads(done.stdout.splitlines()[-1])
-    return figures
+        self.operations: list[str] = self._answer()
+
+    def measure(self, word: str, operation: str) -> dict[str, float]:
+        """``count`` or ``time`` an operation."""
+        with contextlib.suppress(BrokenPipeError):
+            print(word, operation, file=self.process.stdin, flush=True)
+        found: dict[str, float] = self._answer()
+        return found
+
+    def end(self) -> None:
+        """Let the process go, and its database."""
+        self.process.communicate("")
+
+    def _answer(self) -> Any:
+        for line in self.process.stdout:
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(line)
+        self.process.wait()
+        self.said.seek(0)
+        raise BrokenRecorderError((self.said.read().strip().splitlines() or ["no output"])[-1])
+
+
+class BrokenRecorderError(Exception):
+    """A recorder does not work on this Django."""
+
+
+def measured(
+    names: list[str], database: str | None, project: Path, rounds: int, failed: dict[str, str]
+) -> list[dict[str, Figures]]:
+    """Let the recorders take turns at each operation; note those that fail."""
+    python = str(ENVIRONMENT / "bin" / "python")
+    found: list[dict[str, Figures]] = [{} for _ in range(rounds)]
+    with contextlib.ExitStack() as stack:
+        subjects: dict[str, Subject] = {}
+
+        def asked(name: str, *words: str) -> dict[str, float] | None:
+            try:
+                return subjects[name].measure(*words)
+            except BrokenRecorderError as error:
+                failed[name] = str(error)
+                del subjects[name]
+                return None
+
+        for name in names:
+            url = stack.enter_context(fresh_database(database, python))
+            try:
+                subjects[name] = Subject(name, url, project)
+                stack.callback(subjects[name].end)
+            except BrokenRecorderError as error:
+                failed[name] = str(error)
+        for operation in subjects[UNRECORDED].operations:
+            counts = {name: asked(name, "count", operation) for name in list(subjects)}
+            for figures in found:
+                for name in list(subjects):
+                    timed = asked(name, "time", operation)
+                    if timed is not None:
+                        figures.setdefault(name, {})[operation] = timed | (counts[name] or {})
+    return [{name: one for name, one in each.items() if name not in failed} for each in found]
 
 
 @contextlib.contextmanager
@@ -90,7 +151,7 @@ def fresh_database(server: str | None, python: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite:///{folder}/benchmark.sqlite3"
         return
-    name = f"audit_benchmark_{os.getpid()}"
+    name = f"audit_benchmark_{uuid.uuid4().hex[:12]}"
     execute(python, server, f"CREATE DATABASE {name}")
     try:
         yield urlsplit(server)._replace(path=f"/{name}").geturl()
@@ -148,7 +209,9 @@ def report(title: str, compared: dict[str, Any], refused: dict[str, str]) -> Non
 def main() -> None:
     """Measure and print; with ``--json`` the last line holds all ratios."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each recorder (5)")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="turns of each recorder at each operation (9)"
+    )
     parser.add_argument(
         "--postgres",
         nargs="?",
@@ -176,16 +239,7 @@ def main() -> None:
         refused = install(project, peers)
         names = [UNRECORDED, FLOOR, "ours", *(name for name in peers if name not in refused)]
         failed = dict(refused)
-        rounds: list[dict[str, Figures]] = []
-        for _ in range(options.rounds):
-            figures: dict[str, Figures] = {}
-            for name in names:
-                found = failed.get(name) or measure(name, options.postgres, project)
-                if isinstance(found, str):
-                    failed[name] = found
-                else:
-                    figures[name] = found
-            rounds.append(figures)
+        rounds = measured(names, options.postgres, project, options.rounds, failed)
     for one in (UNRECORDED, FLOOR, "ours"):
         if one in failed:
             sys.exit(f"{one} failed: {failed[one]}")

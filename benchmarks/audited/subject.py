@@ -1,8 +1,10 @@
-"""Write with one recorder installed; print what it cost as one line of JSON.
+"""Write with one recorder installed; print what it cost, as lines of JSON.
 
 Started by ``benchmarks/audit.py``, in an environment of its own:
 ``python subject.py RECORDER DATABASE FOLDER``, where the folder holds the
-project's ``apps`` and RECORDER is a key of ``RECORDERS``.
+project's ``apps`` and RECORDER is a key of ``RECORDERS``. The first line names the
+operations; then each line of the input, ``count OPERATION`` or ``time OPERATION``,
+is answered with one.
 """
 
 import json
@@ -12,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 SINGLE, BULK = 200, 1000
-REPEATED = 5
 
 DJANGO = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"]
 
@@ -278,33 +278,34 @@ def seconds_of_server() -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def measure(recorder: Recorder, operation: Operation) -> dict[str, float]:
-    """Do an operation once, counting; then a few times more, of which the quickest counts."""
-    single = operation.rows == SINGLE
-    rows, statements, seconds = 0, 0.0, inf
-    for timing in (False, *[True] * REPEATED):
-        prepared = operation.prepare()
-        before = sum(table.objects.count() for table in recorder.tables())
-        watching: AbstractContextManager[list[str]] = nullcontext([]) if timing else counted()
-        with watching as counting:
-            server, client = seconds_of_server(), time.process_time()
-            # In one transaction, or the time would be that of commits.
-            with transaction.atomic():
-                do(recorder, operation, prepared)
-            taken = time.process_time() - client + seconds_of_server() - server
-        if timing:
-            # Whatever else the machine does makes it longer, never shorter.
-            seconds = min(seconds, taken)
-        else:
-            # What is asked of the server for the time, and of the tag for the links.
-            asked = 2 if connection.vendor == "postgresql" else 0
-            asked += "link" in operation.write.__name__
-            statements = (len(counting) - asked) / (operation.rows if single else 1)
-            rows = sum(table.objects.count() for table in recorder.tables()) - before
-        with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM audited_article_tags")
-            cursor.execute("DELETE FROM audited_article")
-    return {"seconds": seconds, "statements": round(statements, 2), "rows": rows}
+def measure(recorder: Recorder, operation: Operation, *, timing: bool) -> dict[str, float]:
+    """Do an operation; return the seconds that it took, or else its statements and entries."""
+    prepared = operation.prepare()
+    before = entries_of(recorder)
+    watching: AbstractContextManager[list[str]] = nullcontext([]) if timing else counted()
+    with watching as counting:
+        server, client = seconds_of_server(), time.process_time()
+        # In one transaction, or the time would be that of commits.
+        with transaction.atomic():
+            do(recorder, operation, prepared)
+        seconds = time.process_time() - client + seconds_of_server() - server
+    found: dict[str, float] = {"seconds": seconds}
+    if not timing:
+        # What is asked of the server for the time, and of the tag for the links.
+        asked = 2 if connection.vendor == "postgresql" else 0
+        asked += "link" in operation.write.__name__
+        writes = operation.rows if operation.rows == SINGLE else 1
+        found = {"statements": round((len(counting) - asked) / writes, 2)}
+        found["rows"] = entries_of(recorder) - before
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audited_article_tags")
+        cursor.execute("DELETE FROM audited_article")
+    return found
+
+
+def entries_of(recorder: Recorder) -> int:
+    """Count what a recorder has written so far."""
+    return sum(table.objects.count() for table in recorder.tables())
 
 
 def do(recorder: Recorder, operation: Operation, prepared: Any) -> None:
@@ -354,8 +355,10 @@ def main() -> None:
         call_command("pgtrigger", "install", verbosity=0)
     model("Author").objects.create(name="Author")
     model("Tag").objects.create(name="Tag")
-    measure(recorder, OPERATIONS["create"])  # fills caches
-    print(json.dumps({name: measure(recorder, one) for name, one in OPERATIONS.items()}))
+    print(json.dumps(list(OPERATIONS)), flush=True)
+    for line in sys.stdin:
+        word, _, name = line.strip().partition(" ")
+        print(json.dumps(measure(recorder, OPERATIONS[name], timing=word == "time")), flush=True)
 
 
 if __name__ == "__main__":
