@@ -24,12 +24,12 @@ from django.db.models import Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.deletion import Collector
 from django.db.models.sql import DeleteQuery
-from django.db.models.sql.compiler import SQLUpdateCompiler
+from django.db.models.sql.compiler import SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.where import WhereNode
 
 from . import rows
 from .dialects import SQLITE, dialect_of
-from .registry import Change, change_of, recorded_of
+from .registry import Change, Recorded, change_of, recorded_of
 
 type Method = Callable[..., Any]
 
@@ -48,6 +48,7 @@ def install() -> None:
     for owner, name, wrapping in (
         (QuerySet, "_insert", inserting),
         (QuerySet, "_batched_insert", inserting_in_batches),
+        (SQLInsertCompiler, "as_sql", linking),
         (SQLUpdateCompiler, "execute_sql", updating),
         (SQLUpdateCompiler, "execute_returning_sql", updating),
         (DeleteQuery, "delete_batch", deleting_by_key),
@@ -84,6 +85,8 @@ def inserting(method: Method) -> Method:
         _refuse_overwriting(self.model, on_conflict)
         self._for_write = True
         using = using or self.db
+        if _are_recorded_as_they_are_written(recorded, using):
+            return method(self, objs, fields, returning_fields, using=using, **arguments)
         pk = self.model._meta.pk
         ignoring = on_conflict == OnConflict.IGNORE
         # Of conflicts that are ignored, the keys that come back are those of what was inserted.
@@ -117,6 +120,8 @@ def inserting_in_batches(method: Method) -> Method:
         if recorded is None:
             return method(self, objs, *args, **kwargs)
         _refuse_overwriting(self.model, kwargs.get("on_conflict"))
+        if _are_recorded_as_they_are_written(recorded, self.db):
+            return method(self, objs, *args, **kwargs)
         keys: list[Any] = []
         vars(self)[PENDING] = keys
         try:
@@ -131,6 +136,23 @@ def inserting_in_batches(method: Method) -> Method:
         return results
 
     return _batched_insert
+
+
+def linking(method: Method) -> Method:
+    """Let an INSERT of links record them. Of other rows it cannot: their names are made of them."""
+
+    @wraps(method)
+    def as_sql(self: Any) -> list[rows.Statement]:
+        recorded, using = recorded_of(self.query.model), self.connection.alias
+        if recorded is None or not _are_recorded_as_they_are_written(recorded, using):
+            statements: list[rows.Statement] = method(self)
+            return statements
+        returned, self.returning_fields = self.returning_fields, None
+        statements = method(self)
+        self.returning_fields = returned
+        return [rows.linking(recorded, one, returned or (), using) for one in statements]
+
+    return as_sql
 
 
 def updating(method: Method) -> Method:
@@ -249,6 +271,11 @@ def loading(method: Method) -> Method:
             rows.from_fixture.reset(token)
 
     return save
+
+
+def _are_recorded_as_they_are_written(recorded: Recorded, using: str) -> bool:
+    """Whether new rows are links and nothing else, and their INSERT records them."""
+    return recorded.audited is None and dialect_of(connections[using]).records_as_it_writes
 
 
 def _record_as_it_writes(compiler: Any, change: Change, condition: rows.Condition) -> None:

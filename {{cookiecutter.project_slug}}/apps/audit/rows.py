@@ -2,7 +2,7 @@
 
 The rows' old and new values come from the table, not from instances, which may be
 stale, incomplete or something else altogether. Where a database can, the write
-and its entries are one statement (``updating``, ``deleting``); the ``record_…``
+and its entries are one statement (``linking``, ``updating``, ``deleting``); the ``record_…``
 functions stand right before or after the write, in one transaction with it.
 """
 
@@ -84,6 +84,19 @@ def record_created(recorded: Recorded, rows: Condition, using: str, name: str) -
         rows_sql = f"{_table(link.through, connection)}{_where(where)}"
         sql = _links_sql(link, "added", rows_sql, using)
         _insert(link.audited, Entry.Action.UPDATE, using, None, sql, params)
+
+
+def linking(
+    recorded: Recorded, insert: Statement, returned: Sequence[Field], using: str
+) -> Statement:
+    """Return an INSERT that records the links that its rows are as well."""
+    connection = connections[using]
+    sql, params = f"WITH made AS ({insert[0]} RETURNING *)", [*insert[1]]
+    for number, link in enumerate(recorded.links):
+        sql += f", recorded{number} AS ({_links_sql(link, 'added', 'made', using)})"
+        params += _shared(link.audited, Entry.Action.UPDATE, using, None)
+    columns = ", ".join(_column(field, connection) for field in returned)
+    return f"{sql} SELECT {columns} FROM made", tuple(params)  # noqa: S608
 
 
 def record_deleted(
