@@ -2,10 +2,10 @@
 
 Every figure comes from this run, in which the recorders take turns at each operation:
 the extra statements per write, without those that begin and end transactions, and the
-CPU time as a multiple of a write that nobody records, the median of all rounds. The floor is a write with one
-more INSERT, of a row such as any trail has to keep; for a bulk write, with one
-``bulk_create()`` of as many. On PostgreSQL the time of the server's process is
-part of it, so the server must run on this machine.
+CPU time as a multiple of a write that nobody records, the median of all rounds. The
+floor is a write with one more INSERT, of a row such as any trail has to keep; for a
+bulk write, with one ``bulk_create()`` of as many. On PostgreSQL the time of the
+server's process is part of it, so the server must run on this machine.
 
 The packages are installed into ``.cache/audit``. One that does not run on the
 Django of the projects is reported as such.
@@ -94,7 +94,7 @@ class Subject:
         return found
 
     def end(self) -> None:
-        """Let the process go, and its database."""
+        """Let the process end, so that its database can be removed."""
         self.process.communicate("")
 
     def _answer(self) -> Any:

@@ -312,7 +312,7 @@ def _changes_sql(
 ) -> Iterator[str]:
     """Select what has changed, of rows with the old and new values of fields and of ends of links."""
     if change.audited and compared:
-        values = [_change(change.audited, *one[:3], using) for one in compared]
+        values = [_change(change.audited, one.name, one.old, one.new, using) for one in compared]
         conditions = [one.differs for one in compared]
         changes = dialect_of(connections[using]).some_of(values, conditions)
         selected = _selected(change.audited, changes, using, changed, named=True)
@@ -336,7 +336,8 @@ def _links_sql(link: Link, verb: str, rows: str, using: str) -> str:
     links = f"(SELECT {source} AS pk, {target} AS target FROM {rows} ORDER BY 1, 2) AS links"  # noqa: S608
     changes = _links_change(link, verb, using)
     return (
-        _selected(link.audited, changes, using, links, named=False) + f"{_whole(link)} GROUP BY pk"
+        _selected(link.audited, changes, using, links, named=False)
+        + f"{_with_both_ends(link)} GROUP BY pk"
     )
 
 
@@ -357,7 +358,7 @@ def _moved_sql(link: Link, changed: str, number: int, using: str) -> str:
     )
     changes = f"CASE step WHEN 1 THEN {removed} ELSE {added} END"
     selected = _selected(link.audited, changes, using, links, named=False)
-    return f"{selected}{_whole(link)} GROUP BY step, pk ORDER BY step"
+    return f"{selected}{_with_both_ends(link)} GROUP BY step, pk ORDER BY step"
 
 
 def _links_change(link: Link, verb: str, using: str) -> str:
@@ -371,7 +372,7 @@ def _links_change(link: Link, verb: str, using: str) -> str:
     return dialect.object_of([(link.field.name, change)])
 
 
-def _whole(link: Link) -> str:
+def _with_both_ends(link: Link) -> str:
     """Return a condition that leaves out rows that are no links, as they lack an end."""
     return " WHERE pk IS NOT NULL AND target IS NOT NULL" if link.may_lack_an_end else ""
 

@@ -54,6 +54,23 @@ def wait_for_another(cursor: Any) -> None:
     pytest.fail("The second writer did not wait for the first.")
 
 
+def run_while_held(write: Callable[[], Any], other: Callable[[], Any]) -> None:
+    """Let one writer commit what it has written only when another waits for it."""
+    written = Event()
+
+    def first() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            write()
+            written.set()
+            wait_for_another(cursor)
+
+    def second() -> None:
+        assert written.wait(10)
+        other()
+
+    run(first, second)
+
+
 @pytest.fixture(autouse=True)
 def a_server() -> None:
     if connection.vendor != "postgresql":
@@ -95,19 +112,10 @@ def test_what_two_unlink_at_once_is_recorded_once() -> None:
     article = Article.objects.create(title="One")
     tag = Tag.objects.create(slug="a")
     article.tags.add(tag)
-    removed = Event()
-
-    def first() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            article.tags.remove(tag)
-            removed.set()
-            wait_for_another(cursor)
-
-    def second() -> None:
-        removed.wait()
-        Article.objects.get(pk=article.pk).tags.clear()
-
-    run(first, second)
+    run_while_held(
+        lambda: article.tags.remove(tag),
+        lambda: Article.objects.get(pk=article.pk).tags.clear(),
+    )
     assert len(changes(article)) == 3
 
 
@@ -136,39 +144,24 @@ def test_what_is_added_during_an_update_is_neither_changed_nor_missed() -> None:
 def test_what_a_condition_no_longer_finds_is_left_alone(write: str) -> None:
     # Nothing points to reviews, so they are deleted by the condition and not by their keys.
     changed, meant = (Review.objects.create(stars=1) for _ in range(2))
-    found = Event()
-
-    def change() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            Review.objects.filter(pk=changed.pk).update(stars=2)
-            found.set()
-            wait_for_another(cursor)
 
     def write_to_the_others() -> None:
-        assert found.wait(10)
         reviews = Review.objects.filter(stars=1)
         assert (reviews.update(stars=3) if write == "update" else reviews.delete()[0]) == 1
 
-    run(change, write_to_the_others)
+    run_while_held(
+        lambda: Review.objects.filter(pk=changed.pk).update(stars=2), write_to_the_others
+    )
     assert actions(changed) == ["create", "update"]
     assert actions(meant) == ["create", write]
 
 
 def test_a_deletion_records_what_it_has_waited_for() -> None:
     article = Article.objects.create(title="old")
-    changed = Event()
-
-    def change() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            Article.objects.filter(pk=article.pk).update(title="new")
-            changed.set()
-            wait_for_another(cursor)
-
-    def delete() -> None:
-        assert changed.wait(10)
-        Article(pk=article.pk).delete()
-
-    run(change, delete)
+    run_while_held(
+        lambda: Article.objects.filter(pk=article.pk).update(title="new"),
+        lambda: Article(pk=article.pk).delete(),
+    )
     assert [change["title"] for change in changes(article)] == [
         (None, "old"),
         ("old", "new"),
@@ -192,19 +185,7 @@ def test_an_expression_adds_to_what_it_has_waited_for() -> None:
 
 def test_what_is_the_same_only_until_another_commits_is_a_change() -> None:
     article = Article.objects.create(title="old")
-    changed = Event()
-
-    def change() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            Article.objects.filter(pk=article.pk).update(title="new")
-            changed.set()
-            wait_for_another(cursor)
-
-    def save_as_it_was() -> None:
-        assert changed.wait(10)
-        article.save()
-
-    run(change, save_as_it_was)
+    run_while_held(lambda: Article.objects.filter(pk=article.pk).update(title="new"), article.save)
     assert changes(article)[1:] == [{"title": ("old", "new")}, {"title": ("new", "old")}]
 
 
