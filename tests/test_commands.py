@@ -50,6 +50,8 @@ NOT_RUN = {
     r"docker compose .*": "it needs a container engine; what the image does is in test_production.py",
     r"pg_(dump|restore) .*": "it needs the programs of PostgreSQL and a database to lose",
     r"openssl .*": "it prints a random number",
+    r"\.tools/uv-\*/bin/uv run scripts/write_module_pages\.py":
+        "it would change the pages; test_documents.py runs it in copies, make lint with --check",
     r"\.tools/uv-\*/bin/uv run scripts/draw_signal_map\.py":
         "it would change the page of every project; the matrix shows that it is up to date",
     r"manage\.py handoff": "it has verbs, which the module's own tests run",
@@ -91,8 +93,18 @@ def documents_of(project: BakedProject) -> dict[str, list[str]]:
 
 
 def repository_commands() -> list[str]:
-    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    return [line for file in files for line in commands(file.read_text(encoding="utf-8"))]
+    """Return the commands of the repository's documents that are not those of a project's.
+
+    The page of a module repeats those of its README, which are run in a project below.
+    """
+    readmes = TEMPLATE.source.glob("apps/*/README.md")
+    of_projects = {line for file in readmes for line in commands(file.read_text(encoding="utf-8"))}
+    lines = []
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        found = commands(file.read_text(encoding="utf-8"))
+        repeated = of_projects if file.parent.name == "modules" else set()
+        lines += [line for line in found if line not in repeated]
+    return lines
 
 
 def test_every_command_of_the_repository_is_run_or_excused() -> None:

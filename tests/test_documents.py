@@ -4,6 +4,10 @@ The commands are in test_commands.py.
 """
 
 import re
+import shutil
+import sys
+from pathlib import Path
+from subprocess import CompletedProcess
 from urllib.parse import unquote
 
 import pytest
@@ -15,6 +19,7 @@ from tests.conftest import copied_template
 from tests.support.bakery import Bakery
 from tests.support.contributing import files_to_write, follow, registry_changes
 from tests.support.markdown import Document
+from tests.support.programs import clean_environment, run
 from tests.support.signal_map import draw
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
@@ -48,7 +53,7 @@ def module_rows(document: Document) -> list[list[str]]:
 def test_the_table_of_modules_says_what_the_registry_says() -> None:
     assert module_rows(README) == [
         [
-            f"[`{name}`](<{TEMPLATE.source.name}/apps/{name}/README.md>)",
+            f"[`{name}`](docs/modules/{name}.md)",
             module["summary"],
             module["listens_to"],
         ]
@@ -64,11 +69,17 @@ def lost_links(name: str, document: Document) -> list[str]:
         if "://" in path or path.startswith("mailto:"):
             continue
         target = ((ROOT / name).parent / path).resolve() if path else ROOT / name
-        if not target.exists() or (
-            anchor and anchor not in Document(target.read_text(encoding="utf-8")).anchors()
-        ):
+        if not target.exists() or (anchor and anchor not in anchors(target)):
             lost.append(link.text)
     return lost
+
+
+def anchors(file: Path) -> set[str]:
+    """Return what a link may name behind the #: the headings of a page, the lines of other files."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        return Document(text).anchors()
+    return {f"L{number}" for number, _ in enumerate(text.splitlines(), start=1)}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -77,7 +88,15 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[x](lost.md)", "[x](README.md#lost)", "[x](#lost)", "![x](docs/lost.svg)"]
+    "text",
+    [
+        "[x](lost.md)",
+        "[x](README.md#lost)",
+        "[x](#lost)",
+        "![x](docs/lost.svg)",
+        "[x](local_extensions.py#L99999)",
+        "[x](README.md#L1)",
+    ],
 )
 def test_a_link_that_leads_nowhere_is_noticed(text: str) -> None:
     assert lost_links("README.md", Document(text))
@@ -96,6 +115,61 @@ def test_every_page_can_be_found_from_the_readme() -> None:
         targets = [(folder / path).resolve() for path in links if path and "://" not in path]
         coming += [path.relative_to(ROOT).as_posix() for path in targets]
     assert set(DOCUMENTS) - seen == set()
+
+
+def write_module_pages(*options: str | Path) -> CompletedProcess[str]:
+    script = ROOT / "scripts" / "write_module_pages.py"
+    return run([sys.executable, script, *options], folder=ROOT, environment=clean_environment())
+
+
+def test_the_pages_of_the_modules_are_up_to_date() -> None:
+    done = write_module_pages("--check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["core", *TEMPLATE.registry])
+def test_the_page_of_a_module_holds_its_readme(name: str) -> None:
+    """Word by word, but for the links, which lead to the same files and to other pages."""
+    readme = TEMPLATE.source / "apps" / name / "README.md"
+    title, _, rest = readme.read_text(encoding="utf-8").partition("\n")
+    page = DOCUMENTS[f"docs/modules/{name}.md"].text
+    link = re.compile(r"\]\(.*?\)")
+    assert f"\n{title}\n" in page
+    assert link.sub("", page).endswith(link.sub("", rest))
+
+    def targets(text: str, folder: Path) -> list[Path | str]:
+        links = [unquote(link.text) for link in Document(text).links()]
+        return [link if "://" in link else (folder / link).resolve() for link in links]
+
+    there = targets(rest, readme.parent)
+    found = targets(page, ROOT / "docs" / "modules")
+    assert found[len(found) - len(there) :] == there
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (f"{TEMPLATE.source.name}/apps/profiles/README.md", "# profiles\n\nAnother text.\n"),
+        ("docs/modules/profiles.md", "# profiles\n"),
+        ("docs/modules/profiles.md", None),
+        ("docs/modules/gone.md", "# gone\n"),
+    ],
+)
+def test_a_page_that_is_out_of_date_is_noticed(tmp_path: Path, file: str, text: str | None) -> None:
+    root = copied_template(tmp_path / "template").root
+    shutil.copytree(ROOT / "docs", root / "docs", dirs_exist_ok=True)
+    if text is None:
+        (root / file).unlink()
+    else:
+        (root / file).write_text(text, encoding="utf-8")
+    done = write_module_pages("--check", "--root", root)
+    assert done.returncode == 1
+    name = "gone" if "gone" in file else "profiles"
+    assert done.stdout == (
+        f"docs/modules/{name}.md is out of date: run scripts/write_module_pages.py.\n"
+    )
+    write_module_pages("--root", root)
+    assert write_module_pages("--check", "--root", root).returncode == 0
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -160,6 +234,15 @@ def test_the_steps_add_one_folder_and_one_entry(extended: Template) -> None:
     assert list(extended.registry) == [*TEMPLATE.registry, name]
     assert extended.prompts == [*TEMPLATE.prompts, name]
     assert len(extended.combinations()) == 2 * len(TEMPLATE.combinations())
+
+
+def test_the_new_module_gets_a_page(extended: Template) -> None:
+    name = added_module()
+    write_module_pages("--root", extended.root)
+    page = (extended.root / "docs" / "modules" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"`uvx cookiecutter . --no-input {name}=yes`" in page
+    assert extended.registry[name]["summary"] in page
+    assert "\n## Taking it out\n" in page
 
 
 @pytest.mark.parametrize("check", CHECKS_OF_THE_MODULE, ids=lambda check: check.__name__)
