@@ -22,6 +22,14 @@ from apps.welcome_email.tasks import message, send_welcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jobs_in_process")]
 
+# What somebody fills in on the sign-up page.
+FORM = {
+    "username": "grace",
+    "email": "grace@example.com",
+    "password1": "a long pass phrase",
+    "password2": "a long pass phrase",
+}
+
 
 @pytest.fixture
 def jobs_in_process(settings: Any) -> None:
@@ -80,15 +88,7 @@ def test_a_user_created_and_deleted_in_one_transaction_gets_no_mail() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_sign_up_page_sends_the_mail(client: Client) -> None:
-    answer = client.post(
-        "/accounts/signup/",
-        {
-            "username": "grace",
-            "email": "grace@example.com",
-            "password1": "a long pass phrase",
-            "password2": "a long pass phrase",
-        },
-    )
+    answer = client.post("/accounts/signup/", FORM)
     assert answer.status_code == 302
     assert [sent.to for sent in mail.outbox] == [["grace@example.com"]]
 
@@ -170,15 +170,7 @@ def test_of_two_jobs_at_once_one_gets_the_welcome() -> None:
 def test_a_mail_server_that_is_away_does_not_disturb_the_sign_up(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = client.post(
-        "/accounts/signup/",
-        {
-            "username": "grace",
-            "email": "grace@example.com",
-            "password1": "a long pass phrase",
-            "password2": "a long pass phrase",
-        },
-    )
+    answer = client.post("/accounts/signup/", FORM)
     assert answer.status_code == 302
     assert "Check EMAIL_URL" in caplog.text
     welcome = Welcome.objects.due().get()
