@@ -136,6 +136,8 @@ class SQLite(Dialect):
     def differs(self, field: Field, one: str, other: str) -> str:
         if field.get_internal_type() == "JSONField":
             return f"{self.value(field, one)} <> {self.value(field, other)}"
+        if _has_other_equals(field):
+            one = f"{one} COLLATE BINARY"
         return f"{one} IS NOT {other}"
 
     def assigned(self, field: Field, sql: str) -> str:
@@ -230,6 +232,8 @@ class PostgreSQL(Dialect):
         if field.get_internal_type() == "JSONField":
             # As values of JSON, 1 and 1.0 are the same.
             one, other = f"{one}::text", f"{other}::text"
+        elif _has_other_equals(field):
+            one, other = f'{one}::text COLLATE "C"', f'{other}::text COLLATE "C"'
         return f"{one} IS DISTINCT FROM {other}"
 
     def key(self, field: Field, sql: str) -> str:
@@ -276,6 +280,14 @@ def key_type(field: Field) -> str | None:
         return "CharField"
     is_number = name.endswith(("IntegerField", "AutoField"))
     return "IntegerField" if is_number else name if name in KEYS else None
+
+
+def _has_other_equals(field: Field) -> bool:
+    """Whether a column may call values equal that are not the same, or cannot compare them at all."""
+    field = pointed_to(field)
+    while (base := getattr(field, "base_field", None)) is not None:
+        field = base
+    return bool(getattr(field, "db_collation", None)) or not _is_djangos(field)
 
 
 def _is_djangos(field: Field) -> bool:

@@ -103,7 +103,7 @@ def inserting(method: Method) -> Method:
             if pending is not None:
                 pending.extend(keys)
             elif keys:
-                name = rows.text_of(objs[0]) if len(objs) == 1 else ""
+                name = rows.name_of(objs[0], using) if len(objs) == 1 else ""
                 selected = rows.with_keys(self.model, keys, using)
                 rows.record_created(recorded, selected, using, name)
         return [] if ignoring else results
@@ -128,7 +128,8 @@ def inserting_in_batches(method: Method) -> Method:
             with transaction.atomic(using=self.db, savepoint=False):
                 results = method(self, objs, *args, **kwargs)
                 if keys:
-                    name = rows.text_of(objs[0]) if recorded.audited and len(objs) == 1 else ""
+                    known = recorded.audited and len(objs) == 1
+                    name = rows.name_of(objs[0], self.db) if known else ""
                     selected = rows.with_keys(self.model, keys, self.db)
                     rows.record_created(recorded, selected, self.db, name)
         finally:
@@ -177,7 +178,7 @@ def updating(method: Method) -> Method:
             before = _record_or_remember(self, change, condition)
             result = method(self, *args, **kwargs)
             if before:
-                rows.record_remembered(change, before, self.using, _name())
+                rows.record_remembered(change, before, self.using, _name(self.using))
         return result
 
     return execute
@@ -193,7 +194,7 @@ def deleting_by_key(method: Method) -> Method:
             return method(self, pk_list, using)
         collector = _deleted.get()
         collected = collector.data.get(self.model, ()) if collector else ()
-        name = rows.text_of(next(iter(collected))) if len(collected) == 1 else None
+        name = rows.name_of(next(iter(collected)), using) if len(collected) == 1 else None
         selected = rows.with_keys(self.model, pk_list, using)
         if dialect_of(connections[using]).records_as_it_writes:
             table = connections[using].ops.quote_name(self.model._meta.db_table)
@@ -288,7 +289,9 @@ def _record_as_it_writes(compiler: Any, change: Change, condition: rows.Conditio
         returned, compiler.returning_fields = compiler.returning_fields, None
         update = update_sql()
         compiler.returning_fields = returned
-        return rows.updating(change, update, condition, returned or (), compiler.using, _name())
+        return rows.updating(
+            change, update, condition, returned or (), compiler.using, _name(compiler.using)
+        )
 
     compiler.as_sql = as_sql
 
@@ -300,7 +303,7 @@ def _record_or_remember(
     assignments = None if change.links else _assignments(compiler, change)
     if assignments is None:
         return rows.remember(change, condition, compiler.using)
-    rows.record_assigned(change, *assignments, condition, compiler.using, _name())
+    rows.record_assigned(change, *assignments, condition, compiler.using, _name(compiler.using))
     return None
 
 
@@ -327,9 +330,9 @@ def _delete(statement: rows.Statement, using: str) -> int:
     return deleted
 
 
-def _name() -> str:
+def _name(using: str) -> str:
     saved = _saved.get()
-    return rows.text_of(saved) if saved is not None else ""
+    return rows.name_of(saved, using) if saved is not None else ""
 
 
 def _assignments(compiler: Any, change: Change) -> tuple[dict[str, str], list[Any]] | None:

@@ -18,6 +18,14 @@ from .dialects import key_type
 SECRET_ENDINGS: Final = ("password", "secret", "token", "api_key", "private_key")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for when a model was registered; ``exclude`` is None when nothing was said."""
+
+    exclude: frozenset[str] | None
+    mask: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Audited:
     """A model on whose rows the trail keeps entries, and the fields to leave out or to mask."""
@@ -72,6 +80,8 @@ class Change:
     links: tuple[Link, ...]
 
 
+_registered: Final[dict[type[Model], Options]] = {}
+# What follows from it: parents are audited along with the models that inherit from them.
 _audited: Final[dict[type[Model], Audited]] = {}
 
 
@@ -82,7 +92,8 @@ def register(
 
     Proxies of the model and models that inherit from it are recorded as this
     model. Parents with tables of their own hold columns of the model, so they are
-    audited as well. A second call replaces the options of the first.
+    audited as well, and what is excluded or masked of these columns is so for all
+    their rows. A second call replaces the options of the first.
 
     Args:
         model: a model or its label, ``"shop.Order"``; a proxy stands for its model.
@@ -93,27 +104,22 @@ def register(
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, a key that no text can stand for, or a call
+            table, the trail itself, keys that no text can stand for, or a call
             before the models are loaded.
     """
     model = _concrete(model)
-    names = {field.name for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
-    if exclude is None:
-        exclude = names & ({"last_login"} if issubclass(model, AbstractBaseUser) else set())
-    exclude, mask = frozenset(exclude), frozenset(mask)
-    for name in exclude | mask:
-        if name not in names:
-            raise ImproperlyConfigured(
-                f"The audit trail cannot exclude or mask {name!r} of {model._meta.label}, which"
-                f" has no such field.{_suggestion(name, names)}"
-            )
-    _refuse_keys_without_text(model, exclude)
-    secrets = {name for name in names if name.endswith(SECRET_ENDINGS)}
-    audited = Audited(model, exclude, mask | secrets)
-    _audited[model] = audited
-    for parent in model._meta.all_parents:
-        if not parent._meta.proxy:
-            _audited.setdefault(parent, Audited(parent, audited.excluded, audited.masked))
+    options = Options(
+        None if exclude is None else _listed(model, "exclude", exclude),
+        _listed(model, "mask", mask),
+    )
+    for base in _with_parents(model):
+        left_out = _audited[base].excluded if base in _audited else frozenset()
+        _refuse_keys_without_text(base, left_out | (options.exclude or frozenset()))
+    _registered[model] = options
+    _audited.clear()
+    for registered in _registered:
+        for base in _with_parents(registered):
+            _audited.setdefault(base, _audited_as(base))
     forget_what_was_derived()
 
 
@@ -132,7 +138,7 @@ def register_settings() -> None:
             f" for example [{labels!r}]."
         )
     for label in labels:
-        if _concrete(label) not in _audited:
+        if _concrete(label) not in _registered:
             register(label)
 
 
@@ -179,7 +185,7 @@ def recorded_of(model: type[Model]) -> Recorded | None:
         _link(audited, field)
         for audited in _audited.values()
         for field in many_to_many_of(audited)
-        if field.remote_field.through is concrete
+        if _table_of_links(field) is concrete
     )
     audited = _audited.get(concrete) if concrete else None
     return Recorded(audited, links) if audited or links else None
@@ -200,6 +206,12 @@ def change_of(model: type[Model], names: tuple[str, ...]) -> Change | None:
     return Change(model, recorded.audited, fields, links) if fields or links else None
 
 
+def _table_of_links(field: ManyToManyField) -> type[Model] | None:
+    through: Any = field.remote_field.through
+    concrete: type[Model] | None = through._meta.concrete_model
+    return concrete
+
+
 def _link(audited: Audited, field: ManyToManyField) -> Link:
     through: Any = field.remote_field.through
     source = through._meta.get_field(field.m2m_field_name())
@@ -212,8 +224,49 @@ def object_key(model: type[Model], pk: Any) -> str:
     return str(model._meta.pk.to_python(pk))
 
 
+def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[str]:
+    """Return the names that an option lists, or say which of them the model does not have."""
+    if isinstance(given, str):
+        raise ImproperlyConfigured(
+            f"{option} of {model._meta.label} is the text {given!r} for the audit trail; it must"
+            f" be a list of names of fields, for example [{given!r}]."
+        )
+    names = {field.name for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
+    listed = frozenset(given)
+    for name in listed - names:
+        raise ImproperlyConfigured(
+            f"The audit trail cannot exclude or mask {name!r} of {model._meta.label}, which"
+            f" has no such field.{_suggestion(name, names)}"
+        )
+    return listed
+
+
+def _with_parents(model: type[Model]) -> list[type[Model]]:
+    """List the models whose tables hold columns of a model, itself first."""
+    return [model, *(parent for parent in model._meta.all_parents if not parent._meta.proxy)]
+
+
+def _audited_as(model: type[Model]) -> Audited:
+    """Put together what was asked for a model, and for its columns by models that inherit them."""
+    meta = model._meta
+    names = {field.name for field in (*meta.local_concrete_fields, *meta.local_many_to_many)}
+    excluded: set[str] = set()
+    masked = {name for name in names if name.endswith(SECRET_ENDINGS)}
+    for registered, options in _registered.items():
+        if not issubclass(registered, model):
+            continue
+        masked |= options.mask
+        if options.exclude is not None:
+            excluded |= options.exclude
+        elif issubclass(registered, AbstractBaseUser) and (
+            registered is model or model not in _registered
+        ):
+            excluded.add("last_login")
+    return Audited(model, frozenset(excluded & names), frozenset(masked & names))
+
+
 def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> None:
-    """Say which key of a model, or of its links, an entry's ``object_id`` could not name."""
+    """Say which key of a model, or of its links, the trail could not name."""
     if isinstance(model._meta.pk, CompositePrimaryKey) or key_type(model._meta.pk) is None:
         raise ImproperlyConfigured(
             f"The audit trail cannot record {model._meta.label}, whose key is a"
@@ -221,14 +274,29 @@ def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> N
             " for example models.BigAutoField(primary_key=True)."
         )
     for field in model._meta.local_many_to_many:
-        through: Any = field.remote_field.through
-        source: Any = through._meta.get_field(field.m2m_field_name())
-        if field.name not in excluded and not source.target_field.primary_key:
+        why = "" if field.name in excluded else _obstacle(field)
+        if why:
             raise ImproperlyConfigured(
                 f"The audit trail cannot record {field.name!r} of {model._meta.label}, whose links"
-                f" name objects by another field than their key. Leave it out, for example with"
+                f" {why}. Leave it out, for example with"
                 f" register({model._meta.label!r}, exclude=[{field.name!r}])."
             )
+
+
+def _obstacle(field: ManyToManyField) -> str:
+    """Say why the rows of a join table cannot be recorded as links; empty when they can."""
+    through: Any = field.remote_field.through
+    ends: list[Any] = [
+        through._meta.get_field(name)
+        for name in (field.m2m_field_name(), field.m2m_reverse_field_name())
+    ]
+    if not all(end.target_field.primary_key for end in ends):
+        return "name objects by another field than their key"
+    if isinstance(through._meta.pk, CompositePrimaryKey):
+        return "have a key of several columns"
+    if any(end.model is not _table_of_links(field) for end in ends):
+        return "stand in the table of a model that their own inherits from"
+    return ""
 
 
 def _concrete(model: type[Model] | str) -> type[Model]:

@@ -9,20 +9,21 @@ functions stand right before or after the write, in one transaction with it.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from copy import copy
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Model
+from django.db.models import FETCH_ONE, Field, Model
 from django.utils import timezone
 
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from .dialects import SQLITE, Dialect, dialect_of
 from .models import Entry
-from .registry import Audited, Change, Link, Recorded, fields_of
+from .registry import Audited, Change, Link, Recorded, covering, fields_of
 
 # SQL and its parameters: a condition on rows, or a whole statement.
 type Condition = tuple[str, tuple[Any, ...]]
@@ -43,6 +44,9 @@ SHARED: Final = (
     "source",
     "request_id",
 )
+
+# No database is content with fewer in one statement.
+MOST_PARAMETERS: Final = 999
 
 # What stands in the place of values that stay out of the trail.
 MASKED: Final = '{"masked":true}'
@@ -70,6 +74,23 @@ def with_keys(model: type[Model], keys: Iterable[Any], using: str) -> Condition:
         return f"{column} = %s", (prepared[0],)
     dialect = dialect_of(connection)
     return dialect.among(column), (dialect.keys(prepared),)
+
+
+def with_room(model: type[Model], rows: Condition, using: str, more: int) -> Condition:
+    """Select rows by their keys where their condition leaves no room for ``more`` parameters."""
+    where, params = rows
+    if len(params) + more <= MOST_PARAMETERS:
+        return rows
+    connection = connections[using]
+    most = connection.features.max_query_params
+    if most is None or len(params) + more <= most:
+        return rows
+    pk, table = _column(model._meta.pk, connection), _table(model, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {pk} FROM {table}{_where(where)}", params)  # noqa: S608
+        keys = [key for (key,) in cursor]
+    dialect = dialect_of(connection)
+    return dialect.among(pk), (dialect.keys(keys),)
 
 
 def record_created(recorded: Recorded, rows: Condition, using: str, name: str) -> None:
@@ -106,7 +127,7 @@ def record_deleted(
 
     Say whether there can be any such rows.
     """
-    where, params = rows
+    where, params = with_room(model, rows, using, len(SHARED))
     table, added = _table(model, connections[using]), 0
     for sql, shared in _deletions(recorded, table, where, using, name):
         with connections[using].cursor() as cursor:
@@ -160,7 +181,7 @@ def record_assigned(
 
     ``assigned`` maps the names of the fields to the SQL of what they are given.
     """
-    where, where_params = rows
+    where, where_params = with_room(change.model, rows, using, len(SHARED) + len(params))
     sql = _assigned_sql(change, tuple(assigned.items()), where, using)
     ((audited, known_as),) = _recorded_of(change, name)
     _insert(audited, Entry.Action.UPDATE, using, known_as, sql, (*params, *where_params))
@@ -204,11 +225,48 @@ def record_remembered(change: Change, before: list[tuple[Any, ...]], using: str,
 
 
 def text_of(instance: Model) -> str:
-    """Return what an object is called, at most 200 characters."""
+    """Return what an object is called, at most 200 characters, without its masked values.
+
+    A failure is nothing, but for that of a query, which ends a transaction in PostgreSQL.
+    """
     try:
-        return str(instance)[:200]
+        name = str(instance)
     except Exception:  # noqa: BLE001  a name that cannot be made must not stop the change itself
-        return f"{instance._meta.verbose_name} {instance.pk}"[:200]
+        name = ""
+    if not name or any(secret in name for secret in _secrets(instance)):
+        name = f"{instance._meta.verbose_name} {instance.pk}"
+    # No database takes half a surrogate pair, and PostgreSQL no NUL.
+    return name[:200].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def name_of(instance: Model, using: str) -> str:
+    """Return what an object is called that is being written, and leave the instance as it is."""
+    return text_of(_twin(instance, using))
+
+
+def _twin(instance: Model, using: str) -> Model:
+    """Copy an instance, for a name that is made of what is not loaded yet would load it.
+
+    The instance, and others that were fetched with it, must stay as they are: what
+    is loaded would be written by the next save, over what others have written.
+    """
+    twin = type(instance).__new__(type(instance))
+    vars(twin).update(vars(instance))
+    twin._state = copy(instance._state)
+    twin._state.fields_cache = {**instance._state.fields_cache}
+    twin._state.fetch_mode = FETCH_ONE
+    twin._state.peers = ()
+    twin._state.db = using
+    return twin
+
+
+def _secrets(instance: Model) -> Iterator[str]:
+    """Return the texts that must not stand in the name of an instance."""
+    for audited in covering(type(instance)):
+        for name in audited.masked:
+            value = vars(instance).get(name)
+            if value is not None and value != "" and not isinstance(value, bool):
+                yield str(value)
 
 
 def _deletions(

@@ -25,21 +25,31 @@ def example_models() -> list[type[Model]]:
     ]
 
 
+def remembered() -> list[dict[Any, Any]]:
+    return [registry._registered.copy(), registry._audited.copy()]
+
+
+def bring_back(before: list[dict[Any, Any]]) -> None:
+    tables: list[dict[Any, Any]] = [registry._registered, registry._audited]
+    for now, then in zip(tables, before, strict=True):
+        now.clear()
+        now.update(then)
+    registry.forget_what_was_derived()
+
+
 @pytest.fixture
 def restored() -> Iterator[None]:
     """Forget what a test has registered."""
-    audited = registry._audited.copy()
+    before = remembered()
     yield
-    registry._audited.clear()
-    registry._audited.update(audited)
-    registry.forget_what_was_derived()
+    bring_back(before)
 
 
 @pytest.fixture(scope="package", autouse=True)
 def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Install the example models, audit them, and take it all back in the end."""
     tables = example_models()
-    audited = registry._audited.copy()
+    before = remembered()
     with (
         override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, EXAMPLES]),
         django_db_blocker.unblock(),
@@ -58,6 +68,4 @@ def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
             for model in reversed(tables):
                 editor.delete_model(model)
         ContentType.objects.filter(app_label="audit_examples").delete()
-    registry._audited.clear()
-    registry._audited.update(audited)
-    registry.forget_what_was_derived()
+    bring_back(before)

@@ -1,9 +1,10 @@
 """Writes of many rows, and what deletions change elsewhere: each row is on the trail."""
 
+import sqlite3
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, transaction
+from django.db import NotSupportedError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -167,6 +168,22 @@ def test_a_deletion_of_either_end_records_the_links_that_go(article: Article) ->
     steps = changes(Article(pk=pk))
     assert steps[-2] == {"tags": {"added": [], "removed": ["b"]}}
     assert steps[-1]["title"] == ("Old", None)
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="only SQLite counts parameters")
+def test_what_a_full_statement_writes_is_recorded(ada: Author) -> None:
+    """Django fills a statement with as many keys as the database takes parameters."""
+    limit = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1000)
+    try:
+        clubs = Club.objects.bulk_create(Club(name="One") for _ in range(1001))
+        Membership.objects.bulk_create(Membership(club=club, author=ada) for club in clubs)
+        Club.objects.filter(pk__in=[club.pk for club in clubs[:998]]).update(name="Two")
+        Club.objects.all().delete()
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, limit)
+    entries = Entry.objects.filter(model_label=Club._meta.label, action="update")
+    assert entries.filter(changes__has_key="name").count() == 998
+    assert entries.filter(changes__members__removed=[ada.pk]).count() == 1001
 
 
 def test_links_through_a_model_are_recorded_however_they_are_made(ada: Author) -> None:

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import F
 from django.db.models.signals import m2m_changed, post_save
+from django.test.utils import isolate_apps
 
+from apps.audit import registry
 from apps.audit.models import Entry
 
-from .examples.models import Article, Author, Club, FrontPage, Membership, Tag, early
+from .examples.models import Article, Author, Club, Example, FrontPage, Membership, Tag, early
 from .trail import actions, changes, last_change
 
 pytestmark = pytest.mark.django_db
@@ -171,3 +173,39 @@ def test_a_failed_addition_leaves_nothing_behind(article: Article, tags: list[Ta
         m2m_changed.disconnect(fail, sender=Article.tags.through)
     article.tags.add(tags[1])
     assert changes(article)[1:] == [{"tags": added("b")}]
+
+
+@isolate_apps("apps.audit.tests.examples")
+@pytest.mark.usefixtures("restored")
+def test_links_through_a_proxy_are_recorded() -> None:
+    class Person(Example):
+        name = models.CharField(max_length=50)
+
+        class Meta(Example.Meta):
+            db_table = Author._meta.db_table
+
+    class Society(Example):
+        name = models.CharField(max_length=50)
+        members = models.ManyToManyField(Person, through="Joined", related_name="+")
+
+        class Meta(Example.Meta):
+            db_table = Club._meta.db_table
+
+    class Joining(Example):
+        society = models.ForeignKey(Society, models.CASCADE, db_column="club_id")
+        author = models.ForeignKey(Person, models.CASCADE)
+        role = models.CharField(max_length=50)
+
+        class Meta(Example.Meta):
+            db_table = Membership._meta.db_table
+
+    class Joined(Joining):
+        class Meta(Example.Meta):
+            proxy = True
+
+    registry.register(Society)
+    society, person = Society.objects.create(name="One"), Person.objects.create(name="Ada")
+    society.members.add(person)
+    assert last_change(society) == {"members": added(person.pk)}
+    Joining.objects.all().delete()
+    assert last_change(society) == {"members": removed(person.pk)}

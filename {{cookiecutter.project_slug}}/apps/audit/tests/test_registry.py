@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -119,10 +120,45 @@ def test_a_model_that_is_registered_twice_is_recorded_once() -> None:
 
 
 def test_a_child_brings_the_parent_that_holds_its_columns() -> None:
-    registry._audited.pop(Place)
+    registry._registered.pop(Place)
     registry.register(Hotel, exclude=["name"])
     hotel = Hotel.objects.create(name="One", beds=1)
     assert changes(hotel) == [{}, {"beds": (None, 1), "last_login": (None, None)}]
+
+
+def test_what_is_masked_of_a_child_is_masked_where_its_parent_has_it() -> None:
+    registry.register("audit_examples.Restaurant", mask=["name"])
+    place = Place.objects.create(name="One")
+    assert changes(place) == [{"name": {"masked": True}}]
+    registry.register(Place)
+    place.name = "Two"
+    place.save()
+    assert last_change(place) == {"name": {"masked": True}}
+
+
+def test_what_is_excluded_of_a_child_by_default_is_recorded_where_its_parent_says_so() -> None:
+    with isolate_apps("django.contrib.contenttypes"):
+
+        class User(AbstractBaseUser):
+            class Meta:
+                app_label = "things"
+
+        class Member(User):
+            class Meta:
+                app_label = "things"
+
+    registry.register(Member)
+    assert registry._audited[User].excluded == {"last_login"}
+    registry.register(User, exclude=())
+    assert registry._audited[User].excluded == set()
+    registry.register(Member, exclude=["last_login"])
+    assert registry._audited[User].excluded == {"last_login"}
+
+
+@pytest.mark.parametrize("option", ["exclude", "mask"])
+def test_a_text_in_the_place_of_a_list_is_refused(option: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf"{option} of .* for example \['title'\]"):
+        registry.register(Article, **{option: "title"})
 
 
 @pytest.mark.parametrize(
@@ -144,6 +180,82 @@ def test_a_key_that_no_text_can_stand_for_is_refused(key: Callable[[], Any]) -> 
 
     with pytest.raises(ImproperlyConfigured, match=r"Thing, whose key is a (Float|Composite)"):
         registry.register(Thing)
+
+
+def inherited(holder: type[models.Model], other: type[models.Model]) -> type[models.Model]:
+    class Pair(Example):
+        one = models.ForeignKey(holder, models.CASCADE)
+        two = models.ForeignKey(other, models.CASCADE)
+
+        class Meta(Example.Meta):
+            pass
+
+    class Through(Pair):
+        class Meta(Example.Meta):
+            pass
+
+    return Through
+
+
+def of_two_columns(holder: type[models.Model], other: type[models.Model]) -> type[models.Model]:
+    class Through(Example):
+        pk = models.CompositePrimaryKey("one", "two")
+        one = models.ForeignKey(holder, models.CASCADE)
+        two = models.ForeignKey(other, models.CASCADE)
+
+        class Meta(Example.Meta):
+            pass
+
+    return Through
+
+
+def by_another_field(holder: type[models.Model], other: type[models.Model]) -> type[models.Model]:
+    class Through(Example):
+        one = models.ForeignKey(holder, models.CASCADE)
+        two = models.ForeignKey(other, models.CASCADE, to_field="code")
+
+        class Meta(Example.Meta):
+            pass
+
+    return Through
+
+
+@pytest.mark.parametrize(
+    ("through", "why"),
+    [
+        (inherited, "stand in the table of a model that their own inherits from"),
+        (of_two_columns, "have a key of several columns"),
+        (by_another_field, "name objects by another field than their key"),
+    ],
+)
+@isolate_apps("apps.audit.tests.examples")
+def test_links_that_cannot_be_recorded_are_refused_unless_left_out(
+    through: Callable[..., type[models.Model]], why: str
+) -> None:
+    class Other(Example):
+        code = models.CharField(max_length=50, unique=True)
+
+        class Meta(Example.Meta):
+            pass
+
+    class Holder(Example):
+        others = models.ManyToManyField(
+            Other, through="Through", through_fields=("one", "two"), related_name="+"
+        )
+
+        class Meta(Example.Meta):
+            pass
+
+    class Child(Holder):
+        class Meta(Example.Meta):
+            pass
+
+    through(Holder, Other)
+    for model in (Holder, Child):
+        with pytest.raises(ImproperlyConfigured, match=rf"'others' of .*Holder, whose links {why}"):
+            registry.register(model)
+    registry.register(Holder, exclude=["others"])
+    registry.register(Child)
 
 
 def test_another_model_is_audited_in_one_line() -> None:

@@ -10,11 +10,11 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core import serializers
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.db.models import F, Model, Value
+from django.db.models import FETCH_PEERS, F, Model, Value
 from django.db.models.functions import Concat
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 
-from apps.audit import append_only
+from apps.audit import append_only, registry
 from apps.audit.models import Entry
 from apps.core.dispatch import mute
 
@@ -317,6 +317,54 @@ def test_an_object_without_a_name_is_recorded_all_the_same(
     article.title = "New"
     article.save()
     assert Entry.objects.of(article)[0].object_repr == f"article {article.pk}"
+
+
+def test_a_name_leaves_the_instance_as_it_was_loaded(article: Article) -> None:
+    """What ``__str__`` loads must not be written by the next save, over what others have written."""
+    Article.objects.create(title="Another")
+    loaded, peer = Article.objects.only("body").order_by("pk").fetch_mode(FETCH_PEERS)
+    loaded.body = "New"
+    loaded.save()
+    assert "title" in loaded.get_deferred_fields() & peer.get_deferred_fields()
+    Article.objects.update(title="Written by others")
+    loaded.body = "Newer"
+    loaded.save()
+    assert {row.title for row in Article.objects.all()} == {"Written by others"}
+    assert Entry.objects.of(article)[0].object_repr == "Written by others"
+
+
+def test_a_name_is_asked_for_in_the_database_of_the_change(
+    other_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Article, "__str__", lambda self: self.author.name)
+    Author.objects.create(pk=1, name="Here")
+    Author.objects.using(other_database).create(pk=1, name="There")
+    article = Article(author_id=1)
+    article.save(using=other_database)
+    assert Entry.objects.using(other_database).latest("id").object_repr == "There"
+    assert article.author.name == "There"
+
+
+@pytest.mark.parametrize("masked", ["title", "reads"])
+@pytest.mark.usefixtures("restored")
+def test_the_name_of_an_object_tells_nothing_that_is_masked(masked: str) -> None:
+    registry.register(Article, mask=[masked])
+    article = Article.objects.create(title="No. 4711", reads=4711)
+    article.title = "No. 4711, still"
+    article.save()
+    pk, entries = article.pk, Entry.objects.filter(object_id=str(article.pk))
+    article.delete()
+    assert {entry.object_repr for entry in entries} == {f"article {pk}"}
+
+
+@pytest.mark.parametrize("title", ["a\ud800b", "a\0b"])
+def test_a_name_that_no_database_takes_stops_nothing(
+    title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Author, "__str__", lambda self: title)
+    author = Author.objects.create(name="Ada")
+    shown = title.replace("\ud800", "?").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    assert Entry.objects.of(author).get().object_repr == shown
 
 
 def test_a_failed_save_leaves_no_entry(article: Article) -> None:
