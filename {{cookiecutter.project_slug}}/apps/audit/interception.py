@@ -194,7 +194,11 @@ def deleting_by_key(method: Method) -> Method:
             return method(self, pk_list, using)
         collector = _deleted.get()
         collected = collector.data.get(self.model, ()) if collector else ()
-        name = rows.name_of(next(iter(collected)), using) if len(collected) == 1 else None
+        name = None
+        if len(collected) == 1:
+            (one,) = collected
+            # Django loads no more of what goes along than it needs; the trail knows the name.
+            name = None if one.get_deferred_fields() else rows.name_of(one, using)
         selected = rows.with_keys(self.model, pk_list, using)
         if dialect_of(connections[using]).records_as_it_writes:
             table = connections[using].ops.quote_name(self.model._meta.db_table)

@@ -7,6 +7,7 @@ import pytest
 from django.db import NotSupportedError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from apps.audit.models import Entry
 
@@ -129,6 +130,14 @@ def test_what_has_no_instance_at_hand_keeps_the_name_it_was_known_by(article: Ar
     names = Entry.objects.filter(model_label=Article._meta.label, action="delete")
     assert sorted(names.values_list("object_repr", flat=True)) == ["", "", "Old", "Other"]
     assert {entry.object_repr for entry in Entry.objects.of(Article(pk=article.pk))} == {"Old"}
+
+
+def test_what_goes_along_keeps_the_name_it_was_known_by(ada: Author, article: Article) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        ada.delete()
+    assert Entry.objects.of(article)[0].object_repr == "Old"
+    loading = [sql for query in queries if (sql := query["sql"]).startswith("SELECT")]
+    assert [sql for sql in loading if '"title"' in sql] == []
 
 
 def test_raw_delete_is_recorded(article: Article) -> None:
