@@ -27,6 +27,14 @@ LONG: Final = 40
 MOST_WORDS: Final = 200
 # Words that are shown around what is different.
 CONTEXT: Final = 12
+# What a terminal obeys instead of showing it, what turns the direction of text round, and halves
+# of characters, which JSON may hold and which nothing can write as UTF-8.
+UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """Escape what is not to be seen in a text, as JSON does: ``\\u001b``."""
+    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(slots=True)
@@ -39,6 +47,15 @@ class Change:
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     masked: bool = False
+
+    def __post_init__(self) -> None:
+        self.label = harmless(self.label)
+        self.old, self.new = (
+            None if text is None else harmless(text) for text in (self.old, self.new)
+        )
+        self.added, self.removed = (
+            list(map(harmless, side)) for side in (self.added, self.removed)
+        )
 
     @property
     def old_parts(self) -> list[tuple[str, bool]]:

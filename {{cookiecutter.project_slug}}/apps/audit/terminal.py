@@ -38,8 +38,9 @@ def _head(entry: Entry, width: int, style: Any) -> str:
     when = timezone.localtime(entry.created_at) if timezone.is_aware(entry.created_at) else None
     moment = f"{when or entry.created_at:%Y-%m-%d %H:%M:%S %Z}".strip()
     key = f"#{entry.pk}"
-    who = f"by {presentation.actor_name(entry)}, {entry.get_source_display().lower()}"
-    what = f"{entry.get_action_display():<8}"
+    actor, source = presentation.actor_name(entry), entry.get_source_display().lower()
+    who = presentation.harmless(f"by {actor}, {source}")
+    what = f"{presentation.harmless(entry.get_action_display()):<8}"
     room = width - len(moment) - len(what) - len(key) - 5
     who = textwrap.shorten(who, max(room, FEWEST), placeholder="…")
     painted = paint.get(entry.action, style.WARNING)(what)

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.urls import reverse
 
 from apps.accounts.models import User
@@ -486,3 +487,19 @@ def test_many_rows_cost_no_more_queries_than_few(
 @pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00"])
 def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
     assert objects(reader.get(f"{LIST}?{query}")) == []
+
+
+def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
+    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    change = {"old": {"a": "\ud800"}, "new": "\ud800"}
+    entry = Entry(model_label="gone.Model", changes={"data": change}, **values)
+    if connection.vendor == "sqlite":
+        # PostgreSQL refuses it.
+        entry.save()
+        for page in (page_of(entry), f"{LIST}of/gone.Model/1/"):
+            assert "\\ud800" in reader.get(page).text
+    (shown,) = changes_of(entry)
+    assert (shown.old, shown.new) == ('{"a": "\\ud800"}', "\\ud800")
+    links = {"tags": {"added": ["\ud800"], "removed": []}}
+    (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
+    assert shown.added == ["\\ud800"]
