@@ -70,6 +70,12 @@ def test_what_is_no_age_is_refused(older: str) -> None:
         prune(f"--older-than={older}", "--no-input")
 
 
+@pytest.mark.parametrize("older", ["2100y", "99999y"])
+def test_an_age_from_before_all_time_is_refused(older: str) -> None:
+    with pytest.raises(CommandError, match=f"'{older}' ago there was no year to count"):
+        prune(f"--older-than={older}", "--no-input")
+
+
 def test_a_dry_run_removes_nothing(trail: list[int]) -> None:
     said = prune("--older-than=3d", "--dry-run")
     first, last = NOW - timedelta(days=10, minutes=1), NOW - timedelta(days=3, minutes=1)

@@ -164,3 +164,9 @@ def test_nothing_on_the_trail_commands_the_terminal(
     # Lines and tabs are what they were.
     assert re.search(r"\+ a +b\n +c\n", text)
     assert not [c for c in text if not c.isprintable() and c != "\n"]
+
+
+@pytest.mark.parametrize("limit", ["-5", "0", "x", "99999999999999999999"])
+def test_what_is_no_number_of_entries_is_refused(limit: str) -> None:
+    with pytest.raises(CommandError, match="is no number of entries; for example 20"):
+        history("audit_examples.Author", "1", "--limit", limit)

@@ -29,7 +29,19 @@ def age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,5})([dwy])", text)
     if not found:
         raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
-    return timedelta(days=int(found[1]) * DAYS[found[2]])
+    age = timedelta(days=int(found[1]) * DAYS[found[2]])
+    try:
+        timezone.now() - age
+    except OverflowError as error:
+        raise ArgumentTypeError(f"{text!r} ago there was no year to count.") from error
+    return age
+
+
+def number_of_entries(text: str) -> int:
+    """Read a number of one and more, and of no more than a database can be asked for."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise ArgumentTypeError(f"{text!r} is no number of entries; for example 20.")
+    return int(text)
 
 
 def moment(text: str) -> datetime:
@@ -99,7 +111,9 @@ class Command(BaseCommand):
         one = verb("history", "Show what happened to one object, the latest first.")
         one.add_argument("model", metavar="app.Model")
         one.add_argument("key", help="The primary key of the object.")
-        one.add_argument("--limit", type=int, default=20, help="How many entries (default: 20).")
+        one.add_argument(
+            "--limit", type=number_of_entries, default=20, help="How many entries (default: 20)."
+        )
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
