@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from itertools import islice, takewhile
 from typing import Any, Final
 
@@ -164,7 +165,11 @@ def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
 
 def digest_of(link: Seal, previous: str) -> str:
     """Return the digest of a link, in 64 hexadecimal digits."""
-    head = [previous, link.number, link.created_at.isoformat(), link.kind, link.until, link.count]
+    moment = link.created_at
+    if timezone.is_aware(moment):
+        # A database with a time zone of its own gives it back in that.
+        moment = moment.astimezone(UTC)
+    head = [previous, link.number, moment.isoformat(), link.kind, link.until, link.count]
     digest = hashlib.sha256(json.dumps(head).encode())
     digest.update(link.fingerprints)
     return digest.hexdigest()

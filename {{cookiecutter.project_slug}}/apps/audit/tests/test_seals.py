@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from apps.audit import append_only, retention, seals
@@ -312,3 +312,27 @@ def test_what_retention_removes_meanwhile_is_not_missed(keys: list[int]) -> None
     # It begins after the first of three seals has been compared.
     assert list(seals.verify("default", progress=prune)) == []
     assert not Entry.objects.exists()
+
+
+@pytest.fixture
+def time_zone_of_the_connection() -> Iterator[None]:
+    """Let the database give its times in another zone than UTC."""
+
+    real = connections["default"]
+
+    def switch(zone: str | None) -> None:
+        real.settings_dict["TIME_ZONE"] = zone
+        for cached in ("timezone", "timezone_name"):
+            real.__dict__.pop(cached, None)
+        real.ensure_timezone()
+
+    before = real.settings_dict["TIME_ZONE"]
+    switch("Asia/Tokyo")
+    yield
+    switch(before)
+
+
+def test_the_time_zone_of_a_database_changes_no_seal(
+    time_zone_of_the_connection: None, keys: list[int]
+) -> None:
+    assert found() == []
