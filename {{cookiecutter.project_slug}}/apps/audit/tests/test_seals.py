@@ -336,3 +336,20 @@ def test_the_time_zone_of_a_database_changes_no_seal(
     time_zone_of_the_connection: None, keys: list[int]
 ) -> None:
     assert found() == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> None:
+    links = list(Seal.objects.order_by("number"))
+    link, previous = links[-1], links[-2]
+    link.fingerprints = bytes(link.fingerprints)[: seals.LAYOUT.size * count - 1]
+    # With its digest made anew, and nothing after it that it would not fit.
+    digest = seals.digest_of(link, previous.digest)
+    force(
+        "UPDATE audit_seal SET fingerprints = %s, digest = %s WHERE number = %s",
+        link.fingerprints, digest, link.number,
+    )  # fmt: skip
+    assert found() == [
+        ("seal", (link.number,)),
+        *(("inserted", (key,)) for key in keys[-link.count + count - 1 :]),
+    ]
