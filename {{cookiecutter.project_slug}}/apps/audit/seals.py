@@ -230,19 +230,15 @@ def verify(
             if not link.digest.startswith(digest):
                 text = f"Seal {link.number} is {link.digest}, not what was noted: {digest}."
                 yield Finding("seal", (link.number,), text)
-        if link.kind == Seal.Kind.ENTRIES:
-            sealed = LAYOUT.iter_unpack(link.fingerprints[: len(link.fingerprints) - rest])
-            asked_again = False
-            for finding in comparison.of(sealed, entries.up_to(link.until), removable):
-                if finding.kind == "removed" and not asked_again:
-                    # Retention may have removed it since this began.
-                    removable, asked_again = pruned(using), True
-                if finding.kind != "removed" or finding.keys[0] > removable:
-                    yield finding
-        else:
-            # What was never sealed, and is about to go.
-            for _ in entries.up_to(link.until):
-                pass
+        # None in a pruning: what it lets go was sealed before, so all else was put in.
+        sealed = LAYOUT.iter_unpack(link.fingerprints[: len(link.fingerprints) - rest])
+        asked_again = False
+        for finding in comparison.of(sealed, entries.up_to(link.until), removable):
+            if finding.kind == "removed" and not asked_again:
+                # Retention may have removed it since this began.
+                removable, asked_again = pruned(using), True
+            if finding.kind != "removed" or finding.keys[0] > removable:
+                yield finding
         previous = link
         progress(link.until)
     yield from comparison.changes()
