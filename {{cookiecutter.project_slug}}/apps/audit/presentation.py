@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from django.apps import apps
 from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import values
@@ -66,6 +68,11 @@ class Change:
     def new_parts(self) -> list[tuple[str, bool]]:
         """The new value in pieces, each with whether it is different in the old one."""
         return _parts(self.old or "", self.new or "", second=True)
+
+
+def local(moment: datetime) -> datetime:
+    """Return a moment in the time zone of the project; without time zones it is in it already."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def model_of(label: str) -> type[models.Model] | None:

@@ -83,7 +83,8 @@ def settled(using: str, *, patience: float = 10) -> int | None:
     """Return the id up to which no further entry can appear; None for an empty trail.
 
     PostgreSQL gives ids out before the commit, so a later id can be committed first. Waits
-    for those who are writing at this moment, and holds nobody up.
+    for those who are writing at this moment, and holds nobody up. Ids that it has not given
+    out do not count: whatever was added under one, the others are yet to come.
 
     Args:
         using: the alias of the database.
@@ -92,8 +93,9 @@ def settled(using: str, *, patience: float = 10) -> int | None:
     Raises:
         StillWritingError: when one has not ended by then.
     """
-    latest = Entry.objects.using(using).order_by("-pk").values_list("pk", flat=True).first()
     connection = connections[using]
+    entries = Entry.objects.using(using).filter(pk__lte=append_only.given_out(connection))
+    latest = entries.order_by("-pk").values_list("pk", flat=True).first()
     if latest is None or connection.vendor != "postgresql":
         # Elsewhere one writes at a time: whoever commits later has the higher id.
         return latest
@@ -213,6 +215,7 @@ def verify(
             " append-only."
         )
         yield Finding("triggers", (), text)
+    given_out = append_only.given_out(connections[using])
     removable, entries = pruned(using), _Entries(using)
     comparison = _Comparison()
     previous: Seal | None = None
@@ -230,6 +233,15 @@ def verify(
             if not link.digest.startswith(digest):
                 text = f"Seal {link.number} is {link.digest}, not what was noted: {digest}."
                 yield Finding("seal", (link.number,), text)
+        if link.until > given_out:
+            # It may have been added since this began.
+            given_out = append_only.given_out(connections[using])
+        if link.until > given_out:
+            text = (
+                f"Seal {link.number} covers entries up to {link.until}, and the latest there has"
+                f" been is {given_out}."
+            )
+            yield Finding("seal", (link.number,), text)
         # None in a pruning: what it lets go was sealed before, so all else was put in.
         sealed = LAYOUT.iter_unpack(link.fingerprints[: len(link.fingerprints) - rest])
         asked_again = False
@@ -242,6 +254,7 @@ def verify(
         previous = link
         progress(link.until)
     yield from comparison.changes()
+    yield from _never_given_out(using, covered(using))
     if number is not None:
         text = f"Seal {number}, which was noted, is gone from the chain."
         yield Finding("seal", (number,), text)
@@ -295,6 +308,19 @@ class _Comparison:
 
 def _inserted(key: int) -> Finding:
     return Finding("inserted", (key,), f"Entry {key} was put in after its neighbours were sealed.")
+
+
+def _never_given_out(using: str, after: int) -> Iterator[Finding]:
+    """Find entries that no seal covers under ids that the database has not come to yet."""
+    keys = Entry.objects.using(using).order_by("pk").values_list("pk", flat=True)
+    last = append_only.given_out(connections[using])
+    # Read before the id is asked for again, or it would take the latest entries for such.
+    some = list(keys.filter(pk__gt=max(after, last))[:BATCH])
+    last = append_only.given_out(connections[using])
+    for key in some:
+        if key > last:
+            text = f"Entry {key} was put in under an id that the database has not given out."
+            yield Finding("inserted", (key,), text)
 
 
 def _noted(noted: str | None) -> tuple[int | None, str]:

@@ -160,6 +160,43 @@ def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:
     assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
 
 
+def test_every_pruning_is_shown(trail: list[int]) -> None:
+    prune("--older-than=9d", "--no-input")
+    last = Seal.objects.order_by("number").last()
+    # Whoever may insert and delete can state, by the rules, that all of the trail goes.
+    kind = Seal.Kind.PRUNING
+    assert seals.add_link("default", last, kind=kind, until=trail[-1], count=8)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert list(seals.verify("default")) == []
+    out = io.StringIO()
+    call_command("audit", "verify", stdout=out)
+    today = f"{timezone.localtime():%Y-%m-%d}"
+    assert (
+        f"Entries up to {trail[1]}, 2 of them, were pruned on {today} (seal 4)." in out.getvalue()
+    )
+    assert (
+        f"Entries up to {trail[-1]}, 8 of them, were pruned on {today} (seal 5)." in out.getvalue()
+    )
+
+
+def test_a_link_that_covers_more_than_there_was_is_found(trail: list[int]) -> None:
+    list(seals.seal("default"))
+    last = Seal.objects.order_by("number").last()
+    with append_only.lifted(connection):
+        # As the owner of the database can, without its triggers.
+        assert seals.add_link("default", last, kind="pruning", until=2**62, count=0)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
+    Author.objects.create(name="New")
+    new = Entry.objects.latest("pk").pk
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [
+        ("seal", (4,)),
+        ("inserted", (new,)),
+    ]
+
+
 def test_a_run_that_was_broken_off_is_finished_by_the_next(
     trail: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -353,3 +353,51 @@ def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> No
         ("seal", (link.number,)),
         *(("inserted", (key,)) for key in keys[-link.count + count - 1 :]),
     ]
+
+
+only_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite gives out the ids after the highest"
+)
+
+
+@only_postgresql
+def test_an_id_that_was_not_given_out_is_found_and_holds_up_no_seal(keys: list[int]) -> None:
+    Entry(pk=2**62, content_type_id=0, object_repr="Forged").save()
+    Author.objects.create(name="New")
+    assert "Sealed 1 entry" in said("seal")
+    assert found() == [("inserted", (2**62,))]
+    assert retention.older_than(timezone.now(), using="default").until < 2**62  # type: ignore[union-attr]
+
+
+@only_postgresql
+def test_a_role_that_owns_nothing_can_seal_verify_and_prune(keys: list[int]) -> None:
+    with connection.cursor() as cursor:
+        for statement in (
+            "CREATE ROLE audit_test",
+            "GRANT SELECT, INSERT, DELETE ON audit_entry TO audit_test",
+            "GRANT SELECT, INSERT ON audit_seal TO audit_test",
+            "GRANT SELECT ON SEQUENCE audit_entry_id_seq TO audit_test",
+            "SET LOCAL ROLE audit_test",
+        ):
+            cursor.execute(statement)
+        Entry(content_type_id=0, object_repr="New").save()
+        assert len(list(seals.seal("default"))) == 1
+        assert found() == []
+        old = retention.older_than(timezone.now(), using="default")
+        assert old is not None
+        assert retention.prune(old, using="default") == old.count
+        assert found() == []
+        cursor.execute("RESET ROLE")
+
+
+def test_what_a_seal_holds_commands_no_terminal(keys: list[int]) -> None:
+    last = Seal.objects.order_by("number").last()
+    assert last is not None
+    digest = "\x1b[2J" + last.digest[4:]
+    force("UPDATE audit_seal SET digest = %s WHERE number = %s", digest, last.number)
+    assert "\\u001b[2J" in said("seal")
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("audit", "verify", f"--noted={last}", stdout=out)
+    assert "\\u001b[2J" in out.getvalue()
+    assert "\x1b" not in out.getvalue()

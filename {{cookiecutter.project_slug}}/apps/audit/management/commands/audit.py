@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.audit import export, registry, retention, seals, terminal
 from apps.audit.models import Entry, Seal
+from apps.audit.presentation import harmless, local
 from apps.audit.progress import bar
 
 DAYS: Final = {"d": 1, "w": 7, "y": 365}
@@ -141,7 +142,7 @@ class Command(BaseCommand):
             plural = "entry" if first == 1 else "entries"
             self.stdout.write(f"Sealed {first:,} {plural}, up to {last.until}.")
         if last:
-            self.stdout.write(f"Last seal: {last}")
+            self.stdout.write(f"Last seal: {harmless(str(last))}")
 
     def handle_verify(self, *, database: str, noted: str | None, **options: Any) -> None:
         """Print what is not as it was sealed."""
@@ -158,7 +159,7 @@ class Command(BaseCommand):
                 for finding in findings:
                     found += 1
                     shown.clear()
-                    self.stdout.write(str(finding))
+                    self.stdout.write(harmless(str(finding)))
         except ValueError as error:
             raise CommandError(str(error)) from error
         unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk").first()
@@ -166,11 +167,16 @@ class Command(BaseCommand):
         if last is None:
             self.stdout.write("There are no seals; `audit seal` adds the first.")
         else:
+            for link in sealed.filter(kind=Seal.Kind.PRUNING):
+                self.stdout.write(
+                    f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
+                    f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
+                )
             self.stdout.write(
                 f"Compared with the seals up to {last.number}, which end at entry {covered}."
             )
             if unsealed:
-                since = f"{timezone.localtime(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}"
+                since = f"{local(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}".strip()
                 self.stdout.write(f"Entries since {since} are not sealed yet.")
         if found:
             things = "thing is" if found == 1 else "things are"
