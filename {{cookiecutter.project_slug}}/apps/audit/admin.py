@@ -155,11 +155,10 @@ class EntryAdmin(admin.ModelAdmin):
         if before.isdecimal():
             entries = entries.filter(pk__lt=before)
         found = list(entries[: HISTORY_PAGE + 1])
-        if not found and not before:
+        if not found and not (before and Entry.objects.named(label, key).exists()):
             raise Http404("The trail has no entry of this object.")
         shown = found[:HISTORY_PAGE]
-        model = presentation.model_of(label)
-        there = _instance(model, key)
+        there = _object(label, key)
         names = [entry.object_repr for entry in shown if entry.object_repr]
         if there is not None:
             names.insert(0, text_of(there))
@@ -194,7 +193,7 @@ class EntryAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         """Show what has changed, with links to the object, its history and the actor."""
         if obj is not None:
-            there = _instance(presentation.model_of(obj.model_label), obj.object_id)
+            there = _object(obj.model_label, obj.object_id)
             name = presentation.object_name(obj)
             if there is not None and not obj.object_repr:
                 name = text_of(there)
@@ -277,9 +276,18 @@ class EntryAdmin(admin.ModelAdmin):
         return reverse(name, args=[quote(instance.pk)])
 
 
-def _instance(model: type[Model] | None, pk: Any) -> Model | None:
-    """Look an object up; None when it, or its model, is no longer there."""
-    if model is None or pk is None:
+def _object(label: str, key: str) -> Model | None:
+    """Look the object of an entry up; None when it, or its model, is no longer there or audited.
+
+    Who may see the trail sees what audited objects are called, and no others.
+    """
+    model = presentation.model_of(label)
+    return _instance(model, key) if model and registry.covering(model) else None
+
+
+def _instance(model: type[Model], pk: Any) -> Model | None:
+    """Look an object up; None when it is no longer there."""
+    if pk is None:
         return None
     try:
         found: QuerySet[Model] = QuerySet(model)

@@ -2,7 +2,7 @@
 
 They refuse to change, to delete and to overwrite. Entries that a pruning, a link in
 the chain of seals, covers may be deleted, so that nothing goes without leaving a
-statement behind. PostgreSQL and SQLite have them; elsewhere the trail is append-only
+statement behind; no link may cover what is yet to come. PostgreSQL and SQLite have them; elsewhere the trail is append-only
 for Python code alone.
 """
 
@@ -17,6 +17,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from .models import Entry, Seal
 
 REFUSAL: Final = "The audit trail is append-only: {table} cannot be changed or deleted."
+MISFIT: Final = "The chain of seals takes no link that covers other entries than there are."
+# A pruning names the number of those that it lets go. By the ids that the database has given out:
+# an entry can be added under any other.
+UNFIT: Final = (
+    "NEW.until > ({given_out}) OR NEW.kind = 'pruning' AND NEW.count <>"
+    " (SELECT COUNT(*) FROM {schema}{entries} WHERE id <= NEW.until)"
+)
+GIVEN_OUT: Final = {
+    "postgresql": "SELECT last_value FROM {schema}{entries}_id_seq",
+    "sqlite": "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = '{entries}'",
+}
 PRUNED: Final = "SELECT MAX(until) FROM {schema}{seals} WHERE kind = 'pruning'"
 
 POSTGRESQL: Final = (
@@ -35,6 +46,12 @@ POSTGRESQL: Final = (
     """
     CREATE FUNCTION {schema}{seals}_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
+        IF TG_OP = 'INSERT' THEN
+            IF {unfit} THEN
+                RAISE EXCEPTION '{misfit}' USING ERRCODE = 'restrict_violation';
+            END IF;
+            RETURN NEW;
+        END IF;
         RAISE EXCEPTION '{refused_seals}' USING ERRCODE = 'restrict_violation';
     END $$
     """,
@@ -47,6 +64,11 @@ POSTGRESQL_TRIGGERS: Final = (
     " FOR EACH STATEMENT EXECUTE FUNCTION {schema}{table}_append_only()",
     "ALTER TABLE {schema}{table} ENABLE ALWAYS TRIGGER {table}_rows",
     "ALTER TABLE {schema}{table} ENABLE ALWAYS TRIGGER {table}_truncate",
+)
+POSTGRESQL_LINKS: Final = (
+    "CREATE TRIGGER {seals}_insert BEFORE INSERT ON {schema}{seals}"
+    " FOR EACH ROW EXECUTE FUNCTION {schema}{seals}_append_only()",
+    "ALTER TABLE {schema}{seals} ENABLE ALWAYS TRIGGER {seals}_insert",
 )
 SQLITE: Final = (
     """
@@ -78,12 +100,20 @@ SQLITE: Final = (
     WHEN EXISTS (SELECT 1 FROM {seals} WHERE number = NEW.number)
     BEGIN SELECT RAISE(ABORT, '{refused_seals}'); END
     """,
+    """
+    CREATE TRIGGER {seals}_insert BEFORE INSERT ON {seals}
+    WHEN {unfit}
+    BEGIN SELECT RAISE(ABORT, '{misfit}'); END
+    """,
 )
 ENTRIES: Final = Entry._meta.db_table
 SEALS: Final = Seal._meta.db_table
 TRIGGERS: Final = {
-    "postgresql": {f"{t}_{what}" for t in (ENTRIES, SEALS) for what in ("rows", "truncate")},
-    "sqlite": {f"{t}_{what}" for t in (ENTRIES, SEALS) for what in ("update", "delete", "replace")},
+    vendor: {f"{SEALS}_insert", *(f"{t}_{what}" for t in (ENTRIES, SEALS) for what in refused)}
+    for vendor, refused in {
+        "postgresql": ("rows", "truncate"),
+        "sqlite": ("update", "delete", "replace"),
+    }.items()
 }
 FOUND: Final = {
     # Of the triggers that are there, those that were not switched off.
@@ -106,6 +136,8 @@ def install(connection: BaseDatabaseWrapper) -> None:
                 for table in (ENTRIES, SEALS):
                     for statement in POSTGRESQL_TRIGGERS:
                         cursor.execute(statement.format(table=table, **names))
+                for statement in POSTGRESQL_LINKS:
+                    cursor.execute(statement.format(**names))
             case "sqlite":
                 for statement in SQLITE:
                     cursor.execute(statement.format(**names))
@@ -140,6 +172,17 @@ def missing(connection: BaseDatabaseWrapper) -> set[str]:
         return wanted - {name for (name,) in cursor.fetchall()}
 
 
+def given_out(connection: BaseDatabaseWrapper) -> int:
+    """Return the highest id that a database has given to an entry, whether it is still there or not.
+
+    On SQLite also one that an entry was added under: it gives out those after it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(GIVEN_OUT[connection.vendor].format(entries=ENTRIES, schema=""))
+        last: int = cursor.fetchone()[0]
+        return last
+
+
 @contextmanager
 def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Take the triggers out for a block, in one transaction with all that it does.
@@ -161,8 +204,11 @@ def _names(connection: BaseDatabaseWrapper) -> dict[str, Any]:
             cursor.execute("SELECT quote_ident(current_schema())")
             schema = f"{cursor.fetchone()[0]}."
     names = {"entries": ENTRIES, "seals": SEALS, "schema": schema}
+    given_out = GIVEN_OUT.get(connection.vendor, "").format(**names)
     return names | {
         "pruned": PRUNED.format(**names),
+        "unfit": UNFIT.format(given_out=given_out, **names),
+        "misfit": MISFIT,
         "refused_entries": REFUSAL.format(table=ENTRIES),
         "refused_seals": REFUSAL.format(table=SEALS),
     }

@@ -29,6 +29,9 @@ class KeysetChangeList(ChangeList):
         for name in self.place:
             self.filter_params.pop(name, None)
         queryset: QuerySet[Entry] = super().get_queryset(*args, **kwargs)
+        # PostgreSQL's texts hold no such character, and its driver refuses to ask for it.
+        if any("\x00" in value for values in self.filter_params.values() for value in values):
+            return queryset.none()
         return queryset
 
     def get_results(self, request: HttpRequest) -> None:

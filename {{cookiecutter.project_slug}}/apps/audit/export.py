@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from .models import Entry
+from .presentation import harmless
 
 BATCH: Final = 1000
 
@@ -38,4 +39,4 @@ def line_of(entry: Entry) -> str:
         "request_id": entry.request_id,
         "changes": entry.changes,
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return harmless(json.dumps(data, ensure_ascii=False, separators=(",", ":")))

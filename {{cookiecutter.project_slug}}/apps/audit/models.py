@@ -35,7 +35,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
             label: the label of its model, ``"shop.Order"``.
             key: its primary key, as entries have it in ``object_id``.
         """
-        if "\x00" in key:
+        if "\x00" in label + key:
             return self.none()
         try:
             return self.of(apps.get_model(label)(pk=key))

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from django.apps import apps
 from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import values
@@ -27,6 +29,14 @@ LONG: Final = 40
 MOST_WORDS: Final = 200
 # Words that are shown around what is different.
 CONTEXT: Final = 12
+# What a terminal obeys instead of showing it, what turns the direction of text round, and halves
+# of characters, which JSON may hold and which nothing can write as UTF-8.
+UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """Escape what is not to be seen in a text, as JSON does: ``\\u001b``."""
+    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @dataclass(slots=True)
@@ -40,6 +50,15 @@ class Change:
     removed: list[str] = field(default_factory=list)
     masked: bool = False
 
+    def __post_init__(self) -> None:
+        self.label = harmless(self.label)
+        self.old, self.new = (
+            None if text is None else harmless(text) for text in (self.old, self.new)
+        )
+        self.added, self.removed = (
+            list(map(harmless, side)) for side in (self.added, self.removed)
+        )
+
     @property
     def old_parts(self) -> list[tuple[str, bool]]:
         """The old value in pieces, each with whether it is different in the new one."""
@@ -49,6 +68,11 @@ class Change:
     def new_parts(self) -> list[tuple[str, bool]]:
         """The new value in pieces, each with whether it is different in the old one."""
         return _parts(self.old or "", self.new or "", second=True)
+
+
+def local(moment: datetime) -> datetime:
+    """Return a moment in the time zone of the project; without time zones it is in it already."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def model_of(label: str) -> type[models.Model] | None:

@@ -52,8 +52,9 @@ def older_than(cutoff: datetime, *, using: str) -> Old | None:
 def prune(old: Old, *, using: str, progress: Callable[[int], None] = lambda count: None) -> int:
     """Remove entries for good, some thousand at a time.
 
-    First a link in the chain states it; only that makes the database let them go. A run
-    that is broken off can be run again.
+    First they are sealed, so that nothing can be put in their place unnoticed, and a link in
+    the chain states that they go; only that makes the database let them go. A run that is
+    broken off can be run again.
 
     Args:
         old: what ``older_than`` has found.
@@ -65,11 +66,16 @@ def prune(old: Old, *, using: str, progress: Callable[[int], None] = lambda coun
 
     Raises:
         ChainMovedError: when another link was added at the same moment; nothing was removed.
+        StillWritingError: when a transaction that writes to the trail does not end; likewise.
     """
     if old.until > seals.pruned(using):
-        last = Seal.objects.using(using).order_by("number").last()
-        kind = Seal.Kind.PRUNING
-        link = seals.add_link(using, last, kind=kind, until=old.until, count=old.count)
+        for _ in seals.seal(using):
+            pass
+        last, link = Seal.objects.using(using).order_by("number").last(), None
+        # Unless another run of `seal` has taken over and is not there yet.
+        if seals.covered(using) >= old.until:
+            kind = Seal.Kind.PRUNING
+            link = seals.add_link(using, last, kind=kind, until=old.until, count=old.count)
         if link is None:
             raise ChainMovedError(
                 "Another run has added to the chain of seals at this moment. Nothing was removed;"

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from itertools import islice, takewhile
 from typing import Any, Final
 
@@ -82,7 +83,8 @@ def settled(using: str, *, patience: float = 10) -> int | None:
     """Return the id up to which no further entry can appear; None for an empty trail.
 
     PostgreSQL gives ids out before the commit, so a later id can be committed first. Waits
-    for those who are writing at this moment, and holds nobody up.
+    for those who are writing at this moment, and holds nobody up. Ids that it has not given
+    out do not count: whatever was added under one, the others are yet to come.
 
     Args:
         using: the alias of the database.
@@ -91,8 +93,9 @@ def settled(using: str, *, patience: float = 10) -> int | None:
     Raises:
         StillWritingError: when one has not ended by then.
     """
-    latest = Entry.objects.using(using).order_by("-pk").values_list("pk", flat=True).first()
     connection = connections[using]
+    entries = Entry.objects.using(using).filter(pk__lte=append_only.given_out(connection))
+    latest = entries.order_by("-pk").values_list("pk", flat=True).first()
     if latest is None or connection.vendor != "postgresql":
         # Elsewhere one writes at a time: whoever commits later has the higher id.
         return latest
@@ -164,7 +167,11 @@ def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
 
 def digest_of(link: Seal, previous: str) -> str:
     """Return the digest of a link, in 64 hexadecimal digits."""
-    head = [previous, link.number, link.created_at.isoformat(), link.kind, link.until, link.count]
+    moment = link.created_at
+    if timezone.is_aware(moment):
+        # A database with a time zone of its own gives it back in that.
+        moment = moment.astimezone(UTC)
+    head = [previous, link.number, moment.isoformat(), link.kind, link.until, link.count]
     digest = hashlib.sha256(json.dumps(head).encode())
     digest.update(link.fingerprints)
     return digest.hexdigest()
@@ -208,6 +215,7 @@ def verify(
             " append-only."
         )
         yield Finding("triggers", (), text)
+    given_out = append_only.given_out(connections[using])
     removable, entries = pruned(using), _Entries(using)
     comparison = _Comparison()
     previous: Seal | None = None
@@ -216,7 +224,8 @@ def verify(
         if link.number != expected:
             gone = f"{expected}" if link.number == expected + 1 else f"{expected}–{link.number - 1}"
             yield Finding("seal", (expected,), f"Seal {gone} is gone from the chain.")
-        if link.digest != digest_of(link, previous.digest if previous else ""):
+        rest = len(link.fingerprints) % LAYOUT.size
+        if rest or link.digest != digest_of(link, previous.digest if previous else ""):
             text = f"Seal {link.number} was changed, or does not follow the one before it."
             yield Finding("seal", (link.number,), text)
         if link.number == number:
@@ -224,22 +233,28 @@ def verify(
             if not link.digest.startswith(digest):
                 text = f"Seal {link.number} is {link.digest}, not what was noted: {digest}."
                 yield Finding("seal", (link.number,), text)
-        if link.kind == Seal.Kind.ENTRIES:
-            sealed = LAYOUT.iter_unpack(link.fingerprints)
-            asked_again = False
-            for finding in comparison.of(sealed, entries.up_to(link.until), removable):
-                if finding.kind == "removed" and not asked_again:
-                    # Retention may have removed it since this began.
-                    removable, asked_again = pruned(using), True
-                if finding.kind != "removed" or finding.keys[0] > removable:
-                    yield finding
-        else:
-            # What was never sealed, and is about to go.
-            for _ in entries.up_to(link.until):
-                pass
+        if link.until > given_out:
+            # It may have been added since this began.
+            given_out = append_only.given_out(connections[using])
+        if link.until > given_out:
+            text = (
+                f"Seal {link.number} covers entries up to {link.until}, and the latest there has"
+                f" been is {given_out}."
+            )
+            yield Finding("seal", (link.number,), text)
+        # None in a pruning: what it lets go was sealed before, so all else was put in.
+        sealed = LAYOUT.iter_unpack(link.fingerprints[: len(link.fingerprints) - rest])
+        asked_again = False
+        for finding in comparison.of(sealed, entries.up_to(link.until), removable):
+            if finding.kind == "removed" and not asked_again:
+                # Retention may have removed it since this began.
+                removable, asked_again = pruned(using), True
+            if finding.kind != "removed" or finding.keys[0] > removable:
+                yield finding
         previous = link
         progress(link.until)
     yield from comparison.changes()
+    yield from _never_given_out(using, covered(using))
     if number is not None:
         text = f"Seal {number}, which was noted, is gone from the chain."
         yield Finding("seal", (number,), text)
@@ -293,6 +308,19 @@ class _Comparison:
 
 def _inserted(key: int) -> Finding:
     return Finding("inserted", (key,), f"Entry {key} was put in after its neighbours were sealed.")
+
+
+def _never_given_out(using: str, after: int) -> Iterator[Finding]:
+    """Find entries that no seal covers under ids that the database has not come to yet."""
+    keys = Entry.objects.using(using).order_by("pk").values_list("pk", flat=True)
+    last = append_only.given_out(connections[using])
+    # Read before the id is asked for again, or it would take the latest entries for such.
+    some = list(keys.filter(pk__gt=max(after, last))[:BATCH])
+    last = append_only.given_out(connections[using])
+    for key in some:
+        if key > last:
+            text = f"Entry {key} was put in under an id that the database has not given out."
+            yield Finding("inserted", (key,), text)
 
 
 def _noted(noted: str | None) -> tuple[int | None, str]:

@@ -4,8 +4,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from django.utils import timezone
-
 from . import presentation
 from .models import Entry
 from .presentation import Change
@@ -35,11 +33,11 @@ def history(entries: Sequence[Entry], *, width: int, style: Any) -> Iterator[str
 
 def _head(entry: Entry, width: int, style: Any) -> str:
     paint = {"create": style.SUCCESS, "update": style.WARNING, "delete": style.ERROR}
-    when = timezone.localtime(entry.created_at) if timezone.is_aware(entry.created_at) else None
-    moment = f"{when or entry.created_at:%Y-%m-%d %H:%M:%S %Z}".strip()
+    moment = f"{presentation.local(entry.created_at):%Y-%m-%d %H:%M:%S %Z}".strip()
     key = f"#{entry.pk}"
-    who = f"by {presentation.actor_name(entry)}, {entry.get_source_display().lower()}"
-    what = f"{entry.get_action_display():<8}"
+    actor, source = presentation.actor_name(entry), entry.get_source_display().lower()
+    who = presentation.harmless(f"by {actor}, {source}")
+    what = f"{presentation.harmless(entry.get_action_display()):<8}"
     room = width - len(moment) - len(what) - len(key) - 5
     who = textwrap.shorten(who, max(room, FEWEST), placeholder="…")
     painted = paint.get(entry.action, style.WARNING)(what)

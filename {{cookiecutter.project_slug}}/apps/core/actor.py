@@ -39,13 +39,24 @@ class Actor:
 
     @property
     def user(self) -> AbstractBaseUser | None:
-        """The acting user; None for nobody and for anonymous visitors."""
-        user = self.named_user or getattr(self.request, "user", None)
-        return user if user is not None and user.is_authenticated else None
+        """The acting user; None for nobody, for anonymous visitors and while it is looked up."""
+        source = self.request if self.named_user is None else self.named_user
+        under_way = _looked_up.get()
+        if any(source is one for one in under_way):
+            # An authentication backend that writes, for instance when a user was last seen.
+            return None
+        token = _looked_up.set((*under_way, source))
+        try:
+            user = self.named_user or getattr(self.request, "user", None)
+            return user if user is not None and user.is_authenticated else None
+        finally:
+            _looked_up.reset(token)
 
 
 NOBODY = Actor()
 _actor: ContextVar[Actor] = ContextVar("actor", default=NOBODY)
+# The requests and lazy users whose user is being looked up in this thread or coroutine.
+_looked_up: ContextVar[tuple[object, ...]] = ContextVar("looked_up", default=())
 
 
 def current_actor() -> AbstractBaseUser | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 
 from apps.audit.models import Entry
@@ -122,3 +123,25 @@ def test_where_a_change_came_from(client: Any) -> None:
         ("job", ""),
         ("command", ""),
     ]
+
+
+class LastSeen(ModelBackend):
+    """Writes to the user whom it looks up."""
+
+    def get_user(self, user_id: Any) -> Any:
+        user = super().get_user(user_id)
+        if user is not None:
+            user.first_name = "seen"
+            user.save(update_fields=["first_name"])
+        return user
+
+
+def test_a_backend_may_write_while_it_looks_the_user_up(
+    client: Any, ada: Any, settings: Any
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.LastSeen"]
+    client.force_login(ada)
+    assert client.get("/write/", {"name": "One"}).status_code == 200
+    assert actors() == [(ada.pk, "ada")]
+    (entry,) = Entry.objects.of(ada).filter(action="update")
+    assert (entry.actor_name, list(entry.changes)) == ("", ["first_name"])

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.urls import reverse
 
 from apps.accounts.models import User
@@ -150,12 +151,29 @@ def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
         "of/audit_examples.Author/99999999999999999999/",
         "of/audit_examples.Tag/a%00b/",
         "of/gone.Model/a%00b/",
+        "of/gone.Mo%00del/1/",
         "of/x/1/",
         "of/a.B/1/",
     ],
 )
 def test_what_has_no_history_is_not_found(reader: Any, url: str) -> None:
     assert reader.get(f"{LIST}{url}").status_code == 404
+    assert reader.get(f"{LIST}{url}?before=1").status_code == 404
+
+
+def test_what_is_not_audited_is_not_named(reader: Any) -> None:
+    group = Group.objects.create(name="Secret")
+    url = f"{LIST}of/auth.Group/{group.pk}/"
+    assert reader.get(f"{url}?before=1").status_code == 404
+    # It was audited once, and was called something else then.
+    values: dict[str, Any] = {"model_label": "auth.Group", "object_id": str(group.pk)}
+    content_type = ContentType.objects.get_for_model(Group)
+    Entry(content_type=content_type, **values).save()
+    for page in (url, f"{url}?before=1", page_of(Entry.objects.first())):
+        response = reader.get(page)
+        assert response.status_code == 200
+        assert f"Group {group.pk}" in response.text
+        assert "Secret" not in response.text
 
 
 def test_a_history_takes_the_permission_to_see_the_trail(client: Any) -> None:
@@ -464,3 +482,24 @@ def test_many_rows_cost_no_more_queries_than_few(
     assert len(entry.changes["user_permissions"]["added"]) > 20
     with django_assert_max_num_queries(8):
         admin_client.get(page_of(entry))
+
+
+@pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00"])
+def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
+    assert objects(reader.get(f"{LIST}?{query}")) == []
+
+
+def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
+    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    change = {"old": {"a": "\ud800"}, "new": "\ud800"}
+    entry = Entry(model_label="gone.Model", changes={"data": change}, **values)
+    if connection.vendor == "sqlite":
+        # PostgreSQL refuses it.
+        entry.save()
+        for page in (page_of(entry), f"{LIST}of/gone.Model/1/"):
+            assert "\\ud800" in reader.get(page).text
+    (shown,) = changes_of(entry)
+    assert (shown.old, shown.new) == ('{"a": "\\ud800"}', "\\ud800")
+    links = {"tags": {"added": ["\ud800"], "removed": []}}
+    (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
+    assert shown.added == ["\\ud800"]

@@ -1,6 +1,7 @@
 """The database itself refuses to change what is on the trail."""
 
 import io
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,13 +107,55 @@ def test_only_what_a_pruning_covers_can_be_deleted(entry: Entry) -> None:
     Seal.objects.create(number=1, kind=Seal.Kind.ENTRIES, until=kept.pk, count=2, digest="")
     with pytest.raises(IntegrityError):
         execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
-    Seal.objects.create(number=2, until=entry.pk, **PRUNING)
+    count = Entry.objects.filter(pk__lte=entry.pk).count()
+    Seal.objects.create(number=2, until=entry.pk, **PRUNING | {"count": count})
     with pytest.raises(IntegrityError):
         execute("DELETE FROM audit_entry WHERE id >= %s", entry.pk)
     with pytest.raises(IntegrityError):
         execute("UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s", entry.pk)
     execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
     assert list(Entry.objects.filter(pk__gte=entry.pk)) == [kept]
+
+
+@pytest.mark.parametrize("kind", Seal.Kind.values)
+@pytest.mark.parametrize("beyond", [1, 2**62])
+def test_a_link_cannot_cover_more_than_the_trail_has_had(
+    entry: Entry, kind: str, beyond: int
+) -> None:
+    last = append_only.given_out(connection)
+    values: dict[str, Any] = {"kind": kind, "count": Entry.objects.count(), "digest": ""}
+    with pytest.raises(IntegrityError, match="other entries than there are"), transaction.atomic():
+        Seal.objects.create(number=1, until=last + beyond, **values)
+    with pytest.raises(IntegrityError):
+        execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
+    Seal.objects.create(number=1, until=last, **values)
+
+
+def test_an_entry_put_in_far_ahead_opens_nothing_for_those_to_come() -> None:
+    Entry(pk=2**62, content_type_id=0).save()
+    values: dict[str, Any] = {"kind": "pruning", "until": 2**62, "digest": ""}
+    # PostgreSQL has not given this id out; SQLite gives out those after it.
+    with suppress(IntegrityError), transaction.atomic():
+        Seal.objects.create(number=1, count=Entry.objects.count(), **values)
+    new = Entry.objects.of(Author.objects.create(name="Ada")).get()
+    with pytest.raises(IntegrityError, match="append-only"):
+        execute("DELETE FROM audit_entry WHERE id = %s", new.pk)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_a_pruning_has_to_say_how_many_entries_go(entry: Entry, wrong: int) -> None:
+    values: dict[str, Any] = {"number": 1, "kind": "pruning", "until": entry.pk, "digest": ""}
+    with pytest.raises(IntegrityError, match="other entries than there are"), transaction.atomic():
+        Seal.objects.create(count=Entry.objects.count() + wrong, **values)
+    Seal.objects.create(count=Entry.objects.count(), **values)
+
+
+def test_ids_are_counted_also_when_their_entries_have_gone(entry: Entry) -> None:
+    last = append_only.given_out(connection)
+    assert last == entry.pk
+    with append_only.lifted(connection):
+        execute("DELETE FROM audit_entry WHERE id >= %s", 0)
+    assert append_only.given_out(connection) == last
 
 
 def test_a_temporary_table_opens_nothing(entry: Entry) -> None:

@@ -49,11 +49,12 @@ def prune(*arguments: str) -> str:
 def test_what_is_old_goes(trail: list[int]) -> None:
     assert prune("--older-than=3d", "--no-input") == "Removed 8 entries.\n"
     assert keys() == trail[8:]
-    (link,) = Seal.objects.all()
-    assert (link.kind, link.until, link.count) == ("pruning", trail[7], 8)
+    (link,) = Seal.objects.filter(kind="pruning")
+    assert (link.until, link.count) == (trail[7], 8)
     assert list(seals.verify("default")) == []
+    count = Seal.objects.count()
     assert prune("--older-than=3d", "--no-input") == "No entry is that old.\n"
-    assert Seal.objects.count() == 1
+    assert Seal.objects.count() == count
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,12 @@ def test_ages(trail: list[int], older: str, left: int) -> None:
 @pytest.mark.parametrize("older", ["", "3", "d", "-3d", "3 days", "1m"])
 def test_what_is_no_age_is_refused(older: str) -> None:
     with pytest.raises(CommandError, match="for example 365d"):
+        prune(f"--older-than={older}", "--no-input")
+
+
+@pytest.mark.parametrize("older", ["2100y", "99999y"])
+def test_an_age_from_before_all_time_is_refused(older: str) -> None:
+    with pytest.raises(CommandError, match=f"'{older}' ago there was no year to count"):
         prune(f"--older-than={older}", "--no-input")
 
 
@@ -119,9 +126,30 @@ def test_the_chain_stays_verifiable(trail: list[int]) -> None:
 
 def test_entries_that_were_never_sealed_can_go_too(trail: list[int]) -> None:
     prune("--older-than=5d", "--no-input")
-    list(seals.seal("default"))
     assert list(seals.verify("default")) == []
-    assert Seal.objects.order_by("number").last().count == 4  # type: ignore[union-attr]
+    # They are sealed before they go.
+    assert [seal.kind for seal in Seal.objects.all()] == ["entries"] * 3 + ["pruning"]
+    assert list(seals.seal("default")) == []
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_an_entry_put_in_among_those_that_went_is_found(trail: list[int], sealed: bool) -> None:
+    if sealed:
+        list(seals.seal("default"))
+    prune("--older-than=5d", "--no-input")
+    Entry(pk=trail[2], content_type_id=0, object_repr="Forged").save()
+    Entry(pk=trail[0] - 1, content_type_id=0, object_repr="Forged").save()
+    assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}
+    list(seals.seal("default"))
+    assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}
+
+
+def test_what_no_seal_covers_is_found_whatever_a_pruning_says(trail: list[int]) -> None:
+    # As somebody can add it who does not seal first.
+    seals.add_link("default", None, kind="pruning", until=trail[2], count=3)
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [
+        ("inserted", (key,)) for key in trail[:3]
+    ]
 
 
 def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:
@@ -130,6 +158,43 @@ def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry WHERE id = %s", [trail[0]])
     assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
+
+
+def test_every_pruning_is_shown(trail: list[int]) -> None:
+    prune("--older-than=9d", "--no-input")
+    last = Seal.objects.order_by("number").last()
+    # Whoever may insert and delete can state, by the rules, that all of the trail goes.
+    kind = Seal.Kind.PRUNING
+    assert seals.add_link("default", last, kind=kind, until=trail[-1], count=8)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert list(seals.verify("default")) == []
+    out = io.StringIO()
+    call_command("audit", "verify", stdout=out)
+    today = f"{timezone.localtime():%Y-%m-%d}"
+    assert (
+        f"Entries up to {trail[1]}, 2 of them, were pruned on {today} (seal 4)." in out.getvalue()
+    )
+    assert (
+        f"Entries up to {trail[-1]}, 8 of them, were pruned on {today} (seal 5)." in out.getvalue()
+    )
+
+
+def test_a_link_that_covers_more_than_there_was_is_found(trail: list[int]) -> None:
+    list(seals.seal("default"))
+    last = Seal.objects.order_by("number").last()
+    with append_only.lifted(connection):
+        # As the owner of the database can, without its triggers.
+        assert seals.add_link("default", last, kind="pruning", until=2**62, count=0)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
+    Author.objects.create(name="New")
+    new = Entry.objects.latest("pk").pk
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [
+        ("seal", (4,)),
+        ("inserted", (new,)),
+    ]
 
 
 def test_a_run_that_was_broken_off_is_finished_by_the_next(
@@ -147,7 +212,7 @@ def test_a_run_that_was_broken_off_is_finished_by_the_next(
     assert list(seals.verify("default")) == []
     assert prune("--older-than=3d", "--no-input") == "Removed 5 entries.\n"
     assert keys() == trail[8:]
-    assert Seal.objects.count() == 1
+    assert Seal.objects.filter(kind="pruning").count() == 1
 
 
 def test_another_run_at_the_same_moment_is_given_way_to(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from apps.audit import append_only, retention, seals
@@ -312,3 +312,92 @@ def test_what_retention_removes_meanwhile_is_not_missed(keys: list[int]) -> None
     # It begins after the first of three seals has been compared.
     assert list(seals.verify("default", progress=prune)) == []
     assert not Entry.objects.exists()
+
+
+@pytest.fixture
+def time_zone_of_the_connection() -> Iterator[None]:
+    """Let the database give its times in another zone than UTC."""
+
+    real = connections["default"]
+
+    def switch(zone: str | None) -> None:
+        real.settings_dict["TIME_ZONE"] = zone
+        for cached in ("timezone", "timezone_name"):
+            real.__dict__.pop(cached, None)
+        real.ensure_timezone()
+
+    before = real.settings_dict["TIME_ZONE"]
+    switch("Asia/Tokyo")
+    yield
+    switch(before)
+
+
+def test_the_time_zone_of_a_database_changes_no_seal(
+    time_zone_of_the_connection: None, keys: list[int]
+) -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> None:
+    links = list(Seal.objects.order_by("number"))
+    link, previous = links[-1], links[-2]
+    link.fingerprints = bytes(link.fingerprints)[: seals.LAYOUT.size * count - 1]
+    # With its digest made anew, and nothing after it that it would not fit.
+    digest = seals.digest_of(link, previous.digest)
+    force(
+        "UPDATE audit_seal SET fingerprints = %s, digest = %s WHERE number = %s",
+        link.fingerprints, digest, link.number,
+    )  # fmt: skip
+    assert found() == [
+        ("seal", (link.number,)),
+        *(("inserted", (key,)) for key in keys[-link.count + count - 1 :]),
+    ]
+
+
+only_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite gives out the ids after the highest"
+)
+
+
+@only_postgresql
+def test_an_id_that_was_not_given_out_is_found_and_holds_up_no_seal(keys: list[int]) -> None:
+    Entry(pk=2**62, content_type_id=0, object_repr="Forged").save()
+    Author.objects.create(name="New")
+    assert "Sealed 1 entry" in said("seal")
+    assert found() == [("inserted", (2**62,))]
+    assert retention.older_than(timezone.now(), using="default").until < 2**62  # type: ignore[union-attr]
+
+
+@only_postgresql
+def test_a_role_that_owns_nothing_can_seal_verify_and_prune(keys: list[int]) -> None:
+    with connection.cursor() as cursor:
+        for statement in (
+            "CREATE ROLE audit_test",
+            "GRANT SELECT, INSERT, DELETE ON audit_entry TO audit_test",
+            "GRANT SELECT, INSERT ON audit_seal TO audit_test",
+            "GRANT SELECT ON SEQUENCE audit_entry_id_seq TO audit_test",
+            "SET LOCAL ROLE audit_test",
+        ):
+            cursor.execute(statement)
+        Entry(content_type_id=0, object_repr="New").save()
+        assert len(list(seals.seal("default"))) == 1
+        assert found() == []
+        old = retention.older_than(timezone.now(), using="default")
+        assert old is not None
+        assert retention.prune(old, using="default") == old.count
+        assert found() == []
+        cursor.execute("RESET ROLE")
+
+
+def test_what_a_seal_holds_commands_no_terminal(keys: list[int]) -> None:
+    last = Seal.objects.order_by("number").last()
+    assert last is not None
+    digest = "\x1b[2J" + last.digest[4:]
+    force("UPDATE audit_seal SET digest = %s WHERE number = %s", digest, last.number)
+    assert "\\u001b[2J" in said("seal")
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("audit", "verify", f"--noted={last}", stdout=out)
+    assert "\\u001b[2J" in out.getvalue()
+    assert "\x1b" not in out.getvalue()

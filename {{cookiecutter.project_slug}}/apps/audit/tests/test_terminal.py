@@ -1,6 +1,7 @@
 """The trail on a terminal: readable in 80 columns, in colour only there, with a bar for the wait."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -138,3 +139,34 @@ def test_a_bar_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> N
         now[0] = 60
         shown(1)
     assert stream.getvalue().count("Verifying") == 2
+
+
+# Goes up a line, sets the title of the window, begins a sequence in one byte, turns text round.
+HARMFUL = "x\x1b[1A\x1b]0;owned\x07\x9b2J\u202ey"
+HARMLESS = r"x\u001b[1A\u001b]0;owned\u0007\u009b2J\u202ey"
+
+
+def test_nothing_on_the_trail_commands_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    changes = {f"field{HARMFUL[:2]}": {"old": HARMFUL, "new": "a\tb\r\nc"}}
+    Entry(model_label="gone.Model", actor_name=HARMFUL, changes=changes, **values).save()
+    article = Article.objects.create(title="One")
+    tag = Tag.objects.create(slug=HARMFUL)
+    article.tags.add(tag)
+    text = history("gone.Model", "1") + history("audit_examples.Article", str(article.pk))
+    assert f"by {HARMLESS}, command" in text
+    assert f"- {HARMLESS}" in text
+    assert f"+ #{HARMLESS} ({HARMLESS})" in text
+    assert "fieldx\\u001b" in text
+    # Lines and tabs are what they were.
+    assert re.search(r"\+ a +b\n +c\n", text)
+    assert not [c for c in text if not c.isprintable() and c != "\n"]
+
+
+@pytest.mark.parametrize("limit", ["-5", "0", "x", "99999999999999999999"])
+def test_what_is_no_number_of_entries_is_refused(limit: str) -> None:
+    with pytest.raises(CommandError, match="is no number of entries; for example 20"):
+        history("audit_examples.Author", "1", "--limit", limit)

@@ -2,17 +2,19 @@
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import alogin, login
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import User
 from apps.core.actor import (
@@ -71,8 +73,25 @@ def token(request: HttpRequest) -> HttpResponse:
     return HttpResponse(name_of_actor())
 
 
+def who_by_the_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{request.user.get_username()}, {name_of_actor()}")
+
+
+class Asking(ModelBackend):
+    """Asks who acts while it looks a user up, as a backend does that writes who was seen."""
+
+    seen: ClassVar[list[str]] = []
+
+    def get_user(self, user_id: Any) -> Any:
+        self.seen.append(name_of_actor())
+        with acting_as(User(username="named")):
+            self.seen.append(name_of_actor())
+        return super().get_user(user_id)
+
+
 urlpatterns = [
     path("who/", who),
+    path("who-by-the-view/", who_by_the_view),
     path("who-async/", who_async),
     path("whence/", whence),
     path("whence-async/", whence_async),
@@ -237,3 +256,35 @@ def test_a_named_actor_stays_in_its_request() -> None:
 def test_a_job_names_the_request_that_it_came_of() -> None:
     with acting_as(None, source="job", request_id="the-request"):
         assert (current_source(), current_request_id()) == ("job", "the-request")
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "seen"),
+    [
+        ("/who/", "ada", ["nobody", "named"]),
+        ("/who-async/", "ada", ["nobody", "named"]),
+        # Asked by a look-up that it has not begun itself, it looks up once more, and once only.
+        ("/who-by-the-view/", "ada, ada", ["nobody", "named", "ada", "named"]),
+    ],
+)
+def test_nobody_acts_while_the_user_is_looked_up(
+    client: Client, ada: User, settings: Any, url: str, answer: str, seen: list[str]
+) -> None:
+    Asking.seen.clear()
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Asking"]
+    client.force_login(ada)
+    assert client.get(url).text == answer
+    assert Asking.seen == seen
+
+
+def test_nobody_acts_while_a_named_user_is_looked_up(ada: User) -> None:
+    seen: list[str] = []
+
+    def look_up() -> User:
+        with in_a_job():
+            seen.append(name_of_actor())
+        return ada
+
+    with acting_as(SimpleLazyObject(look_up)):  # type: ignore[arg-type]
+        assert name_of_actor() == "ada"
+    assert seen == ["nobody"]

@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.audit import export, registry, retention, seals, terminal
 from apps.audit.models import Entry, Seal
+from apps.audit.presentation import harmless, local
 from apps.audit.progress import bar
 
 DAYS: Final = {"d": 1, "w": 7, "y": 365}
@@ -29,7 +30,19 @@ def age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,5})([dwy])", text)
     if not found:
         raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
-    return timedelta(days=int(found[1]) * DAYS[found[2]])
+    age = timedelta(days=int(found[1]) * DAYS[found[2]])
+    try:
+        timezone.now() - age
+    except OverflowError as error:
+        raise ArgumentTypeError(f"{text!r} ago there was no year to count.") from error
+    return age
+
+
+def number_of_entries(text: str) -> int:
+    """Read a number of one and more, and of no more than a database can be asked for."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise ArgumentTypeError(f"{text!r} is no number of entries; for example 20.")
+    return int(text)
 
 
 def moment(text: str) -> datetime:
@@ -99,7 +112,9 @@ class Command(BaseCommand):
         one = verb("history", "Show what happened to one object, the latest first.")
         one.add_argument("model", metavar="app.Model")
         one.add_argument("key", help="The primary key of the object.")
-        one.add_argument("--limit", type=int, default=20, help="How many entries (default: 20).")
+        one.add_argument(
+            "--limit", type=number_of_entries, default=20, help="How many entries (default: 20)."
+        )
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
@@ -127,7 +142,7 @@ class Command(BaseCommand):
             plural = "entry" if first == 1 else "entries"
             self.stdout.write(f"Sealed {first:,} {plural}, up to {last.until}.")
         if last:
-            self.stdout.write(f"Last seal: {last}")
+            self.stdout.write(f"Last seal: {harmless(str(last))}")
 
     def handle_verify(self, *, database: str, noted: str | None, **options: Any) -> None:
         """Print what is not as it was sealed."""
@@ -144,7 +159,7 @@ class Command(BaseCommand):
                 for finding in findings:
                     found += 1
                     shown.clear()
-                    self.stdout.write(str(finding))
+                    self.stdout.write(harmless(str(finding)))
         except ValueError as error:
             raise CommandError(str(error)) from error
         unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk").first()
@@ -152,11 +167,16 @@ class Command(BaseCommand):
         if last is None:
             self.stdout.write("There are no seals; `audit seal` adds the first.")
         else:
+            for link in sealed.filter(kind=Seal.Kind.PRUNING):
+                self.stdout.write(
+                    f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
+                    f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
+                )
             self.stdout.write(
                 f"Compared with the seals up to {last.number}, which end at entry {covered}."
             )
             if unsealed:
-                since = f"{timezone.localtime(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}"
+                since = f"{local(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}".strip()
                 self.stdout.write(f"Entries since {since} are not sealed yet.")
         if found:
             things = "thing is" if found == 1 else "things are"
