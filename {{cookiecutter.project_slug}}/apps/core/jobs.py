@@ -6,6 +6,7 @@ for when the transaction at hand is committed. With the backends that build on
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -72,6 +73,21 @@ class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
 
         transaction.on_commit(run, using=using, robust=True)
         return result
+
+
+def autocommit[Function: Callable[..., Any]](function: Function) -> Function:
+    """Mark a job that commits for itself: no backend may run it in a transaction of its own.
+
+    It stands below ``@task``, and is what ``non_atomic_requests`` of Django is for views. A job
+    that is run again begins anew after what it has committed, so each step has to bear that.
+    """
+    function.autocommit = True  # type: ignore[attr-defined]
+    return function
+
+
+def commits_for_itself(job: Task) -> bool:
+    """Whether a job is marked with ``autocommit``."""
+    return getattr(job.func, "autocommit", False)
 
 
 def hand_off(

@@ -34,7 +34,11 @@ class JobFilter(admin.SimpleListFilter):
         return [(name, short_name(name)) for name in names[:MOST_NAMES]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Handoff]) -> QuerySet[Handoff]:
-        return queryset.filter(name=self.value()) if self.value() else queryset
+        name = self.value()
+        if not name:
+            return queryset
+        # PostgreSQL takes NUL in a text for an error.
+        return queryset.none() if "\0" in name else queryset.filter(name=name)
 
 
 @admin.register(Handoff)

@@ -35,6 +35,7 @@ from django.utils import timezone
 from django.utils.json import normalize_json
 
 from apps.core.actor import acting_as
+from apps.core.jobs import commits_for_itself
 
 from .backend import declared_jobs, option
 from .receipts import Run, SupersededError, actor_named
@@ -60,6 +61,7 @@ class HandedOffTask(CeleryTask):
     """A Celery task that writes receipts when it was handed off, and else is like any other."""
 
     abstract = True
+    autocommit = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run once, as the actor; commit what the task writes together with its receipt.
@@ -87,7 +89,7 @@ class HandedOffTask(CeleryTask):
 
     def run_with_receipt(self, run: Run, args: Any, kwargs: Any) -> Any:
         """Run a task that has been started; see ``__call__``."""
-        autocommit = self.name in option(run.backend, "AUTOCOMMIT")
+        autocommit = self.autocommit or self.name in option(run.backend, "AUTOCOMMIT")
         try:
             self.tell_start()
             with run.with_heartbeat() if autocommit else run.in_transaction():
@@ -195,6 +197,7 @@ def register_jobs() -> None:
         attributes = {
             "name": name,
             "job": job,
+            "autocommit": commits_for_itself(job),
             "__module__": job.func.__module__,
             "__doc__": job.func.__doc__,
         }

@@ -20,16 +20,17 @@ def mail_notification(pk: int, database: str) -> None:
         OSError, SMTPException: when the mail server does not take the mail; the
             job can be run again.
     """
-    claimed = Notification.objects.using(database).filter(pk=pk, mailed_at=None)
-    claimed = claimed.exclude(user__email="")
-    if not claimed.update(mailed_at=timezone.now()):
+    rows = Notification.objects.using(database).filter(pk=pk)
+    notification = rows.exclude(user__email="").select_related("user").first()
+    # Of two jobs at once one may go on, so this asks no other table: with a join, Django looks
+    # for the rows in a subquery, and PostgreSQL does not look again after it has waited for one.
+    if notification is None or not rows.filter(mailed_at=None).update(mailed_at=timezone.now()):
         return
-    notification = Notification.objects.using(database).select_related("user").get(pk=pk)
     subject = " ".join(notification.text.split())  # a line break would not be sent
     try:
         EmailMessage(subject, notification.text, to=[notification.user.email]).send(using="default")
     except Exception:
-        Notification.objects.using(database).filter(pk=pk).update(mailed_at=None)
+        rows.update(mailed_at=None)
         raise
 
 

@@ -1,14 +1,30 @@
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import PathConverter, StringConverter
 
 from . import views
 
+
+class BoardSlugConverter(StringConverter):
+    """A slug with letters of any alphabet, which Django's own converter refuses."""
+
+    regex = r"[-\w]+"
+
+
+class BoardFileConverter(PathConverter):
+    """The name of a file; without NUL, which PostgreSQL takes in a text for an error."""
+
+    regex = r"[^\0]+"
+
+
+register_converter(BoardSlugConverter, "board_slug")
+register_converter(BoardFileConverter, "board_file")
+
 app_name = "taskboard"
-# Slugs may hold letters of any alphabet, which Django's own slug converter refuses.
 urlpatterns = [
     path("", views.index, name="index"),
-    path("attachments/<path:name>", views.attachment, name="attachment"),
-    path("projects/<str:project>/", views.board, name="board"),
-    path("projects/<str:project>/create/", views.create, name="create"),
-    path("projects/<str:project>/tasks/<str:task>/", views.detail, name="task"),
-    path("projects/<str:project>/tasks/<str:task>/edit/", views.edit, name="edit"),
+    path("attachments/<board_file:name>", views.attachment, name="attachment"),
+    path("projects/<board_slug:project>/", views.board, name="board"),
+    path("projects/<board_slug:project>/create/", views.create, name="create"),
+    path("projects/<board_slug:project>/tasks/<board_slug:task>/", views.detail, name="task"),
+    path("projects/<board_slug:project>/tasks/<board_slug:task>/edit/", views.edit, name="edit"),
 ]

@@ -91,7 +91,9 @@ def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
 @require_safe
 def attachment(request: HttpRequest, name: str) -> FileResponse:
     """Send the file of a task to be saved: shown, a page in it could act as this site."""
-    found = get_object_or_404(Task, attachment=name)
+    found = Task.objects.filter(attachment=name).first()  # of several, when they share the file
+    if found is None:
+        raise Http404
     try:
         file = found.attachment.open()
     except FileNotFoundError as error:

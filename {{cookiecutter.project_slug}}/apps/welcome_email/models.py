@@ -8,16 +8,22 @@ from django.db.models import Q
 from django.utils import timezone
 
 # Longer than any mail server takes to answer: a claim this old was left by a process that died.
-CLAIM_EXPIRES_AFTER = timedelta(minutes=15)
+# A backend that tries a failed job again for a quarter of an hour comes back after that.
+CLAIM_EXPIRES_AFTER = timedelta(minutes=10)
+
+# As mail servers do, the module gives up some day on an address that takes no mail.
+OWED_FOR = timedelta(days=7)
 
 
 class WelcomeQuerySet(models.QuerySet["Welcome"]):
+    def owed(self) -> "WelcomeQuerySet":
+        """The welcomes that are neither sent nor given up."""
+        return self.filter(sent_at__isnull=True, created_at__gt=timezone.now() - OWED_FOR)
+
     def due(self) -> "WelcomeQuerySet":
-        """The welcomes that are not sent and that nobody is sending at the moment."""
+        """The welcomes that are owed and that nobody is sending at the moment."""
         expired = timezone.now() - CLAIM_EXPIRES_AFTER
-        return self.filter(
-            Q(claimed_at__isnull=True) | Q(claimed_at__lt=expired), sent_at__isnull=True
-        )
+        return self.owed().filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=expired))
 
     def claim(self, pk: int) -> bool:
         """Take a due welcome, so that no one else sends it too; False when it is not due.
@@ -28,10 +34,10 @@ class WelcomeQuerySet(models.QuerySet["Welcome"]):
 
 
 class Welcome(models.Model):
-    """A user's welcome mail: owed from sign-up on, until it is sent.
+    """A user's welcome mail: owed from sign-up on, until it is sent or given up.
 
     ``language`` is the one that was active at sign-up; ``attempts`` counts
-    failures; ``last_error`` is the mail server's latest complaint.
+    failures; ``last_error`` is the latest of them, as Python writes it.
     """
 
     user = models.OneToOneField(

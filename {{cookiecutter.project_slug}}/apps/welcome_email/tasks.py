@@ -1,7 +1,6 @@
 """Jobs of the welcome mail."""
 
 import logging
-from smtplib import SMTPException
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -10,39 +9,55 @@ from django.tasks import task
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+from apps.core.jobs import autocommit
+
 from .models import Welcome
 
 logger = logging.getLogger(__name__)
 
 
+class ClaimedError(Exception):
+    """Somebody is sending the welcome, or has died while sending it."""
+
+
+# The claim has to be there for all to see before the mail goes out, and what went wrong
+# has to be kept although the job fails.
 @task
+@autocommit
 def send_welcome(pk: int, database: str) -> None:
-    """Send a welcome that is due; do nothing when it is sent, being sent or gone.
+    """Send a welcome that is due; do nothing when it is sent, given up or gone.
 
     Args:
         pk: the primary key of the ``Welcome``.
         database: the alias of the database that holds it.
 
     Raises:
-        OSError, SMTPException: when the mail server does not take the mail. The
-            welcome stays due, so that the job can be run again.
+        ClaimedError: when it is being sent. It has to be looked at again: whoever does
+            that may have died.
+        Exception: when the mail cannot be written, or the mail server does not take it.
+            The welcome stays due, so that the job can be run again.
     """
     welcomes = Welcome.objects.using(database)
     if not welcomes.claim(pk):
-        logger.info("Welcome %s is sent, being sent or gone; nothing to do.", pk)
+        if welcomes.owed().filter(pk=pk).exists():
+            raise ClaimedError(f"Welcome {pk} is being sent, or its process has died.")
+        logger.info("Welcome %s is sent, given up or gone; nothing to do.", pk)
         return
     welcome = welcomes.select_related("user").get(pk=pk)
     try:
         message(welcome).send(using="default")
-    except (OSError, SMTPException) as error:
+    except Exception as error:
+        # As Python writes it: also with NUL or half a character in it, a database takes that.
         welcomes.filter(pk=pk).update(
-            claimed_at=None, attempts=F("attempts") + 1, last_error=str(error)
+            claimed_at=None, attempts=F("attempts") + 1, last_error=repr(error)
         )
         logger.error(
-            "The welcome mail to user %s could not be sent (%s). Check EMAIL_URL and the mail"
+            "The welcome mail to user %s could not be sent (%r). Check EMAIL_URL and the mail"
             " server; 'manage.py send_welcomes' sends every welcome that is still due.",
             welcome.user_id,
             error,
+            # What a mail server says needs none; a mistake in a template does.
+            exc_info=not isinstance(error, OSError),
         )
         raise
     welcomes.filter(pk=pk).update(sent_at=timezone.now(), last_error="")

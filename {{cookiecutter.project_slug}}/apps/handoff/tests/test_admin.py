@@ -80,6 +80,12 @@ def test_filters_and_search(reader: Client) -> None:
     assert reader.get(f"{LIST}?q=41").context["cl"].result_count == 1
 
 
+def test_a_filter_by_a_name_with_nul_finds_nothing(reader: Client) -> None:
+    """PostgreSQL takes it in a text for an error."""
+    row(Status.DONE)
+    assert reader.get(f"{LIST}?name=%00").context["cl"].result_count == 0
+
+
 def test_a_job_is_shown_with_its_call_its_actor_and_its_error(reader: Client) -> None:
     ada = User.objects.create_user("ada")
     job = row(

@@ -91,11 +91,11 @@ def test_a_transaction_of_the_job_is_undone_with_it() -> None:
     assert Handoff.objects.get().status == Status.FAILED
 
 
-def test_a_job_in_autocommit_commits_for_itself(settings: Settings) -> None:
-    path = tasks.commit_and_fail.module_path
-    options = {"RETRIES": 0, "AUTOCOMMIT": [path]}
+@pytest.mark.parametrize("job", [tasks.commit_and_fail, tasks.commit_for_itself_and_fail])
+def test_a_job_in_autocommit_commits_for_itself(job: Task, settings: Settings) -> None:
+    options = {"RETRIES": 0, "AUTOCOMMIT": [tasks.commit_and_fail.module_path]}
     settings.TASKS = {"default": settings.TASKS["default"] | {"OPTIONS": options}}
-    tasks.commit_and_fail.enqueue()
+    job.enqueue()
 
     work_off()
 

@@ -1,5 +1,6 @@
 """Jobs are handed off to whatever backend the project uses, and can run more than once."""
 
+import threading
 from pathlib import Path
 from smtplib import SMTPException
 from typing import Any
@@ -9,7 +10,7 @@ from django.conf import settings as project_settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.mail.backends.locmem import EmailBackend
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.module_loading import import_string
 
 from apps.accounts.models import User
@@ -75,6 +76,27 @@ def test_a_job_that_runs_twice_mails_once(
         mail_notification.call(notification.pk, database="default")
     (mail,) = mailoutbox
     assert (mail.subject, mail.body) == ("Read this.", "Read\nthis.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_jobs_at_once_one_mails(grace: User, mailoutbox: list[Any]) -> None:
+    pk = Notification.objects.create(user=grace, text="Read this.").pk
+    User.objects.update(email="grace@example.com")
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        start.wait()
+        try:
+            mail_notification.call(pk, database="default")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(mailoutbox) == 1
 
 
 def test_a_person_without_address_gets_no_mail(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern
@@ -34,8 +35,9 @@ def act(page: Client, task: Task, action: str, **data: Any) -> Any:
 
 @pytest.mark.parametrize("pattern", urlpatterns, ids=lambda pattern: pattern.name)
 def test_every_page_asks_for_a_login(client: Client, task: Task, pattern: URLPattern) -> None:
-    path = str(pattern.pattern).replace("<path:name>", "notes.txt")
-    path = path.replace("<str:project>", task.project.slug).replace("<str:task>", task.slug)
+    path = str(pattern.pattern).replace("<board_file:name>", "notes.txt")
+    path = path.replace("<board_slug:project>", task.project.slug)
+    path = path.replace("<board_slug:task>", task.slug)
     for answer in (client.get(f"/taskboard/{path}"), client.post(f"/taskboard/{path}")):
         assert answer.status_code == 302
         assert answer.headers["Location"].startswith("/accounts/login/?next=/taskboard/")
@@ -99,6 +101,24 @@ def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path)
     (files / "notes.html").unlink()
     assert page.get(task.attachment.url).status_code == 404
     assert page.get("/taskboard/attachments/other.txt").status_code == 404
+
+
+def test_a_file_that_two_tasks_share_is_sent(page: Client, task: Task) -> None:
+    task.attachment.save("notes.txt", ContentFile("notes"))
+    task.pk, task._state.adding, task.slug = None, True, ""
+    task.save()
+    assert Task.objects.filter(attachment=task.attachment.name).count() == 2
+    assert b"".join(page.get(task.attachment.url)) == b"notes"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["attachments/%00", "projects/%00/", "projects/%00/create/", "projects/{project}/tasks/%00/"],
+)
+def test_nul_in_an_address_leads_nowhere(page: Client, task: Task, path: str) -> None:
+    """PostgreSQL takes it in a text for an error."""
+    answer = page.get(f"/taskboard/{path.format(project=task.project.slug)}")
+    assert answer.status_code == 404
 
 
 def test_a_form_with_a_mistake_is_shown_again(page: Client, task: Task) -> None:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.tasks import TaskContext, task
 
 from apps.core.actor import current_actor
+from apps.core.jobs import autocommit
 
 
 def note(path: str, text: str, attempt: int) -> None:
@@ -92,6 +93,13 @@ def commit_and_fail() -> None:
     with transaction.atomic():
         write("written in between")
     raise ValueError("after the commit")
+
+
+@task
+@autocommit
+def commit_for_itself_and_fail() -> None:
+    """Do the same, and say itself that it commits step by step."""
+    commit_and_fail.call()
 
 
 @task
