@@ -25,6 +25,9 @@ JSON_TYPES: Final = (
     *("FileField", "FilePathField", "GenericIPAddressField", "DateField", "TimeField"),
 )
 
+# JSON's null is recorded as the value of this key, for it is not the NULL of an empty column;
+# so are objects that have such a key themselves.
+JSON_NULL: Final = "json"
 
 # PostgreSQL's functions take a hundred arguments.
 MOST_MEMBERS: Final = 50
@@ -93,7 +96,11 @@ class SQLite(Dialect):
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE 'null' END"
             case "JSONField":
-                return f"coalesce(json({sql}), 'null')"
+                wrapped = self.object_of([(JSON_NULL, f"json({sql})")])
+                return (
+                    f"CASE WHEN json_type({sql}) = 'null' OR json_type({sql}, '$.{JSON_NULL}')"
+                    f" IS NOT NULL THEN {wrapped} ELSE coalesce(json({sql}), 'null') END"
+                )
             case "DateTimeField":
                 zone = "+00:00" if settings.USE_TZ else ""
                 return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
@@ -191,9 +198,18 @@ class PostgreSQL(Dialect):
     records_as_it_writes = True
 
     def value(self, field: Field, sql: str) -> str:
-        match pointed_to(field).get_internal_type():
+        field = pointed_to(field)
+        match field.get_internal_type():
+            case "JSONField":
+                wrapped = f"jsonb_build_object('{JSON_NULL}', {sql})"
+                return (
+                    f"CASE WHEN jsonb_typeof({sql}::jsonb) = 'null' OR {sql} -> '{JSON_NULL}'"
+                    f" IS NOT NULL THEN {wrapped} ELSE {sql}::jsonb END"
+                )
             case "DecimalField":
                 return f"{sql}::text"
+            case _ if _holds_decimals(field):
+                return f"{sql}::text[]"
             case "BinaryField":
                 return f"translate(encode({sql}, 'base64'), E'\\n', '')"
         return sql
@@ -276,6 +292,20 @@ def key_type(field: Field) -> str | None:
         return "CharField"
     is_number = name.endswith(("IntegerField", "AutoField"))
     return "IntegerField" if is_number else name if name in KEYS else None
+
+
+def is_json(field: Field) -> bool:
+    """Whether the column of a field holds JSON."""
+    return field.get_internal_type() == "JSONField"
+
+
+def _holds_decimals(field: Any) -> bool:
+    """Whether a field is one of arrays, perhaps of arrays, of decimals."""
+    is_array = hasattr(field, "base_field") and not hasattr(field, "range_type")
+    if not is_array:
+        return False
+    base = field.base_field
+    return base.get_internal_type() == "DecimalField" or _holds_decimals(base)
 
 
 def _is_djangos(field: Field) -> bool:

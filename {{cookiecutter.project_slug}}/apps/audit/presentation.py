@@ -261,7 +261,8 @@ def _text(model_field: models.Field | None, data: Any, names: Names) -> str | No
     except (ValidationError, ValueError, TypeError):
         return str(data)
     if isinstance(model_field, models.JSONField):
-        return json.dumps(data, indent=2, ensure_ascii=False)
+        unwrapped = values.unwrapped(model_field, data)
+        return json.dumps(unwrapped, indent=2, ensure_ascii=False)
     for choice, label in model_field.flatchoices:
         if choice == value:
             return str(label)

@@ -21,8 +21,17 @@ def example_models() -> list[type[Model]]:
 
     return [
         *(m.Author, m.Tag, m.Article, m.Note, m.Review, m.Club, m.Membership),
-        *(m.Place, m.Restaurant, m.Hotel),
+        *(m.Place, m.Restaurant, m.Hotel, m.Invoice),
+        *_models_of_postgresql(),
     ]
+
+
+def _models_of_postgresql() -> list[type[Model]]:
+    if connection.vendor != "postgresql":
+        return []
+    from .examples.postgresql import Season
+
+    return [Season]
 
 
 @pytest.fixture
