@@ -43,8 +43,9 @@ class Restored:
     """What came of a restoration.
 
     ``unknown`` names the fields that are not restored: they are as they were right before, or
-    have their default in an object that had been deleted. ``gone`` maps names of many-to-many
-    fields to the keys that they once held and that nobody has any more.
+    have their default in an object that had been deleted. Many-to-many fields through a model
+    of the project's own are among them, unless they hold what they held then. ``gone`` maps
+    names of many-to-many fields to the keys that they once held and that nobody has any more.
     """
 
     instance: Model
@@ -87,8 +88,9 @@ def state_at(
 def restore(state: State) -> Restored:
     """Bring an object back to a former state; one that was deleted gets its old key.
 
-    It is saved and linked as usual, so its receivers run and the trail records it. Nothing
-    is restored of other objects: what a deletion took along has to be restored after it.
+    It is saved and linked as usual, so its receivers run and the trail records it; a field
+    with ``auto_now`` says when that was. Nothing is restored of other objects: what a deletion
+    took along has to be restored after it.
 
     Raises:
         CannotRestoreError: when the object was not there in that state, or when a foreign key
@@ -105,24 +107,40 @@ def restore(state: State) -> Restored:
         there = found.select_for_update().first()
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for field_name, value in state.values.items():
-            if not _is_there(fields[field_name], value, using):
+            setattr(instance, fields[field_name].attname, value)
+        for field_name, value in state.values.items():
+            if not _is_there(fields[field_name], value, instance, using):
                 raise CannotRestoreError(
                     f"The {fields[field_name].verbose_name} of {name} was {value}, which is no"
                     " longer there. Restore that first."
                 )
-            setattr(instance, fields[field_name].attname, value)
         instance.save(using=using, force_insert=there is None)
+        stamps = {
+            field_name: value
+            for field_name, value in state.values.items()
+            if getattr(fields[field_name], "auto_now_add", False)
+        }
+        if there is None and stamps:
+            # The insertion has filled in the present.
+            found.update(**stamps)
         instance.refresh_from_db(from_queryset=found)
-        gone = {}
+        unknown, gone = set(state.unknown), {}
         for field_name, keys in state.links.items():
-            target = model._meta.get_field(field_name).related_model
+            many: Any = model._meta.get_field(field_name)
+            if not many.remote_field.through._meta.auto_created:
+                # The trail has the keys, and none of what else such a link holds.
+                if keys != _links_now(many, state.pk, using):
+                    unknown.add(field_name)
+                continue
+            target = many.related_model
             left = set(
                 QuerySet(target, using=using).filter(pk__in=keys).values_list("pk", flat=True)
             )
-            getattr(instance, field_name).set(left)
+            # By no manager of the model's own, which may hide some.
+            getattr(instance, field_name)(manager="_base_manager").set(left)
             if keys - left:
                 gone[field_name] = keys - left
-    return Restored(instance, frozenset(state.unknown), gone)
+    return Restored(instance, frozenset(unknown), gone)
 
 
 def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
@@ -230,9 +248,13 @@ def _decoded(column: Field, data: Any, using: str) -> Any:
     return JSONNull() if value is None and values.is_json_null(column, data) else value
 
 
-def _is_there(column: Field, value: Any, using: str) -> bool:
-    """Whether what a foreign key leads to is there; true for any other field."""
+def _is_there(column: Field, value: Any, instance: Model, using: str) -> bool:
+    """Whether what a foreign key leads to is there, or is the object itself; true for other fields."""
     if value is None or not isinstance(column, ForeignKey):
         return True
     target = column.target_field
+    if isinstance(instance, target.model):
+        own = instance.pk if target.primary_key else getattr(instance, target.attname)
+        if own == value:
+            return True
     return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()
