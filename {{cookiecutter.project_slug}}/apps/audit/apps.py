@@ -11,6 +11,7 @@ class AuditConfig(modules.ModuleConfig):
     def ready(self) -> None:
         from . import checks, interception, registry
 
+        checks.refuse_local_times()
         interception.install()
         registry.register_settings()
         register(checks.check_what_cannot_be_seen)

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.models import DO_NOTHING, Field, Model
 from django.db.models.deletion import SKIP_COLLECTION
@@ -19,6 +21,23 @@ def check_what_cannot_be_seen(
 ) -> list[CheckMessage]:
     """Warn of changes that a database makes by itself, and of databases that cannot be written to."""
     return [*_changes_of_the_database(), *_databases()]
+
+
+def refuse_local_times() -> None:
+    """Stop where the trail would have to know in SQL when the clocks of a place were changed.
+
+    Raises:
+        ImproperlyConfigured: when SQLite keeps times in another zone than UTC.
+    """
+    for alias in connections:
+        connection = connections[alias]
+        zone = connection.settings_dict["TIME_ZONE"]
+        if connection.vendor == "sqlite" and settings.USE_TZ and zone not in (None, "UTC"):
+            raise ImproperlyConfigured(
+                f"The audit trail cannot record the times in the database {alias!r}, which is"
+                f" SQLite and keeps them as they are in {zone}. Remove TIME_ZONE from"
+                f" DATABASES[{alias!r}]: Django then keeps them in UTC."
+            )
 
 
 def _changes_of_the_database() -> Iterator[CheckMessage]:

@@ -25,6 +25,9 @@ JSON_TYPES: Final = (
     *("FileField", "FilePathField", "GenericIPAddressField", "DateField", "TimeField"),
 )
 
+# JSON's null is recorded as the value of this key, for it is not the NULL of an empty column;
+# so are objects that have such a key themselves.
+JSON_NULL: Final = "json"
 
 # PostgreSQL's functions take a hundred arguments.
 MOST_MEMBERS: Final = 50
@@ -93,7 +96,11 @@ class SQLite(Dialect):
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE 'null' END"
             case "JSONField":
-                return f"coalesce(json({sql}), 'null')"
+                wrapped = self.object_of([(JSON_NULL, f"json({sql})")])
+                return (
+                    f"CASE WHEN json_type({sql}) = 'null' OR json_type({sql}, '$.{JSON_NULL}')"
+                    f" IS NOT NULL THEN {wrapped} ELSE coalesce(json({sql}), 'null') END"
+                )
             case "DateTimeField":
                 zone = "+00:00" if settings.USE_TZ else ""
                 return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
@@ -103,7 +110,7 @@ class SQLite(Dialect):
                 return _text(self._decimal(sql, field.decimal_places or 0))
             case "FloatField":
                 return self._float(sql)
-            case name if name in JSON_TYPES and _is_djangos(field):
+            case name if name in JSON_TYPES and is_djangos(field):
                 return f"json_quote({sql})"
         return (
             f"CASE typeof({sql}) WHEN 'null' THEN 'null'"
@@ -170,7 +177,7 @@ class SQLite(Dialect):
         """Whether ``assigned`` is sure of what the column will hold for a prepared value."""
         # A column turns what it is given into its own type, but Django's fields have done so.
         is_text = isinstance(value, str) and field.get_internal_type() in ("CharField", "TextField")
-        return _is_djangos(field) or value is None or is_text
+        return is_djangos(field) or value is None or is_text
 
     def among(self, column: str) -> str:
         return f"{column} IN (SELECT value FROM json_each(%s))"  # noqa: S608
@@ -193,9 +200,18 @@ class PostgreSQL(Dialect):
     records_as_it_writes = True
 
     def value(self, field: Field, sql: str) -> str:
-        match pointed_to(field).get_internal_type():
+        field = pointed_to(field)
+        match field.get_internal_type():
+            case "JSONField":
+                wrapped = f"jsonb_build_object('{JSON_NULL}', {sql})"
+                return (
+                    f"CASE WHEN jsonb_typeof({sql}::jsonb) = 'null' OR {sql} -> '{JSON_NULL}'"
+                    f" IS NOT NULL THEN {wrapped} ELSE {sql}::jsonb END"
+                )
             case "DecimalField":
                 return f"{sql}::text"
+            case _ if _holds_decimals(field):
+                return f"{sql}::text[]"
             case "BinaryField":
                 return f"translate(encode({sql}, 'base64'), E'\\n', '')"
         return sql
@@ -287,10 +303,25 @@ def _has_other_equals(field: Field) -> bool:
     field = pointed_to(field)
     while (base := getattr(field, "base_field", None)) is not None:
         field = base
-    return bool(getattr(field, "db_collation", None)) or not _is_djangos(field)
+    return bool(getattr(field, "db_collation", None)) or not is_djangos(field)
 
 
-def _is_djangos(field: Field) -> bool:
+def is_json(field: Field) -> bool:
+    """Whether the column of a field holds JSON."""
+    return field.get_internal_type() == "JSONField"
+
+
+def _holds_decimals(field: Any) -> bool:
+    """Whether a field is one of arrays, perhaps of arrays, of decimals."""
+    is_array = hasattr(field, "base_field") and not hasattr(field, "range_type")
+    if not is_array:
+        return False
+    base = field.base_field
+    return base.get_internal_type() == "DecimalField" or _holds_decimals(base)
+
+
+def is_djangos(field: Field) -> bool:
+    """Whether a field is one of Django's own classes, and so converts values as they do."""
     return type(field).__module__.startswith("django.")
 
 

@@ -69,7 +69,7 @@ class Entry(models.Model):
 
     ``changes`` maps the name of each changed field to one of
 
-    - ``{"old": …, "new": …}``, values as ``apps.audit.values.encode`` writes them;
+    - ``{"old": …, "new": …}``, values that ``apps.audit.values.decode`` reads;
       ``old`` is None on a creation and ``new`` on a deletion;
     - ``{"added": […], "removed": […]}``, the keys of a many-to-many field;
     - ``{"masked": true}`` for a field whose values stay out of the trail.

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import values
+from .dialects import is_djangos
 from .models import Entry
 from .rows import text_of
 
@@ -280,12 +281,16 @@ def _text(model_field: models.Field | None, data: Any, names: Names) -> str | No
     if target is not None:
         name = names.get((target, _key(target, data)))
         return f"{name} ({data})" if name else f"no longer there ({data})"
+    if hasattr(model_field, "from_db_value") and not is_djangos(model_field):
+        # What such a field decrypts is not for everybody who may see the trail.
+        return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     try:
         value = values.decode(model_field, data)
     except (ValidationError, ValueError, TypeError):
         return str(data)
     if isinstance(model_field, models.JSONField):
-        return json.dumps(data, indent=2, ensure_ascii=False)
+        unwrapped = values.unwrapped(model_field, data)
+        return json.dumps(unwrapped, indent=2, ensure_ascii=False)
     for choice, label in model_field.flatchoices:
         if choice == value:
             return str(label)

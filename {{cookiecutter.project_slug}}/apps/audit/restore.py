@@ -1,14 +1,16 @@
 """Former states of objects, read from the trail, and the way back to them."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
+from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
+from .dialects import is_json
 from .models import Entry
 from .registry import Audited
 
@@ -21,9 +23,10 @@ class CannotRestoreError(Exception):
 class State:
     """What an object was like at some time.
 
-    ``values`` maps names of fields to Python values, foreign keys to keys; ``links`` maps names
-    of many-to-many fields to sets of keys. ``unknown`` names the fields that the trail cannot
-    tell: those that are masked and were changed since, and those that it does not record.
+    ``values`` maps names of fields to Python values, foreign keys to keys, and is JSONNull()
+    where JSON's null was; ``links`` maps names of many-to-many fields to sets of keys.
+    ``unknown`` names the fields that the trail cannot tell: those that are masked, or cannot
+    read what is recorded, and were changed since, and those that it does not record.
     """
 
     model: type[Model]
@@ -40,8 +43,9 @@ class Restored:
     """What came of a restoration.
 
     ``unknown`` names the fields that are not restored: they are as they were right before, or
-    have their default in an object that had been deleted. ``gone`` maps names of many-to-many
-    fields to the keys that they once held and that nobody has any more.
+    have their default in an object that had been deleted. Many-to-many fields through a model
+    of the project's own are among them, unless they hold what they held then. ``gone`` maps
+    names of many-to-many fields to the keys that they once held and that nobody has any more.
     """
 
     instance: Model
@@ -70,7 +74,7 @@ def state_at(
     Args:
         model: the model of the object.
         pk: its key.
-        moment: the time; later entries are undone.
+        moment: the time, with its zone; later entries are undone.
         using: the alias of the database.
 
     Raises:
@@ -84,8 +88,9 @@ def state_at(
 def restore(state: State) -> Restored:
     """Bring an object back to a former state; one that was deleted gets its old key.
 
-    It is saved and linked as usual, so its receivers run and the trail records it. Nothing
-    is restored of other objects: what a deletion took along has to be restored after it.
+    It is saved and linked as usual, so its receivers run and the trail records it; a field
+    with ``auto_now`` says when that was. Nothing is restored of other objects: what a deletion
+    took along has to be restored after it.
 
     Raises:
         CannotRestoreError: when the object was not there in that state, or when a foreign key
@@ -102,23 +107,40 @@ def restore(state: State) -> Restored:
         there = found.select_for_update().first()
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for field_name, value in state.values.items():
-            if not _is_there(fields[field_name], value, using):
+            setattr(instance, fields[field_name].attname, value)
+        for field_name, value in state.values.items():
+            if not _is_there(fields[field_name], value, instance, using):
                 raise CannotRestoreError(
                     f"The {fields[field_name].verbose_name} of {name} was {value}, which is no"
                     " longer there. Restore that first."
                 )
-            setattr(instance, fields[field_name].attname, value)
         instance.save(using=using, force_insert=there is None)
-        gone = {}
+        stamps = {
+            field_name: value
+            for field_name, value in state.values.items()
+            if getattr(fields[field_name], "auto_now_add", False)
+        }
+        if there is None and stamps:
+            # The insertion has filled in the present.
+            found.update(**stamps)
+        instance.refresh_from_db(from_queryset=found)
+        unknown, gone = set(state.unknown), {}
         for field_name, keys in state.links.items():
-            target = model._meta.get_field(field_name).related_model
+            many: Any = model._meta.get_field(field_name)
+            if not many.remote_field.through._meta.auto_created:
+                # The trail has the keys, and none of what else such a link holds.
+                if keys != _links_now(many, state.pk, using):
+                    unknown.add(field_name)
+                continue
+            target = many.related_model
             left = set(
                 QuerySet(target, using=using).filter(pk__in=keys).values_list("pk", flat=True)
             )
-            getattr(instance, field_name).set(left)
+            # By no manager of the model's own, which may hide some.
+            getattr(instance, field_name)(manager="_base_manager").set(left)
             if keys - left:
                 gone[field_name] = keys - left
-    return Restored(instance, frozenset(state.unknown), gone)
+    return Restored(instance, frozenset(unknown), gone)
 
 
 def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
@@ -165,6 +187,10 @@ class _History:
         found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
         now = found.values("pk", *(column.attname for column in fields)).first()
         row = now and {column.name: now[column.attname] for column in fields}
+        for name in [column.name for column in fields if is_json(column)]:
+            # Django reads JSON's null as it reads NULL.
+            if row and row[name] is None and found.filter(**{name: JSONNull()}).exists():
+                row[name] = JSONNull()
         columns = {column.name: column for column in fields}
         for entry in self.later:
             if entry.action == Entry.Action.CREATE:
@@ -173,11 +199,11 @@ class _History:
             if entry.action == Entry.Action.DELETE or row is None:
                 row = {}
             for name in columns.keys() & entry.changes.keys():
+                # It has no values where it is masked.
+                row.pop(name, None)
                 if "old" in entry.changes[name]:
-                    row[name] = _decoded(columns[name], entry.changes[name]["old"])
-                else:
-                    # It is masked.
-                    row.pop(name, None)
+                    with suppress(values.UnreadableError):
+                        row[name] = _decoded(columns[name], entry.changes[name]["old"], self.using)
         return row
 
     def links(self, many: ManyToManyField) -> set[Any] | None:
@@ -185,38 +211,50 @@ class _History:
         if many.name in self.audited.masked:
             return None
         target = many.remote_field.model._meta.pk
-        links = self._links_now(many)
+        links = _links_now(many, self.pk, self.using)
         for entry in self.later:
             if entry.action == Entry.Action.DELETE:
                 # What links there were was removed, and recorded, right before.
                 links = set()
-            added, removed = (
-                {_decoded(target, key) for key in entry.changes.get(many.name, {}).get(verb, ())}
-                for verb in ("added", "removed")
-            )
+            change = entry.changes.get(many.name, {})
+            try:
+                added, removed = (
+                    {_decoded(target, key, self.using) for key in change.get(verb, ())}
+                    for verb in ("added", "removed")
+                )
+            except values.UnreadableError:
+                return None
             links = (links - added) | removed
         return links
 
-    def _links_now(self, many: ManyToManyField) -> set[Any]:
-        source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
-        through: QuerySet[Model] = QuerySet(many.remote_field.through, using=self.using)
-        keys = through.filter(**{f"{source}__pk": self.pk}).values_list(f"{target}__pk", flat=True)
-        return set(keys)
+
+def _links_now(many: ManyToManyField, pk: Any, using: str) -> set[Any]:
+    source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
+    through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
+    keys = through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
+    return set(keys)
 
 
-def _decoded(column: Field, data: Any) -> Any:
+def _decoded(column: Field, data: Any, using: str) -> Any:
     try:
-        return values.decode(column, data)
+        value = values.decode(column, data, using=using)
+    except values.UnreadableError:
+        raise
     except (ValidationError, ValueError, TypeError) as error:
         raise CannotRestoreError(
             f"{column.model._meta.label}.{column.name} has changed its type since: {data!r} is no"
             " value of it any more."
         ) from error
+    return JSONNull() if value is None and values.is_json_null(column, data) else value
 
 
-def _is_there(column: Field, value: Any, using: str) -> bool:
-    """Whether what a foreign key leads to is there; true for any other field."""
+def _is_there(column: Field, value: Any, instance: Model, using: str) -> bool:
+    """Whether what a foreign key leads to is there, or is the object itself; true for other fields."""
     if value is None or not isinstance(column, ForeignKey):
         return True
     target = column.target_field
+    if isinstance(instance, target.model):
+        own = instance.pk if target.primary_key else getattr(instance, target.attname)
+        if own == value:
+            return True
     return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()

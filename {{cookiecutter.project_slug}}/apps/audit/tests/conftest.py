@@ -21,7 +21,8 @@ def example_models() -> list[type[Model]]:
 
     return [
         *(m.Author, m.Tag, m.Article, m.Note, m.Review, m.Club, m.Membership),
-        *(m.Place, m.Restaurant, m.Hotel),
+        *(m.Place, m.Restaurant, m.Hotel, m.Invoice),
+        *_models_of_postgresql(),
     ]
 
 
@@ -35,6 +36,14 @@ def bring_back(before: list[dict[Any, Any]]) -> None:
         now.clear()
         now.update(then)
     registry.forget_what_was_derived()
+
+
+def _models_of_postgresql() -> list[type[Model]]:
+    if connection.vendor != "postgresql":
+        return []
+    from .examples.postgresql import Season
+
+    return [Season]
 
 
 @pytest.fixture

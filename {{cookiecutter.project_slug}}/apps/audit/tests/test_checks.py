@@ -2,11 +2,12 @@
 
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import NotSupportedError, connection, models
 from django.test.utils import isolate_apps
 
 from apps.audit import registry
-from apps.audit.checks import check_what_cannot_be_seen
+from apps.audit.checks import check_what_cannot_be_seen, refuse_local_times
 from apps.audit.dialects import dialect_of
 
 from .examples.models import Example
@@ -49,3 +50,16 @@ def test_another_database_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "'default' is MySQL" in message.msg
     with pytest.raises(NotSupportedError, match="cannot write to MySQL: it knows SQLite"):
         dialect_of(connection)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_times_of_a_place_in_sqlite_stop_the_start(
+    zone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", zone)
+    if connection.vendor == "sqlite" and zone == "Europe/Berlin":
+        message = r"times in the database 'default', which is SQLite and keeps them .* in Europe/"
+        with pytest.raises(ImproperlyConfigured, match=message):
+            refuse_local_times()
+    else:
+        refuse_local_times()

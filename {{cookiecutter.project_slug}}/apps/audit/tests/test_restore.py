@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Model
+from django.db.models import JSONNull, Model
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -16,7 +17,18 @@ from apps.audit.models import Entry
 from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
 from apps.core.actor import acting_as
 
-from .examples.models import Article, Author, FrontPage, Hotel, Note, Place, Restaurant, Tag
+from .examples.models import (
+    Article,
+    Author,
+    Club,
+    FrontPage,
+    Hotel,
+    Invoice,
+    Note,
+    Place,
+    Restaurant,
+    Tag,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -256,3 +268,138 @@ def test_a_field_that_has_changed_its_type_is_named() -> None:
     Entry(action="update", object_id=str(article.pk), changes=changes, **values).save()
     with pytest.raises(CannotRestoreError, match="published_on has changed its type"):
         state_after(entry)
+
+
+def test_what_fields_convert_themselves_is_restored_as_it_was() -> None:
+    invoice = Invoice.objects.create(note="hello", total=Decimal("12.34"))
+    then = latest(invoice)
+    assert then.changes["note"]["new"] == "olleh"
+    invoice.note, invoice.total = "bye", None
+    invoice.save()
+    result = restore(state_after(then))
+    assert result.unknown == frozenset()
+    assert Invoice.objects.values_list("note", "total").get() == ("hello", Decimal("12.34"))
+    invoice.delete()
+    restore(state_after(then))
+    assert Invoice.objects.values_list("note", "total").get() == ("hello", Decimal("12.34"))
+
+
+def test_what_a_field_cannot_read_is_unknown() -> None:
+    invoice = Invoice.objects.create(parties=("ada", "bob"), note="nekorb", total=1)
+    then = latest(invoice)
+    Invoice.objects.update(parties=("ada", "eve"), note="hello", total=2)
+    state = state_after(then)
+    assert state.unknown == {"parties", "note"}
+    assert restore(state).unknown == {"parties", "note"}
+    columns = Invoice.objects.values_list("parties", "note", "total").get()
+    assert columns == (("ada", "eve"), "hello", 1)
+
+
+def test_when_an_object_was_created_is_restored() -> None:
+    invoice, long_ago = Invoice.objects.create(), datetime(2001, 1, 1, tzinfo=UTC)
+    Invoice.objects.update(created_at=long_ago, updated_at=long_ago)
+    then, pk = latest(invoice), invoice.pk
+    invoice.delete()
+    result = restore(state_after(then))
+    invoice = Invoice.objects.get()
+    assert result.unknown == frozenset()
+    assert (invoice.pk, invoice.created_at) == (pk, long_ago)
+    assert result.instance.created_at == long_ago  # type: ignore[attr-defined]
+    assert latest(invoice).changes["created_at"]["new"].startswith("2001-01-01")
+    # It was changed right now.
+    assert invoice.updated_at > then.created_at
+
+
+@pytest.mark.parametrize("terms", [None, {}, {"json": None}, {"json": 1}, {"json": 1, "a": None}])
+def test_null_in_json_is_not_an_empty_column(terms: Any) -> None:
+    stored = JSONNull() if terms is None else terms
+    invoice = Invoice.objects.create(terms=stored)
+    article = Article.objects.create(title="One", details=stored)
+    then, then_too = latest(invoice), latest(article)
+
+    def assert_restored() -> None:
+        assert Invoice.objects.filter(terms=stored).get().terms == terms
+        assert Article.objects.filter(details=stored, details__isnull=False).get().details == terms
+
+    # Without a change since, what is there is kept.
+    restore(state_after(then))
+    restore(state_after(then_too))
+    assert_restored()
+    assert Entry.objects.of(article).get() == then_too
+    Invoice.objects.update(terms={"a": 1})
+    Article.objects.update(details=None)
+    assert Entry.objects.of(article).count() == 2
+    restore(state_after(then))
+    restore(state_after(then_too))
+    assert_restored()
+    assert latest(article).changes["details"]["old"] is None
+    invoice.delete()
+    article.delete()
+    restore(state_after(then))
+    restore(state_after(then_too))
+    assert_restored()
+
+
+def test_an_empty_column_of_json_comes_back_empty() -> None:
+    article = Article.objects.create(title="One")
+    then = latest(article)
+    Article.objects.update(details=JSONNull())
+    assert Entry.objects.of(article).count() == 2
+    restore(state_after(then))
+    assert Article.objects.filter(details__isnull=True).exists()
+
+
+def test_an_object_that_leads_to_itself_comes_back() -> None:
+    invoice = Invoice.objects.create()
+    invoice.corrects = invoice
+    invoice.save()
+    then, pk = latest(invoice), invoice.pk
+    invoice.delete()
+    restore(state_after(then))
+    assert Invoice.objects.values_list("pk", "corrects").get() == (pk, pk)
+
+
+def test_links_through_a_model_of_its_own_are_left_alone_and_named() -> None:
+    club, ada = Club.objects.create(name="One"), Author.objects.create(name="Ada")
+    club.members.add(ada, through_defaults={"role": "guest"})
+    then = latest(club)
+    assert restore(state_after(then)).unknown == frozenset()
+    assert club.membership_set.get().role == "guest"
+    pk = club.pk
+    club.delete()
+    state = state_after(then)
+    assert state.links == {"members": {ada.pk}}
+    result = restore(state)
+    assert (result.instance.pk, result.gone) == (pk, {})
+    assert result.unknown == {"members"}
+    assert not Club.objects.get().members.exists()
+
+
+def test_what_a_manager_hides_is_unlinked_too(article: Article) -> None:
+    then = latest(article)
+    article.tags.add(Tag._base_manager.create(slug="hidden"))
+    restore(state_after(then))
+    through: Any = Article.tags.through
+    assert {*through.objects.values_list("tag", flat=True)} == {"a", "b"}
+
+
+def test_a_default_of_the_database_does_not_replace_what_was() -> None:
+    invoice = Invoice.objects.create(number=3)
+    then = latest(invoice)
+    invoice.delete()
+    restore(state_after(then))
+    assert Invoice.objects.get().number == 3
+
+
+def test_an_object_of_another_database_comes_back_there(other_database: str) -> None:
+    article = Article(title="One", attachment="folder/file.txt")
+    article.save(using=other_database)
+    tag = Tag(slug="a")
+    tag.save(using=other_database)
+    article.tags.add(tag)
+    then, pk = Entry.objects.using(other_database).of(article)[0], article.pk
+    article.delete(using=other_database)
+    result = restore(state_after(then))
+    there: Any = Article.objects.using(other_database).get()
+    assert (there.pk, there.attachment.name, tags(there)) == (pk, "folder/file.txt", {"a"})
+    assert (result.gone, Article.objects.exists(), Entry.objects.exists()) == ({}, False, False)

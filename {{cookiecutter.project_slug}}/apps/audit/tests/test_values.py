@@ -7,13 +7,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
+from django.db.models import JSONNull
 
 from apps.audit.dialects import dialect_of
 from apps.audit.models import Entry
-from apps.audit.values import decode, same
+from apps.audit.presentation import changes_of
+from apps.audit.restore import restore, state_after
+from apps.audit.values import UnreadableError, decode, same
 
-from .examples.models import Article, Author
+from .examples.models import Article, Author, Invoice
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +62,9 @@ EAST = timezone(timedelta(hours=5, minutes=30))
         ("details", {"list": [1, 2.5, None, True], "text": "é", "deep": {"": {}}}),
         ("details", (1, 2)),
         ("details", {"day": date(2024, 2, 29)}),
+        ("details", {"json": {"json": None}}),
+        ("details", ["json"]),
+        ("details", "json"),
         ("details", "text"),
         ("details", 0),
         ("details", 1e22),
@@ -82,6 +89,89 @@ def test_a_value_survives_the_trail(name: str, value: Any) -> None:
     article.save()
     Article.objects.get().save()
     assert Entry.objects.of(article).count() == (2 if rounded_when_read(value) else 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prices", [Decimal("1.10000"), None, Decimal("1234567890123456789012345.12345")]),
+        ("prices", []),
+        ("moments", [datetime(2024, 1, 1, 12, tzinfo=EAST), None]),
+        ("pictures", [b"ab", b"\x00", b""]),
+        ("references", [[UUID(int=1)], [UUID(int=2)]]),
+        ("details", [{"json": 1}, "text", 1, None]),
+        ("totals", [Decimal("12.34"), None]),
+        ("periods", [(date(2024, 1, 1), date(2024, 2, 1)), "empty"]),
+        ("ages", (1, 5)),
+        ("ages", (None, 5)),
+        ("ages", (None, None)),
+        ("ages", (1, 5, "(]")),
+        ("ages", "empty"),
+        ("weights", (Decimal("1.50"), Decimal("12345678901234567890.123456789"), "[]")),
+        (
+            "open_at",
+            (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, 1, 2, 3, 4, tzinfo=UTC)),
+        ),
+        ("open_at", (None, datetime(2024, 1, 1, 12, tzinfo=EAST), "(]")),
+        ("days", (date(2024, 1, 1), None)),
+    ],
+    ids=str,
+)
+def test_arrays_and_ranges_survive_the_trail(name: str, value: Any) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL has arrays and ranges.")
+    from .examples.postgresql import Season
+
+    field: Any = Season._meta.get_field(name)
+
+    def ranges(field: Any, value: Any) -> Any:
+        if isinstance(value, list):
+            return [ranges(field.base_field, item) for item in value]
+        is_range = hasattr(field, "range_type")
+        if value == "empty":
+            return field.range_type(empty=True)
+        return field.range_type(*value) if is_range and isinstance(value, tuple) else value
+
+    season = Season.objects.create(**{name: ranges(field, value)})
+    (stored,) = Season.objects.values_list(name, flat=True)
+    entry = Entry.objects.of(season).get()
+    decoded = decode(field, entry.changes[name]["new"])
+    assert decoded == stored
+    assert str(decoded) == str(stored)
+    season.delete()
+    restore(state_after(entry))
+    assert Season.objects.values_list(name, flat=True).get() == stored
+    with pytest.raises(ValidationError):
+        decode(field, 5)
+
+
+def test_null_in_json_is_shown_as_such() -> None:
+    article = Article.objects.create(title="One")
+    Article.objects.update(details=JSONNull())
+    (change,) = changes_of(Entry.objects.of(article)[0])
+    assert (change.old, change.new) == (None, "null")
+
+
+def test_a_field_that_reads_for_itself_reads_what_the_trail_holds() -> None:
+    invoice = Invoice.objects.create(note="hello", total=Decimal("12.34"), parties=("a", "b"))
+    changes = Entry.objects.of(invoice).get().changes
+    fields: dict[str, Any] = {field.name: field for field in Invoice._meta.concrete_fields}
+
+    def decoded(name: str) -> Any:
+        return decode(fields[name], changes[name]["new"])
+
+    assert (decoded("note"), decoded("total")) == ("hello", Decimal("12.34"))
+    with pytest.raises(UnreadableError, match=r"Invoice.parties has a column of a type that only"):
+        decoded("parties")
+    with pytest.raises(UnreadableError, match=r"Invoice.note cannot read 'broken': KeyError"):
+        decode(fields["note"], "broken")
+
+
+def test_what_a_field_decrypts_is_not_shown() -> None:
+    invoice = Invoice.objects.create(note="hello")
+    (entry,) = Entry.objects.of(invoice)
+    shown = {change.label: change.new for change in changes_of(entry)}
+    assert shown["Note"] == entry.changes["note"]["new"] != "hello"
 
 
 def test_a_decimal_too_long_for_the_database_is_recorded_as_the_database_has_it() -> None:
