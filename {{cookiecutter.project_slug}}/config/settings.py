@@ -166,6 +166,8 @@ if mail["EMAIL_BACKEND"].endswith("smtp.EmailBackend"):
     }
 elif mail["EMAIL_BACKEND"].endswith("filebased.EmailBackend"):
     MAILERS["default"]["OPTIONS"] = {"file_path": mail["EMAIL_FILE_PATH"]}
+elif mail["EMAIL_BACKEND"].endswith("console.EmailBackend"):
+    MAILERS["default"]["BACKEND"] = "apps.core.mail.ReadableConsoleBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="{{ cookiecutter.author_email }}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
