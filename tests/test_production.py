@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.checks import containers
+from tests.checks.commands import PRODUCTION
 from tests.checks.containers import REFERENCE, composition, instructions
 from tests.support.bakery import Bakery, own_environment
 from tests.support.programs import clean_environment, run
@@ -150,6 +151,28 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     finally:
         server.kill()
         server.wait()
+
+
+def bound(project: BakedProject, **variables: str) -> str:
+    """Return the address that Gunicorn takes from its configuration."""
+    done = project.run("gunicorn", "--print-config", **PRODUCTION, **variables)
+    assert done.returncode == 0, done.stderr
+    [address] = re.findall(r"^bind\s+= (.*)$", done.stdout, re.M)
+    return str(address)
+
+
+def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:
+    project = bakery.project(Combination(()))
+    assert bound(project) == "['127.0.0.1:8000']"
+    assert bound(project, PORT="9000") == "['127.0.0.1:9000']"
+    image = dict(
+        pair.split("=", 1)
+        for name, rest in instructions(project)
+        if name == "ENV"
+        for pair in rest.split()
+        if not pair.startswith("PATH=")
+    )
+    assert bound(project, **image) == "['0.0.0.0:8000']"
 
 
 def get(url: str, host: str) -> tuple[int, str]:
