@@ -39,8 +39,8 @@ RUN_ELSEWHERE = {
     r"uv run pre-commit install|uv sync|uv run": "test_first_day.py",
     r"uv run --no-sync gunicorn": "test_production.py",
     r"uv sync --no-dev --group production": "test_production.py",
-    r"uv run python -m sqlite3 .*": "test_production.py",
-    r"uv run manage\.py (dumpdata|loaddata) .*": "test_commands.py",
+    r"uv run --no-sync python -m sqlite3 .*": "test_production.py",
+    r"uv run --no-sync manage\.py (dumpdata|loaddata) .*": "test_commands.py",
 }
 # Pattern of a command to the reason why no test runs it.
 NOT_RUN = {
@@ -57,11 +57,11 @@ NOT_RUN = {
     r"\.tools/uv-\*/bin/uv run scripts/draw_signal_map\.py":
         "it would change the page of every project; the matrix shows that it is up to date",
     r"manage\.py handoff": "it has verbs, which the module's own tests run",
-    r"uv run manage\.py audit (history accounts\.User 1|verify --noted .*)":
+    r"uv run (--no-sync )?manage\.py audit (history accounts\.User 1|verify --noted .*)":
         "it names an object or a seal of the reader's own; the module's own tests name one of theirs",
-    r"uv run manage\.py handoff retry": "it wants jobs that have failed to be named; so do its tests",
-    r"uv run manage\.py relay": "it runs until it is stopped; the module's own tests do that",
-    r"(CELERY_BROKER_URL=\S+ )?uv run celery .*": "it runs or asks a worker; the module's own tests do",
+    r"uv run (--no-sync )?manage\.py handoff retry": "it wants jobs that have failed to be named; so do its tests",
+    r"uv run --no-sync manage\.py relay": "it runs until it is stopped; the module's own tests do that",
+    r"(CELERY_BROKER_URL=\S+ )?uv run --no-sync celery .*": "it runs or asks a worker; the module's own tests do",
     r"systemctl .*|journalctl .*|sudo .*": "it needs a machine with systemd",
     r"uv run manage\.py createsuperuser": "it asks at a terminal; tried below without",
 }  # fmt: skip
@@ -150,6 +150,17 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
     assert faults == []
     assert "uv run manage.py migrate MODULE zero" in ran
     assert len(set(ran)) > 10
+
+
+@pytest.mark.parametrize("file", ["docs/production.md", "docs/worker.md", "docs/audit.md"])
+def test_no_command_of_production_installs_what_development_needs(
+    bakery: Bakery, file: str
+) -> None:
+    """As ``uv run`` does by itself, except where the tests are run."""
+    lines = commands(bakery.project(TEMPLATE.all_on()).read(file))
+    running = [line for line in lines if "uv run " in line and "pytest" not in line]
+    assert running
+    assert [line for line in running if "uv run --no-sync " not in line] == []
 
 
 def test_the_first_user_can_be_made_without_a_terminal_too(bakery: Bakery, tmp_path: Path) -> None:
