@@ -119,7 +119,7 @@ def test_blanks_in_a_list_are_no_part_of_it() -> None:
     [
         ("DATABASE_URL", "foo"),
         ("DATABASE_URL", "localhost:5432/shop"),
-        ("DATABASE_URL", "redis://127.0.0.1:6379/0"),
+        ("DATABASE_URL", "https://127.0.0.1:5432/shop"),
         ("DATABASE_URL", "postgres://me:sec/ret@127.0.0.1:5432/shop"),
         ("EMAIL_URL", "smtp.example.com"),
         ("EMAIL_URL", "smtp.example.com:587"),
