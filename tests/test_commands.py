@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checks.check import expect_none
 from tests.checks.command_lines import command_lines, is_command
 from tests.checks.commands import PRODUCTION
 from tests.checks.names import SHELLS
@@ -38,7 +39,8 @@ RUN_ELSEWHERE = {
     r"uv run pre-commit install|uv sync|uv run": "test_first_day.py",
     r"uv run --no-sync gunicorn": "test_production.py",
     r"uv sync --no-dev --group production": "test_production.py",
-    r"uv run python -m sqlite3 .*": "test_production.py",
+    r"uv run --no-sync python -m sqlite3 .*": "test_production.py",
+    r"uv run --no-sync manage\.py (dumpdata|loaddata) .*": "test_commands.py",
 }
 # Pattern of a command to the reason why no test runs it.
 NOT_RUN = {
@@ -55,12 +57,11 @@ NOT_RUN = {
     r"\.tools/uv-\*/bin/uv run scripts/draw_signal_map\.py":
         "it would change the page of every project; the matrix shows that it is up to date",
     r"manage\.py handoff": "it has verbs, which the module's own tests run",
-    r"uv run manage\.py audit (history accounts\.User 1|verify --noted .*)":
+    r"uv run (--no-sync )?manage\.py audit (history accounts\.User 1|verify --noted .*)":
         "it names an object or a seal of the reader's own; the module's own tests name one of theirs",
-    r"uv run manage\.py handoff retry": "it wants jobs that have failed to be named; so do its tests",
-    r"uv run manage\.py (dumpdata|loaddata) .*": "it fills another database, on another server",
-    r"uv run manage\.py relay": "it runs until it is stopped; the module's own tests do that",
-    r"(CELERY_BROKER_URL=\S+ )?uv run celery .*": "it runs or asks a worker; the module's own tests do",
+    r"uv run (--no-sync )?manage\.py handoff retry": "it wants jobs that have failed to be named; so do its tests",
+    r"uv run --no-sync manage\.py relay": "it runs until it is stopped; the module's own tests do that",
+    r"(CELERY_BROKER_URL=\S+ )?uv run --no-sync celery .*": "it runs or asks a worker; the module's own tests do",
     r"systemctl .*|journalctl .*|sudo .*": "it needs a machine with systemd",
     r"uv run manage\.py createsuperuser": "it asks at a terminal; tried below without",
 }  # fmt: skip
@@ -151,6 +152,17 @@ def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -
     assert len(set(ran)) > 10
 
 
+@pytest.mark.parametrize("file", ["docs/production.md", "docs/worker.md", "docs/audit.md"])
+def test_no_command_of_production_installs_what_development_needs(
+    bakery: Bakery, file: str
+) -> None:
+    """As ``uv run`` does by itself, except where the tests are run."""
+    lines = commands(bakery.project(TEMPLATE.all_on()).read(file))
+    running = [line for line in lines if "uv run " in line and "pytest" not in line]
+    assert running
+    assert [line for line in running if "uv run --no-sync " not in line] == []
+
+
 def test_the_first_user_can_be_made_without_a_terminal_too(bakery: Bakery, tmp_path: Path) -> None:
     project = bakery.project(TEMPLATE.all_on())
     database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
@@ -165,6 +177,35 @@ def test_the_first_user_can_be_made_without_a_terminal_too(bakery: Bakery, tmp_p
         )
         == []
     )  # fmt: skip
+
+
+def test_the_data_of_a_project_moves_to_another_database(bakery: Bakery, tmp_path: Path) -> None:
+    """With the lines of the document, from one file of SQLite to another."""
+    project = bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+    fences = Document(project.read("docs/worker.md")).fences()
+    (lines,) = [fence.text for fence in fences if "loaddata" in fence.text]
+    old, new = (f"sqlite:///{tmp_path / name}.sqlite3" for name in ("old", "new"))
+    user = {"DJANGO_SUPERUSER_PASSWORD": "a long enough one", "DATABASE_URL": old}
+    naming = ("--no-input", "--username=ada", "--email=ada@example.com")
+    expect_none(project.faults_of("python", "manage.py", "migrate", "-v0", **user))
+    expect_none(project.faults_of("python", "manage.py", "createsuperuser", *naming, **user))
+
+    moving, replaced = re.subn(
+        r"postgres://\S+", new, re.sub(r"uv run( --no-sync)?", "python", lines)
+    )
+    assert replaced == 1
+    done = run(
+        ["bash", "-eo", "pipefail", "-c", moving],
+        folder=project.path,
+        environment=project.environment.activated(DATABASE_URL=old),
+    )
+
+    assert done.returncode == 0, done.stderr
+    names = "from apps.accounts.models import User; print(*User.objects.values_list('username'))"
+    assert (
+        "('ada',)"
+        in project.run("python", "manage.py", "shell", "-c", names, DATABASE_URL=new).stdout
+    )
 
 
 @pytest.mark.parametrize("line", ["make lost", "uvx cruft lost", "docker run x"])

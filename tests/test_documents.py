@@ -213,6 +213,25 @@ def test_the_receiver_of_the_readme_is_one_of_a_project(bakery: Bakery) -> None:
     assert any(shown.strip() in source for source in sources)
 
 
+def test_the_receiver_of_a_project_s_readme_works_as_it_stands(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+    fences = Document(project.read("README.md")).fences()
+    (shown,) = [fence.text for fence in fences if fence.language == "python"]
+    (project.path / "apps/accounts/receivers.py").write_text(shown, encoding="utf-8")
+    for check in (commands.ruff_check, commands.ruff_format, commands.types):
+        expect_none(check(project))
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
+    expect_none(project.faults_of("python", "manage.py", "migrate", "-v0", **database))
+    code = (
+        "import apps.accounts.receivers; from apps.accounts.models import User;"
+        "User.objects.create_user('ada')"
+    )
+    done = project.run("python", "manage.py", "shell", "-c", code, **database)
+    assert "User 1 signed up." in done.stderr
+
+
 @pytest.fixture(scope="module")
 def extended(bakery: Bakery, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A copy of the template to which one module was added as CONTRIBUTING.md says."""

@@ -19,6 +19,8 @@ import pytest
 import yaml
 
 from tests.checks import containers
+from tests.checks.check import expect_none
+from tests.checks.commands import PRODUCTION
 from tests.checks.containers import REFERENCE, composition, instructions
 from tests.support.bakery import Bakery, own_environment
 from tests.support.programs import clean_environment, run
@@ -152,6 +154,53 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
         server.wait()
 
 
+def bound(project: BakedProject, **variables: str) -> str:
+    """Return the address that Gunicorn takes from its configuration."""
+    done = project.run("gunicorn", "--print-config", **PRODUCTION, **variables)
+    assert done.returncode == 0, done.stderr
+    [address] = re.findall(r"^bind\s+= (.*)$", done.stdout, re.M)
+    return str(address)
+
+
+def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:
+    project = bakery.project(Combination(()))
+    assert bound(project) == "['127.0.0.1:8000']"
+    assert bound(project, PORT="9000") == "['127.0.0.1:9000']"
+    image = dict(
+        pair.split("=", 1)
+        for name, rest in instructions(project)
+        if name == "ENV"
+        for pair in rest.split()
+        if not pair.startswith("PATH=")
+    )
+    assert bound(project, **image) == "['0.0.0.0:8000']"
+
+
+def test_the_line_for_cron_has_the_environment_of_the_server(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    """Run it as cron does: by sh, with nothing in the environment."""
+    project = bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+    (project.path / ".venv").symlink_to(project.environment.folder)
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
+    expect_none(project.faults_of("python", "manage.py", "migrate", "-v0", **database))
+    variables = PRODUCTION | database | {"SECRET_KEY": f"${PRODUCTION['SECRET_KEY']}"}
+    (tmp_path / "environment").write_text(
+        "".join(f"{name}='{value}'\n" for name, value in variables.items()), encoding="utf-8"
+    )
+    [line] = re.findall(r"^\*/5 \* \* \* \* (.+)$", project.read("docs/audit.md"), re.M)
+    for there, here in (
+        ("/srv/my_project", "my_project"),
+        ("/etc/my_project.env", "environment"),
+        ("/var/log/seals.txt", "seals"),
+    ):
+        assert there in line
+        line = line.replace(there, str(tmp_path / here))
+    done = run(["sh", "-c", line], folder=tmp_path, environment={"PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seals").exists()
+
+
 def get(url: str, host: str) -> tuple[int, str]:
     """Return the status and the text of a page, asked for by a host name."""
     request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 (our server)
@@ -183,8 +232,8 @@ def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> N
     project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
     text = project.read("docs/production.md")
     commands = [
-        line.removeprefix("uv run ")
-        for line in re.findall(r"^uv run python -m sqlite3.*$", text, re.M)
+        line.removeprefix("uv run --no-sync ")
+        for line in re.findall(r"^uv run --no-sync python -m sqlite3.*$", text, re.M)
     ]
     assert len(commands) == 2
     environment = {"DATABASE_URL": ""}

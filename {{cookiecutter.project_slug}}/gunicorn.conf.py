@@ -1,7 +1,7 @@
 """Gunicorn, the server of production. Started in this folder, ``gunicorn`` reads this file.
 
-It listens where ``PORT`` says, or else on 127.0.0.1:8000, with as many processes as
-``WEB_CONCURRENCY`` says, or else one.
+It listens on 127.0.0.1:8000, unless ``WEB_HOST`` names another address or ``PORT`` another port,
+with as many processes as ``WEB_CONCURRENCY`` says, or else one.
 """
 
 import os
@@ -14,6 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 from django.conf import settings
 
 wsgi_app = "config.wsgi"
+# Told a port only, Gunicorn would listen to every machine.
+bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 threads = int(os.environ.get("WEB_THREADS", "4"))
 

@@ -78,7 +78,15 @@ class PythonEnvironment:
         self, *command: str, folder: Path, variables: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """Run one of its programs in a folder, with further environment variables."""
+        program, *arguments = command
+        return run(
+            [self.program(program), *arguments],
+            folder=folder,
+            environment=self.activated(**variables),
+        )
+
+    def activated(self, **variables: str) -> dict[str, str]:
+        """Return the variables with which a shell finds the programs of this environment."""
         environment = clean_environment(**{**self.variables, **variables})
         environment["PATH"] = f"{self.folder / 'bin'}{os.pathsep}{environment['PATH']}"
-        program, *arguments = command
-        return run([self.program(program), *arguments], folder=folder, environment=environment)
+        return environment

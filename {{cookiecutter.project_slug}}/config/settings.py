@@ -1,6 +1,9 @@
 """Settings, from the environment and, for development, from the file ``.env``."""
 
+import os
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -22,13 +25,34 @@ def required(name: str, example: str) -> str:
     Raises:
         ImproperlyConfigured: when it is missing or empty.
     """
-    value: str = env.str(name, default="")
+    # Not by env.str, for which a value that begins with $ names another variable.
+    value = os.environ.get(name, "")
     if not value:
         raise ImproperlyConfigured(
             f"The environment variable {name} is not set. In production set it,"
             f" for example {name}={example}; for development, cp .env.example .env."
         )
     return value
+
+
+def parsed(
+    name: str, url: str, schemes: Collection[str], parse: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the URL in a variable of the environment says.
+
+    Raises:
+        ImproperlyConfigured: when it is none of these schemes. The sentence does not repeat it:
+            it may hold a password.
+    """
+    try:
+        if url.partition("://")[0] in schemes:
+            return parse(url)
+    except ValueError:  # what stands in the place of the port is no number
+        pass
+    raise ImproperlyConfigured(
+        f"The environment variable {name} is no URL of a kind that is known here: .env.example"
+        " shows one. In a password write / as %2F, @ as %40, # as %23 and so on."
+    )
 
 
 # Development or production
@@ -39,18 +63,18 @@ DEBUG = env.bool("DEBUG", default=False)
 DEVELOPMENT_KEY = "django-insecure-development-only"
 
 if DEBUG:
-    SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY)
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
-    EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")
+    SECRET_KEY = os.environ.get("SECRET_KEY") or DEVELOPMENT_KEY
+    EMAIL_URL = os.environ.get("EMAIL_URL") or "consolemail://"
 else:
     SECRET_KEY = required("SECRET_KEY", "$(openssl rand -base64 48)")
-    ALLOWED_HOSTS = required("ALLOWED_HOSTS", "www.example.com").split(",")
+    required("ALLOWED_HOSTS", "www.example.com")
     EMAIL_URL = required("EMAIL_URL", "smtp+tls://user:password@mail.example.com:587")
     if SECRET_KEY.startswith("django-insecure-"):
         raise ImproperlyConfigured(
             "The environment variable SECRET_KEY holds the key for development, which"
             " everybody knows. Set one of your own: SECRET_KEY=$(openssl rand -base64 48)."
         )
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", cast=str.strip, default=[])
 
 # Applications
 
@@ -107,8 +131,8 @@ TEMPLATES = [
 
 # Database: SQLite, or what DATABASE_URL names
 
-if env.str("DATABASE_URL", default=""):
-    DATABASES = {"default": env.db_url("DATABASE_URL")}
+if database_url := os.environ.get("DATABASE_URL"):
+    DATABASES = {"default": parsed("DATABASE_URL", database_url, env.DB_SCHEMES, env.db_url_config)}
 else:
     DATABASES = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
@@ -151,7 +175,7 @@ USE_TZ = True
 
 # Mail: on the console in development, else what EMAIL_URL names
 
-mail = env.email_url_config(EMAIL_URL)
+mail = parsed("EMAIL_URL", EMAIL_URL, env.EMAIL_SCHEMES, env.email_url_config)
 MAILERS = {"default": {"BACKEND": mail["EMAIL_BACKEND"]}}
 if mail["EMAIL_BACKEND"].endswith("smtp.EmailBackend"):
     MAILERS["default"]["OPTIONS"] = {
@@ -166,6 +190,8 @@ if mail["EMAIL_BACKEND"].endswith("smtp.EmailBackend"):
     }
 elif mail["EMAIL_BACKEND"].endswith("filebased.EmailBackend"):
     MAILERS["default"]["OPTIONS"] = {"file_path": mail["EMAIL_FILE_PATH"]}
+elif mail["EMAIL_BACKEND"].endswith("console.EmailBackend"):
+    MAILERS["default"]["BACKEND"] = "apps.core.mail.ReadableConsoleBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="{{ cookiecutter.author_email }}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
@@ -194,7 +220,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
     "object-src": [CSP.NONE],
 }
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", cast=str.strip, default=[])
 X_FRAME_OPTIONS = "DENY"
 
 # Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself.
@@ -205,7 +231,8 @@ if not DEBUG:
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    # Being in the list that browsers bring along is hard to undo: that is for the owner to decide.
+    SILENCED_SYSTEM_CHECKS = ["security.W021"]
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     if BEHIND_PROXY:

@@ -85,18 +85,25 @@ def receiver(
             never when it is rolled back. An exception is logged and stops
             neither the request nor other callbacks. The function is given
             ``pk`` instead of ``instance``, which may be stale or gone by then.
+            Not for async functions, which nothing would wait for.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
         include_subclasses: listen to proxies of the model and to models that
             inherit from it as well. Django itself sends only to the exact class.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:
-        ImproperlyConfigured: for a receiver that could not work: not a
-            function, no ``**kwargs``, no sender for a model signal, a string sender for
-            another signal, an async function on a model signal, or a name that
+        ImproperlyConfigured: for a receiver that could not work: no signal, not a
+            function, no ``**kwargs``, anything but a model as the sender of a model signal, a
+            string sender for another signal, an async function on a model signal or after the
+            commit, a function that insists on ``instance`` after the commit, or a name that
             another receiver of the same signal, sender and module has already.
     """
     signals = list(signal) if isinstance(signal, (list, tuple)) else [signal]
+    if not signals or not all(isinstance(one, Signal) for one in signals):
+        raise ImproperlyConfigured(
+            f"@receiver needs a signal, or a list of some, and was given {signal!r}. Write for"
+            " example @receiver(post_save, sender=settings.AUTH_USER_MODEL)."
+        )
 
     def connect(function: Receiver) -> Receiver:
         if not inspect.isfunction(function):
@@ -105,6 +112,8 @@ def receiver(
                 " to log the exception of anything else."
             )
         uid = f"{function.__module__}.{function.__qualname__}"
+        if after_commit:
+            _refuse_what_cannot_wait(function, uid)
         for one in signals:
             _refuse_what_cannot_work(one, sender, function, uid)
         handler = _handler(function, uid, after_commit=after_commit, raw=raw, mutable=mutable)
@@ -115,9 +124,9 @@ def receiver(
                 connect_model(sender)
             elif include_subclasses:
                 join_uid = (id(one), uid, str(sender))
-                _for_model(sender, partial(_connect_family, connect_model, join_uid))
+                _for_model(sender, partial(_connect_family, connect_model, join_uid), function)
             else:
-                _for_model(sender, connect_model)
+                _for_model(sender, connect_model, function)
         return handler
 
     return connect
@@ -129,12 +138,14 @@ def mute(*targets: object) -> Iterator[None]:
 
     Args:
         targets: receivers connected with ``receiver``, or senders, for which
-            all such receivers are skipped. Receivers with ``mutable=False``
-            and those connected without the kit still run.
+            all such receivers are skipped; a string is the ``"app_label.Model"`` of one.
+            Receivers with ``mutable=False`` and those connected without the kit still run.
 
     Raises:
         TypeError: for a function that was not connected with ``receiver``, or
             that is not mutable.
+        LookupError: for a model that does not exist.
+        ValueError: for a string that cannot name a model.
 
     What is handed to ``transaction.on_commit`` before the block still runs;
     a signal sent inside it is skipped for good.
@@ -145,7 +156,11 @@ def mute(*targets: object) -> Iterator[None]:
                 f"{target!r} cannot be muted: it is not a receiver connected with"
                 " apps.core.dispatch.receiver, or it is connected with mutable=False."
             )
-    token = _muted.set(_muted.get() | frozenset(targets))
+    found = {
+        apps.get_model(*make_model_tuple(target)) if isinstance(target, str) else target
+        for target in targets
+    }
+    token = _muted.set(_muted.get() | found)
     try:
         yield
     finally:
@@ -175,6 +190,20 @@ def connections() -> list[Connection]:
     return list(_connections.values())
 
 
+def _refuse_what_cannot_wait(function: Receiver, uid: str) -> None:
+    if inspect.iscoroutinefunction(function):
+        raise ImproperlyConfigured(
+            f"Receiver {uid} is async and cannot wait for the commit, after which nothing awaits"
+            " it. Make it a plain function and hand the work off to a job."
+        )
+    instance = inspect.signature(function).parameters.get("instance")
+    if instance is not None and instance.default is instance.empty:
+        raise ImproperlyConfigured(
+            f"Receiver {uid} asks for the instance, which may be stale or gone after the commit:"
+            " with after_commit=True it is given pk instead. Take pk and look the row up."
+        )
+
+
 def _refuse_what_cannot_work(signal: Signal, sender: Any, function: Receiver, uid: str) -> None:
     if not func_accepts_kwargs(function):
         raise ImproperlyConfigured(
@@ -191,6 +220,12 @@ def _refuse_what_cannot_work(signal: Signal, sender: Any, function: Receiver, ui
         raise ImproperlyConfigured(
             f"Receiver {uid} must name a sender, for example sender=settings.AUTH_USER_MODEL:"
             " without one it runs for every model and slows every deletion."
+        )
+    is_model = isinstance(sender, type) and issubclass(sender, Model)
+    if not isinstance(sender, str) and not is_model:
+        raise ImproperlyConfigured(
+            f"Receiver {uid} names {sender!r} as its sender, which is no model. Name one model"
+            " or its 'app_label.Model'; for several connect a receiver to each."
         )
     if inspect.iscoroutinefunction(function):
         raise ImproperlyConfigured(
@@ -266,12 +301,21 @@ def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[st
     transaction.on_commit(call, using=named.get("using", DEFAULT_DB_ALIAS), robust=True)
 
 
-def _for_model(sender: Any, use: Callable[[Any], None]) -> None:
+def _for_model(sender: Any, use: Callable[[Any], None], function: Receiver) -> None:
     """Call ``use`` with the model, as soon as it is loaded when it is named by a string."""
-    if isinstance(sender, str):
-        apps.lazy_model_operation(use, make_model_tuple(sender))
-    else:
+    if not isinstance(sender, str):
         use(sender)
+        return
+
+    def connect(model: type[Model]) -> None:
+        use(model)
+
+    # Django's check names the operation by this when no such model is ever loaded.
+    code = inspect.unwrap(function).__code__
+    connect.__qualname__ = (
+        f"{function.__module__}.{function.__qualname__} at {code.co_filename}:{code.co_firstlineno}"
+    )
+    apps.lazy_model_operation(connect, make_model_tuple(sender))
 
 
 def _connect_family(

@@ -22,13 +22,15 @@ PROBES: Final = "/health/"
 class RequestFilter(logging.Filter):
     """Adds ``request_id``, which joins the lines of one request and of the jobs it handed off.
 
-    A line of Gunicorn's access log, which is written when the request is over, takes the id from
-    the response, and its parts as fields of their own.
+    Some lines are written when the middleware is over. Those of Django, such as of a page that is
+    not there, take the id from the request that they are about; a line of Gunicorn's access log
+    takes it from the response, and its parts as fields of their own.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields; let every record pass but those of probes that went well."""
-        record.request_id = current_request_id()
+        request = getattr(record, "request", None)
+        record.request_id = current_request_id() or getattr(request, "request_id", "")
         parts: Any = record.args
         if record.name != "gunicorn.access" or not isinstance(parts, Mapping):
             return True

@@ -32,7 +32,7 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
-            identity = request_id_of(request)
+            identity = identify(request)
             with acting_in(request, request_id=identity):
                 response = await get_response(request)
             response[HEADER] = identity
@@ -41,7 +41,7 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        identity = request_id_of(request)
+        identity = identify(request)
         with acting_in(request, request_id=identity):
             response = get_response(request)
         response[HEADER] = identity
@@ -89,16 +89,16 @@ def tell(trace: tracing.Trace, request: HttpRequest, response: HttpResponseBase)
         response.headers["Server-Timing"] = f"{others}, {timing}" if others else timing
 
 
-def request_id_of(request: HttpRequest) -> str:
-    """Return the id that a trusted proxy has given to a request, or else a new one.
+def identify(request: HttpRequest) -> str:
+    """Give a request the id that a trusted proxy has sent, or else a new one, and return it.
 
     Anybody can send the header, so it counts only with the setting ``TRUST_REQUEST_ID``.
     """
-    if settings.TRUST_REQUEST_ID:
-        given: str = request.headers.get(HEADER, "")
-        if WELL_FORMED.fullmatch(given):
-            return given
-    return uuid.uuid4().hex
+    given: str = request.headers.get(HEADER, "") if settings.TRUST_REQUEST_ID else ""
+    identity = given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    # For what Django logs of the request when this middleware is over.
+    request.request_id = identity  # type: ignore[attr-defined]
+    return identity
 
 
 @sync_and_async_middleware

@@ -76,4 +76,9 @@ def broker_url() -> SplitResult:
             " knows. Write filesystem:// for the folder var/broker, or the address of a server,"
             " for example redis://127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//."
         )
+    if not settings.CELERY_BROKER_URL.lower().startswith(f"{url.scheme}://"):
+        raise ImproperlyConfigured(
+            f"CELERY_BROKER_URL has no // after {url.scheme}:, where an address begins. Write for example"
+            " filesystem:///srv/jobs or redis://127.0.0.1:6379/0."
+        )
     return url

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import Group
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
@@ -31,6 +34,14 @@ from apps.core.dispatch import connections, mute, receiver, signal_names
 type Calls = list[dict[str, Any]]
 
 ordered = Signal()
+
+
+class Shop:
+    """A sender of ``ordered``."""
+
+
+class Market:
+    """Another."""
 
 
 pytestmark = pytest.mark.usefixtures("connections_as_before")
@@ -140,6 +151,46 @@ def test_an_async_receiver_of_a_model_signal_is_refused() -> None:
 
     with pytest.raises(ImproperlyConfigured, match="is async"):
         receiver(post_save, sender=User)(listen)
+
+
+def test_an_async_receiver_cannot_wait_for_the_commit() -> None:
+    async def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="cannot wait for the commit"):
+        receiver(ordered, after_commit=True)(listen)
+
+
+def test_after_commit_there_is_no_instance_to_ask_for() -> None:
+    def listen(sender: Any, instance: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="is given pk instead"):
+        receiver(post_save, sender=User, after_commit=True)(listen)
+    receiver(post_save, sender=User)(listen)
+
+
+@pytest.mark.parametrize("sender", [[User], (User, Group), User(), Path])
+def test_the_sender_of_a_model_signal_is_one_model(sender: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is no model"):
+        recorder([], post_save, sender=sender)
+
+
+@pytest.mark.parametrize("signal", [lambda sender, **kwargs: None, [], [post_save, User]])
+def test_what_is_listened_to_is_a_signal(signal: Any) -> None:
+    """Without brackets the decorator is given the function, and nothing would be connected."""
+    with pytest.raises(ImproperlyConfigured, match="needs a signal"):
+        receiver(signal)
+
+
+@pytest.mark.django_db
+def test_django_names_the_receiver_whose_sender_does_not_exist() -> None:
+    record = recorder([], post_save, sender="acounts.User")
+    try:
+        said = [message.msg for message in checks.run_checks(tags=[checks.Tags.models])]
+        assert any(
+            f"{record.__module__}.{record.__qualname__} at {__file__}:" in each for each in said
+        ), said
+    finally:
+        del apps._pending_operations[("acounts", "user")]
 
 
 def test_a_partial_is_refused() -> None:
@@ -324,16 +375,16 @@ def test_muting_a_receiver_leaves_the_others_alone(calls: Calls) -> None:
 
 def test_muting_a_sender_mutes_it_for_all_receivers_and_for_no_other_sender(calls: Calls) -> None:
     recorder(calls, ordered, sender=None)
-    with mute("shop"):
-        ordered.send(sender="shop")
-        ordered.send(sender="market")
-    assert [call["sender"] for call in calls] == ["market"]
+    with mute(Shop):
+        ordered.send(sender=Shop)
+        ordered.send(sender=Market)
+    assert [call["sender"] for call in calls] == [Market]
 
 
 def test_muted_blocks_nest_and_end_with_an_exception(calls: Calls) -> None:
     record = recorder(calls, ordered, sender=None)
     with pytest.raises(RuntimeError), mute(record):  # noqa: PT012
-        with mute("shop"):
+        with mute(Shop):
             pass
         ordered.send(sender=None)
         raise RuntimeError
@@ -375,18 +426,35 @@ def test_muting_does_not_reach_an_interleaved_coroutine(calls: Calls) -> None:
 
 
 def test_what_is_connected_inside_a_muted_block_stays_connected(calls: Calls) -> None:
-    with mute("shop"):
+    with mute(Shop):
         recorder(calls, ordered, sender=None)
-    ordered.send(sender="shop")
+    ordered.send(sender=Shop)
     assert len(calls) == 1
 
 
 def test_an_immutable_receiver_cannot_be_muted(calls: Calls) -> None:
     record = recorder(calls, ordered, sender=None, mutable=False)
-    with mute("shop"):
-        ordered.send(sender="shop")
+    with mute(Shop):
+        ordered.send(sender=Shop)
     assert len(calls) == 1
     with pytest.raises(TypeError, match="cannot be muted"), mute(record):
+        pass
+
+
+@pytest.mark.parametrize("label", ["accounts.User", "accounts.user", settings.AUTH_USER_MODEL])
+def test_a_sender_is_muted_by_its_label(calls: Calls, label: str) -> None:
+    recorder(calls, post_save)
+    with mute(label):
+        post_save.send(sender=User, instance=User())
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("label", "error"),
+    [("acounts.User", LookupError), ("accounts.Usr", LookupError), ("User", ValueError)],
+)
+def test_muting_an_unknown_label_is_an_error(label: str, error: type[Exception]) -> None:
+    with pytest.raises(error), mute(label):
         pass
 
 

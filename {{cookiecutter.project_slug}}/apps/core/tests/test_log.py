@@ -76,6 +76,21 @@ def test_the_line_of_an_error_names_its_request_and_has_the_traceback(
     assert "request" not in line
 
 
+def test_the_line_of_a_page_that_is_not_there_names_its_request(
+    client: Client, log: StringIO
+) -> None:
+    answer = client.get("/elsewhere/")
+    [line] = [line for line in lines(log) if line["logger"] == "django.request"]
+    assert line["message"] == "Not Found: /elsewhere/"
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_under_asgi_the_line_of_a_page_that_is_not_there_does_so_too(log: StringIO) -> None:
+    answer = async_to_sync(AsyncClient().get)("/elsewhere/")
+    [line] = [line for line in lines(log) if line["logger"] == "django.request"]
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
 def test_a_refused_host_is_logged_with_its_request(client: Client, log: StringIO) -> None:
     answer = client.get("/", headers={"host": "elsewhere.example.com"})
     assert answer.status_code == 400

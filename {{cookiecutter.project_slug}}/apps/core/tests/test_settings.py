@@ -92,9 +92,53 @@ def test_production_splits_the_hosts() -> None:
 def test_development_prints_mail_and_uses_sqlite() -> None:
     environment = {"DEBUG": "1", "DATABASE_URL": "", "EMAIL_URL": "consolemail://"}
     assert setting("[s.MAILERS, s.DATABASES['default']['ENGINE']]", **environment) == [
-        {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}},
+        {"default": {"BACKEND": "apps.core.mail.ReadableConsoleBackend"}},
         "django.db.backends.sqlite3",
     ]
+
+
+def test_a_key_may_begin_with_a_dollar() -> None:
+    key = f"${PRODUCTION['SECRET_KEY']}"
+    assert setting("s.SECRET_KEY", **PRODUCTION | {"SECRET_KEY": key}) == key
+    assert setting("s.SECRET_KEY", DEBUG="1", SECRET_KEY=key) == key
+
+
+def test_blanks_in_a_list_are_no_part_of_it() -> None:
+    lists = "[s.ALLOWED_HOSTS, s.CSRF_TRUSTED_ORIGINS]"
+    given = {
+        "ALLOWED_HOSTS": "a.example, b.example",
+        "CSRF_TRUSTED_ORIGINS": "https://a.example, https://b.example",
+    }
+    expected = [["a.example", "b.example"], ["https://a.example", "https://b.example"]]
+    assert setting(lists, **PRODUCTION | given) == expected
+    assert setting(lists, DEBUG="1", **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "foo"),
+        ("DATABASE_URL", "localhost:5432/shop"),
+        ("DATABASE_URL", "https://127.0.0.1:5432/shop"),
+        ("DATABASE_URL", "postgres://me:sec/ret@127.0.0.1:5432/shop"),
+        ("EMAIL_URL", "smtp.example.com"),
+        ("EMAIL_URL", "smtp.example.com:587"),
+        ("EMAIL_URL", "smtp://me:sec#ret@mail.example.com:587"),
+    ],
+)
+def test_what_is_no_url_is_refused_in_a_sentence_that_keeps_its_secret(
+    name: str, value: str
+) -> None:
+    done = run("manage.py", "check", **PRODUCTION | {name: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: The environment variable {name} ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "sec" not in done.stderr
+
+
+def test_browsers_are_told_to_use_https_for_an_hour_and_no_list_is_told() -> None:
+    hsts = "[s.SECURE_HSTS_SECONDS, getattr(s, 'SECURE_HSTS_PRELOAD', False)]"
+    assert setting(hsts, **PRODUCTION) == [3600, False]
 
 
 def test_a_database_url_names_the_database() -> None:

@@ -90,6 +90,8 @@ def test_no_traceback_repeats_a_part_of_the_password(settings: Settings) -> None
         ("carrier-pigeon://ann:geheim@loft", "starts with 'carrier-pigeon'"),
         ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
         ("127.0.0.1:6379", "starts with ''"),
+        ("redis:/ann:geheim@loft", "has no //"),
+        ("filesystem:/srv/jobs", "has no //"),
     ],
 )
 def test_an_unknown_broker_is_named_without_the_password(

@@ -44,6 +44,17 @@ def test_status_of_an_empty_outbox(capsys: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
 
 
+def test_status_tells_a_job_that_is_not_due_from_one_that_waits_for_a_worker(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row(Status.WAITING, -timedelta(minutes=5))
+    assert told(capsys, "status").splitlines()[-1] == (
+        "No job waits for a worker: 1 job is not due yet."
+    )
+    row(Status.WAITING, -timedelta(minutes=5))
+    assert "2 jobs are not due yet." in told(capsys, "status")
+
+
 def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     row(Status.SENT, timedelta(minutes=2))
     found = json.loads(told(capsys, "status", "--json"))

@@ -145,5 +145,9 @@ def _table(state: State) -> list[str]:
     total = "".join(f"{state.count(status):8}" for status in COLUMNS)
     lines += [f"{'all':{NAME_WIDTH}}{total}", ""]
     if state.oldest is None:
-        return [*lines, "No job waits for a worker."]
+        # One that is to run later, or pauses before it is tried again, is counted as waiting too.
+        later = state.count(Status.WAITING)
+        verb = "is" if later == 1 else "are"
+        rest = f": {jobs(later)} {verb} not due yet." if later else "."
+        return [*lines, f"No job waits for a worker{rest}"]
     return [*lines, f"The oldest job has waited for {age(state.oldest)}."]

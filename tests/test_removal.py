@@ -1,4 +1,4 @@
-"""Taking the taskboard out by hand, step by step as its README says, leaves no trace of it."""
+"""Taking a module out by hand, step by step as its README says, leaves no trace of it."""
 
 import re
 import shutil
@@ -13,19 +13,19 @@ from tests.support.bakery import Bakery
 from tests.support.project import BakedProject, files_in
 from tests.support.template import TEMPLATE, Combination
 
-MODULE = "taskboard"
-OTHERS = tuple(name for name in TEMPLATE.registry if name != MODULE)
+# Those whose READMEs number the steps; what the others have outside of their folders is checked below.
+MODULES = ("profiles", "welcome_email", "taskboard")
 
 
-def steps(project: BakedProject) -> list[list[str]]:
+def steps(project: BakedProject, module: str) -> list[list[str]]:
     """Return what stands in code in each of the README's numbered steps."""
-    section = project.read(f"apps/{MODULE}/README.md").partition("## Taking it out\n")[2]
+    section = project.read(f"apps/{module}/README.md").partition("## Taking it out\n")[2]
     return [re.findall(r"`(.+?)`", step) for step in re.findall(r"^\d+\. (.+)$", section, re.M)]
 
 
-def take_out(project: BakedProject, database: str) -> None:
+def take_out(project: BakedProject, module: str, database: str) -> None:
     """Do what the steps say."""
-    drop, delete, edit, clear, write = steps(project)
+    drop, delete, edit, clear, write = steps(project, module)
     run(project, drop[0], database)
     for name in delete:
         path = project.path / name
@@ -61,19 +61,21 @@ def rows(file: Path, query: str) -> set[str]:
         connection.close()
 
 
-@pytest.mark.parametrize("others", [(), OTHERS], ids=["alone", "with all others"])
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with all others"])
 def test_the_steps_of_the_readme_leave_no_trace(
-    bakery: Bakery, tmp_path: Path, others: tuple[str, ...]
+    bakery: Bakery, tmp_path: Path, module: str, alone: bool
 ) -> None:
-    combination = Combination(tuple(n for n in TEMPLATE.registry if n in (*others, MODULE)))
+    others = tuple(name for name in TEMPLATE.registry if name != module and not alone)
+    combination = Combination(tuple(n for n in TEMPLATE.registry if n in (*others, module)))
     project = bakery.copy(bakery.project(combination), tmp_path / "my_project")
     file = tmp_path / "database.sqlite3"
     database = f"sqlite:///{file}"
     run(project, "uv run manage.py migrate", database)
     tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    assert {name for name in rows(file, tables) if name.startswith(f"{MODULE}_")}
+    assert {name for name in rows(file, tables) if name.startswith(f"{module}_")}
 
-    take_out(project, database)
+    take_out(project, module, database)
 
     without = bakery.project(Combination(others))
     assert files_in(project.path) == without.files
@@ -81,9 +83,9 @@ def test_the_steps_of_the_readme_leave_no_trace(
         # Where a block of lines went, a blank line may be left.
         left = [line for line in project.read(name).splitlines() if line]
         assert left == [line for line in text.splitlines() if line], name
-    assert not {name for name in rows(file, tables) if name.startswith(f"{MODULE}_")}
-    assert MODULE not in rows(file, "SELECT app_label FROM django_content_type")
-    assert MODULE not in rows(file, "SELECT app FROM django_migrations")
+    assert not {name for name in rows(file, tables) if name.startswith(f"{module}_")}
+    assert module not in rows(file, "SELECT app_label FROM django_content_type")
+    assert module not in rows(file, "SELECT app FROM django_migrations")
 
     for check in (
         commands.ruff_check,
@@ -93,3 +95,19 @@ def test_the_steps_of_the_readme_leave_no_trace(
         commands.signal_map,
     ):
         expect_none(check(project))
+
+
+@pytest.mark.parametrize("module", TEMPLATE.registry)
+def test_the_readme_names_every_file_that_knows_of_the_module(bakery: Bakery, module: str) -> None:
+    whole = bakery.project(TEMPLATE.all_on())
+    without = bakery.project(Combination(tuple(n for n in TEMPLATE.registry if n != module)))
+    section = whole.read(f"apps/{module}/README.md").partition("## Taking it out\n")[2]
+    other = without.texts()
+    knowing = [
+        name
+        for name, text in whole.texts().items()
+        # A command writes the list of receivers.
+        if not name.startswith((f"apps/{module}/", "docs/signals.md")) and other.get(name) != text
+    ]
+    named = [f"`{name}`" in section or f"`{Path(name).parent}/`" in section for name in knowing]
+    assert [name for name, is_named in zip(knowing, named, strict=True) if not is_named] == []
