@@ -17,7 +17,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model
-from django.db.models.signals import ModelSignal, class_prepared
+from django.db.models.signals import ModelSignal, class_prepared, post_delete, pre_delete
 from django.db.models.utils import make_model_tuple
 from django.dispatch import Signal
 from django.utils.inspect import func_accepts_kwargs
@@ -30,7 +30,8 @@ type Receiver = Callable[..., Any]
 # the sender knows. Async receivers run after the others, all at the same time.
 type Phase = Literal["in transaction", "when sent", "async", "after commit"]
 
-_muted: ContextVar[frozenset[object]] = ContextVar("muted", default=frozenset())
+# Functions as they were written, and senders.
+_muted: ContextVar[tuple[object, ...]] = ContextVar("muted", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def receiver(
             Not for async functions, which nothing would wait for.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
         include_subclasses: listen to proxies of the model and to models that
-            inherit from it as well. Django itself sends only to the exact class.
+            inherit from it as well. Django itself sends only to the exact class, but for
+            the deletion of a child with a table of its own, which it tells of each parent.
+            So the function is called once for each object there, with the parent.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:
@@ -106,6 +109,7 @@ def receiver(
         )
 
     def connect(function: Receiver) -> Receiver:
+        function = _as_written(function)
         if not inspect.isfunction(function):
             raise ImproperlyConfigured(
                 f"Receiver {function!r} must be a plain function: Django's send_robust fails"
@@ -120,11 +124,12 @@ def receiver(
         for one in signals:
             phase = "after commit" if after_commit else phase_of(one, function)
             connect_model = partial(_connect, one, handler, uid, phase, function)
+            connect_family = partial(_connect_family, connect_model, one)
             if not isinstance(one, ModelSignal) or sender is None:
                 connect_model(sender)
             elif include_subclasses:
                 join_uid = (id(one), uid, str(sender))
-                _for_model(sender, partial(_connect_family, connect_model, join_uid), function)
+                _for_model(sender, partial(connect_family, join_uid), function)
             else:
                 _for_model(sender, connect_model, function)
         return handler
@@ -156,11 +161,11 @@ def mute(*targets: object) -> Iterator[None]:
                 f"{target!r} cannot be muted: it is not a receiver connected with"
                 " apps.core.dispatch.receiver, or it is connected with mutable=False."
             )
-    found = {
-        apps.get_model(*make_model_tuple(target)) if isinstance(target, str) else target
-        for target in targets
-    }
-    token = _muted.set(_muted.get() | found)
+    found = (
+        apps.get_model(*make_model_tuple(one)) if isinstance(one, str) else _as_written(one)
+        for one in targets
+    )
+    token = _muted.set((*_muted.get(), *found))
     try:
         yield
     finally:
@@ -188,6 +193,13 @@ def phase_of(signal: Signal, function: Receiver) -> Phase:
 def connections() -> list[Connection]:
     """List the receivers connected with ``receiver``, in the order of connection."""
     return list(_connections.values())
+
+
+def _as_written(target: Any) -> Any:
+    """Return the function that a receiver was made of, so that decorators can be stacked."""
+    function = vars(target).get("receives") if inspect.isfunction(target) else None
+    # What another decorator has wrapped around a receiver takes over its attributes.
+    return function if function is not None and target.__wrapped__ is function else target
 
 
 def _refuse_what_cannot_wait(function: Receiver, uid: str) -> None:
@@ -240,8 +252,8 @@ def _handler(
     """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
     skips_fixtures = not raw
 
-    def is_muted(muted: frozenset[object], sender: Any) -> bool:
-        return mutable and (handler in muted or sender in muted)
+    def is_muted(muted: tuple[object, ...], sender: Any) -> bool:
+        return mutable and any(one is function or one is sender for one in muted)
 
     # What follows runs at every dispatch, so it is written out three times instead of called.
     if inspect.iscoroutinefunction(function):
@@ -279,14 +291,14 @@ def _handler(
             return function(sender, **named)
 
     handler.mutable = mutable  # type: ignore[attr-defined]
+    handler.receives = function  # type: ignore[attr-defined]
     return handler
 
 
 def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[str, Any]) -> None:
-    instance = named.pop("instance", None)
-    if instance is not None:
+    if isinstance(named.get("instance"), Model):
         # A deletion sets the key to None before the commit comes.
-        named["pk"] = instance.pk
+        named["pk"] = named.pop("instance").pk
     if named.get("pk_set") is not None:
         named["pk_set"] = frozenset(named["pk_set"])
 
@@ -319,20 +331,33 @@ def _for_model(sender: Any, use: Callable[[Any], None], function: Receiver) -> N
 
 
 def _connect_family(
-    connect_model: Callable[[Any], None], join_uid: object, model: type[Model]
+    connect_model: Callable[[Any], None],
+    signal: Signal,
+    join_uid: object,
+    model: type[Model],
 ) -> None:
     """Connect to a model, its subclasses, and subclasses that are defined later."""
+
+    def join(sender: type[Model], **kwargs: Any) -> None:
+        if issubclass(sender, model) and not (
+            signal in (pre_delete, post_delete) and _is_deleted_with_a_parent(sender, model)
+        ):
+            connect_model(sender)
+
     family = [model]
     for member in family:
         family.extend(subclass for subclass in member.__subclasses__() if subclass not in family)
     for member in family:
-        connect_model(member)
-
-    def join(sender: type[Model], **kwargs: Any) -> None:
-        if issubclass(sender, model):
-            connect_model(sender)
-
+        join(member)
     class_prepared.connect(join, weak=False, dispatch_uid=join_uid)
+
+
+def _is_deleted_with_a_parent(member: type[Model], model: type[Model]) -> bool:
+    """Whether a deletion tells of a parent with a table of its own too, which is of the family."""
+    return any(
+        issubclass(parent, model) and parent._meta.concrete_model is not member._meta.concrete_model
+        for parent in member._meta.all_parents
+    )
 
 
 def _connect(

@@ -91,6 +91,57 @@ def test_one_decorator_connects_to_several_signals(calls: Calls) -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.django_db(transaction=True)
+def test_decorators_can_be_stacked_with_options_of_their_own(calls: Calls) -> None:
+    @receiver(post_save, sender=User, mutable=False)
+    @receiver(post_delete, sender=User, after_commit=True)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named)
+
+    with transaction.atomic():
+        user = User.objects.create(username="ada")
+        assert [call["instance"] for call in calls] == [user]
+        user.delete()
+        assert len(calls) == 1
+    assert "pk" in calls[1]
+    made = [one for one in connections() if one.name.endswith("record")]
+    assert [one.phase for one in made] == ["after commit", "in transaction"]
+
+
+def test_all_of_a_stack_is_muted_together(calls: Calls) -> None:
+    @receiver(ordered, sender=Shop)
+    @receiver(ordered, sender=Market)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named | {"sender": sender})
+
+    with mute(record):
+        ordered.send(sender=Shop)
+        ordered.send(sender=Market)
+    assert calls == []
+    ordered.send(sender=Market)
+    assert [call["sender"] for call in calls] == [Market]
+
+
+def test_a_decorator_within_a_stack_is_not_left_out(calls: Calls) -> None:
+    def twice(function: Any) -> Any:
+        @functools.wraps(function)
+        def run(sender: Any, **named: Any) -> None:
+            function(sender, **named)
+            function(sender, **named)
+
+        return run
+
+    @receiver(ordered, sender=Shop)
+    @twice
+    @receiver(ordered, sender=Market)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named)
+
+    ordered.send(sender=Shop)
+    ordered.send(sender=Market)
+    assert len(calls) == 3
+
+
 def test_a_string_names_a_model(calls: Calls) -> None:
     recorder(calls, post_save, sender="auth.Group")
     post_save.send(sender=Group, instance=Group(), created=True)
@@ -285,6 +336,13 @@ def test_after_commit_knows_the_key_of_a_deleted_row(calls: Calls) -> None:
     with transaction.atomic():
         user.delete()
     assert [call["pk"] for call in calls] == [key]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_an_instance_that_is_no_row_is_handed_on(calls: Calls) -> None:
+    recorder(calls, ordered, sender=None, after_commit=True)
+    ordered.send(sender=None, instance={"number": 1})
+    assert [call["instance"] for call in calls] == [{"number": 1}]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -24,6 +24,8 @@ from django.db.models.signals import (
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from apps.core.dispatch import receiver
+
 from .firing.operations import OPERATIONS, Operation
 
 FIRING = "apps.core.tests.firing"
@@ -206,3 +208,21 @@ def test_the_page_shows_this_table() -> None:
     ]
     missing = [row for row in rows if row not in shown]
     assert shown == rows, "\n".join(["docs/what-fires.md lacks these rows:", *missing])
+
+
+@pytest.mark.usefixtures("connections_as_before")
+def test_a_family_is_told_once_of_each_deletion(world: dict[str, Any]) -> None:
+    said: list[tuple[str, str]] = []
+
+    @receiver([pre_delete, post_delete], sender=world["Book"], include_subclasses=True)
+    def listen(sender: Any, signal: Any, **named: Any) -> None:
+        said.append((SIGNALS[signal], sender.__name__))
+
+    world["novel"].delete()
+    world["old_book"].delete()
+    assert said == [
+        ("pre_delete", "Book"),
+        ("post_delete", "Book"),
+        ("pre_delete", "OldBook"),
+        ("post_delete", "OldBook"),
+    ]
