@@ -11,19 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from django.conf import settings
-from kombu import Connection, Exchange, Queue
-from kombu.exceptions import OperationalError
 
-URLS = {
-    "redis": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0"),
-    "rabbitmq": os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"),
-}
+from .servers import URLS, remove, why_away
 
 BROKERS = ["filesystem", *URLS]
 
@@ -144,27 +138,6 @@ def outcome(request: pytest.FixtureRequest, outcomes: dict[str, Outcome | str]) 
         assert os.environ.get("REQUIRE_SERVICES") != "1", outcome
         pytest.skip(outcome)
     return outcome
-
-
-def why_away(url: str) -> str:
-    """Say why a server cannot be reached; nothing when it can."""
-    try:
-        with Connection(url, connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-    except OperationalError as error:
-        return f"{url.rpartition('@')[2]} cannot be reached: {error}"
-    return ""
-
-
-def remove(url: str, queue: str) -> None:
-    """Leave nothing behind on a server."""
-    with Connection(url) as connection:
-        channel: Any = connection.default_channel
-        Queue(queue, Exchange(queue), channel=channel).delete()
-        Exchange(queue, channel=channel).delete()
-        if url.startswith("redis"):
-            keys = [f"_kombu.{kind}.{queue}" for kind in ("binding", "binding_permanent")]
-            channel.client.delete(*keys)
 
 
 @contextmanager
