@@ -187,6 +187,21 @@ class Run:
             raise SupersededError
         return pause
 
+    def fail_when_free(self, error: BaseException, *, for_good: bool = False) -> None:
+        """Write down, in place of the process of the attempt, that it has failed.
+
+        Args:
+            error: why it has failed.
+            for_good: whether there must not be another attempt.
+
+        Raises:
+            SupersededError: when the job is done or somebody else has taken it over.
+            OperationalError: at once, when its process still has the lock.
+        """
+        with transaction.atomic(using=self.database):
+            list(self._mine().select_for_update(nowait=True).values_list("pk"))
+            self.fail(error, for_good=for_good)
+
     def _mine(self) -> HandoffQuerySet:
         return self._rows(Status.RUNNING, self.attempt)
 

@@ -1,7 +1,8 @@
 """What a worker does with a job: run it as its actor, and write its receipt."""
 
 import logging
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from threading import Thread
 from typing import Any, Final
@@ -26,9 +27,10 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import OperationalError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -47,6 +49,9 @@ _running: ContextVar[str] = ContextVar("running", default="")
 
 relay: Final = Relay()
 
+# Seconds between two looks at whether a job whose process was killed is still locked.
+LOCKED_POLL: Final = 0.25
+
 # A database server that is cut off from the worker's machine otherwise keeps the lock on a
 # running job for hours.
 NOTICE_DEAD_CLIENTS: Final = (
@@ -54,6 +59,8 @@ NOTICE_DEAD_CLIENTS: Final = (
     " set_config('tcp_keepalives_interval', '10', false),"
     " set_config('tcp_keepalives_count', '3', false)"
 )
+# The query of a process that was killed otherwise goes on to its end, and keeps the lock.
+NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
 
 
 class HandedOffTask(CeleryTask):
@@ -220,18 +227,28 @@ def end_attempt(
     if message is None:
         return None
     run = Run.of(key, message)
+    end = time.monotonic() + run.lease.total_seconds()
 
     def record() -> None:
-        with at_rest:
-            try:
-                run.start("")  # in case it has ended before that
-                run.fail(error, for_good=for_good)
-            except SupersededError:
+        try:
+            while not recorded():
                 pass
-            except Exception:
-                logger.exception("The job %s will be sent again when its time is over.", key)
-            finally:
-                connections[run.database].close()
+        except Exception:
+            logger.exception("The job %s will be sent again when its time is over.", key)
+
+    def recorded() -> bool:
+        with suppress(SupersededError):
+            try:
+                with at_rest, closing(connections[run.database]):
+                    run.start("")  # in case it has ended before that
+                    run.fail_when_free(error, for_good=for_good)
+            except OperationalError:
+                # PostgreSQL keeps the lock of a dead process until its query ends. Nothing may
+                # wait for that meanwhile, and a worker that is about to stop need not.
+                if time.monotonic() > end or relay.stopping.wait(LOCKED_POLL):
+                    raise
+                return False
+        return True
 
     thread = Thread(target=record, name=f"end of {key}")
     thread.start()
@@ -267,13 +284,16 @@ def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
         close_old_connections()
 
 
-@connection_created.connect
+@receiver(connection_created)
 def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Let PostgreSQL find out within a minute that a worker's machine is gone."""
+    """Let PostgreSQL find out soon that a process of a worker, or its machine, is gone."""
     if connection.vendor == "postgresql":
         # Past Django, which would count it among the queries of whoever asks first.
         with connection.connection.cursor() as cursor:
             cursor.execute(NOTICE_DEAD_CLIENTS)
+            # A server on Windows, for example, cannot do it, and says so.
+            with suppress(connection.Database.Error):
+                cursor.execute(NOTICE_IN_A_QUERY)
 
 
 @worker_ready.connect

@@ -262,6 +262,65 @@ def test_a_killed_process_counts_as_a_failure(
     assert again.error.endswith(type(error).__name__)
 
 
+def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    run, row = running(tasks.add, 1, 2)
+    error, message = TimeLimitExceeded(3), {"handoff": Run.message("default", row)}
+
+    with pytest.raises(ZeroDivisionError), run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, error)
+        assert ended is not None
+        ended.join(0.5)
+        # Relay and new processes wait for this.
+        assert worker.at_rest.acquire(timeout=1)
+        worker.at_rest.release()
+        assert ended.is_alive()
+        raise ZeroDivisionError
+
+    ended.join()
+    again = Handoff.objects.get()
+    assert (again.status, again.attempts) == (Status.WAITING, 1)
+    assert again.error.endswith("TimeLimitExceeded")
+
+
+def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    options = {"LEASE": 0.1}
+    settings.TASKS = {"default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, row = running(tasks.add, 1, 2)
+    message = {"handoff": Run.message("default", row)}
+
+    with run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, WorkerLostError("killed"))
+        assert ended is not None
+        ended.join(10)
+        assert not ended.is_alive()
+
+    assert Handoff.objects.get().status == Status.RUNNING
+    assert f"The job {run.pk} will be sent again when its time is over" in caplog.text
+
+
+def test_postgresql_notices_soon_that_a_process_or_its_machine_is_gone() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    import apps.handoff.worker  # noqa: F401
+
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW client_connection_check_interval")
+        assert cursor.fetchone() == ("2s",)
+        cursor.execute("SHOW tcp_keepalives_idle")
+        assert cursor.fetchone() == ("30",)
+
+
 def test_a_failure_is_logged_with_the_call_and_what_to_do(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
