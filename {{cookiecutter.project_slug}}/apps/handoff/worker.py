@@ -27,7 +27,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connections
+from django.db import DatabaseError, OperationalError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -39,7 +39,7 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import declared_jobs, option
-from .receipts import Run, SupersededError, actor_named
+from .receipts import NO_JSON, Run, SupersededError, actor_named
 from .relay import Relay, at_rest
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,10 @@ class HandedOffTask(CeleryTask):
                 "After the job %s (id %s) was done, there was an error.", self.name, run.pk
             )
             return Ignore()
-        return cause if pause is None else Retry(exc=cause, when=round(pause, 1))  # type: ignore[arg-type]
+        if pause is None:
+            # Which Celery takes for one of the worker's own, and ends the worker.
+            return RuntimeError(repr(cause)) if isinstance(cause, MemoryError) else cause
+        return Retry(exc=cause, when=round(pause, 1))  # type: ignore[arg-type]
 
     def tell_start(self) -> None:
         """Tell whoever listens that the task starts."""
@@ -165,7 +168,7 @@ class JobTask(HandedOffTask):
         """Send ``task_finished``."""
         result = self.result(TaskResultStatus.SUCCESSFUL)
         # What is no JSON has been mentioned already.
-        with suppress(TypeError, ValueError):
+        with suppress(*NO_JSON):
             object.__setattr__(result, "_return_value", normalize_json(value))
         task_finished.send(type(self.job.get_backend()), task_result=result)
 
@@ -292,7 +295,7 @@ def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         with connection.connection.cursor() as cursor:
             cursor.execute(NOTICE_DEAD_CLIENTS)
             # A server on Windows, for example, cannot do it, and says so.
-            with suppress(connection.Database.Error):
+            with suppress(DatabaseError), connection.wrap_database_errors:
                 cursor.execute(NOTICE_IN_A_QUERY)
 
 

@@ -131,6 +131,15 @@ def test_a_job_that_returns_no_json_is_done(run: Run, caplog: pytest.LogCaptureF
     assert "returned what is no JSON" in caplog.text
 
 
+def test_a_job_that_returns_what_contains_itself_is_done(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(tasks.return_what_contains_itself) == ["a circle nobody 1"]
+
+    assert Handoff.objects.get().status == Status.DONE
+    assert "returned what is no JSON" in caplog.text
+
+
 def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> None:
     with acting_as(User.objects.create_user("ann")):
         shared_tasks.hand_off(tasks.shared, str(tmp_path / "notes"), "text")
