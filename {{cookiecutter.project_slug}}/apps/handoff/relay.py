@@ -237,11 +237,10 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
             for queue in {row.queue for row in rows}:
                 app.amqp.queues[queue](producer.channel).declare()
             for row in rows:
-                args, kwargs = row.loaded_arguments()
                 app.send_task(
                     row.name,
-                    args,
-                    kwargs,
+                    # As text: kombu's JSON would make something else of some values.
+                    [row.arguments],
                     task_id=str(row.pk),
                     queue=row.queue,
                     declare=[],

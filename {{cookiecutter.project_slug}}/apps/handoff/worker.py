@@ -1,5 +1,6 @@
 """What a worker does with a job: run it as its actor, and write its receipt."""
 
+import json
 import logging
 import time
 from contextlib import closing, suppress
@@ -88,7 +89,9 @@ class HandedOffTask(CeleryTask):
             with acting_as(
                 actor_named(message["actor"]), source="job", request_id=message["request_id"]
             ):
-                return self.run_with_receipt(run, args, kwargs)
+                # The relay sends them as the text that the outbox holds.
+                request.args, request.kwargs = json.loads(*args)
+                return self.run_with_receipt(run, request.args, request.kwargs)
         finally:
             _running.reset(token)
 

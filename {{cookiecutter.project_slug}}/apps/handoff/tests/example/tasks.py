@@ -81,6 +81,12 @@ def return_what_contains_itself(path: str) -> list[object]:
 
 
 @task
+def echo(value: object) -> object:
+    """Return the argument."""
+    return value
+
+
+@task
 def exhaust(path: str) -> None:
     """Need more memory than there is, each time."""
     raise MemoryError
