@@ -61,6 +61,14 @@ def test_nothing_is_lost_with_servers(bakery: Bakery, broker: str) -> None:
     )
 
 
+def test_the_only_relay_goes_on_while_children_of_its_worker_are_killed(bakery: Bakery) -> None:
+    """No other relay sends in its place, and nobody starts it again."""
+    require_services()
+    alone = ("--workers", "1", "--relays", "0", "--faults", "child", "--grace", "30")
+    server = ("--broker", "rabbitmq", "--database", "postgresql", "--only", "handoff")
+    expect_nothing_lost(figures(bakery, *server, *alone))
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Only Linux tells where processes are.")
 def test_an_interrupted_run_leaves_nobody_behind(bakery: Bakery, tmp_path: Path) -> None:
     folder = tmp_path / "kept"

@@ -5,34 +5,37 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqp.exceptions import MessageNacked
+from kombu import Producer
 
-from .broker import PATIENCE
+from .broker import ONE_TRY, PATIENCE
 
 
 @contextmanager
-def batch(producer: Any) -> Iterator[Any]:
+def batch(connection: Any) -> Iterator[Any]:
     """Publish what is sent with the producer of the block, all of it when the block ends.
 
     Args:
-        producer: one of Celery's; its connection is used.
+        connection: kombu's, to the broker; opened when it is not open, or not any more.
 
     Raises:
         Exception: the broker's or its client's, when it does not have all of the messages.
     """
-    if producer.connection.transport.driver_type != "amqp":
-        with producer.batch():  # which Redis has, and a folder does not need
-            yield producer
-        return
     try:
-        # A channel of its own, on which the first message has the number 1.
-        channel = producer.connection.channel()
-        confirmations = Confirmations(channel)
-        yield type(producer)(channel, auto_declare=False)
-        confirmations.wait()
-        channel.close()
+        connection.ensure_connection(**ONE_TRY)
+        if connection.transport.driver_type == "amqp":
+            # A channel of its own, on which the first message has the number 1.
+            channel = connection.channel()
+            confirmations = Confirmations(channel)
+            yield Producer(channel, auto_declare=False)
+            confirmations.wait()
+            channel.close()
+        else:
+            producer: Any = Producer(connection)
+            with producer.batch():  # which Redis has, and a folder does not need
+                yield producer
     except Exception:
         # What an answer that is late would belong to, nobody could say any more.
-        producer.connection.collect()
+        connection.collect()
         raise
 
 

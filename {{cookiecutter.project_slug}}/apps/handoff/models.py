@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-FLUSHED_AT_ONCE: Final = 1000
+DELETED_AT_ONCE: Final = 1000
 
 
 def time_ordered_id() -> UUID:
@@ -69,7 +69,7 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         """
         old = self.filter(finished_at__lt=timezone.now() - age).order_by("pk")
         total = 0
-        while pks := list(old.values_list("pk", flat=True)[:FLUSHED_AT_ONCE]):
+        while pks := list(old.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
             total += self.filter(pk__in=pks)._raw_delete(self.db)
         return total
 

@@ -39,6 +39,14 @@ HELD_UP: Final = (
     " meanwhile: name it in TASKS['default']['OPTIONS']['AUTOCOMMIT'], or use PostgreSQL."
 )
 
+NO_HEARTBEAT: Final = (
+    "The job %s could not say that it is still running. If it cannot for %d seconds, it is run a"
+    " second time."
+)
+
+# What comes of a value that cannot be JSON; the last one when it contains itself.
+NO_JSON: Final = (TypeError, ValueError, RecursionError)
+
 FAILED: Final = (
     "The job %s (id %s) failed in attempt %d with %s and is not tried again. Mend the cause,"
     " then send it again in manage.py shell: from apps.handoff.models import Handoff;"
@@ -122,13 +130,14 @@ class Run:
         ended = Event()
 
         def beat() -> None:
-            try:
-                while not ended.wait(self.lease.total_seconds() / 3):
+            while not ended.wait(self.lease.total_seconds() / 3):
+                try:
                     self._mine().update(due_at=Now() + self.lease)
-            except Exception:
-                logger.exception("The job %s may be run a second time while it runs.", self.pk)
-            finally:
-                connections[self.database].close()
+                except Exception:
+                    logger.exception(NO_HEARTBEAT, self.pk, self.lease.total_seconds())
+                    # The next one has a new connection.
+                    connections[self.database].close()
+            connections[self.database].close()
 
         thread = Thread(target=beat, name=f"heartbeat of {self.pk}", daemon=True)
         thread.start()
@@ -146,7 +155,7 @@ class Run:
         """
         try:
             text = json.dumps(normalize_json(value))
-        except (TypeError, ValueError):
+        except NO_JSON:
             logger.warning("The job %s returned what is no JSON, so it is not kept.", self.pk)
             text = ""
         done = self._mine().update(
@@ -187,6 +196,21 @@ class Run:
             raise SupersededError
         return pause
 
+    def fail_when_free(self, error: BaseException, *, for_good: bool = False) -> None:
+        """Write down, in place of the process of the attempt, that it has failed.
+
+        Args:
+            error: why it has failed.
+            for_good: whether there must not be another attempt.
+
+        Raises:
+            SupersededError: when the job is done or somebody else has taken it over.
+            OperationalError: at once, when its process still has the lock.
+        """
+        with transaction.atomic(using=self.database):
+            list(self._mine().select_for_update(nowait=True).values_list("pk"))
+            self.fail(error, for_good=for_good)
+
     def _mine(self) -> HandoffQuerySet:
         return self._rows(Status.RUNNING, self.attempt)
 
@@ -216,9 +240,13 @@ def give_up(database: str, rows: list[Handoff], error: BaseException) -> int:
 
 
 def described(error: BaseException) -> dict[str, str]:
-    """Return the columns that keep an error; without NUL, which PostgreSQL does not store."""
+    """Return the columns that keep an error; without what a database does not store.
+
+    That is half a surrogate pair, and for PostgreSQL also NUL.
+    """
     kind = type(error)
     text = "".join(traceback.format_exception(error)).replace("\0", "\ufffd")
+    text = text.encode(errors="replace").decode()
     return {"error": f"{kind.__module__}.{kind.__qualname__}"[:255], "traceback": text}
 
 

@@ -8,11 +8,11 @@ import sys
 import time
 from collections import Counter
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from operator import attrgetter
 from threading import Event, Lock, Thread
-from typing import Final
+from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Count
@@ -78,6 +78,17 @@ class Relay:
         self.failures: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
 
+    @cached_property
+    def connection(self) -> Any:
+        """The connection to the broker, which is opened when something is sent.
+
+        It is none of Celery's pool: kombu closes those in every new process of the worker, and
+        the socket is also the parent's.
+        """
+        from .celery import app
+
+        return app.connection_for_write()
+
     def run(self) -> None:
         """Send what is due, now and from now on, until ``stop`` is called."""
         self.running = True
@@ -95,6 +106,7 @@ class Relay:
         finally:
             self.running = False
             connections.close_all()
+            self.connection.release()
 
     def start(self) -> None:
         """Run in a thread of its own."""
@@ -123,7 +135,7 @@ class Relay:
             limit = 1 if self.failures[alias] else BATCH
             rows = claim(alias, limit) if is_due(alias) else []
             if rows:
-                publish(alias, rows)
+                publish(alias, rows, self.connection)
             elif not self.failures[alias]:
                 return False
         except Exception as error:  # noqa: BLE001 - whatever it is, jobs wait meanwhile
@@ -203,8 +215,13 @@ def reason_to_give_up(row: Handoff) -> Exception | None:
     return None
 
 
-def publish(alias: str, rows: list[Handoff]) -> None:
+def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
     """Publish claimed jobs; when the broker does not take them all, give them all back.
+
+    Args:
+        alias: of the outbox.
+        rows: the jobs.
+        connection: kombu's, to the broker.
 
     Raises:
         Exception: what the broker or its client raised. A message that did get through then
@@ -215,16 +232,15 @@ def publish(alias: str, rows: list[Handoff]) -> None:
 
     outbox = Handoff.objects.using(alias)
     try:
-        with app.producer_pool.acquire(block=True) as pooled, batch(pooled) as producer:
+        with batch(connection) as producer:
             # Once for all of them, and each time: a broker that was emptied has no queues.
             for queue in {row.queue for row in rows}:
                 app.amqp.queues[queue](producer.channel).declare()
             for row in rows:
-                args, kwargs = row.loaded_arguments()
                 app.send_task(
                     row.name,
-                    args,
-                    kwargs,
+                    # As text: kombu's JSON would make something else of some values.
+                    [row.arguments],
                     task_id=str(row.pk),
                     queue=row.queue,
                     declare=[],

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import batched
 from typing import Final
 
 from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
-from .models import Handoff, Status
+from .models import DELETED_AT_ONCE, Handoff, Status
 
 # A job that no worker has begun after so long says that relay or worker is not running.
 LATE: Final = timedelta(minutes=5)
@@ -73,11 +74,16 @@ def discardable(rows: QuerySet[Handoff]) -> QuerySet[Handoff]:
 
 
 def discard(rows: QuerySet[Handoff]) -> int:
-    """Delete jobs that must not run, less those that do or did; return their number."""
-    # A set of its own: the admin's may be ordered, or joined for its search.
-    chosen = Handoff.objects.using(rows.db).filter(pk__in=list(rows.values_list("pk", flat=True)))
-    # Of nothing at all Django says None.
-    return discardable(chosen)._raw_delete(rows.db) or 0
+    """Delete jobs that must not run, less those that do or did; return their number.
+
+    Many rows at once, and not all: a statement can have so many parameters.
+    """
+    total = 0
+    for pks in batched(list(rows.values_list("pk", flat=True)), DELETED_AT_ONCE):
+        # A set of its own: the admin's may be ordered, or joined for its search.
+        chosen = Handoff.objects.using(rows.db).filter(pk__in=pks)
+        total += discardable(chosen)._raw_delete(rows.db)
+    return total
 
 
 def _waiting(using: str) -> QuerySet[Handoff]:

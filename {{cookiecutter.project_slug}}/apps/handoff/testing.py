@@ -24,11 +24,9 @@ def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
     attempts = 0
     while rows := claim(using, BATCH):
         for row in rows:
-            args, kwargs = row.loaded_arguments()
             headers: Any = {"handoff": Run.message(using, row)}
             app.tasks[row.name].apply(
-                tuple(args),
-                kwargs,
+                (row.arguments,),
                 task_id=str(row.pk),
                 retries=row.attempts,
                 headers=headers,

@@ -1,7 +1,9 @@
 """What a worker does with a job: run it as its actor, and write its receipt."""
 
+import json
 import logging
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from threading import Thread
 from typing import Any, Final
@@ -26,9 +28,10 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, OperationalError, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -38,7 +41,7 @@ from apps.core.actor import acting_as
 from apps.core.jobs import commits_for_itself
 
 from .backend import declared_jobs, option
-from .receipts import Run, SupersededError, actor_named
+from .receipts import NO_JSON, Run, SupersededError, actor_named
 from .relay import Relay, at_rest
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,9 @@ _running: ContextVar[str] = ContextVar("running", default="")
 
 relay: Final = Relay()
 
+# Seconds between two looks at whether a job whose process was killed is still locked.
+LOCKED_POLL: Final = 0.25
+
 # A database server that is cut off from the worker's machine otherwise keeps the lock on a
 # running job for hours.
 NOTICE_DEAD_CLIENTS: Final = (
@@ -55,6 +61,8 @@ NOTICE_DEAD_CLIENTS: Final = (
     " set_config('tcp_keepalives_interval', '10', false),"
     " set_config('tcp_keepalives_count', '3', false)"
 )
+# The query of a process that was killed otherwise goes on to its end, and keeps the lock.
+NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
 
 
 class HandedOffTask(CeleryTask):
@@ -83,7 +91,9 @@ class HandedOffTask(CeleryTask):
             with acting_as(
                 actor_named(message["actor"]), source="job", request_id=message["request_id"]
             ):
-                return self.run_with_receipt(run, args, kwargs)
+                # The relay sends them as the text that the outbox holds.
+                request.args, request.kwargs = json.loads(*args)
+                return self.run_with_receipt(run, request.args, request.kwargs)
         finally:
             _running.reset(token)
 
@@ -122,7 +132,10 @@ class HandedOffTask(CeleryTask):
                 "After the job %s (id %s) was done, there was an error.", self.name, run.pk
             )
             return Ignore()
-        return cause if pause is None else Retry(exc=cause, when=round(pause, 1))  # type: ignore[arg-type]
+        if pause is None:
+            # Which Celery takes for one of the worker's own, and ends the worker.
+            return RuntimeError(repr(cause)) if isinstance(cause, MemoryError) else cause
+        return Retry(exc=cause, when=round(pause, 1))  # type: ignore[arg-type]
 
     def tell_start(self) -> None:
         """Tell whoever listens that the task starts."""
@@ -160,7 +173,7 @@ class JobTask(HandedOffTask):
         """Send ``task_finished``."""
         result = self.result(TaskResultStatus.SUCCESSFUL)
         # What is no JSON has been mentioned already.
-        with suppress(TypeError, ValueError):
+        with suppress(*NO_JSON):
             object.__setattr__(result, "_return_value", normalize_json(value))
         task_finished.send(type(self.job.get_backend()), task_result=result)
 
@@ -223,18 +236,28 @@ def end_attempt(
     if message is None:
         return None
     run = Run.of(key, message)
+    end = time.monotonic() + run.lease.total_seconds()
 
     def record() -> None:
-        with at_rest:
-            try:
-                run.start("")  # in case it has ended before that
-                run.fail(error, for_good=for_good)
-            except SupersededError:
+        try:
+            while not recorded():
                 pass
-            except Exception:
-                logger.exception("The job %s will be sent again when its time is over.", key)
-            finally:
-                connections[run.database].close()
+        except Exception:
+            logger.exception("The job %s will be sent again when its time is over.", key)
+
+    def recorded() -> bool:
+        with suppress(SupersededError):
+            try:
+                with at_rest, closing(connections[run.database]):
+                    run.start("")  # in case it has ended before that
+                    run.fail_when_free(error, for_good=for_good)
+            except OperationalError:
+                # PostgreSQL keeps the lock of a dead process until its query ends. Nothing may
+                # wait for that meanwhile, and a worker that is about to stop need not.
+                if time.monotonic() > end or relay.stopping.wait(LOCKED_POLL):
+                    raise
+                return False
+        return True
 
     thread = Thread(target=record, name=f"end of {key}")
     thread.start()
@@ -270,13 +293,16 @@ def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
         close_old_connections()
 
 
-@connection_created.connect
+@receiver(connection_created)
 def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Let PostgreSQL find out within a minute that a worker's machine is gone."""
+    """Let PostgreSQL find out soon that a process of a worker, or its machine, is gone."""
     if connection.vendor == "postgresql":
         # Past Django, which would count it among the queries of whoever asks first.
         with connection.connection.cursor() as cursor:
             cursor.execute(NOTICE_DEAD_CLIENTS)
+            # A server on Windows, for example, cannot do it, and says so.
+            with suppress(DatabaseError), connection.wrap_database_errors:
+                cursor.execute(NOTICE_IN_A_QUERY)
 
 
 @worker_ready.connect

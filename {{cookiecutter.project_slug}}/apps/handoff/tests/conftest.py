@@ -87,5 +87,6 @@ def notes(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], lis
 
 def _read(path: Path) -> Message:
     message = json.loads(path.read_text(encoding="utf-8"))
-    args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    (text,), _, _ = json.loads(base64.b64decode(message["body"]))
+    args, kwargs = json.loads(text)
     return Message(message["headers"], args, kwargs, path.name.split(".")[1])

@@ -40,6 +40,7 @@ def main(notes: str, queue: str, only: str = "") -> None:
         here(tasks.die).enqueue(notes)
         here(tasks.fail).enqueue(notes, times=2)
         here(tasks.fail).enqueue(notes, times=99)
+        here(tasks.exhaust).enqueue(notes)
         with suppress(ZeroDivisionError), transaction.atomic():
             here(tasks.record).enqueue(notes, "rolled back")
             raise ZeroDivisionError

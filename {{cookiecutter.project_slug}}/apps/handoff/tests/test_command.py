@@ -1,12 +1,14 @@
 """``manage.py handoff``: to look at jobs from the terminal, to tidy up and to be alerted."""
 
 import json
+import sqlite3
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from apps.handoff.models import Handoff, Status
 
@@ -109,6 +111,22 @@ def test_retry_lets_failed_jobs_run_again(capsys: pytest.CaptureFixture[str]) ->
 
 def test_discard_of_nothing_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Deleted 0 jobs" in told(capsys, "discard", "--all")
+
+
+def test_discard_deletes_more_jobs_than_a_statement_has_parameters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("Only SQLite has a limit that a table can come to.")
+    for _ in range(3):
+        row(Status.FAILED)
+    monkeypatch.setattr("apps.handoff.state.DELETED_AT_ONCE", 2)
+    limit = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 4)
+    try:
+        assert "Deleted 3 jobs" in told(capsys, "discard", "--all")
+    finally:
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, limit)
+    assert not Handoff.objects.exists()
 
 
 def test_discard_deletes_failed_jobs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """What a worker does with a job, tried in this process with Celery's own tracer."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from apps.core.actor import acting_as, current_request_id, current_source
 from apps.handoff import shared_tasks, worker
 from apps.handoff.backend import declared_jobs
 from apps.handoff.models import Handoff, Status
+from apps.handoff.relay import Relay
 from apps.handoff.testing import work_off
 
 from .example import tasks
@@ -129,6 +131,34 @@ def test_a_job_that_returns_no_json_is_done(run: Run, caplog: pytest.LogCaptureF
 
     assert Handoff.objects.get().status == Status.DONE
     assert "returned what is no JSON" in caplog.text
+
+
+def test_a_job_that_returns_what_contains_itself_is_done(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(tasks.return_what_contains_itself) == ["a circle nobody 1"]
+
+    assert Handoff.objects.get().status == Status.DONE
+    assert "returned what is no JSON" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "value", [{"__type__": "bytes", "__value__": "x"}, {"__type__": "?", "__value__": 1}]
+)
+def test_arguments_arrive_as_they_were_handed_off(
+    value: dict[str, str], relay: Relay, celery_tasks: Any
+) -> None:
+    """Whatever the message has them in: kombu's JSON knows types, and fails on unknown ones."""
+    tasks.echo.enqueue({"value": value})
+    assert relay.send_due("default")
+
+    task = celery_tasks[tasks.echo.module_path]
+    with task.app.connection_for_read() as connection:
+        message = task.app.amqp.queues["default"](connection.default_channel).get()
+    args, kwargs, _ = message.decode()
+    task.apply(args, kwargs, task_id=message.headers["id"], headers=message.headers)
+
+    assert json.loads(Handoff.objects.get().return_value) == {"value": value}
 
 
 def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> None:

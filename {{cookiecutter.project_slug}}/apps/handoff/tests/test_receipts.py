@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
 from django.tasks import Task
 from pytest_django import Settings
 
 from apps.accounts.models import User
 from apps.handoff import receipts
-from apps.handoff.models import Handoff, Status
+from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import Run, SupersededError
-from apps.handoff.relay import claim, is_due
+from apps.handoff.relay import at_rest, claim, is_due
 from apps.handoff.testing import work_off
 
 from .example import tasks
@@ -167,12 +167,15 @@ def test_a_process_that_was_taken_for_dead_commits_nothing() -> None:
     assert Handoff.objects.get().worker == "another"
 
 
-def test_an_error_with_nul_can_be_kept() -> None:
+@pytest.mark.parametrize(
+    ("text", "kept"), [("nul: \0", "nul: \ufffd"), ("half: \ud800", "half: ?")]
+)
+def test_an_error_can_be_kept_whatever_its_text(text: str, kept: str) -> None:
     run, _ = running(tasks.add, 1, 2)
 
-    run.fail(ValueError("nul: \0"))
+    run.fail(ValueError(text))
 
-    assert "nul: \ufffd" in Handoff.objects.get().traceback
+    assert kept in Handoff.objects.get().traceback
 
 
 def test_pauses_double_and_differ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +211,33 @@ def test_a_job_in_autocommit_is_not_sent_again_while_it_runs(
     assert due is not None
     assert later is not None
     assert later > due
+
+
+def test_a_heartbeat_that_fails_is_not_the_last_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"LEASE": 0.3}
+    settings.TASKS = {"default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, _ = running(tasks.add, 1, 2)
+    due = later = Handoff.objects.get().due_at
+    failures = [OperationalError("the connection is lost")]
+    mine = Run._mine
+
+    def fail_once(self: Run) -> HandoffQuerySet:
+        if failures:
+            raise failures.pop()
+        return mine(self)
+
+    monkeypatch.setattr(Run, "_mine", fail_once)
+    with run.with_heartbeat():
+        for _ in range(200):
+            later = Handoff.objects.get().due_at
+            if later != due:
+                break
+            Event().wait(0.02)
+
+    assert later != due
+    assert "could not say that it is still running" in caplog.text
 
 
 def test_a_running_job_is_locked_against_the_relay() -> None:
@@ -260,6 +290,64 @@ def test_a_killed_process_counts_as_a_failure(
     again = Handoff.objects.get()
     assert (again.status, again.attempts) == (Status.WAITING, 1)
     assert again.error.endswith(type(error).__name__)
+
+
+def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    run, row = running(tasks.add, 1, 2)
+    error, message = TimeLimitExceeded(3), {"handoff": Run.message("default", row)}
+
+    with run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, error)
+        assert ended is not None
+        ended.join(0.5)
+        # Relay and new processes wait for this.
+        assert at_rest.acquire(timeout=1)
+        at_rest.release()
+        assert ended.is_alive()
+
+    ended.join()
+    again = Handoff.objects.get()
+    assert (again.status, again.attempts) == (Status.WAITING, 1)
+    assert again.error.endswith("TimeLimitExceeded")
+
+
+def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    options = {"LEASE": 0.1}
+    settings.TASKS = {"default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, row = running(tasks.add, 1, 2)
+    message = {"handoff": Run.message("default", row)}
+
+    with run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, WorkerLostError("killed"))
+        assert ended is not None
+        ended.join(10)
+        assert not ended.is_alive()
+
+    assert Handoff.objects.get().status == Status.RUNNING
+    assert f"The job {run.pk} will be sent again when its time is over" in caplog.text
+
+
+def test_postgresql_notices_soon_that_a_process_or_its_machine_is_gone() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    import apps.handoff.worker  # noqa: F401
+
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW client_connection_check_interval")
+        assert cursor.fetchone() == ("2s",)
+        cursor.execute("SHOW tcp_keepalives_idle")
+        assert cursor.fetchone() == ("30",)
 
 
 def test_a_failure_is_logged_with_the_call_and_what_to_do(

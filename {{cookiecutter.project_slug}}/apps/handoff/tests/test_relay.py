@@ -231,7 +231,7 @@ def test_a_worker_may_be_quicker_than_the_relay(
     rows = claim("default", 1)
     Handoff.objects.update(status=Status.RUNNING, attempts=1, due_at=Now(), sent_at=None)
 
-    relay_module.publish("default", rows)
+    relay_module.publish("default", rows, relay.connection)
 
     assert row().status == Status.RUNNING
     assert row().sends == 0

@@ -9,7 +9,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from apps.handoff.models import Status
-from apps.handoff.relay import claim, publish
+from apps.handoff.relay import Relay, claim, publish
 from apps.handoff.state import LATE, is_late, longest_wait, state_of
 
 from .rows import row
@@ -79,7 +79,7 @@ def test_what_the_broker_does_not_take_has_waited_since_it_was_due(
     use_broker("redis://127.0.0.1:9/0")
     row(Status.WAITING, LONG)
     with pytest.raises(OperationalError):
-        publish("default", claim("default", 10))
+        publish("default", claim("default", 10), Relay().connection)
     assert is_late("default")
     wait = longest_wait("default")
     assert wait is not None

@@ -73,6 +73,27 @@ def return_what_is_no_json(path: str) -> object:
 
 
 @task
+def return_what_contains_itself(path: str) -> list[object]:
+    """Note the run and return what cannot be written as JSON, since it would have no end."""
+    note(path, "a circle", 1)
+    circle: list[object] = []
+    circle.append(circle)
+    return circle
+
+
+@task
+def echo(value: object) -> object:
+    """Return the argument."""
+    return value
+
+
+@task
+def exhaust(path: str) -> None:
+    """Need more memory than there is, each time."""
+    raise MemoryError
+
+
+@task
 def add(first: int, second: int) -> int:
     """Return a sum."""
     return first + second
