@@ -32,9 +32,7 @@ def main() -> int:
 
     folder = options.root / PAGES
     wanted = pages(options.root)
-    there = {
-        path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))
-    }
+    there = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
     if options.check:
         stale = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
         for name in stale:
