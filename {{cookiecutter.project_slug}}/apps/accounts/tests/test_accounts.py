@@ -1,9 +1,11 @@
 """Sign-up, login and passwords."""
 
 import re
+from typing import Any
 
 import pytest
 from django.core import mail
+from django.db.models.signals import post_save
 from django.test import Client
 from django.utils.html import escape
 from django.utils.translation import gettext
@@ -79,3 +81,53 @@ def test_a_password_is_changed(client: Client) -> None:
 
 def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> None:
     assert 'name="email"' in admin_client.get("/admin/accounts/user/add/").text
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("xq7!", "password_too_short"),
+        ("sunshine1", "password_too_common"),
+        ("730194628155", "password_entirely_numeric"),
+        ("ada.lovelace", "password_too_similar"),
+    ],
+)
+def test_each_kind_of_weak_password_is_refused(client: Client, password: str, code: str) -> None:
+    data = {"username": "ada.lovelace", "email": "", "password1": password, "password2": password}
+    answer = client.post("/accounts/signup/", data)
+    assert [error.code for error in answer.context["form"].errors.as_data()["password2"]] == [code]
+    assert not User.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_whose_receivers_fail_is_not_saved_either(client: Client) -> None:
+    def fail(**kwargs: Any) -> None:
+        raise RuntimeError("no luck")
+
+    data = {"username": "ada", "email": "", "password1": PASSWORD, "password2": PASSWORD}
+    post_save.connect(fail, sender=User)
+    try:
+        with pytest.raises(RuntimeError, match="no luck"):
+            client.post("/accounts/signup/", data)
+    finally:
+        post_save.disconnect(fail, sender=User)
+    assert not User.objects.exists()
+
+
+def test_the_mail_that_resets_a_password_is_plain_text(client: Client) -> None:
+    User.objects.create_user("o'brien", "obrien@example.com", PASSWORD)
+    client.post("/accounts/password_reset/", {"email": "obrien@example.com"})
+    assert str(mail.outbox[0].body).startswith("Hello o'brien,\n")
+
+
+def test_logging_in_needs_the_token_of_the_form() -> None:
+    User.objects.create_user("ada", password=PASSWORD)
+    client = Client(enforce_csrf_checks=True)
+    data = {"username": "ada", "password": PASSWORD}
+    assert client.post("/accounts/login/", data).status_code == 403
+
+    form = client.get("/accounts/login/").text
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+    assert token is not None
+    answer = client.post("/accounts/login/", data | {"csrfmiddlewaretoken": token[1]})
+    assert answer.status_code == 302

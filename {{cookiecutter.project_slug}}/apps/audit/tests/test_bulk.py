@@ -1,10 +1,11 @@
 """Writes of many rows, and what deletions change elsewhere: each row is on the trail."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, connection, transaction
+from django.db import DatabaseError, NotSupportedError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -225,3 +226,25 @@ def test_many_rows_are_recorded_in_the_database_of_the_change(other_database: st
     entries = Entry.objects.using(other_database).order_by("pk").values_list("action", flat=True)
     assert list(entries) == ["create"] * 2 + ["update"] * 2 + ["delete"] * 2
     assert not Entry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "delete",
+    [
+        pytest.param(lambda row: row.delete(), id="delete"),
+        pytest.param(lambda row: Review.objects.all()._raw_delete("default"), id="_raw_delete"),
+    ],
+)
+def test_a_deletion_that_fails_leaves_no_entry(delete: Callable[[Review], Any]) -> None:
+    review: Review = Review.objects.create(stars=3)
+
+    def refuse(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if "DELETE FROM" in sql:
+            raise DatabaseError("no")
+        return execute(sql, *args)
+
+    with pytest.raises(DatabaseError), connection.execute_wrapper(refuse):
+        delete(review)
+    assert Review.objects.exists()
+    assert actions(review) == ["create"]

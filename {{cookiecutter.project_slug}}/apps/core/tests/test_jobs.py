@@ -149,3 +149,14 @@ def test_a_job_knows_that_it_is_one() -> None:
     hand_off(note_source)
     assert ran == ["job"]
     assert current_source() == "command"
+
+
+def test_any_other_backend_waits_for_the_database_that_is_named(
+    settings: Any, other_database: str
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}}
+    backend: Any = task_backends["default"]
+    with transaction.atomic(using=other_database):
+        hand_off(note, 1, using=other_database)
+        assert backend.results == []
+    assert [result.args for result in backend.results] == [[1]]

@@ -21,6 +21,7 @@ from apps.core.jobs import hand_off
 from apps.handoff import relay as relay_module
 from apps.handoff.models import Handoff, Status
 from apps.handoff.relay import IDLE_POLL, LEASE, POLL, SENDS, Relay, claim
+from apps.handoff.transport import Channel
 
 from .conftest import Message
 from .example.tasks import add
@@ -346,3 +347,25 @@ def test_the_command_runs_until_it_is_told_to_stop(
         "The relay is running.",
         "The relay has stopped.",
     ]
+
+
+def test_what_a_worker_has_started_is_not_given_back(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add.enqueue(1, 0)
+    add.enqueue(2, 0)
+    rows = claim("default", 2)
+    put = Channel._put
+
+    def put_one(self: Channel, queue: str, *args: Any, **kwargs: Any) -> None:
+        started = Handoff.objects.filter(pk=rows[0].pk, status=Status.SENT)
+        if not started.update(status=Status.RUNNING, attempts=1, sent_at=None):
+            raise OSError("no room")
+        put(self, queue, *args, **kwargs)
+
+    monkeypatch.setattr(Channel, "_put", put_one)
+    with pytest.raises(OSError, match="no room"):
+        relay_module.publish("default", rows)
+
+    statuses = dict(Handoff.objects.values_list("pk", "status"))
+    assert statuses == {rows[0].pk: Status.RUNNING, rows[1].pk: Status.WAITING}

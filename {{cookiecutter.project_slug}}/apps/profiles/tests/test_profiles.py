@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import User
 from apps.core.dispatch import mute
-from apps.profiles.models import Profile
+from apps.profiles.models import Profile, ProfileManager
 from apps.profiles.receivers import create_profile
 
 pytestmark = pytest.mark.django_db
@@ -202,3 +202,22 @@ def test_staff_without_permission_do_not_see_the_profile(client: Client) -> None
     answer = client.get(f"/admin/accounts/user/{staff.pk}/change/")
     assert answer.status_code == 200
     assert "profile-0-display_name" not in answer.text
+
+
+def test_a_profile_that_comes_while_the_backfill_runs_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_profile("ada")
+    grace = without_profile("grace")
+    users_without_profile = ProfileManager._users_without_profile
+
+    def look_too_early(self: ProfileManager) -> list[Any]:
+        missing = users_without_profile(self)
+        Profile.objects.get_or_create(user=grace, defaults={"display_name": "Grace"})
+        return missing
+
+    monkeypatch.setattr(ProfileManager, "_users_without_profile", look_too_early)
+    Profile.objects.backfill()
+
+    names = Profile.objects.values_list("user__username", "display_name")
+    assert dict(names) == {"ada": "", "grace": "Grace"}

@@ -32,6 +32,14 @@ FORM = {
 }
 
 
+class Newcomer(User):
+    """The user model under another name."""
+
+    class Meta:
+        proxy = True
+        app_label = "accounts"
+
+
 @pytest.fixture
 def jobs_in_process(settings: Any) -> None:
     """Run jobs in the test's process, whichever backend the project uses."""
@@ -306,3 +314,8 @@ def test_the_admin_shows_welcomes_and_changes_none(admin_client: Client) -> None
     assert admin_client.get("/admin/welcome_email/welcome/add/").status_code == 403
     page = f"/admin/welcome_email/welcome/{welcome.pk}/change/"
     assert admin_client.post(page, {"language": "de"}).status_code == 403
+
+
+def test_a_proxy_of_the_user_model_is_owed_a_welcome() -> None:
+    user = Newcomer.objects.create(username="ada", email="ada@example.com")
+    assert Welcome.objects.get().user_id == user.pk
