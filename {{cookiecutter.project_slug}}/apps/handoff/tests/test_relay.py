@@ -365,7 +365,7 @@ def test_what_a_worker_has_started_is_not_given_back(
 
     monkeypatch.setattr(Channel, "_put", put_one)
     with pytest.raises(OSError, match="no room"):
-        relay_module.publish("default", rows)
+        relay_module.publish("default", rows, relay.connection)
 
     statuses = dict(Handoff.objects.values_list("pk", "status"))
     assert statuses == {rows[0].pk: Status.RUNNING, rows[1].pk: Status.WAITING}
