@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from apps.accounts.models import User
 from apps.audit.models import Entry
@@ -172,7 +173,7 @@ def test_what_is_not_audited_is_not_named(reader: Any) -> None:
     for page in (url, f"{url}?before=1", page_of(Entry.objects.first())):
         response = reader.get(page)
         assert response.status_code == 200
-        assert f"Group {group.pk}" in response.text
+        assert f"{capfirst(Group._meta.verbose_name)} {group.pk}" in response.text
         assert "Secret" not in response.text
 
 
