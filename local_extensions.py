@@ -35,10 +35,16 @@ class FreshModules(Extension):
     process, where Python would go on using the modules of the old one: a filter that the new
     one adds would not be found. This stands first in ``_extensions`` and has to stay there,
     under this name: it is the old release's copy that makes way for the new release.
+
+    It also lets the template be named by a relative path (``cookiecutter ./template``): such a
+    path is all that cookiecutter puts on ``sys.path``, and it leads nowhere from the folder in
+    which the hooks and the files are rendered.
     """
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        # In place: cookiecutter puts its own list back afterwards.
+        sys.path[:] = [os.path.abspath(folder) for folder in sys.path]
         for name in (__name__, template_rules.__name__):
             module = sys.modules.pop(name, None)
             # Written within a second and of the same length, the new source would be taken

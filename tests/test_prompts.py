@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Home
-from tests.support.template import TEMPLATE
+from tests.support.template import TEMPLATE, Template
 
 QUESTIONS: dict[str, str] = TEMPLATE.settings["__prompts__"]
+*_, LAST = TEMPLATE.registry
 
 
 def test_every_prompt_has_its_question_and_no_other_has() -> None:
@@ -56,6 +57,17 @@ def test_the_suggested_slug_can_be_taken(tmp_path: Path, name: str, slug: str) -
     outcome = home.bake(answers=f"{name}\n" + "\n" * (len(TEMPLATE.prompts) - 1))
     assert outcome.status == 0, outcome.said
     assert [path.name for path in home.output.iterdir()] == [slug]
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_the_template_can_be_named_by_a_relative_path(
+    copy_of_template: Template, prefix: str
+) -> None:
+    home = Home(copy_of_template.root.parent)
+    relative = f"{prefix}{copy_of_template.root.name}/"
+    outcome = home.bake("--no-input", f"{LAST}=yes", template=relative)
+    assert outcome.status == 0, outcome.said
+    assert (home.output / "my_project" / "apps" / LAST).is_dir()
 
 
 def test_a_module_is_chosen_at_its_prompt(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Home:
         *arguments: str,
         answers: str | None = None,
         output: int | None = None,
+        template: str | Path = ROOT,
         **variables: str,
     ) -> "Outcome":
         """Run cookiecutter with further arguments.
@@ -39,10 +40,11 @@ class Home:
             arguments: options and answers, such as ``--no-input`` and ``audit=yes``.
             answers: what is typed.
             output: the descriptor that its standard output goes to, instead of the outcome.
+            template: where the template is, as the home sees it.
             variables: further variables of the environment.
         """
         self.output.mkdir(exist_ok=True)
-        command: list[str | Path] = [COOKIECUTTER, ROOT, "-o", self.output, *arguments]
+        command: list[str | Path] = [COOKIECUTTER, template, "-o", self.output, *arguments]
         environment = clean_environment(HOME=str(self.folder), COLUMNS="500", **variables)
         done = run(
             command, folder=self.folder, environment=environment, answers=answers, output=output
