@@ -44,7 +44,7 @@ class FreshModules(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         # In place: cookiecutter puts its own list back afterwards.
-        sys.path[:] = [os.path.abspath(folder) for folder in sys.path]
+        sys.path[:] = [str(Path(folder).absolute()) for folder in sys.path]
         for name in (__name__, template_rules.__name__):
             module = sys.modules.pop(name, None)
             # Written within a second and of the same length, the new source would be taken
@@ -146,8 +146,8 @@ def markdown_text(text: str) -> str:
 
 @simple_filter
 def template_root(_: object) -> str:
-    """Name the folder of the template, from which a hook imports the rules."""
-    return str(Path(__file__).resolve().parent)
+    """Name the folder of the template, in which cookiecutter renders the hooks."""
+    return str(Path.cwd())
 
 
 def _options_of_cruft() -> Mapping[str, Any]:

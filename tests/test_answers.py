@@ -14,7 +14,7 @@ from tests.support.answers import ACCEPTED, REFUSED_EMAILS, REFUSED_SLUGS, REFUS
 from tests.support.bakery import Bakery
 from tests.support.cli import Home
 from tests.support.markdown import Document
-from tests.support.template import ROOT, TEMPLATE, Combination
+from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 SHOW_ANSWERS = Path(__file__).resolve().parent / "support" / "show_answers.py"
 
@@ -149,6 +149,50 @@ def test_an_existing_folder_is_refused_and_left_alone(home: Home) -> None:
     assert "Traceback" not in outcome.said
     assert [path.name for path in existing.iterdir()] == ["mine.txt"]
     assert (existing / "mine.txt").read_text() == "mine"
+
+
+def test_a_project_is_never_overwritten(home: Home) -> None:
+    """Cookiecutter would delete the folder of its apps, somebody's own among them."""
+    assert home.bake("--no-input").status == 0
+    own = home.output / "my_project" / "apps" / "mine" / "models.py"
+    own.parent.mkdir()
+    own.write_text("mine")
+    before = home.left_behind()
+    for options in (["-f"], ["-f", "-s"]):
+        outcome = home.bake("--no-input", *options, "audit=yes")
+        assert outcome.status == 1
+        assert f"{home.output / 'my_project'} is refused: it holds a project" in outcome.said
+        assert home.left_behind() == before
+    assert own.read_text() == "mine"
+
+
+def test_a_folder_that_holds_no_project_can_be_filled(home: Home) -> None:
+    """As after ``git clone`` of an empty repository that came with a licence."""
+    folder = home.output / "my_project"
+    (folder / ".git").mkdir(parents=True)
+    (folder / "LICENSE").write_text("mine")
+    outcome = home.bake("--no-input", "-f")
+    assert outcome.status == 0, outcome.said
+    assert (folder / "LICENSE").read_text() == "mine"
+    assert (folder / "manage.py").exists()
+
+
+def test_a_replay_of_another_release_is_refused(copy_of_template: Template) -> None:
+    """It would bake this release with the pins and the registry of that one."""
+    home = Home(copy_of_template.root.parent)
+    settings = copy_of_template.settings
+    module = next(iter(settings["_modules"]))
+    settings["_modules"][module]["dependencies"] = ["six==1.16.0"]
+    path = copy_of_template.root / "cookiecutter.json"
+    now = path.read_text(encoding="utf-8")
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    assert home.bake("--no-input", template=copy_of_template.root).status == 0
+    shutil.rmtree(home.output / "my_project")
+    path.write_text(now, encoding="utf-8")
+    outcome = home.bake("--replay", template=copy_of_template.root)
+    assert outcome.status == 1
+    assert "its answers were given to another release of the template" in outcome.said
+    assert list(home.output.iterdir()) == []
 
 
 @pytest.mark.parametrize(

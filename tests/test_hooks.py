@@ -1,6 +1,7 @@
 """The hooks, imported as the Python that they are, and run as cookiecutter runs them."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,17 @@ def answers(**changes: object) -> dict[str, Any]:
         "dropped": False,
         **changes,
     }
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A folder with what the first hook reads of the template, and with this registry."""
+    folder = tmp_path / "template"
+    folder.mkdir()
+    shutil.copy(ROOT / "template_rules.py", folder)
+    settings = {"project_name": "My Project", "_modules": REGISTRY, "__accepted": "yes"}
+    (folder / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
@@ -111,10 +123,16 @@ def test_the_closing_message_takes_any_name() -> None:
 
 @pytest.mark.parametrize(("name", "status"), [("My Project", 0), ("a\nb", 1), ('"', 0), ("\\", 0)])
 def test_the_first_hook_asks_the_rules(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, status: int
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    status: int,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pre_gen_project, "ANSWERS", json.dumps(answers(project_name=name)))
-    monkeypatch.setattr(pre_gen_project, "TEMPLATE_ROOT", str(ROOT))
+    monkeypatch.setattr(pre_gen_project, "TEMPLATE_ROOT", str(template))
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert pre_gen_project.main() == status
     assert bool(capsys.readouterr().err) == bool(status)
@@ -133,22 +151,24 @@ def test_a_path_to_prune_that_is_missing_fails_the_bake(
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
-def test_hooks_and_rules_run_on_every_python(project: Path, version: str) -> None:
+def test_hooks_and_rules_run_on_every_python(template: Path, project: Path, version: str) -> None:
     """They run on the Python that runs cookiecutter, not on one of the project's."""
     program = f"""
-import json, sys
+import json, os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from hooks import post_gen_project, pre_gen_project
 pre_gen_project.ANSWERS = post_gen_project.ANSWERS = sys.argv[1]
-pre_gen_project.TEMPLATE_ROOT = sys.path[0]
-print(pre_gen_project.main(), post_gen_project.main())
+pre_gen_project.TEMPLATE_ROOT = {str(template)!r}
+first = pre_gen_project.main()
+os.chdir({str(project)!r})
+print(first, post_gen_project.main())
 import template_rules
 print(template_rules.usable_slug("class"))
 """
     python = python_of(version)
     if python is None:
         pytest.skip(f"Python {version} cannot be found")
-    done = run([*python, "-c", program, json.dumps(answers())], folder=project)
+    done = run([*python, "-c", program, json.dumps(answers())], folder=template)
     assert done.returncode == 0, done.stderr
     assert "0 0" in done.stdout
     assert done.stdout.endswith("class_project\n")
