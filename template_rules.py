@@ -16,14 +16,25 @@ if TYPE_CHECKING:  # importing them would cost more time than the rest of the ho
     from collections.abc import Iterable, Mapping
     from typing import Final
 
-SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-EMAIL: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
+# Packages are named alike whose names differ in the number of _ only, and none ends with one.
+SLUG: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+# As Django takes them, but for quoted local parts and numbers as domains. The last label of a
+# domain in other letters than these starts with xn--.
+_ATOM = r"[A-Za-z0-9_%+'-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL: Final = re.compile(
+    rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z]{{2,63}}|xn--[a-z0-9]{{1,59}})"
+)
+SLUG_LIMIT: Final = 40
 TEXT_LIMIT: Final = 200
 EMAIL_LIMIT: Final = 254
 
 # Jinja would render these again whenever the answers are used for an update.
 JINJA_MARKS: Final = ("{{", "}}", "{%", "%}", "{#", "#}")
 LINE_STATEMENT: Final = "# %"
+
+# Names that a folder cannot have on Windows; those without a number stand below.
+DEVICE: Final = re.compile(r"(?:com|lpt)[0-9]")
 
 # Folders of the generated project, and packages that it or its modules
 # install: a project of the same name would shadow them, and uv refuses a
@@ -34,6 +45,7 @@ RESERVED: Final = frozenset(
         "apps",
         "asgiref",
         "ast_serialize",
+        "aux",
         "billiard",
         "celery",
         "celery_types",
@@ -117,6 +129,7 @@ def is_reserved(slug: str) -> bool:
         slug in RESERVED
         or keyword.iskeyword(slug)
         or keyword.issoftkeyword(slug)
+        or DEVICE.fullmatch(slug) is not None
         or slug in sys.stdlib_module_names
     )
 
@@ -125,12 +138,13 @@ def slug_fault(slug: str) -> str | None:
     """Say why a slug cannot be used; None when it can."""
     if not SLUG.fullmatch(slug):
         return (
-            "it has to start with a letter a-z and hold only a-z, 0-9 and _, 40 characters at most"
+            "it has to start with a letter a-z and hold only a-z, 0-9 and single _ between them,"
+            f" {SLUG_LIMIT} characters at most"
         )
     if is_reserved(slug):
         return (
-            "the name is taken by Python, by a package the project needs"
-            " or by a folder of the project"
+            "the name is taken by Python, by a package the project needs,"
+            " by a folder of the project or by Windows"
         )
     return None
 
@@ -191,11 +205,11 @@ def refusal(answers: Mapping[str, object], modules: Iterable[str]) -> str | None
 
 def usable_slug(suggestion: str) -> str:
     """Turn a slugified project name into a slug that keeps the rules."""
-    slug = re.sub(r"[^a-z0-9_]+", "_", suggestion.lower()).lstrip("0123456789_")
-    slug = slug[:40].rstrip("_")
+    slug = re.sub(r"[^a-z0-9]+", "_", suggestion.lower()).lstrip("0123456789_")
+    slug = slug[:SLUG_LIMIT].rstrip("_")
     if not slug:
         return "my_project"
-    return f"{slug[:32]}_project" if is_reserved(slug) else slug
+    return f"{slug[: SLUG_LIMIT - 8].rstrip('_')}_project" if is_reserved(slug) else slug
 
 
 def _shown(answer: object) -> str:

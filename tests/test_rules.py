@@ -36,7 +36,10 @@ def test_a_bad_slug_is_refused(slug: str) -> None:
     assert template_rules.slug_fault(slug)
 
 
-@pytest.mark.parametrize("slug", ["a", "my_project", "x1", "a" * 40, "django_shop", "testing"])
+@pytest.mark.parametrize(
+    "slug",
+    ["a", "my_project", "x1", "a" * 40, "a_b_c", "x_1", "django_shop", "testing", "com", "com10"],
+)
 def test_a_good_slug_passes(slug: str) -> None:
     assert template_rules.slug_fault(slug) is None
 

@@ -12,6 +12,11 @@ REFUSED_SLUGS = {
     "folder apps": "apps",
     "folder config": "config",
     "device of Windows": "con",
+    "another device of Windows": "aux",
+    "numbered device of Windows": "com1",
+    "underscore at the end": "my_",
+    "two underscores": "my__project",
+    "dependency with two underscores": "celery__types",
     "hyphen": "my-project",
     "space": "my project",
     "dot": "my.project",
@@ -73,6 +78,12 @@ REFUSED_EMAILS = {
     "backslash": "a\\b@example.com",
     "expression": "{{7*7}}@example.com",
     "accent": "ad\u00e1@example.com",
+    "dot first": ".ada@example.com",
+    "two dots": "ada..l@example.com",
+    "dot last": "ada.@example.com",
+    "hyphen before a dot": "ada@example-.com",
+    "hyphen first": "ada@-example.com",
+    "65 characters before the at": f"{'a' * 65}@example.com",
     "300 characters": f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.com",
 }
 
@@ -120,6 +131,7 @@ ACCEPTED = {
         "description": "\U0001f468\u200d\U0001f469\u200d\U0001f467".replace("\u200d", "")
         + " \u00e9 e\u0301",
         "author_name": "\u0141ukasz \u5c71\u7530",
+        "author_email": "lukasz@xn--e1afmkfd.xn--p1ai",
     },
     "200 characters": {
         "project_name": "x" * 200,
