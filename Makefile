@@ -9,9 +9,12 @@ python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=
 uv_version := $(shell sed -n 's/^ *"uv==\([0-9.]*\)",$$/\1/p' pyproject.toml)
 uv := .tools/uv-$(uv_version)/bin/uv
 
-# Only what stands on make's command line counts: NAME is set on many machines.
+# Only what stands on make's command line counts: NAME is set on many machines. There it is
+# taken as it was typed: make would read a dollar as the beginning of a variable.
 $(foreach variable,NAME MODULES OUTPUT,\
-	$(if $(filter command,$(origin $(variable))),,$(eval unexport $(variable))))
+	$(if $(filter command,$(origin $(variable))),\
+		$(eval override $(variable) := $$(value $(variable)))$(eval export $(variable)),\
+		$(eval unexport $(variable))))
 unexport VIRTUAL_ENV
 # Company networks have certificates of their own, which only the system's store knows.
 UV_SYSTEM_CERTS ?= 1

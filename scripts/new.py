@@ -8,11 +8,12 @@ questions; OUTPUT is the folder that the project's folder goes into. UV, which
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from cookiecutter.exceptions import CookiecutterException
@@ -39,11 +40,18 @@ def main() -> None:
         sys.exit(str(error))
     except (EOFError, KeyboardInterrupt):
         sys.exit("\nCancelled: nothing was generated.")
-    prepare(project)
+    own = variables_of(project)
+    prepare(project, without=[*MISLEADING, *own])
     folder = os.path.relpath(project)
     shown = str(project) if folder.startswith("..") else folder
     print(f"\nThe project is ready in {shown}, its database is migrated. Start its server with:\n")
     print(f"    cd {shlex.quote(shown)} && {PYTHON} manage.py runserver")
+    if set_here := [name for name in own if name in os.environ]:
+        print(
+            f"Your environment sets {', '.join(set_here)}. The server heeds that before .env;"
+            " it was left out here.",
+            file=sys.stderr,
+        )
 
 
 def answers(modules: str, name: str | None) -> dict[str, object]:
@@ -75,10 +83,20 @@ def bake(output: Path, extra_context: dict[str, object], *, ask: bool) -> Path:
     return Path(folder).resolve()
 
 
-def prepare(project: Path) -> None:
-    """Give the project its .env, its packages and its database."""
+def variables_of(project: Path) -> list[str]:
+    """List the variables that the project's settings read, by its .env.example."""
+    text = (project / ".env.example").read_text(encoding="utf-8")
+    return re.findall(r"^(?:# ?)?([A-Z][A-Z_]+)=", text, re.MULTILINE)
+
+
+def prepare(project: Path, *, without: Container[str]) -> None:
+    """Give the project its .env, its packages and its database.
+
+    The database is that of .env: not one which a variable of the environment names, such as
+    DATABASE_URL, set for another project.
+    """
     shutil.copyfile(project / ".env.example", project / ".env")
-    environment = {key: value for key, value in os.environ.items() if key not in MISLEADING}
+    environment = {key: value for key, value in os.environ.items() if key not in without}
     for command in (
         [os.environ.get("UV", "uv"), "sync"],
         [str(project / PYTHON), "manage.py", "migrate", "--verbosity=0"],

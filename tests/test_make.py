@@ -57,11 +57,12 @@ class Clone:
         path_of_python = os.pathsep.join(path)
         return {**kept, **caches, "PATH": path_of_python, "PYTHONDONTWRITEBYTECODE": ""}
 
-    def make(self, *words: str, answers: str = "") -> subprocess.CompletedProcess[str]:
-        """Run make in the clone."""
-        return run(
-            ["make", *words], folder=self.root, environment=self.environment(), answers=answers
-        )
+    def make(
+        self, *words: str, answers: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run make in the clone, with further variables in its environment."""
+        environment = self.environment() | variables
+        return run(["make", *words], folder=self.root, environment=environment, answers=answers)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,20 @@ def test_new_leaves_a_project_that_one_more_line_starts(
     assert again.returncode != 0
     assert "already exists" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_new_heeds_no_setting_of_another_project(clone: Clone) -> None:
+    """A database that the shell names may be the one of production."""
+    foreign = clone.root / "foreign.sqlite3"
+    name = "$HOME costs $(id) or $5, 100% # sure"
+    done = clone.make("new", f"NAME={name}", DATABASE_URL=f"sqlite:///{foreign}", DEBUG="perhaps")
+    assert done.returncode == 0, done.stderr
+    assert not foreign.exists()
+    assert "Your environment sets DEBUG, DATABASE_URL." in done.stderr
+    project = clone.root / "projects" / "home_costs_id_or_5_100_sure"
+    assert (project / "db.sqlite3").exists()
+    settings = (project / "config" / "settings.py").read_text(encoding="utf-8")
+    assert f'"{name}"' in settings
 
 
 @pytest.mark.parametrize(
