@@ -132,6 +132,43 @@ BREAKAGES = {
     "an image that runs as root": Breakage(
         containers.containers, "runs as root", "Dockerfile", "USER 10001", "USER root"
     ),
+    "an image of another folder": Breakage(
+        containers.containers,
+        "takes /srv/ap along",
+        "Dockerfile",
+        "COPY --from=build /srv/app",
+        "COPY --from=build /srv/ap",
+    ),
+    "an image in which no program is found": Breakage(
+        containers.containers,
+        "has another PATH",
+        "Dockerfile",
+        "PATH=/srv/app/.venv",
+        "PATH=/app/.venv",
+    ),
+    "a user without a name": Breakage(
+        containers.containers, "makes no account for", "Dockerfile", "--uid 10001", "--uid 10002"
+    ),
+    "a folder that nobody may write to": Breakage(
+        containers.containers, "nobody a folder /srv/app/var", "Dockerfile", " --owner=app", ""
+    ),
+    "a volume beside the folder": Breakage(
+        containers.containers, "web writes to", "compose.yaml", '/srv/app/var"]', '/srv/var"]'
+    ),
+    "a database that keeps nothing": Breakage(
+        containers.containers,
+        "db keeps nothing",
+        "compose.yaml",
+        "/var/lib/postgresql/data",
+        "/var/lib/postgresql",
+    ),
+    "a server that does not wait for the migrations": Breakage(
+        containers.containers,
+        "web starts before migrate has ended",
+        "compose.yaml",
+        "service_completed_successfully",
+        "service_started",
+    ),
     "an image that needs the network": Breakage(
         containers.containers,
         "needs the network",

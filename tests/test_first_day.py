@@ -4,6 +4,7 @@ The project is a fresh clone: it has no .env, and its environment is what ``uv s
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ def test_the_first_commit_and_the_checks(
     assert set(committed) - {""} == project.files | {"uv.lock"}
     assert workplace.git("status", "--porcelain", folder=project.path) == ""
     expect_none(job_of(project, "checks").run(project.path, environment={}))
+    shutil.copy(project.path / ".env.example", project.path / ".env")
+    for file in ("db.sqlite3", "db.sqlite3-wal", "var/media/x", "staticfiles/x"):
+        (project.path / file).parent.mkdir(parents=True, exist_ok=True)
+        (project.path / file).touch()
     assert workplace.git("status", "--porcelain", folder=project.path) == ""
 
 

@@ -29,6 +29,7 @@ from tests.support.template import TEMPLATE, Combination
 
 ALL_ON_AND_OFF = [TEMPLATE.all_on(), Combination(())]
 HOST = "www.example.com"
+NEVER_IN_AN_IMAGE = [".env", "db.sqlite3", "db.sqlite3-wal", "var/media/x", ".git/config"]
 
 
 @pytest.fixture(params=ALL_ON_AND_OFF, ids=str)
@@ -44,11 +45,20 @@ def test_the_linter_of_images_has_nothing_to_say(project: BakedProject) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_the_image_does_can_be_done(project: BakedProject, tmp_path: Path) -> None:
+def test_what_the_image_does_can_be_done(
+    bakery: Bakery, project: BakedProject, tmp_path: Path
+) -> None:
     """Do the steps of the image in a folder, start it as the composition does, and look at it."""
     root = tmp_path / "srv" / "app"
     root.mkdir(parents=True)
     assert not containers.containers(project)
+    project = bakery.copy(project, tmp_path / "clone")
+    for file in NEVER_IN_AN_IMAGE:
+        (project.path / file).parent.mkdir(parents=True, exist_ok=True)
+        (project.path / file).write_text("SECRET_KEY=of-development", encoding="utf-8")
+    # As git checks out for somebody whose files are nobody else's business.
+    for path in [project.path, *project.path.rglob("*")]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
     for name, rest in build_stage(project):
         if name == "COPY":
             copy(project, rest, root)
@@ -58,10 +68,20 @@ def test_what_the_image_does_can_be_done(project: BakedProject, tmp_path: Path) 
         elif name == "RUN" and "pip install" not in rest:
             done = run(["sh", "-c", rest], folder=root)
             assert done.returncode == 0, done.stderr
-    assert not (root / ".env").exists()
+    assert [file for file in NEVER_IN_AN_IMAGE if (root / file).exists()] == []
+    # The user of the image owns none of it.
+    for path in [root, *root.rglob("*")]:
+        needed = 0o005 if path.is_dir() else 0o004
+        assert path.is_symlink() or path.stat().st_mode & needed == needed, path
     with served(root, settings_of(project, root)) as (address, log):
         status, health = get(f"{address}/health/", "10.0.0.1")
         assert (status, json.loads(health)["database"]) == (200, "ok")
+        asked = composition(project)["services"]["web"]["healthcheck"]["test"]
+        assert asked[0] == "CMD"
+        asked = [word.replace("http://127.0.0.1:8000", address) for word in asked[1:]]
+        assert any(address in word for word in asked)
+        done = run([own_environment(root).program(asked[0]), *asked[1:]], folder=root)
+        assert done.returncode == 0, done.stderr
         status, page = get(f"{address}/", HOST)
         assert status == 200
         [style] = re.findall(r'href="(/static/core/site\.\w+\.css)"', page)
@@ -152,6 +172,26 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+def test_any_server_finds_the_settings(bakery: Bakery, server: str) -> None:
+    project = bakery.project(Combination(()))
+    code = f"import config.{server}, os; print(os.environ['DJANGO_SETTINGS_MODULE'])"
+    environment = clean_environment(**{**project.environment.variables, **PRODUCTION})
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    done = run(
+        [project.environment.program("python"), "-c", code],
+        folder=project.path,
+        environment=environment,
+    )
+    assert done.stdout == "config.settings\n", done.stderr
+
+
+def test_gunicorn_believes_no_proxy_by_itself(bakery: Bakery) -> None:
+    """BEHIND_PROXY says whether a header is believed; anybody can send one."""
+    done = bakery.project(Combination(())).run("gunicorn", "--print-config", **PRODUCTION)
+    assert re.findall(r"^forwarded_allow_ips\s+= (.*)$", done.stdout, re.M) == ["[]"]
 
 
 def bound(project: BakedProject, **variables: str) -> str:

@@ -164,3 +164,39 @@ def test_every_step_of_the_repository_s_workflows_runs_on_every_system() -> None
             lines = [step["run"] for step in job["steps"] if "run" in step]
             assert lines
             assert [line for line in lines if not re.fullmatch(r"[\w ./=-]+", line)] == []
+
+
+@pytest.mark.parametrize("combination", CORNERS, ids=str)
+def test_the_hooks_and_the_workflow_make_the_same_checks(
+    bakery: Bakery, combination: Combination
+) -> None:
+    project = bakery.project(combination)
+    hooks = {
+        re.sub(r"^uv run | ?--(?:env-file=\S+|force-exclude)", "", hook["entry"]).strip()
+        for repository in yaml.safe_load(project.read(".pre-commit-config.yaml"))["repos"]
+        for hook in repository["hooks"]
+    }
+    steps = yaml.safe_load(project.read(f"{WORKFLOWS}/ci.yml"))["jobs"]["checks"]["steps"]
+    commands = [step.get("run", "") for step in steps]
+    checks = {
+        command.removeprefix("uv run ").removesuffix(" .")
+        for command in commands
+        if command.startswith("uv run ")
+    }
+    # The hook formats, the workflow only looks.
+    assert {check.replace("format --check", "format") for check in checks} == hooks
+    assert checks == {
+        "ruff check",
+        "ruff format --check",
+        "mypy",
+        "manage.py check",
+        "manage.py makemigrations --check",
+        "manage.py signals --check",
+    }
+
+
+@pytest.mark.parametrize("combination", CORNERS, ids=str)
+def test_no_test_is_skipped_where_its_server_runs(bakery: Bakery, combination: Combination) -> None:
+    jobs = yaml.safe_load(bakery.project(combination).read(f"{WORKFLOWS}/ci.yml"))["jobs"]
+    others = {*jobs["servers"]["services"]} - {"postgres"}
+    assert (jobs["servers"]["env"].get("REQUIRE_SERVICES") == "1") == bool(others)

@@ -15,6 +15,12 @@ OTHER_READERS = {
     "WEB_CONCURRENCY": "Gunicorn",
     "WEB_PORT": "the composition itself",
 }
+# Where a server's image keeps its data. PostgreSQL has another place from 18 on.
+DATA = {
+    r"postgres(:1[0-7])?": "/var/lib/postgresql/data",
+    r"postgres:(1[89]|[2-9]\d)": "/var/lib/postgresql",
+    r"redis(:\d+)?": "/data",
+}
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(?:(:[-?])([^}]*))?\}")
 DOCUMENT = "docs/production.md"
 
@@ -69,7 +75,9 @@ def _image(project: BakedProject) -> list[str]:
                 for group in re.findall(r"--group (\S+)", rest)
                 if group not in project.pyproject["dependency-groups"]
             ]
-    last = steps[max(at for at, (name, _) in enumerate(steps) if name == "FROM") :]
+    start = max(at for at, (name, _) in enumerate(steps) if name == "FROM")
+    first, last = steps[:start], steps[start:]
+    faults += _stages(first, last)
     if not any(name == "USER" and rest not in ("root", "0") for name, rest in last):
         faults.append("Dockerfile makes an image that runs as root")
     faults += [
@@ -79,6 +87,33 @@ def _image(project: BakedProject) -> list[str]:
     ]
     [command] = [rest for name, rest in last if name == "CMD"]
     return faults + _program(project, "Dockerfile", yaml.safe_load(command))
+
+
+def _stages(first: list[tuple[str, str]], last: list[tuple[str, str]]) -> list[str]:
+    """Check that the image takes the project from where it was made and runs it as its owner."""
+    made, kept = (
+        next(rest for name, rest in stage if name == "WORKDIR") for stage in (first, last)
+    )
+    faults = [
+        f"Dockerfile takes {source} along; the project is made in {made}"
+        for name, rest in last
+        if name == "COPY"
+        for _, source, _ in [rest.split()]
+        if source != made
+    ]
+    if made != kept:
+        faults.append(f"Dockerfile moves what was made in {made} to {kept}")
+    path = " ".join(rest for name, rest in last if name == "ENV")
+    if f"PATH={made}/.venv/bin:" not in path:
+        faults.append(f"Dockerfile has another PATH than the environment of {made}")
+    commands = " ".join(rest for name, rest in last if name == "RUN")
+    [user] = [rest for name, rest in last if name == "USER"]
+    account = re.search(r"useradd .*--uid (\d+) .*?(\w+) &&", commands)
+    if account is None or account[1] != user:
+        faults.append(f"Dockerfile makes no account for {user}")
+    if account is None or f"--owner={account[2]} {kept}/var" not in commands:
+        faults.append(f"Dockerfile gives nobody a folder {kept}/var to write to")
+    return faults
 
 
 def _composition(project: BakedProject) -> list[str]:
@@ -98,6 +133,18 @@ def _composition(project: BakedProject) -> list[str]:
             and "healthcheck" not in services.get(other, {})
         ]
         faults += [
+            f"compose.yaml: {name} starts before {other} has ended"
+            for other, how in service.get("depends_on", {}).items()
+            if services.get(other, {}).get("restart") == "no"
+            and how["condition"] != "service_completed_successfully"
+        ]
+        faults += [
+            f"compose.yaml: {name} keeps nothing, its data are in {folder}"
+            for image, folder in DATA.items()
+            if re.fullmatch(image, service["image"])
+            and not any(volume.endswith(f":{folder}") for volume in service.get("volumes", []))
+        ]
+        faults += [
             f"compose.yaml: {name} mounts {volume}, which is not declared"
             for volume in service.get("volumes", [])
             if volume.partition(":")[0] not in data["volumes"]
@@ -112,6 +159,9 @@ def _composition(project: BakedProject) -> list[str]:
         if "build" in service:
             faults += _program(project, f"compose.yaml: {name}", service.get("command", []))
             faults += _application(project, name, service, services)
+            folders = [volume.partition(":")[2] for volume in service["volumes"]]
+            if folders != [f"{_home(project)}/var"]:
+                faults.append(f"compose.yaml: {name} writes to {folders}, not to var")
     used = {
         part.partition(":")[0] for each in services.values() for part in each.get("volumes", [])
     }
@@ -127,6 +177,12 @@ def _composition(project: BakedProject) -> list[str]:
         if f"`{variable}`" not in document
     ]
     return faults
+
+
+def _home(project: BakedProject) -> str:
+    """Return the folder of the project in its image."""
+    *_, folder = (rest for name, rest in instructions(project) if name == "WORKDIR")
+    return folder
 
 
 def _application(
