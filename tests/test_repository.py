@@ -2,14 +2,17 @@
 
 import os
 import re
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.bakery import Bakery
 from tests.support.programs import UV, clean_environment, run
 from tests.support.project import requirement_name
-from tests.support.template import PARTS, ROOT
+from tests.support.template import PARTS, ROOT, TEMPLATE
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -47,6 +50,45 @@ def test_every_package_is_pinned(tmp_path_factory: pytest.TempPathFactory) -> No
     found = {package["name"] for package in lock["package"]} - {PYPROJECT["project"]["name"]}
     assert found - pinned == set()
     assert pinned - found == set(), "pinned, but needed by nothing"
+
+
+# Stands in for the scanner, which asks the network: it finds fault with one package.
+SCANNER = """
+import os, re, sys
+from pathlib import Path
+
+assert "--strict" in sys.argv
+lines = Path(sys.argv[sys.argv.index("--requirement") + 1]).read_text().splitlines()
+names = {line.split("==")[0] for line in lines if re.match(r"[a-z0-9]", line)}
+print("scanned", *sorted(names))
+sys.exit(os.environ["VULNERABLE"] in names)
+"""
+
+
+@pytest.mark.parametrize(
+    ("vulnerable", "status"), [("pytest-cookies", 1), ("gunicorn", 1), ("vine", 1), ("none", 0)]
+)
+def test_the_audit_looks_at_every_package_and_fails_for_one(
+    bakery: Bakery, tmp_path: Path, vulnerable: str, status: int
+) -> None:
+    """One of the tests of the template, one of production, one that only others need."""
+    (tmp_path / "pip_audit.py").write_text(SCANNER, encoding="utf-8")
+    cache = run([UV, "cache", "dir"], folder=ROOT).stdout.strip()
+    environment = clean_environment(
+        HOME=str(tmp_path),
+        PYTHONPATH=str(tmp_path),
+        UV=str(UV),
+        UV_CACHE_DIR=cache,
+        VULNERABLE=vulnerable,
+    )
+    done = run(
+        [sys.executable, ROOT / "scripts" / "audit.py"], folder=ROOT, environment=environment
+    )
+    assert done.returncode == status, done.stderr
+    own, project = [set(said.split()) for said in re.findall(r"^scanned (.*)$", done.stdout, re.M)]
+    everywhere = {"colorama", "distlib", "tzdata", "tzlocal"}  # may be for another system only
+    assert bakery.project(TEMPLATE.all_on()).pins().keys() - project <= everywhere
+    assert "pytest-cookies" in own
 
 
 def test_the_ci_script_can_be_run() -> None:
