@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # importing them would cost more time than the rest of the ho
     from typing import Final
 
 # Packages are named alike whose names differ in the number of _ only, and none ends with one.
-SLUG: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+SLUG: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 # As Django takes them, but for quoted local parts and numbers as domains. The last label of a
 # domain in other letters than these starts with xn--.
-_ATOM = r"[A-Za-z0-9_%+'-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM: Final = r"[A-Za-z0-9_%+'-]+"
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL: Final = re.compile(
     rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z]{{2,63}}|xn--[a-z0-9]{{1,59}})"
 )
@@ -33,8 +33,8 @@ EMAIL_LIMIT: Final = 254
 JINJA_MARKS: Final = ("{{", "}}", "{%", "%}", "{#", "#}")
 LINE_STATEMENT: Final = "# %"
 
-# Names that a folder cannot have on Windows; those without a number stand below.
-DEVICE: Final = re.compile(r"(?:com|lpt)[0-9]")
+# Names that a folder cannot have on Windows.
+DEVICE: Final = re.compile(r"aux|con|nul|prn|(?:com|lpt)[0-9]")
 
 # Folders of the generated project, and packages that it or its modules
 # install: a project of the same name would shadow them, and uv refuses a
@@ -45,7 +45,6 @@ RESERVED: Final = frozenset(
         "apps",
         "asgiref",
         "ast_serialize",
-        "aux",
         "billiard",
         "celery",
         "celery_types",
@@ -55,7 +54,6 @@ RESERVED: Final = frozenset(
         "click_plugins",
         "click_repl",
         "colorama",
-        "con",
         "config",
         "conftest",
         "distlib",
@@ -76,13 +74,11 @@ RESERVED: Final = frozenset(
         "mypy",
         "mypy_extensions",
         "nodeenv",
-        "nul",
         "packaging",
         "pathspec",
         "platformdirs",
         "pluggy",
         "pre_commit",
-        "prn",
         "prompt_toolkit",
         "psycopg",
         "psycopg_binary",
@@ -136,7 +132,7 @@ def is_reserved(slug: str) -> bool:
 
 def slug_fault(slug: str) -> str | None:
     """Say why a slug cannot be used; None when it can."""
-    if not SLUG.fullmatch(slug):
+    if len(slug) > SLUG_LIMIT or not SLUG.fullmatch(slug):
         return (
             "it has to start with a letter a-z and hold only a-z, 0-9 and single _ between them,"
             f" {SLUG_LIMIT} characters at most"
@@ -209,7 +205,9 @@ def usable_slug(suggestion: str) -> str:
     slug = slug[:SLUG_LIMIT].rstrip("_")
     if not slug:
         return "my_project"
-    return f"{slug[: SLUG_LIMIT - 8].rstrip('_')}_project" if is_reserved(slug) else slug
+    if is_reserved(slug):
+        return f"{slug[: SLUG_LIMIT - len('_project')].rstrip('_')}_project"
+    return slug
 
 
 def _shown(answer: object) -> str:

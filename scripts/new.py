@@ -86,7 +86,7 @@ def bake(output: Path, extra_context: dict[str, object], *, ask: bool) -> Path:
 def variables_of(project: Path) -> list[str]:
     """List the variables that the project's settings read, by its .env.example."""
     text = (project / ".env.example").read_text(encoding="utf-8")
-    return re.findall(r"^(?:# ?)?([A-Z][A-Z_]+)=", text, re.MULTILINE)
+    return re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
 
 
 def prepare(project: Path, *, without: Container[str]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.checks import commands
 from tests.checks.check import expect_none
@@ -60,11 +59,7 @@ def test_the_first_commit_and_the_checks(
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout + done.stderr
-    hooks = [
-        hook["name"]
-        for repository in yaml.safe_load(project.read(".pre-commit-config.yaml"))["repos"]
-        for hook in repository["hooks"]
-    ]
+    hooks = [hook["name"] for hook in project.hooks()]
     said = done.stdout + done.stderr
     assert [name for name in hooks if not re.search(rf"^{name}\.+Passed$", said, re.M)] == []
     committed = workplace.git("ls-files", folder=project.path).split("\n")

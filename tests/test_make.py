@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.once import once
-from tests.support.programs import UV, clean_environment, run
+from tests.support.programs import UV, clean_environment, run, uv_cache
 from tests.support.template import PARTS, ROOT, TEMPLATE
 
 NEEDED = (*PARTS, "Makefile", "pyproject.toml", ".python-version", "scripts")
@@ -52,7 +52,7 @@ class Clone:
         path = [folder for folder in kept["PATH"].split(os.pathsep) if folder != foreign]
         caches = {
             "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
-            "UV_CACHE_DIR": run([UV, "cache", "dir"], folder=ROOT).stdout.strip(),
+            "UV_CACHE_DIR": uv_cache(),
         }
         path_of_python = os.pathsep.join(path)
         return {**kept, **caches, "PATH": path_of_python, "PYTHONDONTWRITEBYTECODE": ""}

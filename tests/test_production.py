@@ -21,7 +21,7 @@ import yaml
 from tests.checks import containers
 from tests.checks.check import expect_none
 from tests.checks.commands import PRODUCTION
-from tests.checks.containers import REFERENCE, composition, instructions
+from tests.checks.containers import REFERENCE, composition, instructions, stages
 from tests.support.bakery import Bakery, own_environment
 from tests.support.programs import clean_environment, run
 from tests.support.project import BakedProject
@@ -59,7 +59,7 @@ def test_what_the_image_does_can_be_done(
     # As git checks out for somebody whose files are nobody else's business.
     for path in [project.path, *project.path.rglob("*")]:
         path.chmod(0o700 if path.is_dir() else 0o600)
-    for name, rest in build_stage(project):
+    for name, rest in stages(project)[0]:
         if name == "COPY":
             copy(project, rest, root)
         elif name == "RUN" and "uv sync" in rest:
@@ -91,15 +91,6 @@ def test_what_the_image_does_can_be_done(
     assert all(yaml.safe_load(line)["logger"] for line in lines), lines
     assert any('"path": "/"' in line for line in lines)
     assert not any("/health/" in line for line in lines)
-
-
-def build_stage(project: BakedProject) -> Iterator[tuple[str, str]]:
-    """Return the instructions of the stage in which everything is made."""
-    stages = 0
-    for name, rest in instructions(project):
-        stages += name == "FROM"
-        if stages == 1:
-            yield name, rest
 
 
 def on_this_machine(command: str) -> str:
@@ -178,28 +169,26 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
 def test_any_server_finds_the_settings(bakery: Bakery, server: str) -> None:
     project = bakery.project(Combination(()))
     code = f"import config.{server}, os; print(os.environ['DJANGO_SETTINGS_MODULE'])"
-    environment = clean_environment(**{**project.environment.variables, **PRODUCTION})
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    done = run(
-        [project.environment.program("python"), "-c", code],
-        folder=project.path,
-        environment=environment,
-    )
+    done = project.run("python", "-c", code, **PRODUCTION)
     assert done.stdout == "config.settings\n", done.stderr
 
 
 def test_gunicorn_believes_no_proxy_by_itself(bakery: Bakery) -> None:
     """BEHIND_PROXY says whether a header is believed; anybody can send one."""
-    done = bakery.project(Combination(())).run("gunicorn", "--print-config", **PRODUCTION)
-    assert re.findall(r"^forwarded_allow_ips\s+= (.*)$", done.stdout, re.M) == ["[]"]
+    assert configured(bakery.project(Combination(())), "forwarded_allow_ips") == "[]"
 
 
 def bound(project: BakedProject, **variables: str) -> str:
     """Return the address that Gunicorn takes from its configuration."""
+    return configured(project, "bind", **variables)
+
+
+def configured(project: BakedProject, setting: str, **variables: str) -> str:
+    """Return what Gunicorn takes from its configuration for one of its settings."""
     done = project.run("gunicorn", "--print-config", **PRODUCTION, **variables)
     assert done.returncode == 0, done.stderr
-    [address] = re.findall(r"^bind\s+= (.*)$", done.stdout, re.M)
-    return str(address)
+    [value] = re.findall(rf"^{setting}\s+= (.*)$", done.stdout, re.M)
+    return str(value)
 
 
 def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:

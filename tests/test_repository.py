@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.bakery import Bakery
-from tests.support.programs import UV, clean_environment, run
+from tests.support.programs import UV, clean_environment, run, uv_cache
 from tests.support.project import requirement_name
 from tests.support.template import PARTS, ROOT, TEMPLATE
 
@@ -73,12 +73,11 @@ def test_the_audit_looks_at_every_package_and_fails_for_one(
 ) -> None:
     """One of the tests of the template, one of production, one that only others need."""
     (tmp_path / "pip_audit.py").write_text(SCANNER, encoding="utf-8")
-    cache = run([UV, "cache", "dir"], folder=ROOT).stdout.strip()
     environment = clean_environment(
         HOME=str(tmp_path),
         PYTHONPATH=str(tmp_path),
         UV=str(UV),
-        UV_CACHE_DIR=cache,
+        UV_CACHE_DIR=uv_cache(),
         VULNERABLE=vulnerable,
     )
     done = run(

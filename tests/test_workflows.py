@@ -173,8 +173,7 @@ def test_the_hooks_and_the_workflow_make_the_same_checks(
     project = bakery.project(combination)
     hooks = {
         re.sub(r"^uv run | ?--(?:env-file=\S+|force-exclude)", "", hook["entry"]).strip()
-        for repository in yaml.safe_load(project.read(".pre-commit-config.yaml"))["repos"]
-        for hook in repository["hooks"]
+        for hook in project.hooks()
     }
     steps = yaml.safe_load(project.read(f"{WORKFLOWS}/ci.yml"))["jobs"]["checks"]["steps"]
     commands = [step.get("run", "") for step in steps]

@@ -4,8 +4,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 
-import yaml
-
 from tests.checks.findings import Findings, Place, looks_like_a_path
 
 # Programs that the reader's machine or the code host has; what they are told is checked
@@ -127,8 +125,7 @@ def _make(findings: Findings, place: Place, arguments: list[str]) -> None:
 
 def _pre_commit(findings: Findings, place: Place, arguments: list[str]) -> None:
     """Check the hook that pre-commit is told to run."""
-    text = findings.project.read(".pre-commit-config.yaml")
-    hooks = {hook["id"] for repo in yaml.safe_load(text)["repos"] for hook in repo["hooks"]}
+    hooks = {hook["id"] for hook in findings.project.hooks()}
     words = [word for word in arguments if not word.startswith("-")]
     if words[:1] == ["run"] and not hooks.issuperset(words[1:]):
         findings.fault(place, f"runs the hook {words[1]}, which does not exist")

@@ -37,6 +37,16 @@ def instructions(project: BakedProject) -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
+def stages(project: BakedProject) -> list[list[tuple[str, str]]]:
+    """Return the instructions of each stage of the Dockerfile; the last one is the image."""
+    found: list[list[tuple[str, str]]] = []
+    for name, rest in instructions(project):
+        if name == "FROM":
+            found.append([])
+        found[-1].append((name, rest))
+    return found
+
+
 def composition(project: BakedProject) -> dict[str, Any]:
     """Read compose.yaml, with what its anchors stand for in their places."""
     data: dict[str, Any] = yaml.safe_load(project.read("compose.yaml"))
@@ -44,12 +54,12 @@ def composition(project: BakedProject) -> dict[str, Any]:
 
 
 def _image(project: BakedProject) -> list[str]:
-    faults = []
-    steps = instructions(project)
+    first, last = stages(project)
+    faults = _stages(first, last)
     ignored = project.read(".dockerignore").splitlines()
     python = project.read(".python-version").strip()
     uv = re.search(r"uv==([\d.]+)", project.read(".github/workflows/ci.yml"))
-    for name, rest in steps:
+    for name, rest in [*first, *last]:
         if name == "FROM" and not rest.startswith(f"python:{python}-"):
             faults.append(f"Dockerfile starts from {rest}; .python-version says {python}")
         if name == "COPY" and not rest.startswith("--from="):
@@ -75,9 +85,6 @@ def _image(project: BakedProject) -> list[str]:
                 for group in re.findall(r"--group (\S+)", rest)
                 if group not in project.pyproject["dependency-groups"]
             ]
-    start = max(at for at, (name, _) in enumerate(steps) if name == "FROM")
-    first, last = steps[:start], steps[start:]
-    faults += _stages(first, last)
     if not any(name == "USER" and rest not in ("root", "0") for name, rest in last):
         faults.append("Dockerfile makes an image that runs as root")
     faults += [
@@ -91,9 +98,7 @@ def _image(project: BakedProject) -> list[str]:
 
 def _stages(first: list[tuple[str, str]], last: list[tuple[str, str]]) -> list[str]:
     """Check that the image takes the project from where it was made and runs it as its owner."""
-    made, kept = (
-        next(rest for name, rest in stage if name == "WORKDIR") for stage in (first, last)
-    )
+    made, kept = _folder(first), _folder(last)
     faults = [
         f"Dockerfile takes {source} along; the project is made in {made}"
         for name, rest in last
@@ -119,6 +124,7 @@ def _stages(first: list[tuple[str, str]], last: list[tuple[str, str]]) -> list[s
 def _composition(project: BakedProject) -> list[str]:
     data = composition(project)
     services: dict[str, Any] = data["services"]
+    writable = f"{_folder(stages(project)[-1])}/var"
     faults = []
     for name, service in services.items():
         faults += [
@@ -160,7 +166,7 @@ def _composition(project: BakedProject) -> list[str]:
             faults += _program(project, f"compose.yaml: {name}", service.get("command", []))
             faults += _application(project, name, service, services)
             folders = [volume.partition(":")[2] for volume in service["volumes"]]
-            if folders != [f"{_home(project)}/var"]:
+            if folders != [writable]:
                 faults.append(f"compose.yaml: {name} writes to {folders}, not to var")
     used = {
         part.partition(":")[0] for each in services.values() for part in each.get("volumes", [])
@@ -179,9 +185,9 @@ def _composition(project: BakedProject) -> list[str]:
     return faults
 
 
-def _home(project: BakedProject) -> str:
-    """Return the folder of the project in its image."""
-    *_, folder = (rest for name, rest in instructions(project) if name == "WORKDIR")
+def _folder(stage: list[tuple[str, str]]) -> str:
+    """Return the folder in which a stage has the project."""
+    [folder] = [rest for name, rest in stage if name == "WORKDIR"]
     return folder
 
 

@@ -75,9 +75,8 @@ class Reader:
 
     def hooks(self, file: str) -> None:
         """Read what the hooks of pre-commit run."""
-        for repository in yaml.safe_load(self.findings.project.read(file))["repos"]:
-            for hook in repository["hooks"]:
-                command(self.findings, Place(file, 0), hook["entry"])
+        for hook in self.findings.project.hooks():
+            command(self.findings, Place(file, 0), hook["entry"])
 
     def example(self, file: str) -> None:
         """Read the variables of the example of an environment."""

@@ -13,6 +13,8 @@ REFUSED_SLUGS = {
     "folder config": "config",
     "device of Windows": "con",
     "another device of Windows": "aux",
+    "third device of Windows": "nul",
+    "fourth device of Windows": "prn",
     "numbered device of Windows": "com1",
     "underscore at the end": "my_",
     "two underscores": "my__project",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uv
 
-from tests.support.template import TEMPLATE
+from tests.support.template import ROOT, TEMPLATE
 
 UV = Path(uv.find_uv_bin())
 
@@ -61,6 +61,11 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+def uv_cache() -> str:
+    """Return the folder of uv's downloads, for programs that have another home."""
+    return run([UV, "cache", "dir"], folder=ROOT).stdout.strip()
 
 
 @dataclass(frozen=True)

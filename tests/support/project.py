@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support.programs import PythonEnvironment
 from tests.support.template import CACHE_FOLDERS, Combination, Template
 
@@ -40,6 +42,11 @@ class BakedProject:
     def pyproject(self) -> dict[str, Any]:
         """The content of pyproject.toml."""
         return tomllib.loads(self.read("pyproject.toml"))
+
+    def hooks(self) -> list[dict[str, Any]]:
+        """Return the hooks of pre-commit, as its configuration has them."""
+        repositories = yaml.safe_load(self.read(".pre-commit-config.yaml"))["repos"]
+        return [hook for repository in repositories for hook in repository["hooks"]]
 
     def pins(self) -> dict[str, bool]:
         """Return the name of each package that pyproject.toml lists, and whether exactly pinned."""
