@@ -14,6 +14,9 @@ from tests.support.project import BakedProject
 from tests.support.services import require_services
 from tests.support.template import CACHE_FOLDERS, PARTS, ROOT, TEMPLATE, Template
 
+# Planted into projects, where they run: see tests/test_deep.py.
+collect_ignore = ["deep"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to bake caches into every project; never write bytecode into baked ones."""

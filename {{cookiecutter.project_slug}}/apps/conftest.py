@@ -14,12 +14,9 @@ from apps.core.dispatch import mute
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers of the project."""
-    for marker in (
-        "muted(*paths): switch off the receivers or senders of these dotted paths.",
-        "slow: starts processes or makes very many writes; -m 'not slow' leaves such tests out.",
-    ):
-        config.addinivalue_line("markers", marker)
+    """Declare the marker ``muted``."""
+    marker = "muted(*paths): switch off the receivers or senders of these dotted paths."
+    config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture
@@ -56,6 +53,13 @@ def _muted_by_marker(request: pytest.FixtureRequest) -> None:
 def quick_passwords(settings: Any) -> None:
     """Hash passwords quickly; that the real hash is slow is its purpose, not the tests'."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def jobs_in_process(settings: Any) -> None:
+    """Run jobs in the test's own process after the commit, whichever backends ``TASKS`` names."""
+    backend = {"BACKEND": "apps.core.jobs.AfterCommitBackend", "OPTIONS": {}}
+    settings.TASKS = {alias: {**entry, **backend} for alias, entry in settings.TASKS.items()}
 
 
 @pytest.fixture
