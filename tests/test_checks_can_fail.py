@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks import commands, containers, content, names
+from tests.checks import commands, containers, content, contract, inside, names
 from tests.checks.check import Check
 from tests.conftest import copied_template
 from tests.support.bakery import Bakery
-from tests.support.template import Combination, Template
+from tests.support.template import TEMPLATE, Combination, Template
 from tests.test_matrix import CHECKS
 
 MODULE = "profiles"
@@ -381,6 +381,7 @@ def planted(sender, **kwargs):
 
 post_save.connect(planted, sender=User)
 """,
+        modules=tuple(TEMPLATE.registry.keys() & {inside.SIGNAL_MAP}),
     ),
     "an insecure setting": Breakage(
         commands.deployment,
@@ -454,6 +455,56 @@ def test_every_check_of_a_project_is_shown_to_fail() -> None:
     shown = {breakage.check for breakage in BREAKAGES.values()}
     elsewhere = {content.file_set}
     assert shown | elsewhere == {*CHECKS, commands.own_tests}
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("raise RuntimeError('lost')", "RuntimeError: lost"),
+        ("import sys\n\nsys.exit('lost')", "lost"),
+        ("import os\n\nos.kill(os.getpid(), 9)", "ended with -9"),
+    ],
+    ids=["an error", "an exit", "a kill"],
+)
+def test_settings_that_cannot_be_loaded_are_noticed_by_every_check(
+    bakery: Bakery, copy_of_template: Template, source: str, says: str
+) -> None:
+    """Each says so itself, although one process asks for all of them."""
+    path = copy_of_template.source / "config" / "settings.py"
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n{source}\n", encoding="utf-8")
+    project = bakery.bake_once(copy_of_template, Combination(()))
+    for check in inside.COMMANDS.keys() - {"dangling", inside.SIGNAL_MAP}:
+        (fault,) = inside.faults(project, check)
+        assert says in fault, check
+    assert "the project cannot be asked" in "".join(names.dangling(project))
+
+
+def test_a_failing_check_is_reported_alone(bakery: Bakery, copy_of_template: Template) -> None:
+    """Also where all were asked at once, and by a process that has seen others fail."""
+    for breakage in ("a warning of Django", "an insecure setting", "a wrong command"):
+        BREAKAGES[breakage](copy_of_template)
+    project = bakery.bake_once(copy_of_template, Combination(()))
+    (warned,) = commands.django_check(project)
+    (insecure,) = commands.deployment(project)
+    (lost,) = names.dangling(project)
+    assert "python manage.py check --fail-level=WARNING ended with 1" in warned
+    assert "staticfiles.W004" in warned
+    assert "security.W012" in insecure
+    assert "manage.py lost" in lost
+    assert commands.missing_migrations(project) == commands.signal_map(project) == []
+
+
+def test_statements_that_no_test_runs_are_noticed(
+    bakery: Bakery, copy_of_template: Template
+) -> None:
+    path = copy_of_template.source / "apps" / "accounts" / "more.py"
+    lines = "\n".join(f"    x = {number}" for number in range(200))
+    path.write_text(f"def more() -> None:\n{lines}\n", encoding="utf-8")
+    project = bakery.bake_once(copy_of_template, Combination(()))
+    assert contract.own_tests(project) == []
+    (fault,) = contract.uncovered(project, "accounts")
+    assert re.search(r"apps/accounts/more\.py +201 +201 +0% +1-201", fault)
+    assert f"less than fail-under={contract.LEAST}" in fault
 
 
 def keep_one_test_only(template: Template) -> None:

@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.checks import commands, containers, content, names
+from tests.checks import commands, containers, content, contract, names
 from tests.checks.check import Check, expect_none
 from tests.support.bakery import Bakery
 from tests.support.template import TEMPLATE, Combination
 
 COMBINATIONS = TEMPLATE.combinations()
-CORNERS = TEMPLATE.corners()
 
 CHECKS: list[Check] = [
     content.file_set,
@@ -30,14 +29,15 @@ def test_the_matrix_has_every_combination_once() -> None:
     assert len({str(combination) for combination in COMBINATIONS}) == 2 ** len(TEMPLATE.registry)
 
 
-# The corners run their tests and their type checker in environments of their own: see
-# test_first_day.py.
-@pytest.mark.parametrize(
-    "combination", [each for each in COMBINATIONS if each not in CORNERS], ids=str
-)
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_own_tests(bakery: Bakery, combination: Combination) -> None:
-    """The slow ones, about a module by itself, run in the corners: see test_first_day.py."""
-    expect_none(commands.own_tests(bakery.project(combination), brief=True))
+    expect_none(contract.own_tests(bakery.project(combination)))
+
+
+@pytest.mark.parametrize("module", ["core", "accounts", *TEMPLATE.registry])
+def test_the_tests_of_a_module_alone_cover_it(bakery: Bakery, module: str) -> None:
+    chosen = (module,) if module in TEMPLATE.registry else ()
+    expect_none(contract.uncovered(bakery.project(Combination(chosen)), module))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -3,18 +3,16 @@
 import re
 import tempfile
 import tomllib
+from pathlib import Path
 
+from tests.checks import inside
+from tests.checks.inside import DEVELOPMENT as DEVELOPMENT
+from tests.checks.inside import PRODUCTION as PRODUCTION
 from tests.support.programs import run
 from tests.support.project import BakedProject, requirement_name
 
-# As the .env of a developer has it.
-DEVELOPMENT = {"DEBUG": "1"}
-PRODUCTION = {
-    "DEBUG": "",
-    "SECRET_KEY": "a-key-for-the-tests-of-the-template-which-is-long-enough-0123456789",
-    "ALLOWED_HOSTS": "www.example.com",
-    "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
-}
+# Of these files, a test need not run a statement.
+NO_STATEMENTS = "*/tests/*,*/migrations/*,*/conftest.py"
 
 
 def ruff_check(project: BakedProject) -> list[str]:
@@ -29,38 +27,33 @@ def ruff_format(project: BakedProject) -> list[str]:
 
 def django_check(project: BakedProject) -> list[str]:
     """Django's checks are silent, warnings included."""
-    return project.faults_of("python", "manage.py", "check", "--fail-level=WARNING")
+    return inside.faults(project, "django_check")
 
 
 def missing_migrations(project: BakedProject) -> list[str]:
     """The migrations say what the models say."""
-    return project.faults_of("python", "manage.py", "makemigrations", "--check", "--dry-run")
+    return inside.faults(project, "missing_migrations")
 
 
 def signal_map(project: BakedProject) -> list[str]:
     """The list of receivers is what is connected, in development and in production alike."""
-    for variables in (DEVELOPMENT, PRODUCTION):
-        if faults := project.faults_of("python", "manage.py", "signals", "--check", **variables):
-            return faults
-    return []
+    return inside.faults(project, "signal_map")[:1]  # of two, the second says the same
 
 
 def deployment(project: BakedProject) -> list[str]:
     """Django has no warning about the settings of production."""
-    return project.faults_of(
-        "python", "manage.py", "check", "--deploy", "--fail-level=WARNING", **PRODUCTION
-    )
+    return inside.faults(project, "deployment")
 
 
 def own_tests(
-    project: BakedProject, *, servers: bool = False, brief: bool = False, **variables: str
+    project: BakedProject, *, servers: bool = False, measured: Path | None = None, **variables: str
 ) -> list[str]:
     """The project's tests pass, with warnings as errors and without a .env.
 
     Args:
         project: the project to look at.
         servers: whether its tests may find the servers of this machine; most people have none.
-        brief: whether to leave out the tests that the project itself marks as slow.
+        measured: the file to write down which statements of the modules ran; none by default.
         variables: what the environment holds, nothing by default.
     """
     strict = project.pyproject["tool"]["pytest"]["filterwarnings"] == ["error"]
@@ -68,11 +61,11 @@ def own_tests(
     environment = {"DEBUG": "", "DATABASE_URL": "", **variables}
     if not servers:
         environment |= unreachable(project)
-    return faults + project.faults_of(
-        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        *(["-m", "not slow"] if brief else []),
-        **environment,
-    )
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if measured:
+        environment |= {"COVERAGE_CORE": "sysmon", "COVERAGE_FILE": str(measured)}
+        words = ["-m", "coverage", "run", "--source=apps", f"--omit={NO_STATEMENTS}", *words]
+    return faults + project.faults_of("python", *words, **environment)
 
 
 def unreachable(project: BakedProject) -> dict[str, str]:

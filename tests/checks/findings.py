@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from subprocess import CompletedProcess
 
 from tests.checks.containers import OTHER_READERS
 from tests.support.project import BakedProject
@@ -106,19 +107,16 @@ class Findings:
         else:
             self.fault(place, f"names the variable {name}, which nothing reads")
 
-    def answers(self) -> list[str]:
-        """Put all questions to the running project at once."""
+    def command(self) -> tuple[str, ...]:
+        """Return the command that puts all questions to the running project at once."""
         questions = [
             {"kind": question.kind, "value": question.value, "options": question.options}
             for question in self.questions
         ]
-        done = self.project.run(
-            "python",
-            str(ASK_DJANGO),
-            json.dumps(questions),
-            PYTHONPATH=str(self.project.path),
-            DJANGO_SETTINGS_MODULE="config.settings",
-        )
+        return str(ASK_DJANGO), json.dumps(questions)
+
+    def answers(self, done: CompletedProcess[str]) -> list[str]:
+        """Return a sentence for each question whose answer, printed by the command, is no."""
         if done.returncode:
             return [f"the project cannot be asked:\n{done.stderr}"]
         return [

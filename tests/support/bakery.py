@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pytest_cookies.plugin import Cookies
 from tests.support.once import once
 from tests.support.programs import UV, PythonEnvironment, clean_environment, run
 from tests.support.project import BakedProject, files_in
-from tests.support.template import CACHE, TEMPLATE, Combination, Template
+from tests.support.template import CACHE, ROOT, TEMPLATE, Combination, Template
 
 # The project's commands are development's, wherever its database file would get in the way.
 DEVELOPMENT = {"DEBUG": "1", "DATABASE_URL": "sqlite://:memory:"}
@@ -49,6 +50,7 @@ class Bakery:
             combination=combination,
             files=frozenset(json.loads((folder / "files.json").read_text(encoding="utf-8"))),
             environment=self.environment(),
+            kept=folder,
         )
 
     def bake(self, template: Template, combination: Combination, **answers: str) -> BakedProject:
@@ -65,28 +67,32 @@ class Bakery:
         baked = self.project(combination)
         folder = self.folder / "fresh" / str(combination)
         once(folder, lambda to: _install_copy(baked.path, to))
-        return replace(baked, path=folder, environment=own_environment(folder))
+        return replace(baked, path=folder, environment=own_environment(folder), kept=None)
 
     def installed_copy(self, baked: BakedProject, folder: Path) -> BakedProject:
         """Return a copy of a project, in a new folder, after its own ``uv sync``."""
         _install_copy(baked.path, folder)
-        return replace(baked, path=folder, environment=own_environment(folder))
+        return replace(baked, path=folder, environment=own_environment(folder), kept=None)
 
     def copy(self, baked: BakedProject, folder: Path) -> BakedProject:
         """Return a copy of a project, in a new folder."""
         shutil.copytree(baked.path, folder)
-        return replace(baked, path=folder)
+        return replace(baked, path=folder, kept=None)
 
     def environment(self) -> PythonEnvironment:
         """Return an environment in which every combination runs.
 
-        It is kept for later runs, until the packages of the all-on project change.
+        It is kept for later runs, until the packages of the all-on project change, or those that
+        the tests add.
         """
         source = self._all_on_source()
-        packages = (source / "pyproject.toml").read_bytes() + (
-            source / ".python-version"
-        ).read_bytes()
-        folder = CACHE / "environments" / hashlib.sha256(packages).hexdigest()[:16]
+        packages = [
+            (source / "pyproject.toml").read_bytes(),
+            (source / ".python-version").read_bytes(),
+            "\n".join(_packages_of_the_tests()).encode(),
+        ]
+        key = hashlib.sha256(b"\n".join(packages)).hexdigest()[:16]
+        folder = CACHE / "environments" / key
         once(folder, lambda to: _install(source, to))
         return PythonEnvironment(folder, DEVELOPMENT)
 
@@ -130,6 +136,32 @@ def _install(source: Path, to: Path) -> None:
         shutil.copy(source / name, stage)
     # With what production adds, since documents and configuration name its programs.
     _sync(stage, "--group=production", UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
+    _add_packages_of_the_tests(stage, to)
+
+
+def _packages_of_the_tests() -> list[str]:
+    """Return the pins of what runs inside a project with its tests."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pins: list[str] = settings["dependency-groups"]["inside"]
+    return pins
+
+
+def _add_packages_of_the_tests(stage: Path, to: Path) -> None:
+    """Install what runs inside a project with its tests, less the programs that come with it.
+
+    Those would be found where a document names a program that no package of a project brings.
+    """
+    shutil.copy(ROOT / "pyproject.toml", stage)  # for its constraints
+    programs = set((to / "bin").iterdir())
+    done = run(
+        [UV, "pip", "install", "--python", to, "--compile-bytecode", *_packages_of_the_tests()],
+        folder=stage,
+        environment=clean_environment(),
+    )
+    if done.returncode:
+        raise BakeError(f"uv pip install failed in {stage}:\n{done.stderr}")
+    for program in set((to / "bin").iterdir()) - programs:
+        program.unlink()
 
 
 def _install_copy(source: Path, to: Path) -> None:

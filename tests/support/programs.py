@@ -18,6 +18,8 @@ FOREIGN = (
     "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "REQUIRE_SERVICES", "UV_COMPILE", "UV_PROJECT",
     "UV_PYTHON", "VIRTUAL_ENV",
 )  # fmt: skip
+# Seconds after which a program hangs. No test may fail because the machine is busy.
+HANGS = 3600
 OURS = TEMPLATE.environment_variables()
 
 
@@ -38,7 +40,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     answers: str | None = None,
     output: int | None = None,
-    timeout: float = 300,
+    timeout: float = HANGS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder; never raises because of its exit status.
 
@@ -48,7 +50,7 @@ def run(
         environment: instead of the clean environment.
         answers: what is typed on its standard input; nothing by default.
         output: the descriptor that its standard output goes to; None captures it.
-        timeout: seconds until it is stopped, with an error.
+        timeout: seconds until it is stopped, with an error: long after any that only is slow.
     """
     return subprocess.run(
         [str(word) for word in command],
@@ -80,14 +82,19 @@ class PythonEnvironment:
         return self.folder / "bin" / name
 
     def run(
-        self, *command: str, folder: Path, variables: Mapping[str, str]
+        self,
+        *command: str,
+        folder: Path,
+        variables: Mapping[str, str],
+        answers: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs in a folder, with further environment variables."""
+        """Run one of its programs in a folder, with further variables and with answers to it."""
         program, *arguments = command
         return run(
             [self.program(program), *arguments],
             folder=folder,
             environment=self.activated(**variables),
+            answers=answers,
         )
 
     def activated(self, **variables: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.support.template import CACHE_FOLDERS, Combination, Template
 class BakedProject:
     """A project that was generated from the template, never changed by a test.
 
-    ``files`` holds what the bake wrote, whatever tools have added since.
+    ``files`` holds what the bake wrote, whatever tools have added since. ``kept`` is a folder for
+    what was found out about it; a project that a test may change has none.
     """
 
     path: Path
@@ -26,6 +28,7 @@ class BakedProject:
     combination: Combination
     files: frozenset[str]
     environment: PythonEnvironment
+    kept: Path | None = None
 
     def read(self, file: str) -> str:
         """Return the text of a file."""
@@ -57,18 +60,26 @@ class BakedProject:
         ]
         return {requirement_name(line): "==" in line for line in lines}
 
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment in the project's folder."""
-        return self.environment.run(*command, folder=self.path, variables=variables)
+    def run(
+        self, *command: str, answers: str | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment in the project's folder; answers go to its input."""
+        return self.environment.run(
+            *command, folder=self.path, variables=variables, answers=answers
+        )
 
     def faults_of(self, *command: str, **variables: str) -> list[str]:
         """Run a program; return nothing when it succeeds, else what it says."""
-        done = self.run(*command, **variables)
-        if done.returncode == 0:
-            return []
-        said = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
-        last = "\n".join(said.splitlines()[-60:])
-        return [f"{' '.join(command)} ended with {done.returncode}:\n{last}"]
+        return faults_in(command, self.run(*command, **variables))
+
+
+def faults_in(command: Sequence[str], done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return nothing when a command has succeeded, else what it said."""
+    if done.returncode == 0:
+        return []
+    said = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
+    last = "\n".join(said.splitlines()[-60:])
+    return [f"{' '.join(command)} ended with {done.returncode}:\n{last}"]
 
 
 def requirement_name(line: str) -> str:
