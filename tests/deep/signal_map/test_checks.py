@@ -18,8 +18,8 @@ from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
 
 from apps.accounts.models import User
-from apps.signal_map.checks import check_receivers
 from apps.core.dispatch import receiver
+from apps.signal_map.checks import check_receivers
 from apps.signal_map.live import links_of
 
 from . import listening
@@ -77,7 +77,11 @@ MISTAKES: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "def undocumented",
         lambda: receiver(post_save, sender=User)(listening.undocumented),
     ),
-    "no sender": ("signal_map.W006", "def documented", lambda: post_save.connect(listening.documented)),
+    "no sender": (
+        "signal_map.W006",
+        "def documented",
+        lambda: post_save.connect(listening.documented),
+    ),
     "twice, under two uids": ("signal_map.W007", "def documented", listening.connect_twice),
     "twice, for one and for all senders": (
         "signal_map.W007",
@@ -136,7 +140,10 @@ def test_a_file_imported_under_two_names_connects_twice(monkeypatch: pytest.Monk
     spec.loader.exec_module(again)
     post_save.connect(again.documented, sender=User)
     message = found()["signal_map.W007"]
-    assert "apps.signal_map.tests.deep.listening.documented and as listening_again.documented" in message.msg
+    assert (
+        "apps.signal_map.tests.deep.listening.documented and as listening_again.documented"
+        in message.msg
+    )
 
 
 def test_a_receiver_that_is_gone_is_reported() -> None:

@@ -16,9 +16,9 @@ from django.urls import path
 
 from apps.accounts.models import User
 from apps.core import watch
-from apps.core.tests.deep.test_production import EVALUATE, PRODUCTION, printed
 from apps.core.dispatch import mute, receiver
 from apps.core.jobs import hand_off
+from apps.core.tests.test_settings import read  # noqa: F401 (a fixture)
 from apps.signal_map import tracing
 
 pytestmark = [
@@ -284,6 +284,5 @@ def test_switched_off_nothing_is_told_timed_or_kept(
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_receivers_are_timed_in_development_only(debug: bool) -> None:
-    environment = PRODUCTION | {"DEBUG": str(int(debug))}
-    assert printed(EVALUATE, "settings.SIGNAL_TRACING", **environment) is debug
+def test_receivers_are_timed_in_development_only(read: Any, debug: bool) -> None:  # noqa: F811
+    assert read(DEBUG=str(int(debug)))["SIGNAL_TRACING"] is debug

@@ -83,7 +83,9 @@ def read_entries() -> list[Entry]:
     load_all()
     names = named_signals()
     chains = Chains(names)
-    entries = [_effect(config, effect) for config in module_configs() for effect in config.effects()]
+    entries = [
+        _effect(config, effect) for config in module_configs() for effect in config.effects()
+    ]
     for signal in all_signals():
         name = names.get(signal, NAMELESS)
         entries += [

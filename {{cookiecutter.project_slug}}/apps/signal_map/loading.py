@@ -4,7 +4,6 @@ from importlib import import_module
 
 from django.apps import apps
 from django.conf import settings
-from django.urls import get_resolver
 from django.utils.module_loading import import_string, module_has_submodule
 
 
@@ -14,10 +13,7 @@ def load_all() -> None:
     Raises:
         ImportError: when one of them, or what it imports, is not there.
     """
-    # Each include() imports its module when its patterns are asked for.
-    pending = list(get_resolver().url_patterns)
-    for pattern in pending:
-        pending.extend(getattr(pattern, "url_patterns", ()))
+    import_module(settings.ROOT_URLCONF)
     for path in (*settings.MIDDLEWARE, *settings.AUTHENTICATION_BACKENDS):
         import_string(path)
     # As migrate does: packages connect receivers of post_migrate there.
