@@ -1,7 +1,6 @@
 """Who is acting: found late, never leaked, free where the view does not ask."""
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -101,7 +100,7 @@ def test_there_is_no_actor_while_the_user_is_looked_up(
     assert client.get("/who/").text == "ada"
 
 
-def test_interleaved_coroutines_and_threads_have_their_own_actor(ada: User) -> None:
+def test_interleaved_coroutines_have_their_own_actor(ada: User) -> None:
     async def act(user: User, mine: asyncio.Event, other: asyncio.Event) -> str:
         with acting_as(user):
             mine.set()
@@ -115,12 +114,6 @@ def test_interleaved_coroutines_and_threads_have_their_own_actor(ada: User) -> N
         return found, other
 
     assert asyncio.run(both()) == ("ada", "grace")
-    seen: list[str] = []
-    with acting_as(ada):
-        thread = threading.Thread(target=lambda: seen.append(name_of_actor()))
-        thread.start()
-        thread.join()
-    assert seen == ["nobody"]
 
 
 def test_a_named_actor_ends_with_its_block(ada: User) -> None:

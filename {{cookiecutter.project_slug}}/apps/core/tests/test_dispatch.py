@@ -179,17 +179,6 @@ def test_after_commit_goes_by_the_database_of_the_signal(calls: Calls, other_dat
     assert [call["using"] for call in calls] == [other_database]
 
 
-def test_an_async_receiver_of_a_signal_of_ones_own_works() -> None:
-    listen = receiver(ordered)(waits)
-
-    async def send() -> list[Any]:
-        with mute(listen):
-            muted = await ordered.asend(None)
-        return [answer for _, answer in [*muted, *await ordered.asend(None)]]
-
-    assert asyncio.run(send()) == [None, "heard"]
-
-
 def test_muting_reaches_its_targets_in_this_thread_only(calls: Calls) -> None:
     note = connect(calls, ordered)
     with mute(note):
