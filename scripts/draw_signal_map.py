@@ -22,8 +22,8 @@ ASK: Final = """
 import json
 import django
 django.setup()
-from apps.core.signal_map.document import documented, lines
-from apps.core.signal_map.entries import read_entries
+from apps.signal_map.document import documented, lines
+from apps.signal_map.entries import read_entries
 print(json.dumps([[line.text, line.about] for line in lines(documented(read_entries()))]))
 """
 

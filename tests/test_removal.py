@@ -25,7 +25,7 @@ def steps(project: BakedProject, module: str) -> list[list[str]]:
 
 def take_out(project: BakedProject, module: str, database: str) -> None:
     """Do what the steps say."""
-    drop, delete, edit, clear, write = steps(project, module)
+    drop, delete, edit, clear = steps(project, module)
     run(project, drop[0], database)
     for name in delete:
         path = project.path / name
@@ -42,7 +42,8 @@ def take_out(project: BakedProject, module: str, database: str) -> None:
         (project.path / file).write_text("".join(kept), encoding="utf-8")
     run(project, tidy, database)
     run(project, f"{clear[0]} --no-input", database)
-    run(project, write[0], database)
+    if "docs/signals.md" in project.files:
+        run(project, "uv run manage.py signals --write", database)
 
 
 def run(project: BakedProject, line: str, database: str) -> None:

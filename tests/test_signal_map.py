@@ -1,5 +1,6 @@
-"""Mistakes with receivers, planted in a baked project, are reported with their file and line."""
+"""The module signal_map in baked projects: planted mistakes are reported, and nothing is left without it."""
 
+import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from tests.support.signal_map import draw
 from tests.support.template import Combination, Template
 
 FILE = "apps/accounts/models.py"
+# Only the server imports it: the settings of URLs lead there.
+VIEWS = "apps/accounts/views.py"
+MAP_ALONE = Combination(("signal_map",))
 CHECK = ("check", "--fail-level=WARNING")
 PAGE = ("signals", "--check")
 
@@ -28,6 +32,7 @@ class Mistake:
     source: str
     command: tuple[str, ...]
     says: str
+    file: str = FILE
 
 
 MISTAKES = {
@@ -43,7 +48,7 @@ MISTAKES = {
         connect()
         ''',
         CHECK,
-        "core.E001",
+        "signal_map.E001",
     ),
     "a duplicate connection": Mistake(
         '''
@@ -55,7 +60,7 @@ MISTAKES = {
         post_save.connect(planted, sender=User, dispatch_uid="another")
         ''',
         CHECK,
-        "core.W007",
+        "signal_map.W007",
     ),
     "an async receiver of post_save": Mistake(
         '''
@@ -66,7 +71,7 @@ MISTAKES = {
         post_save.connect(planted, sender=User)
         ''',
         CHECK,
-        "core.E003",
+        "signal_map.E003",
     ),
     "a receiver without docstring": Mistake(
         """
@@ -77,7 +82,31 @@ MISTAKES = {
         post_save.connect(planted, sender=User)
         """,
         CHECK,
-        "core.W005",
+        "signal_map.W005",
+    ),
+    "an async receiver in a file of views": Mistake(
+        '''
+        async def planted(sender, **kwargs):
+            """Do nothing."""
+
+
+        post_save.connect(planted, sender=User)
+        ''',
+        CHECK,
+        "signal_map.E003",
+        VIEWS,
+    ),
+    "a receiver in a file of views that the page does not list": Mistake(
+        '''
+        def planted(sender, **kwargs):
+            """Do nothing."""
+
+
+        post_save.connect(planted, sender=User)
+        ''',
+        PAGE,
+        "not in it",
+        VIEWS,
     ),
     "a receiver that the page does not list": Mistake(
         '''
@@ -95,18 +124,19 @@ MISTAKES = {
 
 @pytest.fixture
 def plant(bakery: Bakery, tmp_path: Path) -> Callable[[Mistake], tuple[BakedProject, str]]:
-    """Plant a mistake in a copy of the smallest project; return that and the mistake's place."""
+    """Plant a mistake in a copy of the smallest project that has the map; return that and the mistake's place."""
 
     def plant(mistake: Mistake) -> tuple[BakedProject, str]:
-        project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
-        path = project.path / FILE
-        source = "\n\nfrom django.db.models.signals import post_save\n" + textwrap.dedent(
+        project = bakery.copy(bakery.project(MAP_ALONE), tmp_path / "my_project")
+        path = project.path / mistake.file
+        imports = "from django.db.models.signals import post_save\n\nfrom .models import User\n"
+        source = f"\n\n{imports if mistake.file == VIEWS else imports.splitlines()[0]}\n" + textwrap.dedent(
             mistake.source
         )
         path.write_text(path.read_text(encoding="utf-8") + source, encoding="utf-8")
         lines = path.read_text(encoding="utf-8").splitlines()
         (line,) = [number for number, text in enumerate(lines, 1) if "def planted" in text]
-        return project, f"{FILE}:{line}"
+        return project, f"{mistake.file}:{line}"
 
     return plant
 
@@ -134,7 +164,7 @@ def test_production_reports_it_as_well(
     (said,) = project.faults_of("python", "manage.py", *CHECK, **PRODUCTION)
     if name == "a weakly referenced closure":
         # It is gone already. The page, written in development, still knows of it.
-        assert "core.W002" in said
+        assert "signal_map.W002" in said
         project.faults_of("python", "manage.py", "signals", "--write", **DEVELOPMENT)
         (said,) = project.faults_of("python", "manage.py", *PAGE, **PRODUCTION)
         assert "no longer so" in said
@@ -185,3 +215,28 @@ def test_a_line_is_there_once_when_its_modules_are(profiles: bool, audit: bool) 
 def test_a_line_that_jinja_would_read_is_refused() -> None:
     with pytest.raises(SystemExit, match="mark of Jinja"):
         template_of([("{{ 1 }}", [])], [])
+
+
+def test_a_project_without_the_module_has_no_word_of_it(bakery: Bakery) -> None:
+    words = re.compile(
+        r"signal[ _-]?map|tracing|server[ _-]?timing|what[ _-]fires|signals\.md|manage\.py signals"
+        r"|system checks?|receivers? (?:that )?(?:is|are) timed",
+        re.IGNORECASE,
+    )
+    found = {
+        file: said
+        for file, text in bakery.project(Combination(())).texts().items()
+        if (said := words.findall(f"{file}\n{text}"))
+    }
+    assert found == {}
+
+
+def test_what_the_trail_records_is_on_the_map(bakery: Bakery) -> None:
+    """The trail hears of a write without a signal, and says so."""
+    project = bakery.project(Combination(("audit", "signal_map")))
+    page = project.read("docs/signals.md")
+    assert "| `accounts.User` | `every write` | in transaction |" in page
+    alone = bakery.project(MAP_ALONE).read("docs/signals.md")
+    assert "every write" not in alone
+    done = project.run("python", "manage.py", "signals", "--sender", "accounts.User")
+    assert "every write" in done.stdout

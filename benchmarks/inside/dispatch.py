@@ -17,11 +17,12 @@ import django
 django.setup()
 
 from apps.accounts.models import User  # noqa: E402
-from apps.core import tracing  # noqa: E402
+from apps.core import watch  # noqa: E402
 from apps.core.dispatch import receiver  # noqa: E402
-from apps.core.signal_map.document import document  # noqa: E402
-from apps.core.signal_map.entries import read_entries  # noqa: E402
-from apps.core.signal_map.formats import table  # noqa: E402
+from apps.signal_map import tracing  # noqa: E402
+from apps.signal_map.document import document  # noqa: E402
+from apps.signal_map.entries import read_entries  # noqa: E402
+from apps.signal_map.formats import table  # noqa: E402
 from django.db.models.signals import ModelSignal  # noqa: E402
 
 RECEIVERS = (0, 1, 5, 20)
@@ -69,7 +70,7 @@ def made(number: int) -> Callable[..., None]:
 def seconds(signal: ModelSignal, kind: Kind) -> float:
     """Return the time of one send, from many."""
     user = User()
-    tracing.active = kind.timed
+    watch.watcher = tracing if kind.timed else None
     with kind.around():
         start = time.perf_counter()
         for _ in range(SENDS):
@@ -94,7 +95,7 @@ def measure(rounds: int) -> dict[tuple[int, str], float]:
             taken = seconds(*subject)
             if turn:  # the first only fills caches
                 found[key].append(taken * 1e6)
-    tracing.active = False
+    watch.watcher = None
     return {key: statistics.median(values) for key, values in found.items()}
 
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -8,8 +9,11 @@ import pytest
 from django.apps import apps
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.db.models.signals import ModelSignal
+from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
+from apps.core import dispatch
 from apps.core.dispatch import mute
 
 
@@ -47,6 +51,21 @@ def _muted_by_marker(request: pytest.FixtureRequest) -> None:
                     ' @pytest.mark.muted("apps.shop.receivers.send_receipt").'
                 )
             switch_off(*marker.args)
+
+
+@pytest.fixture
+def connections_as_before() -> Iterator[None]:
+    """Disconnect the receivers that a test connects."""
+    signals = [each for each in gc.get_referrers(Signal, ModelSignal) if isinstance(each, Signal)]
+    before = {signal: list(signal.receivers) for signal in signals}
+    known = dict(dispatch._functions)
+    yield
+    for signal, receivers in before.items():
+        with signal.lock:
+            signal.receivers = receivers
+            signal.sender_receivers_cache.clear()
+    dispatch._functions.clear()
+    dispatch._functions.update(known)
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
-    "apps.core.middleware.tracing_middleware",
+    # % for name, module in cookiecutter|chosen_modules
+    # % for middleware in module.get("middleware", [])
+    "{{ middleware }}",
+    # % endfor
+    # % endfor
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -237,10 +241,6 @@ if not DEBUG:
     CSRF_COOKIE_SECURE = True
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-
-# Which receivers run in a request and how long they take, for the browser and the admin
-
-SIGNAL_TRACING = env.bool("SIGNAL_TRACING", default=DEBUG)
 
 # Logging: everything on standard error, for whatever runs the process to collect; in production
 # one JSON object a line, since programs read it there

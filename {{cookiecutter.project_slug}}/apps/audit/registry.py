@@ -147,6 +147,14 @@ def audited_models() -> list[type[Model]]:
     return list(_audited)
 
 
+def recorded_models() -> list[type[Model]]:
+    """List the models whose rows the trail follows: those that are audited, and their links."""
+    links = [
+        _table_of_links(field) for audited in _audited.values() for field in many_to_many_of(audited)
+    ]
+    return list(dict.fromkeys([*_audited, *links]))
+
+
 @cache
 def covering(sender: type[Model]) -> tuple[Audited, ...]:
     """Return what is audited of a row of a model: the table of a parent before its child's."""

@@ -5,13 +5,12 @@ function stays an ordinary receiver. ``mute`` switches receivers off in a block.
 """
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -22,42 +21,31 @@ from django.db.models.utils import make_model_tuple
 from django.dispatch import Signal
 from django.utils.inspect import func_accepts_kwargs
 
-from . import tracing
-from .names import sender_label
+from . import watch
 
 type Receiver = Callable[..., Any]
-# A model signal is sent inside the caller's transaction, if there is one; of other signals only
-# the sender knows. Async receivers run after the others, all at the same time.
-type Phase = Literal["in transaction", "when sent", "async", "after commit"]
 
 # Functions as they were written, and senders.
 _muted: ContextVar[tuple[object, ...]] = ContextVar("muted", default=())
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """One receiver connected to one signal and sender, as ``connections`` lists it.
+class Connected:
+    """How the kit has connected a receiver; see ``receiver`` and ``connected``."""
 
-    ``sender`` is None for every sender; ``line`` counts from 1; ``summary`` is
-    the first line of the receiver's docstring.
-    """
-
-    signal: Signal
-    sender: Any
-    receiver: Receiver
-    name: str
-    phase: Phase
-    file: str
-    line: int
-    summary: str
+    function: Receiver
+    after_commit: bool
+    raw: bool
+    mutable: bool
 
     @property
-    def sender_label(self) -> str:
-        """The sender by name: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
-        return sender_label(self.sender)
+    def path(self) -> str:
+        """The dotted path of the function."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
-_connections: Final[dict[tuple[int, int, str], Connection]] = {}
+# Signal, sender and dispatch_uid to the function that is connected.
+_functions: Final[dict[tuple[int, int, str], Receiver]] = {}
 
 
 def receiver(
@@ -71,35 +59,28 @@ def receiver(
 ) -> Callable[[Receiver], Receiver]:
     """Connect a function to one signal or several, strongly and once.
 
-    The connection holds a strong reference, so a function made inside another
-    one is not garbage-collected, and has a ``dispatch_uid`` made of the
-    function's file and name, so a second import, even under another module
-    name, does not connect it again.
+    A function made inside another one is not garbage-collected. A second import of its file, even
+    under another module name, does not connect it again.
 
     Args:
         signal: the signal, or a list of signals, to listen to.
-        sender: a model, its ``"app_label.Model"`` string, or what a custom
-            signal is sent by. Model signals need one: a receiver without
-            sender costs every model of the project its fast deletion.
-        after_commit: call the function only when the transaction has been
-            committed in the database that the signal names with ``using``, and
-            never when it is rolled back. An exception is logged and stops
-            neither the request nor other callbacks. The function is given
-            ``pk`` instead of ``instance``, which may be stale or gone by then.
-            Not for async functions, which nothing would wait for.
+        sender: a model, its ``"app_label.Model"`` string, or what a custom signal is sent by.
+            Model signals need one: a receiver without sender costs every model of the project
+            its fast deletion.
+        after_commit: call the function only when the transaction has been committed in the
+            database that the signal names with ``using``, and never when it is rolled back. An
+            exception is logged and stops neither the request nor other callbacks. The function
+            is given ``pk`` instead of ``instance``, which may be stale or gone by then. Not for
+            async functions, which nothing would wait for.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
-        include_subclasses: listen to proxies of the model and to models that
-            inherit from it as well. Django itself sends only to the exact class, but for
-            the deletion of a child with a table of its own, which it tells of each parent.
-            So the function is called once for each object there, with the parent.
+        include_subclasses: listen to proxies of the model and to models that inherit from it as
+            well. Django itself sends only to the exact class, except for the deletion of a child
+            with a table of its own, which it tells of each parent. So the function is called
+            once for each object there, with the parent.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:
-        ImproperlyConfigured: for a receiver that could not work: no signal, not a
-            function, no ``**kwargs``, anything but a model as the sender of a model signal, a
-            string sender for another signal, an async function on a model signal or after the
-            commit, a function that insists on ``instance`` after the commit, or a name that
-            another receiver of the same signal, sender and module has already.
+        ImproperlyConfigured: for a receiver that could not work. The message says what to write.
     """
     signals = list(signal) if isinstance(signal, (list, tuple)) else [signal]
     if not signals or not all(isinstance(one, Signal) for one in signals):
@@ -109,30 +90,8 @@ def receiver(
         )
 
     def connect(function: Receiver) -> Receiver:
-        function = _as_written(function)
-        if not inspect.isfunction(function):
-            raise ImproperlyConfigured(
-                f"Receiver {function!r} must be a plain function: Django's send_robust fails"
-                " to log the exception of anything else."
-            )
-        uid = f"{function.__module__}.{function.__qualname__}"
-        if after_commit:
-            _refuse_what_cannot_wait(function, uid)
-        for one in signals:
-            _refuse_what_cannot_work(one, sender, function, uid)
-        handler = _handler(function, uid, after_commit=after_commit, raw=raw, mutable=mutable)
-        for one in signals:
-            phase = "after commit" if after_commit else phase_of(one, function)
-            connect_model = partial(_connect, one, handler, uid, phase, function)
-            connect_family = partial(_connect_family, connect_model, one)
-            if not isinstance(one, ModelSignal) or sender is None:
-                connect_model(sender)
-            elif include_subclasses:
-                join_uid = (id(one), uid, str(sender))
-                _for_model(sender, partial(connect_family, join_uid), function)
-            else:
-                _for_model(sender, connect_model, function)
-        return handler
+        how = Connected(_as_written(function), after_commit, raw, mutable)
+        return _connect_to(signals, sender, how, include_subclasses)
 
     return connect
 
@@ -156,7 +115,8 @@ def mute(*targets: object) -> Iterator[None]:
     a signal sent inside it is skipped for good.
     """
     for target in targets:
-        if inspect.isroutine(target) and not getattr(target, "mutable", False):
+        how = connected(target)
+        if inspect.isroutine(target) and not (how and how.mutable):
             raise TypeError(
                 f"{target!r} cannot be muted: it is not a receiver connected with"
                 " apps.core.dispatch.receiver, or it is connected with mutable=False."
@@ -172,130 +132,134 @@ def mute(*targets: object) -> Iterator[None]:
         _muted.reset(token)
 
 
-def signal_names() -> dict[Signal, str]:
-    """Name every signal that a module called ``signals`` defines: ``post_save`` and so on."""
-    names: dict[Signal, str] = {}
-    for module_name, module in list(sys.modules.items()):
-        if module_name.endswith("signals"):
-            for name, value in vars(module).items():
-                if isinstance(value, Signal):
-                    names.setdefault(value, name)
-    return names
-
-
-def phase_of(signal: Signal, function: Receiver) -> Phase:
-    """Say when a signal calls a receiver that does not wait for the commit."""
-    if inspect.iscoroutinefunction(function):
-        return "async"
-    return "in transaction" if isinstance(signal, ModelSignal) else "when sent"
-
-
-def connections() -> list[Connection]:
-    """List the receivers connected with ``receiver``, in the order of connection."""
-    return list(_connections.values())
+def connected(target: Any) -> Connected | None:
+    """Say how a receiver was connected; None for what was not connected with ``receiver``."""
+    how = vars(target).get("connected") if inspect.isfunction(target) else None
+    # What another decorator has wrapped around a receiver takes over its attributes.
+    return how if how is not None and target.__wrapped__ is how.function else None
 
 
 def _as_written(target: Any) -> Any:
     """Return the function that a receiver was made of, so that decorators can be stacked."""
-    function = vars(target).get("receives") if inspect.isfunction(target) else None
-    # What another decorator has wrapped around a receiver takes over its attributes.
-    return function if function is not None and target.__wrapped__ is function else target
+    how = connected(target)
+    return target if how is None else how.function
 
 
-def _refuse_what_cannot_wait(function: Receiver, uid: str) -> None:
-    if inspect.iscoroutinefunction(function):
+def _connect_to(
+    signals: list[Signal], sender: Any, how: Connected, include_subclasses: bool
+) -> Receiver:
+    _refuse_what_cannot_work(how, signals, sender)
+    handler = _handler(how)
+    for one in signals:
+        connect_model = partial(_connect, one, handler, how)
+        connect_family = partial(_connect_family, connect_model, one)
+        if not isinstance(one, ModelSignal) or sender is None:
+            connect_model(sender)
+        elif include_subclasses:
+            join_uid = (id(one), how.path, str(sender))
+            _for_model(sender, partial(connect_family, join_uid), how)
+        else:
+            _for_model(sender, connect_model, how)
+    return handler
+
+
+def _refuse_what_cannot_work(how: Connected, signals: list[Signal], sender: Any) -> None:
+    if not inspect.isfunction(how.function):
         raise ImproperlyConfigured(
-            f"Receiver {uid} is async and cannot wait for the commit, after which nothing awaits"
+            f"Receiver {how.function!r} must be a plain function: Django's send_robust fails"
+            " to log the exception of anything else."
+        )
+    if how.after_commit:
+        _refuse_what_cannot_wait(how)
+    for signal in signals:
+        _refuse_what_is_never_called(how, signal, sender)
+
+
+def _refuse_what_cannot_wait(how: Connected) -> None:
+    if inspect.iscoroutinefunction(how.function):
+        raise ImproperlyConfigured(
+            f"Receiver {how.path} is async and cannot wait for the commit, after which nothing awaits"
             " it. Make it a plain function and hand the work off to a job."
         )
-    instance = inspect.signature(function).parameters.get("instance")
+    instance = inspect.signature(how.function).parameters.get("instance")
     if instance is not None and instance.default is instance.empty:
         raise ImproperlyConfigured(
-            f"Receiver {uid} asks for the instance, which may be stale or gone after the commit:"
+            f"Receiver {how.path} asks for the instance, which may be stale or gone after the commit:"
             " with after_commit=True it is given pk instead. Take pk and look the row up."
         )
 
 
-def _refuse_what_cannot_work(signal: Signal, sender: Any, function: Receiver, uid: str) -> None:
-    if not func_accepts_kwargs(function):
+def _refuse_what_is_never_called(how: Connected, signal: Signal, sender: Any) -> None:
+    if not func_accepts_kwargs(how.function):
         raise ImproperlyConfigured(
-            f"Receiver {uid} must accept **kwargs: signals may gain arguments."
+            f"Receiver {how.path} must accept **kwargs: signals may gain arguments."
         )
     if not isinstance(signal, ModelSignal):
         if isinstance(sender, str):
             raise ImproperlyConfigured(
-                f"Receiver {uid} names its sender as the string {sender!r}. Only the signals"
+                f"Receiver {how.path} names its sender as the string {sender!r}. Only the signals"
                 " in django.db.models.signals resolve strings; pass the sender itself."
             )
         return
     if sender is None:
         raise ImproperlyConfigured(
-            f"Receiver {uid} must name a sender, for example sender=settings.AUTH_USER_MODEL:"
+            f"Receiver {how.path} must name a sender, for example sender=settings.AUTH_USER_MODEL:"
             " without one it runs for every model and slows every deletion."
         )
     is_model = isinstance(sender, type) and issubclass(sender, Model)
     if not isinstance(sender, str) and not is_model:
         raise ImproperlyConfigured(
-            f"Receiver {uid} names {sender!r} as its sender, which is no model. Name one model"
+            f"Receiver {how.path} names {sender!r} as its sender, which is no model. Name one model"
             " or its 'app_label.Model'; for several connect a receiver to each."
         )
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(how.function):
         raise ImproperlyConfigured(
-            f"Receiver {uid} is async, but Django sends model signals synchronously."
+            f"Receiver {how.path} is async, but Django sends model signals synchronously."
             " Make it a plain function and hand the work off to a job."
         )
 
 
-def _handler(
-    function: Receiver, uid: str, *, after_commit: bool, raw: bool, mutable: bool
-) -> Receiver:
+def _handler(how: Connected) -> Receiver:
     """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
-    skips_fixtures = not raw
+    function, path, skips_fixtures = how.function, how.path, not how.raw
 
-    def is_muted(muted: tuple[object, ...], sender: Any) -> bool:
-        return mutable and any(one is function or one is sender for one in muted)
+    def is_muted(sender: Any) -> bool:
+        return how.mutable and any(one is function or one is sender for one in _muted.get())
 
-    # What follows runs at every dispatch, so it is written out three times instead of called.
+    # What follows runs at every dispatch, so the question is written out instead of called.
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
         async def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (
-                (muted := _muted.get()) and is_muted(muted, sender)
-            ):
+            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
                 return None
-            if tracing.active:
-                return await tracing.arun(function, uid, sender, named)
+            if watch.watcher is not None:
+                return await watch.watcher.arun(function, path, sender, named)
             return await function(sender, **named)
 
-    elif after_commit:
+    elif how.after_commit:
 
         @wraps(function)
         def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (
-                (muted := _muted.get()) and is_muted(muted, sender)
-            ):
+            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
                 return
-            _call_after_commit(function, uid, sender, named)
+            _call_after_commit(how, sender, named)
 
     else:
 
         @wraps(function)
         def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (
-                (muted := _muted.get()) and is_muted(muted, sender)
-            ):
+            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
                 return None
-            if tracing.active:
-                return tracing.run(function, uid, sender, named)
+            if watch.watcher is not None:
+                return watch.watcher.run(function, path, sender, named)
             return function(sender, **named)
 
-    handler.mutable = mutable  # type: ignore[attr-defined]
-    handler.receives = function  # type: ignore[attr-defined]
+    handler.connected = how  # type: ignore[attr-defined]
     return handler
 
 
-def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[str, Any]) -> None:
+def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> None:
     if isinstance(named.get("instance"), Model):
         # A deletion sets the key to None before the commit comes.
         named["pk"] = named.pop("instance").pk
@@ -303,17 +267,17 @@ def _call_after_commit(function: Receiver, uid: str, sender: Any, named: dict[st
         named["pk_set"] = frozenset(named["pk_set"])
 
     def call() -> None:
-        if tracing.active:
-            tracing.run(function, uid, sender, named, after_commit=True)
+        if watch.watcher is not None:
+            watch.watcher.run(how.function, how.path, sender, named, after_commit=True)
         else:
-            function(sender, **named)
+            how.function(sender, **named)
 
     # Django names the callback by this when it logs an exception.
-    call.__qualname__ = uid
+    call.__qualname__ = how.path
     transaction.on_commit(call, using=named.get("using", DEFAULT_DB_ALIAS), robust=True)
 
 
-def _for_model(sender: Any, use: Callable[[Any], None], function: Receiver) -> None:
+def _for_model(sender: Any, use: Callable[[Any], None], how: Connected) -> None:
     """Call ``use`` with the model, as soon as it is loaded when it is named by a string."""
     if not isinstance(sender, str):
         use(sender)
@@ -323,10 +287,7 @@ def _for_model(sender: Any, use: Callable[[Any], None], function: Receiver) -> N
         use(model)
 
     # Django's check names the operation by this when no such model is ever loaded.
-    code = inspect.unwrap(function).__code__
-    connect.__qualname__ = (
-        f"{function.__module__}.{function.__qualname__} at {code.co_filename}:{code.co_firstlineno}"
-    )
+    connect.__qualname__ = f"{how.path} at {_place(how.function)}"
     apps.lazy_model_operation(connect, make_model_tuple(sender))
 
 
@@ -360,32 +321,25 @@ def _is_deleted_with_a_parent(member: type[Model], model: type[Model]) -> bool:
     )
 
 
-def _connect(
-    signal: Signal, handler: Receiver, uid: str, phase: Phase, function: Receiver, sender: Any
-) -> None:
-    code = inspect.unwrap(function).__code__
-    dispatch_uid = f"{code.co_filename}:{function.__qualname__}"
+def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> None:
+    code = inspect.unwrap(how.function).__code__
+    dispatch_uid = f"{code.co_filename}:{how.function.__qualname__}"
     key = (id(signal), id(sender), dispatch_uid)
-    known = _connections.get(key)
-    if known is not None:
-        first = inspect.unwrap(known.receiver)
-        same_place = (known.file, known.line) == (code.co_filename, code.co_firstlineno)
-        imported_again = same_place and first.__code__ is not code
-        if first is not function and not imported_again:
-            raise ImproperlyConfigured(
-                f"{known.file}:{known.line} and line {code.co_firstlineno} both connect a receiver"
-                f" named {uid} to the same signal and sender; Django would drop the second."
-                " Rename one."
-            )
+    known = _functions.get(key)
+    if known is None:
+        signal.connect(handler, sender=sender, weak=False, dispatch_uid=dispatch_uid)
+        _functions[key] = how.function
         return
-    signal.connect(handler, sender=sender, weak=False, dispatch_uid=dispatch_uid)
-    _connections[key] = Connection(
-        signal=signal,
-        sender=sender,
-        receiver=handler,
-        name=uid,
-        phase=phase,
-        file=code.co_filename,
-        line=code.co_firstlineno,
-        summary=(inspect.getdoc(function) or "").partition("\n")[0],
+    imported_again = (
+        _place(known) == _place(how.function) and inspect.unwrap(known).__code__ is not code
     )
+    if known is not how.function and not imported_again:
+        raise ImproperlyConfigured(
+            f"{_place(known)} and line {code.co_firstlineno} both connect a receiver named"
+            f" {how.path} to the same signal and sender; Django would drop the second. Rename one."
+        )
+
+
+def _place(function: Receiver) -> str:
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"

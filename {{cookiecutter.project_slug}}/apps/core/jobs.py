@@ -16,7 +16,7 @@ from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.backends.immediate import ImmediateBackend
 from django.utils.crypto import get_random_string
 
-from . import tracing
+from . import watch
 from .actor import in_a_job
 
 
@@ -68,7 +68,7 @@ class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
         result = self.ready_result(task, args, kwargs)
 
         def run() -> None:
-            with in_a_job(), tracing.job(task.module_path):
+            with in_a_job(), watch.job(task.module_path):
                 self._execute_task(result)  # type: ignore[attr-defined]
 
         transaction.on_commit(run, using=using, robust=True)

@@ -1,8 +1,9 @@
-"""What an app tells the home page, the navigation and the health check about itself."""
+"""What an app tells the other parts of the project about itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import AppConfig, apps
 
@@ -15,6 +16,21 @@ class Health(StrEnum):
     DEGRADED = "degraded"
     # This process cannot serve requests: whoever balances the load should use another.
     UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an app does when something happens to a sender, although it connects no receiver.
+
+    ``sender`` is a model's label, ``event`` what happens to it, such as ``"every write"``, and
+    ``when`` the time, such as ``"in transaction"``. ``function`` does it, or sets it up.
+    """
+
+    sender: str
+    event: str
+    when: str
+    function: Callable[..., Any]
+    summary: str
 
 
 class ModuleConfig(AppConfig):
@@ -35,6 +51,14 @@ class ModuleConfig(AppConfig):
         the app then counts as degraded.
         """
         return None
+
+    def effects(self) -> Iterable[Effect]:
+        """List what the app does by other means than receivers."""
+        return ()
+
+    def details(self) -> Mapping[str, str]:
+        """Return HTML that the home page shows below apps, by the label of each."""
+        return {}
 
 
 def module_configs() -> list[ModuleConfig]:

@@ -1,8 +1,6 @@
 """The home page and the health check."""
 
 import logging
-from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -12,7 +10,6 @@ from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from .dispatch import connections, signal_names
 from .modules import Health, ModuleConfig, module_configs
 
 logger = logging.getLogger(__name__)
@@ -20,10 +17,15 @@ logger = logging.getLogger(__name__)
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what the project consists of; in development also which receivers run when."""
+    """Show the parts of the project, each with what other parts add to it."""
+    configs = module_configs()
+    found = [config.details() for config in configs]
     modules = [
-        {"config": config, "receivers": _receivers_of(config) if settings.DEBUG else []}
-        for config in module_configs()
+        {
+            "config": config,
+            "details": [each[config.label] for each in found if config.label in each],
+        }
+        for config in configs
     ]
     return render(request, "core/home.html", {"modules": modules, "debug": settings.DEBUG})
 
@@ -72,19 +74,3 @@ def _health_of(config: ModuleConfig) -> Health | None:
     except Exception:
         logger.exception("%s cannot say how it does.", config.verbose_name)
         return Health.DEGRADED
-
-
-def _receivers_of(config: ModuleConfig) -> list[dict[str, Any]]:
-    names = signal_names()
-    return [
-        {
-            "signal": names.get(entry.signal, "signal"),
-            "sender": entry.sender_label,
-            "name": entry.name.rpartition(".")[2],
-            "phase": entry.phase,
-            "place": f"{Path(entry.file).relative_to(settings.BASE_DIR)}:{entry.line}",
-            "summary": entry.summary,
-        }
-        for entry in connections()
-        if Path(entry.file).is_relative_to(config.path)
-    ]

@@ -1,0 +1,547 @@
+"""The kit's receivers: connected once, strongly, quiet for fixtures, after the commit."""
+
+import asyncio
+import functools
+import gc
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
+from django.db.models.signals import (
+    m2m_changed,
+    post_delete,
+    post_save,
+    pre_save,
+)
+from django.dispatch import Signal
+from django.dispatch.dispatcher import NONE_ID
+
+from apps.accounts.models import User
+from apps.core.dispatch import connected, mute, receiver
+
+type Calls = list[dict[str, Any]]
+
+ordered = Signal()
+
+
+class Shop:
+    """A sender of ``ordered``."""
+
+
+class Market:
+    """Another."""
+
+
+pytestmark = pytest.mark.usefixtures("connections_as_before")
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return []
+
+
+def recorder(
+    calls: Calls, signal: Signal | list[Signal], sender: Any = User, **options: Any
+) -> Any:
+    """Connect a receiver made inside a function, which Django's own decorator would lose."""
+
+    @receiver(signal, sender=sender, **options)
+    def record(sender: Any, **named: Any) -> str:
+        """Note the call."""
+        calls.append(named | {"sender": sender})
+        return "noted"
+
+    return record
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_receiver_made_inside_a_function_is_not_lost(
+    calls: Calls, settings: Any, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    recorder(calls, post_save)
+    gc.collect()
+    user = User.objects.create(username="ada")
+    assert [(call["instance"], call["created"]) for call in calls] == [(user, True)]
+
+
+def test_the_decorated_function_stays_an_ordinary_receiver(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    assert ordered.send(sender="shop", number=1) == [(record, "noted")]
+    assert (record.__name__, record.__doc__) == ("record", "Note the call.")
+
+
+def test_one_decorator_connects_to_several_signals(calls: Calls) -> None:
+    recorder(calls, [post_save, post_delete], sender=Group)
+    for signal in (post_save, post_delete):
+        signal.send(sender=Group, instance=Group())
+    assert len(calls) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_decorators_can_be_stacked_with_options_of_their_own(calls: Calls) -> None:
+    @receiver(post_save, sender=User, mutable=False)
+    @receiver(post_delete, sender=User, after_commit=True)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named)
+
+    with transaction.atomic():
+        user = User.objects.create(username="ada")
+        assert [call["instance"] for call in calls] == [user]
+        user.delete()
+        assert len(calls) == 1
+    assert "pk" in calls[1]
+    rows = [row for signal in (post_delete, post_save) for row in signal.receivers]
+    made = [how for _, each, *_ in rows if (how := connected(each)) and "record" in how.path]
+    assert [how.after_commit for how in made] == [True, False]
+
+
+def test_all_of_a_stack_is_muted_together(calls: Calls) -> None:
+    @receiver(ordered, sender=Shop)
+    @receiver(ordered, sender=Market)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named | {"sender": sender})
+
+    with mute(record):
+        ordered.send(sender=Shop)
+        ordered.send(sender=Market)
+    assert calls == []
+    ordered.send(sender=Market)
+    assert [call["sender"] for call in calls] == [Market]
+
+
+def test_a_decorator_within_a_stack_is_not_left_out(calls: Calls) -> None:
+    def twice(function: Any) -> Any:
+        @functools.wraps(function)
+        def run(sender: Any, **named: Any) -> None:
+            function(sender, **named)
+            function(sender, **named)
+
+        return run
+
+    @receiver(ordered, sender=Shop)
+    @twice
+    @receiver(ordered, sender=Market)
+    def record(sender: Any, **named: Any) -> None:
+        calls.append(named)
+
+    ordered.send(sender=Shop)
+    ordered.send(sender=Market)
+    assert len(calls) == 3
+
+
+def test_a_string_names_a_model(calls: Calls) -> None:
+    recorder(calls, post_save, sender="auth.Group")
+    post_save.send(sender=Group, instance=Group(), created=True)
+    assert len(calls) == 1
+
+
+def test_a_second_import_under_another_module_name_connects_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "listening.py"
+    source.write_text(
+        "from apps.core.dispatch import receiver\n"
+        "from apps.core.tests.deep.test_dispatch import ordered\n"
+        "@receiver(ordered)\n"
+        "def listen(sender, **kwargs):\n"
+        "    return 'heard'\n",
+        encoding="utf-8",
+    )
+    for module_name in ("listening", "shop.listening"):
+        code = compile(source.read_text(encoding="utf-8"), str(source), "exec")
+        exec(code, {"__name__": module_name})  # noqa: S102
+    assert [answer for _, answer in ordered.send(sender=None)] == ["heard"]
+
+
+def test_two_receivers_of_one_name_are_refused_instead_of_dropped() -> None:
+    @receiver(ordered)
+    def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+
+        @receiver(ordered)
+        def listen(sender: Any, **kwargs: Any) -> None: ...
+
+
+def test_a_factory_called_twice_for_one_sender_is_refused(calls: Calls) -> None:
+    recorder(calls, post_save)
+    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+        recorder(calls, post_save)
+
+
+def test_a_receiver_without_kwargs_is_refused_at_once() -> None:
+    def listen(sender: Any, instance: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match=r"must accept \*\*kwargs"):
+        receiver(post_save, sender=User)(listen)
+
+
+def test_a_model_signal_needs_a_sender() -> None:
+    with pytest.raises(ImproperlyConfigured, match="must name a sender"):
+        recorder([], post_delete, sender=None)
+
+
+def test_a_string_sender_of_a_custom_signal_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="Only the signals in"):
+        recorder([], ordered, sender="accounts.User")
+
+
+def test_an_async_receiver_of_a_model_signal_is_refused() -> None:
+    async def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="is async"):
+        receiver(post_save, sender=User)(listen)
+
+
+def test_an_async_receiver_cannot_wait_for_the_commit() -> None:
+    async def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="cannot wait for the commit"):
+        receiver(ordered, after_commit=True)(listen)
+
+
+def test_after_commit_there_is_no_instance_to_ask_for() -> None:
+    def listen(sender: Any, instance: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="is given pk instead"):
+        receiver(post_save, sender=User, after_commit=True)(listen)
+    receiver(post_save, sender=User)(listen)
+
+
+@pytest.mark.parametrize("sender", [[User], (User, Group), User(), Path])
+def test_the_sender_of_a_model_signal_is_one_model(sender: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is no model"):
+        recorder([], post_save, sender=sender)
+
+
+@pytest.mark.parametrize("signal", [lambda sender, **kwargs: None, [], [post_save, User]])
+def test_what_is_listened_to_is_a_signal(signal: Any) -> None:
+    """Without brackets the decorator is given the function, and nothing would be connected."""
+    with pytest.raises(ImproperlyConfigured, match="needs a signal"):
+        receiver(signal)
+
+
+@pytest.mark.django_db
+def test_django_names_the_receiver_whose_sender_does_not_exist() -> None:
+    record = recorder([], post_save, sender="acounts.User")
+    try:
+        said = [message.msg for message in checks.run_checks(tags=[checks.Tags.models])]
+        assert any(
+            f"{record.__module__}.{record.__qualname__} at {__file__}:" in each for each in said
+        ), said
+    finally:
+        del apps._pending_operations[("acounts", "user")]
+
+
+def test_a_partial_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="plain function"):
+        receiver(ordered)(functools.partial(print))
+
+
+def test_a_refused_receiver_is_not_connected() -> None:
+    before = len(ordered.receivers)
+    with pytest.raises(ImproperlyConfigured):
+        receiver([ordered, post_save])(lambda sender, **kwargs: None)
+    assert len(ordered.receivers) == before
+
+
+@pytest.mark.django_db
+def test_fixtures_are_skipped_unless_asked_for(tmp_path: Path) -> None:
+    quiet: Calls = []
+    asked: Calls = []
+    recorder(quiet, post_save)
+
+    @receiver(post_save, sender=User, raw=True)
+    def listen(sender: Any, **named: Any) -> None:
+        asked.append(named)
+
+    fixture = tmp_path / "users.json"
+    rows = [{"model": "accounts.user", "fields": {"username": "ada"}}]
+    fixture.write_text(json.dumps(rows), encoding="utf-8")
+    call_command("loaddata", str(fixture), verbosity=0)
+    assert quiet == []
+    assert [call["raw"] for call in asked] == [True]
+
+
+def test_subclasses_are_listened_to_when_asked_for(calls: Calls) -> None:
+    class EarlyProxy(Group):
+        class Meta:
+            proxy = True
+            app_label = "dispatch_early"
+
+    recorder(calls, post_save, sender=Group, include_subclasses=True)
+    recorder(calls, pre_save, sender=Group)
+
+    class LateProxy(Group):
+        class Meta:
+            proxy = True
+            app_label = "dispatch_late"
+
+    try:
+        for sender in (Group, EarlyProxy, LateProxy):
+            post_save.send(sender=sender, instance=sender())
+            pre_save.send(sender=sender, instance=sender())
+        assert [call["sender"] for call in calls] == [Group, Group, EarlyProxy, LateProxy]
+    finally:
+        for label in ("dispatch_early", "dispatch_late"):
+            del Group._meta.apps.all_models[label]
+        Group._meta.apps.clear_cache()
+
+
+# After the commit
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_waits_for_the_commit_and_is_given_the_key(calls: Calls) -> None:
+    recorder(calls, post_save, after_commit=True)
+    with transaction.atomic():
+        user = User.objects.create(username="ada")
+        assert calls == []
+    assert len(calls) == 1
+    assert calls[0]["pk"] == user.pk
+    assert calls[0]["created"] is True
+    assert "instance" not in calls[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_is_dropped_with_the_transaction_and_with_a_savepoint(calls: Calls) -> None:
+    recorder(calls, post_save, after_commit=True)
+    with transaction.atomic():
+        User.objects.create(username="ada")
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        with transaction.atomic():
+            User.objects.create(username="grace")
+            transaction.set_rollback(True)
+        User.objects.create(username="edsger")
+    assert [User.objects.get(pk=call["pk"]).username for call in calls] == ["edsger"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_knows_the_key_of_a_deleted_row(calls: Calls) -> None:
+    recorder(calls, post_delete, after_commit=True)
+    user = User.objects.create(username="ada")
+    key = user.pk
+    with transaction.atomic():
+        user.delete()
+    assert [call["pk"] for call in calls] == [key]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_an_instance_that_is_no_row_is_handed_on(calls: Calls) -> None:
+    recorder(calls, ordered, sender=None, after_commit=True)
+    ordered.send(sender=None, instance={"number": 1})
+    assert [call["instance"] for call in calls] == [{"number": 1}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_keeps_the_keys_of_a_relation(calls: Calls) -> None:
+    recorder(calls, m2m_changed, sender=User.groups.through, after_commit=True)
+    user = User.objects.create(username="ada")
+    with transaction.atomic():
+        group = user.groups.create(name="staff")
+    assert [call["pk_set"] for call in calls if call["action"] == "post_add"] == [{group.pk}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_commit_a_failure_is_logged_and_the_rest_still_runs(
+    calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    @receiver(post_save, sender=User, after_commit=True)
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no luck")
+
+    recorder(calls, post_save, after_commit=True)
+    with caplog.at_level(logging.ERROR, logger="django.db.backends.base"):
+        User.objects.create(username="ada")
+    assert len(calls) == 1
+    assert f"{fail.__module__}.{fail.__qualname__}" in caplog.text
+    assert "no luck" in caplog.text
+
+
+def test_after_commit_goes_by_the_database_of_the_signal(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def on_commit(callback: Callable[[], None], using: str, robust: bool) -> None:
+        used.append(using)
+        assert robust
+
+    monkeypatch.setattr(transaction, "on_commit", on_commit)
+    recorder(calls, post_save, sender=Group, after_commit=True)
+    post_save.send(sender=Group, instance=Group(pk=1), created=True, using="archive")
+    assert used == ["archive"]
+
+
+@pytest.mark.django_db
+def test_in_transaction_a_failure_stops_the_save() -> None:
+    @receiver(post_save, sender=User)
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise DatabaseError("no luck")
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        User.objects.create(username="ada")
+    assert not User.objects.exists()
+
+
+# Async receivers of custom signals
+
+
+def test_an_async_receiver_of_a_custom_signal_works(calls: Calls) -> None:
+    @receiver(ordered)
+    async def listen(sender: Any, **named: Any) -> str:
+        await asyncio.sleep(0)
+        return "heard"
+
+    async def send() -> list[Any]:
+        with mute(listen):
+            muted = [answer for _, answer in await ordered.asend(sender=None)]
+        return muted + [answer for _, answer in await ordered.asend(sender=None)]
+
+    assert asyncio.run(send()) == [None, "heard"]
+
+
+# Muting
+
+
+def test_muting_a_receiver_leaves_the_others_alone(calls: Calls) -> None:
+    heard: Calls = []
+    record = recorder(calls, ordered, sender=None)
+
+    @receiver(ordered)
+    def listen(sender: Any, **named: Any) -> None:
+        heard.append(named)
+
+    with mute(record):
+        ordered.send(sender=None)
+    assert (calls, len(heard)) == ([], 1)
+    ordered.send(sender=None)
+    assert (len(calls), len(heard)) == (1, 2)
+
+
+def test_muting_a_sender_mutes_it_for_all_receivers_and_for_no_other_sender(calls: Calls) -> None:
+    recorder(calls, ordered, sender=None)
+    with mute(Shop):
+        ordered.send(sender=Shop)
+        ordered.send(sender=Market)
+    assert [call["sender"] for call in calls] == [Market]
+
+
+def test_muted_blocks_nest_and_end_with_an_exception(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    with pytest.raises(RuntimeError), mute(record):  # noqa: PT012
+        with mute(Shop):
+            pass
+        ordered.send(sender=None)
+        raise RuntimeError
+    assert calls == []
+    ordered.send(sender=None)
+    assert len(calls) == 1
+
+
+def test_muting_does_not_reach_another_thread(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+    with mute(record):
+        thread = threading.Thread(target=ordered.send, kwargs={"sender": "thread"})
+        thread.start()
+        thread.join()
+        ordered.send(sender="here")
+    assert [call["sender"] for call in calls] == ["thread"]
+
+
+def test_muting_does_not_reach_an_interleaved_coroutine(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None)
+
+    async def muted(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        with mute(record):
+            entered.set()
+            await leave.wait()
+            await ordered.asend(sender="muted")
+
+    async def audible(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        await entered.wait()
+        await ordered.asend(sender="audible")
+        leave.set()
+
+    async def both() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(muted(entered, leave), audible(entered, leave))
+
+    asyncio.run(both())
+    assert [call["sender"] for call in calls] == ["audible"]
+
+
+def test_what_is_connected_inside_a_muted_block_stays_connected(calls: Calls) -> None:
+    with mute(Shop):
+        recorder(calls, ordered, sender=None)
+    ordered.send(sender=Shop)
+    assert len(calls) == 1
+
+
+def test_an_immutable_receiver_cannot_be_muted(calls: Calls) -> None:
+    record = recorder(calls, ordered, sender=None, mutable=False)
+    with mute(Shop):
+        ordered.send(sender=Shop)
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="cannot be muted"), mute(record):
+        pass
+
+
+@pytest.mark.parametrize("label", ["accounts.User", "accounts.user", settings.AUTH_USER_MODEL])
+def test_a_sender_is_muted_by_its_label(calls: Calls, label: str) -> None:
+    recorder(calls, post_save)
+    with mute(label):
+        post_save.send(sender=User, instance=User())
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("label", "error"),
+    [("acounts.User", LookupError), ("accounts.Usr", LookupError), ("User", ValueError)],
+)
+def test_muting_an_unknown_label_is_an_error(label: str, error: type[Exception]) -> None:
+    with pytest.raises(error), mute(label):
+        pass
+
+
+def test_muting_a_plain_function_is_an_error() -> None:
+    with pytest.raises(TypeError, match="cannot be muted"), mute(print):
+        pass
+
+
+# What the kit knows about a connection
+
+
+def test_how_a_receiver_was_connected_is_known_for_that_receiver_only(calls: Calls) -> None:
+    record = recorder(calls, post_save, after_commit=True, mutable=False)
+    how = connected(record)
+    assert how is not None
+    assert (how.after_commit, how.mutable, how.raw) == (True, False, False)
+    assert how.path == f"{__name__}.recorder.<locals>.record"
+
+    @functools.wraps(record)
+    def around(sender: Any, **named: Any) -> None:
+        record(sender, **named)
+
+    assert [connected(each) for each in (around, how.function, print, None)] == [None] * 4
+    with pytest.raises(TypeError, match="cannot be muted"), mute(around):
+        pass
+
+
+def test_no_receiver_slows_every_deletion() -> None:
+    """Each receiver of the project has a sender, so other models keep their fast deletion."""
+    for signal in (post_save, pre_save, post_delete, m2m_changed):
+        for (_, sender), *_ in signal.receivers:
+            assert sender != NONE_ID

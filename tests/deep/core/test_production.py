@@ -1,0 +1,85 @@
+"""What docs/production.md promises of pages, proxies and defaults."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from .test_settings import PRODUCTION, run
+
+# Asks for a page that needs neither a database nor files; without the project's own .env.
+ASK = """
+import environ, json, sys
+environ.Env.read_env = lambda *args, **kwargs: None
+from config.wsgi import application
+from django.test import Client
+headers = {"host": "www.example.com"} | json.loads(sys.argv[1])
+answer = Client().get("/accounts/logout/", headers=headers)
+print(json.dumps([answer.status_code, answer.headers["X-Request-ID"]]))
+"""
+
+# Evaluates an expression, also without .env.
+EVALUATE = """
+import environ, json, sys
+environ.Env.read_env = lambda *args, **kwargs: None
+from config import settings
+print(json.dumps(eval(sys.argv[1])))
+"""
+
+FROM_A_PROXY = {"x-forwarded-proto": "https", "x-request-id": "proxy-1.2_3"}
+
+
+def printed(code: str, argument: str, **environment: str) -> Any:
+    done = run("-c", code, argument, **environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "directive",
+    ["script-src", "style-src", "object-src", "base-uri", "form-action", "frame-ancestors"],
+)
+def test_pages_allow_neither_inline_scripts_nor_foreign_origins(
+    client: Client, directive: str
+) -> None:
+    header = client.get("/").headers["Content-Security-Policy"]
+    policy = {name: sources for name, *sources in map(str.split, header.split(";"))}
+    if directive not in policy and directive.endswith("-src"):
+        directive = "default-src"  # which stands in for these, and for these only
+    assert directive in policy
+    assert set(policy[directive]) <= {"'self'", "'none'"}
+
+
+def test_without_a_proxy_nobody_is_believed_that_the_request_was_secure() -> None:
+    status_code, request_id = printed(ASK, json.dumps(FROM_A_PROXY), **PRODUCTION)
+    assert status_code == 301
+    assert request_id != FROM_A_PROXY["x-request-id"]
+
+
+@pytest.mark.parametrize(("scheme", "status_code"), [("https", 405), ("http", 301)])
+def test_a_proxy_says_whether_a_request_was_secure_and_what_it_is_called(
+    scheme: str, status_code: int
+) -> None:
+    headers = FROM_A_PROXY | {"x-forwarded-proto": scheme}
+    answer = printed(ASK, json.dumps(headers), **PRODUCTION, BEHIND_PROXY="1")
+    assert answer == [status_code, FROM_A_PROXY["x-request-id"]]
+
+
+def test_production_is_what_there_is_unless_another_is_asked_for() -> None:
+    environment = {name: value for name, value in PRODUCTION.items() if name != "DEBUG"}
+    assert printed(EVALUATE, "settings.DEBUG", **environment) is False
+
+
+def test_forms_are_taken_from_the_origins_that_are_named() -> None:
+    environment = PRODUCTION | {"CSRF_TRUSTED_ORIGINS": "https://example.com,https://*.example.net"}
+    origins = printed(EVALUATE, "settings.CSRF_TRUSTED_ORIGINS", **environment)
+    assert origins == ["https://example.com", "https://*.example.net"]
+
+
+def test_mail_about_errors_comes_from_the_address_of_all_mail(settings: Any) -> None:
+    settings.ADMINS = ["ada@example.com"]
+    mail.mail_admins("An error", "It is in the log.")
+    assert mail.outbox[0].from_email == settings.DEFAULT_FROM_EMAIL

@@ -1,8 +1,0 @@
-from django.apps import AppConfig
-
-
-class FiringConfig(AppConfig):
-    """Models to write to in tests; ``test_what_fires.py`` installs them for itself only."""
-
-    name = "apps.core.tests.firing"
-    label = "firing"

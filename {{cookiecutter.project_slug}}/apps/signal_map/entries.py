@@ -1,0 +1,227 @@
+"""The list of what runs when: one entry for each receiver, signal and sender."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import ModelSignal
+
+from apps.core import dispatch
+from apps.core.modules import Effect, ModuleConfig, module_configs
+
+from .chains import Chains, Step, first_line
+from .live import NAMELESS, UNKNOWN, Link, SignalName, all_signals, links_of, named_signals
+from .loading import load_all
+from .names import sender_label
+from .places import Place, function_of, place_of
+
+# In the order in which the life of a row, a request or a database has them.
+LIFE: Final = (
+    "pre_init", "post_init", "pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed",
+    "request_started", "request_finished", "got_request_exception",
+    "pre_migrate", "post_migrate",
+)  # fmt: skip
+# Signals by which Django keeps itself going. What it connects to them depends on what happens to
+# be imported, and says nothing about the project.
+INWARD: Final = ("django.core.", "django.db.backends.", "django.tasks.", "django.test.",
+                 "django.utils.")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A receiver that runs when a sender sends a signal, or what an app does without one.
+
+    ``phase`` says when: ``"in transaction"``, ``"when sent"``, ``"async"`` or ``"after commit"``.
+    ``origin`` says who has connected it: ``"kit"`` and ``"connect()"`` are the project itself,
+    with the kit or without; otherwise it is the name of an installed package, or of the app that
+    does it without a receiver. ``steps`` are the jobs and signals that it leads to.
+    """
+
+    sender: str
+    signal: SignalName
+    phase: str
+    place: Place
+    summary: str
+    origin: str
+    steps: tuple[Step, ...] = ()
+    receiver: Any = field(default=None, compare=False, repr=False)
+    link: Link | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_inward(self) -> bool:
+        """Whether this is an installed package that listens to Django's own affairs."""
+        return not self.place.is_own and self.signal.module.startswith(INWARD)
+
+    @property
+    def apps(self) -> set[str]:
+        """The labels of the apps that the receiver and its sender belong to."""
+        found = {config.label for config in apps.get_app_configs() if self.is_part_of(config)}
+        label, dot, _ = self.sender.partition(".")
+        return found | ({label} if dot else set())
+
+    def is_part_of(self, config: AppConfig) -> bool:
+        """Say whether the function belongs to an app."""
+        return f"{self.place.path}.".startswith(f"{config.name}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The entries of one sender and signal, in the order in which they run."""
+
+    sender: str
+    signal: SignalName
+    entries: list[Entry]
+
+
+def read_entries() -> list[Entry]:
+    """List everything that runs, by sender and signal, in the order in which it runs.
+
+    The sync receivers of a signal run in the order of their connection, then the async ones.
+    """
+    load_all()
+    names = named_signals()
+    chains = Chains(names)
+    entries = [
+        _effect(config, effect) for config in module_configs() for effect in config.effects()
+    ]
+    for signal in all_signals():
+        name = names.get(signal, NAMELESS)
+        entries += [
+            _entry(link, name, chains)
+            for link in links_of(signal)
+            if link.receiver is not None and not is_of_the_kit(link.receiver)
+        ]
+    entries.sort(key=_order)
+    return entries
+
+
+def entries_of(
+    entries: Iterable[Entry],
+    *,
+    senders: Iterable[str] = (),
+    signals: Iterable[str] = (),
+    app_labels: Iterable[str] = (),
+) -> list[Entry]:
+    """Choose entries by sender (``accounts.User`` or ``user``), signal and app, in any case.
+
+    Raises:
+        LookupError: for a word that is no sender, signal or app at all, with those that there are.
+    """
+    found = list(entries)
+    filters: tuple[tuple[str, Iterable[str], Callable[[Entry], set[str]], set[str]], ...] = (
+        ("sender", senders, _words_of_sender, _models()),
+        ("signal", signals, lambda entry: {entry.signal.name}, _signals()),
+        ("app", app_labels, lambda entry: entry.apps, {each.label for each in _configs()}),
+    )
+    for kind, words, words_of, known in filters:
+        wanted = {word.casefold(): word for word in words}
+        offered = {word for entry in found for word in words_of(entry)}
+        for word in wanted.keys() - {word.casefold() for word in offered | known}:
+            raise LookupError(
+                f"There is no {kind} {wanted[word]!r}."
+                f" There are: {', '.join(sorted(offered or known))}."
+            )
+        if wanted:
+            found = [
+                entry
+                for entry in found
+                if wanted.keys() & {word.casefold() for word in words_of(entry)}
+            ]
+    return found
+
+
+def _words_of_sender(entry: Entry) -> set[str]:
+    return {entry.sender, entry.sender.rpartition(".")[2]}
+
+
+def _models() -> set[str]:
+    models = apps.get_models(include_auto_created=True)
+    return {word for model in models for word in (model._meta.label, model.__name__)}
+
+
+def _signals() -> set[str]:
+    return {name.name for name in named_signals().values()}
+
+
+def _configs() -> list[AppConfig]:
+    return list(apps.get_app_configs())
+
+
+def grouped(entries: Iterable[Entry]) -> list[Group]:
+    """Put together what runs for the same sender and signal."""
+    groups: list[Group] = []
+    for entry in entries:
+        if not groups or (groups[-1].sender, groups[-1].signal) != (entry.sender, entry.signal):
+            groups.append(Group(entry.sender, entry.signal, []))
+        groups[-1].entries.append(entry)
+    return groups
+
+
+def is_of_the_kit(receiver: Any) -> bool:
+    """Say whether a receiver is the kit's own, which connects models that are defined later."""
+    return getattr(function_of(receiver), "__module__", None) == dispatch.__name__
+
+
+def is_of_django_itself(signal: SignalName) -> bool:
+    """Say whether a signal is one by which Django keeps itself going, which no project sends."""
+    return signal.module.startswith(INWARD) and signal.name not in LIFE
+
+
+def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
+    place = place_of(link.receiver)
+    steps = chains.steps_of(link.receiver) if place.is_own else ()
+    own_path = f"{name.module}.{name.name}"
+    return Entry(
+        sender="another sender" if link.sender is UNKNOWN else sender_label(link.sender),
+        signal=name,
+        phase=_phase(link),
+        place=place,
+        summary=first_line(function_of(link.receiver)),
+        origin=_origin(link, place),
+        steps=tuple(step for step in steps if step.path != own_path),
+        receiver=link.receiver,
+        link=link,
+    )
+
+
+def _effect(config: ModuleConfig, effect: Effect) -> Entry:
+    return Entry(
+        sender=effect.sender,
+        signal=SignalName(effect.event, ""),
+        phase=effect.when,
+        place=place_of(effect.function),
+        summary=effect.summary,
+        origin=config.label,
+    )
+
+
+def _phase(link: Link) -> str:
+    """Say when a signal calls a receiver.
+
+    A model signal is sent inside the caller's transaction, if there is one; of other signals
+    only the sender knows. Async receivers run after the others, all at the same time.
+    """
+    how = dispatch.connected(link.receiver)
+    if how and how.after_commit:
+        return "after commit"
+    if inspect.iscoroutinefunction(function_of(link.receiver)):
+        return "async"
+    return "in transaction" if isinstance(link.signal, ModelSignal) else "when sent"
+
+
+def _origin(link: Link, place: Place) -> str:
+    if dispatch.connected(link.receiver):
+        return "kit"
+    return "connect()" if place.is_own else place.path.partition(".")[0]
+
+
+def _order(entry: Entry) -> tuple[Any, ...]:
+    signal: tuple[Any, ...] = (
+        LIFE.index(entry.signal.name) if entry.signal.name in LIFE else len(LIFE),
+        entry.signal.name,
+        entry.signal.module,
+    )
+    # The sort is stable: what is left is the order of connection.
+    return (entry.sender == "any sender", entry.sender, signal, entry.phase == "async")

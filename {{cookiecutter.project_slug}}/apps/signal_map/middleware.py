@@ -1,0 +1,53 @@
+"""Middleware: which receivers a request makes run, for the browser."""
+
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+from apps.core.actor import current_request_id
+
+from . import tracing
+
+
+@sync_and_async_middleware
+def tracing_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Say in the header ``Server-Timing`` which receivers ran, and how long each took.
+
+    Not there at all unless ``SIGNAL_TRACING`` is on. What runs later than the view, while a
+    response is streamed or in ``request_finished``, is not in the header.
+    """
+    if not settings.SIGNAL_TRACING:
+        raise MiddlewareNotUsed
+    if iscoroutinefunction(get_response):
+
+        async def asynchronous(request: HttpRequest) -> Any:
+            with tracing.tracing(request.method or "") as trace:
+                response = await get_response(request)
+                tell(trace, request, response)
+            return response
+
+        return asynchronous
+
+    def synchronous(request: HttpRequest) -> Any:
+        with tracing.tracing(request.method or "") as trace:
+            response = get_response(request)
+            tell(trace, request, response)
+        return response
+
+    return synchronous
+
+
+def tell(trace: tracing.Trace, request: HttpRequest, response: HttpResponseBase) -> None:
+    """Note what the response says of itself in the trace, and the trace in the response."""
+    # The path itself may hold a secret, such as the token that resets a password.
+    trace.route = f"/{request.resolver_match.route}" if request.resolver_match else "no page"
+    trace.status = response.status_code
+    trace.request_id = current_request_id()
+    if timing := tracing.server_timing(trace):
+        others = response.headers.get("Server-Timing")
+        response.headers["Server-Timing"] = f"{others}, {timing}" if others else timing

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class FiringConfig(AppConfig):
+    """Models to write to, which only the tests install."""
+
+    name = "apps.signal_map.tests.firing"
+    label = "firing"

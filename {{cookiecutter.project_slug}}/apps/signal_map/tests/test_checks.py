@@ -1,0 +1,153 @@
+"""Each system check finds its mistake and says where it stands; the right form is passed."""
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db.models.signals import post_migrate, post_save
+from django.dispatch import Signal
+
+from apps.core.dispatch import receiver
+from apps.signal_map.checks import check_receivers
+
+pytestmark = pytest.mark.usefixtures("connections_as_before", "production")
+
+opened = Signal()
+
+
+def documented(sender: Any, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
+def undocumented(sender: Any, **kwargs: Any) -> None: ...
+
+
+def without_kwargs(sender: Any, instance: Any) -> None:
+    """Fail."""
+
+
+async def asynchronous(sender: Any, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
+class Listener:
+    """Has a method that listens."""
+
+    def listen(self, sender: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+
+def closure(number: int) -> Callable[..., None]:
+    def local(sender: Any, **kwargs: Any) -> None:
+        """Return, whatever the number."""
+        assert number
+
+    return local
+
+
+def weakly(listen: Any) -> Any:
+    """Connect to Group, and return what only the caller holds."""
+    post_save.connect(listen, sender=Group)
+    return listen
+
+
+def to_each(*senders: Any) -> None:
+    for sender in senders:
+        opened.connect(documented, sender=sender)
+
+
+def around_each(*numbers: int) -> None:
+    for number in numbers:
+        opened.connect(closure(number), weak=False)
+
+
+def twice() -> None:
+    for uid in ("one", "another"):
+        post_save.connect(documented, sender=Group, dispatch_uid=uid)
+
+
+held = Listener()
+MISTAKES: dict[str, list[Callable[[], Any]]] = {
+    "signal_map.E001": [
+        lambda: weakly(closure(1)),
+        lambda: weakly(partial(documented)),
+        lambda: (listener := Listener(), weakly(listener.listen)),
+    ],
+    "signal_map.E003": [lambda: weakly(asynchronous), lambda: post_migrate.connect(asynchronous)],
+    "signal_map.E004": [lambda: weakly(without_kwargs)],
+    "signal_map.W005": [
+        lambda: weakly(undocumented),
+        lambda: receiver(post_save, sender=Group)(undocumented),
+    ],
+    "signal_map.W006": [lambda: post_save.connect(documented)],
+    "signal_map.W007": [
+        twice,
+        lambda: to_each(None, Group),
+    ],
+}
+RIGHT: list[Callable[[], Any]] = [
+    lambda: weakly(documented),
+    lambda: weakly(held.listen),
+    lambda: post_save.connect(closure(1), sender=Group, weak=False),
+    lambda: receiver(post_save, sender=Group)(closure(1)),
+    lambda: opened.connect(asynchronous),
+    lambda: to_each(Group, str),
+    lambda: around_each(1, 2),
+]
+
+
+def found() -> list[str]:
+    """Return the ids of what the checks say of this file."""
+    messages = [each for each in check_receivers() if "test_checks.py:" in str(each.hint)]
+    return sorted(str(each.id) for each in messages)
+
+
+@pytest.fixture
+def production(settings: Any) -> None:
+    """Django itself looks at what is connected with ``DEBUG`` only."""
+    settings.DEBUG = False
+
+
+@pytest.mark.parametrize("check", MISTAKES)
+def test_a_mistake_is_found(check: str) -> None:
+    for connect in MISTAKES[check]:
+        kept = connect()
+        assert check in found()
+        del kept
+
+
+@pytest.mark.parametrize("connect", RIGHT)
+def test_the_right_form_is_passed(connect: Callable[[], Any]) -> None:
+    kept = connect()
+    assert found() == []
+    del kept
+
+
+def test_a_receiver_that_is_gone_is_reported() -> None:
+    opened.connect(closure(1), sender=Group)
+    gc.collect()
+    (message,) = [each for each in check_receivers() if each.id == "signal_map.W002"]
+    assert "opened of auth.Group" in message.msg
+
+
+def test_apps_are_checked_alone_when_they_are_named() -> None:
+    twice()
+    own, accounts = apps.get_app_config("signal_map"), apps.get_app_config("accounts")
+    assert [each.id for each in check_receivers([own])] == ["signal_map.W007"]
+    assert check_receivers([accounts]) == []
+
+
+@pytest.mark.django_db
+def test_the_command_runs_them_and_each_can_be_silenced(settings: Any) -> None:
+    kept = weakly(closure(1))
+    with pytest.raises(SystemCheckError, match=r"\(signal_map\.E001\)"):
+        call_command("check")
+    settings.SILENCED_SYSTEM_CHECKS = ["signal_map.E001"]
+    call_command("check")
+    del kept

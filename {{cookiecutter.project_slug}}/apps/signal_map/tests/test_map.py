@@ -1,0 +1,226 @@
+"""The list of what runs when: complete, in order, in every format, and kept in a document."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
+from django.db.models.signals import post_delete, post_save, pre_save
+from django.dispatch import Signal
+from django.tasks import task
+
+from apps.core.dispatch import receiver
+from apps.core.jobs import hand_off
+from apps.core.modules import Effect
+from apps.signal_map import document, formats
+from apps.signal_map.entries import Entry, read_entries
+
+pytestmark = pytest.mark.usefixtures("connections_as_before")
+
+finished = Signal()
+
+
+@task
+def archive(number: int) -> None:
+    """Do something later."""
+
+
+def plain(sender: Any, **kwargs: Any) -> None:
+    """Do | nothing <at all>."""
+
+
+def hands_off(sender: Any, **kwargs: Any) -> None:
+    """Hand a job off, through a helper."""
+    helper()
+
+
+def helper() -> None:
+    hand_off(archive, 1)
+
+
+def sends(sender: Any, **kwargs: Any) -> None:
+    """Send a signal of the project."""
+    finished.send(sender)
+
+
+async def waits(sender: Any, **kwargs: Any) -> None:
+    """Wait."""
+
+
+def mine() -> list[Entry]:
+    """List what a test of this file has connected."""
+    return [entry for entry in read_entries() if entry.place.path.startswith(f"{__name__}.")]
+
+
+def output(*words: str, **options: Any) -> str:
+    """Return what the command prints."""
+    stream = io.StringIO()
+    call_command("signals", *words, stdout=stream, **options)
+    return stream.getvalue()
+
+
+def test_receivers_are_listed_in_the_order_in_which_they_run() -> None:
+    receiver(finished)(waits)
+    receiver(finished)(plain)
+    receiver(post_save, sender=Group, after_commit=True)(hands_off)
+    post_save.connect(plain, sender=Group)
+    receiver(pre_save, sender=Group)(sends)
+    found = [
+        (each.sender, each.signal.name, each.phase, each.place.name, each.origin) for each in mine()
+    ]
+    assert found == [
+        ("auth.Group", "pre_save", "in transaction", "sends", "kit"),
+        ("auth.Group", "post_save", "after commit", "hands_off", "kit"),
+        ("auth.Group", "post_save", "in transaction", "plain", "connect()"),
+        ("any sender", "finished", "when sent", "plain", "kit"),
+        ("any sender", "finished", "async", "waits", "kit"),
+    ]
+    steps = [[f"{step.kind} {step.name}" for step in each.steps] for each in mine()]
+    assert steps == [["signal finished"], ["job archive"], [], [], []]
+    source = Path(__file__).read_text(encoding="utf-8").splitlines()
+    assert all(source[each.place.line - 1].startswith(("def ", "async def ")) for each in mine())
+
+
+def test_receivers_of_packages_are_marked() -> None:
+    (entry,) = [each for each in read_entries() if each.place.name == "update_last_login"]
+    assert (entry.origin, entry.place.file) == ("django", "django/contrib/auth/models.py")
+    assert "update_last_login (django)" in output()
+    assert "update_last_login" not in output("--own")
+
+
+def test_what_an_app_does_without_a_receiver_is_listed_by_sender(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    effect = Effect("auth.Group", "every write", "in transaction", plain, "Copy the row.")
+    monkeypatch.setattr(apps.get_app_config("accounts"), "effects", lambda: [effect])
+    (entry,) = mine()
+    assert (entry.signal.name, entry.origin) == ("every write", "accounts")
+    assert "plain (accounts)" in output("--sender", "auth.Group", "--app", "signal_map")
+    assert "(`accounts`) | Copy the row. |" in document.row(entry)
+
+
+LATE = """
+from django.contrib.auth.models import Group
+from django.db.models.signals import post_save
+def late(sender, **kwargs): "Listen."
+post_save.connect(late, sender=Group, weak=False)
+def view(get_response): return get_response
+urlpatterns = []
+"""
+
+
+@pytest.mark.parametrize("place", ["views", "middleware", "management"])
+def test_what_only_the_server_imports_is_listed(
+    place: str, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A receiver in a file of views is connected when the server loads the URLs."""
+    package = tmp_path / f"late_{place}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{place}.py").write_text(LATE, encoding="utf-8")
+    (package / "urls.py").write_text("from .views import urlpatterns", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    if place == "views":
+        settings.ROOT_URLCONF = "late_views.urls"
+    elif place == "middleware":
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "late_middleware.middleware.view"]
+    else:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "late_management"]
+    paths = [entry.place.path for entry in read_entries()]
+    assert f"late_{place}.{place}.late" in paths
+
+
+# The command and its formats
+
+
+def test_filters_choose_and_say_what_there_is() -> None:
+    receiver(post_save, sender=Group)(plain)
+    for words in (["--sender", "group"], ["--signal", "POST_SAVE"], ["--app", "auth"]):
+        assert "plain" in output(*words)
+    assert "plain" not in output("--sender", "accounts.User")
+    assert output("--own", "--signal", "post_init") == "Nothing is connected.\n"
+    with pytest.raises(CommandError, match=r"no sender 'auth.Grup'. There are: .*auth.Group"):
+        output("--sender", "auth.Grup")
+
+
+def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    receiver(post_save, sender=Group)(hands_off)
+    text = output()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "in transaction  hands_off" in text
+    assert "→ job           archive" in text
+    assert "\x1b[" not in text
+    assert "\x1b[" in output(force_color=True)
+    assert "hands_off\n" in formats.table(mine(), width=50)
+
+
+def test_json_markdown_and_mermaid_say_the_same() -> None:
+    receiver(post_save, sender=Group)(hands_off)
+    receiver(pre_save, sender=Group, after_commit=True)(sends)
+    receiver(finished)(plain)
+    found = json.loads(
+        output("--format", "json", "--sender", "auth.Group", "--signal", "post_save")
+    )
+    (entry,) = [each for each in found if each["receiver"] == f"{__name__}.hands_off"]
+    assert entry["leads_to"][0]["path"] == f"{__name__}.archive"
+    assert (entry["phase"], entry["summary"]) == (
+        "in transaction",
+        "Hand a job off, through a helper.",
+    )
+    lines = output("--format", "mermaid").splitlines()
+    assert any("-->|post_save| receiver_" in line and "hands_off" in line for line in lines)
+    assert any("==>|job| job_" in line and "archive" in line for line in lines)
+    assert any("-.->|pre_save| receiver_" in line and "sends" in line for line in lines)
+    assert any("-->|sends| signal_" in line and "finished" in line for line in lines)
+    text = output("--format", "markdown", "--own")
+    assert "| Do \\| nothing &lt;at all&gt;. |" in text
+    assert "```mermaid\nflowchart LR\n" in text
+
+
+# The document
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the document of a test apart from the project's own."""
+    found = tmp_path / "docs" / "signals.md"
+    monkeypatch.setattr(document, "path_of_document", lambda: found)
+    return found
+
+
+def test_a_page_is_up_to_date_until_something_changes(page: Path) -> None:
+    post_save.connect(plain, sender=Group)
+    with pytest.raises(CommandError, match="signals --write"):
+        output("--check")
+    output("--write")
+    assert "up to date" in output("--check")
+    receiver(post_delete, sender=Group)(sends)
+    with pytest.raises(CommandError, match=r"not in it: \S+test_map.py:\d+ sends, on post_delete"):
+        output("--check")
+    output("--write")
+    post_save.disconnect(plain, sender=Group)
+    with pytest.raises(CommandError, match=r"no longer so: .*plain"):
+        output("--check")
+    post_save.connect(hands_off, sender=Group)
+    post_save.connect(plain, sender=Group)
+    output("--write")
+    post_save.disconnect(hands_off, sender=Group)
+    post_save.connect(hands_off, sender=Group)
+    with pytest.raises(CommandError, match=r"\+.*plain"):  # the order has changed
+        output("--check")
+    with pytest.raises(CommandError, match="no filters"):
+        output("--check", "--own")
+
+
+def test_the_page_of_the_project_is_up_to_date() -> None:
+    written = document.path_of_document().read_text(encoding="utf-8").splitlines()
+    own = [
+        entry for entry in document.documented(read_entries()) if ".tests." not in entry.place.path
+    ]
+    assert [row for entry in own if (row := document.row(entry)) not in written] == []
+    assert not any(".py:" in line for line in written)

@@ -1,0 +1,242 @@
+"""Which receivers and jobs ran in a request, how long they took and what they asked the database.
+
+Switched on by the setting ``SIGNAL_TRACING``, which is on in development: the app then puts this
+module into ``apps.core.watch``. The results are in the response's header ``Server-Timing``, which
+browsers show in their network tab, and on the page "Signals" of the admin.
+
+Times and queries of a receiver include those of all that it sets off itself.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+from types import coroutine
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.dispatch import Signal
+from django.utils import timezone
+
+from .names import sender_label
+
+KEPT_REQUESTS: Final = 20
+# Servers refuse headers of more than a few kilobytes.
+TIMINGS_IN_HEADER: Final = 20
+
+type What = tuple[str, Signal | None, str, bool]
+
+
+@dataclass(slots=True)
+class Runs:
+    """All runs of one receiver for one signal and sender in a request, or of one job.
+
+    ``name`` is the dotted path of the function; ``signal`` is None for a job. ``seconds`` and
+    ``queries`` are sums over all calls.
+    """
+
+    name: str
+    signal: Signal | None
+    sender: str
+    after_commit: bool
+    asynchronous: bool = False
+    calls: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    queries: int = 0
+
+
+@dataclass(slots=True)
+class Trace:
+    """What ran in one request; ``route`` is the pattern of its URL, which holds no secrets."""
+
+    method: str
+    started_at: datetime
+    route: str = ""
+    status: int = 0
+    request_id: str = ""
+    seconds: float = 0.0
+    receiver_seconds: float = 0.0
+    queries: int = 0
+    runs: dict[What, Runs] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Run:
+    parent: "_Run | None"
+    queries: int = 0
+
+
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
+_kept: Final[deque[Trace]] = deque(maxlen=KEPT_REQUESTS)
+
+
+def kept_traces() -> list[Trace]:
+    """List the last requests of this process in which a receiver ran, the latest first."""
+    return list(reversed(_kept))
+
+
+def forget() -> None:
+    """Drop the requests that are kept."""
+    _kept.clear()
+
+
+@contextmanager
+def tracing(method: str) -> Iterator[Trace]:
+    """Collect what runs in the block, for one request."""
+    trace = Trace(method=method, started_at=timezone.now())
+    token = _trace.set(trace)
+    started = perf_counter()
+    try:
+        yield trace
+    finally:
+        trace.seconds = perf_counter() - started
+        _trace.reset(token)
+        if trace.runs:
+            _kept.append(trace)
+
+
+def run(
+    function: Callable[..., Any],
+    name: str,
+    sender: Any,
+    named: dict[str, Any],
+    *,
+    after_commit: bool = False,
+) -> Any:
+    """Call a receiver, and time it if a request is being traced."""
+    trace = _trace.get()
+    if trace is None:
+        return function(sender, **named)
+    runs = Runs(name, named.get("signal"), sender_label(sender), after_commit)
+    with _timed(trace, runs) as this, _counted_for(this):
+        return function(sender, **named)
+
+
+async def arun(
+    function: Callable[..., Coroutine[Any, Any, Any]], name: str, sender: Any, named: dict[str, Any]
+) -> Any:
+    """Call an async receiver, and time it if a request is being traced."""
+    trace = _trace.get()
+    if trace is None:
+        return await function(sender, **named)
+    # The ORM's async methods use the connections of this one other thread.
+    await sync_to_async(_count_queries_of_this_thread)()
+    runs = Runs(name, named.get("signal"), sender_label(sender), False, asynchronous=True)
+    with _timed(trace, runs) as this:
+        return await _step_by_step(function(sender, **named), this)
+
+
+@contextmanager
+def job(name: str) -> Iterator[None]:
+    """Time a job that runs in the process at hand, if a request is being traced."""
+    trace = _trace.get()
+    if trace is None:
+        yield
+        return
+    with _timed(trace, Runs(name, None, "", True)) as this, _counted_for(this):
+        yield
+
+
+@contextmanager
+def _timed(trace: Trace, new: Runs) -> Iterator[_Run]:
+    # The same runs are kept as one entry: a request may save thousands of rows.
+    runs = trace.runs.setdefault((new.name, new.signal, new.sender, new.after_commit), new)
+    this = _Run(parent=_run.get())
+    started = perf_counter()
+    try:
+        yield this
+    except BaseException:
+        runs.failures += 1
+        raise
+    finally:
+        seconds = perf_counter() - started
+        runs.calls += 1
+        runs.seconds += seconds
+        runs.queries += this.queries
+        if this.parent is None:
+            trace.receiver_seconds += seconds
+            trace.queries += this.queries
+        else:
+            this.parent.queries += this.queries
+
+
+@contextmanager
+def _counted_for(this: _Run) -> Iterator[None]:
+    _count_queries_of_this_thread()
+    token = _run.set(this)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+@coroutine
+def _step_by_step(receiver: Coroutine[Any, Any, Any], this: _Run) -> Generator[Any, Any, Any]:
+    """Run a coroutine with its run in the context during its own steps, and in nobody else's.
+
+    Django gives all async receivers of a signal one context to share: what one sets in it while
+    it waits, the others see.
+    """
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        token = _run.set(this)
+        try:
+            awaited = receiver.send(answer) if error is None else receiver.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            _run.reset(token)
+        try:
+            answer, error = (yield awaited), None
+        except BaseException as raised:  # noqa: BLE001 (it is the receiver's to handle)
+            answer, error = None, raised
+
+
+def _count_queries_of_this_thread() -> None:
+    for connection in connections.all():
+        if _count not in connection.execute_wrappers:
+            connection.execute_wrappers.append(_count)
+
+
+def _count(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    this = _run.get()
+    if this is not None:
+        this.queries += 1
+    return execute(sql, params, many, context)
+
+
+def server_timing(trace: Trace) -> str:
+    """Write the header ``Server-Timing``: the sum, then the receivers that took longest.
+
+    Empty when none ran; ``dur`` is in milliseconds.
+    """
+    if not trace.runs:
+        return ""
+    found = sorted(trace.runs.values(), key=lambda runs: -runs.seconds)
+    calls = sum(runs.calls for runs in found)
+    total = f"{counted(calls, 'call')}, {counted(trace.queries, 'query', 'queries')}"
+    entries = [_timing("receivers", trace.receiver_seconds, total)]
+    for runs in found[:TIMINGS_IN_HEADER]:
+        name = runs.name.rpartition(".")[2]
+        said = f"{counted(runs.calls, 'call')}, {counted(runs.queries, 'query', 'queries')}"
+        entries.append(_timing(name, runs.seconds, said))
+    return ", ".join(entries)
+
+
+def _timing(name: str, seconds: float, description: str) -> str:
+    # What a token of HTTP may not hold is left out: names of functions may be in any script.
+    token = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    return f'{token};dur={seconds * 1000:.1f};desc="{token}: {description}"'
+
+
+def counted(number: int, one: str, more: str = "") -> str:
+    """Write a number with what it counts: ``1 query``, ``2 queries``."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
