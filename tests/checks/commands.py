@@ -3,6 +3,7 @@
 import re
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.checks import inside
@@ -46,13 +47,19 @@ def deployment(project: BakedProject) -> list[str]:
 
 
 def own_tests(
-    project: BakedProject, *, servers: bool = False, measured: Path | None = None, **variables: str
+    project: BakedProject,
+    *,
+    servers: bool = False,
+    options: Sequence[str] = (),
+    measured: Path | None = None,
+    **variables: str,
 ) -> list[str]:
     """The project's tests pass, with warnings as errors and without a .env.
 
     Args:
         project: the project to look at.
         servers: whether its tests may find the servers of this machine; most people have none.
+        options: further arguments of pytest, such as the folders to look at.
         measured: the file to write down which statements of the modules ran; none by default.
         variables: what the environment holds, nothing by default.
     """
@@ -61,7 +68,7 @@ def own_tests(
     environment = {"DEBUG": "", "DATABASE_URL": "", **variables}
     if not servers:
         environment |= unreachable(project)
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     if measured:
         environment |= {"COVERAGE_CORE": "sysmon", "COVERAGE_FILE": str(measured)}
         words = ["-m", "coverage", "run", "--source=apps", f"--omit={NO_STATEMENTS}", *words]
