@@ -190,7 +190,11 @@ def test_the_hooks_and_the_workflow_make_the_same_checks(
         "mypy",
         "manage.py check",
         "manage.py makemigrations --check",
-        "manage.py signals --check",
+        *(
+            check["command"]
+            for module in combination.modules
+            for check in TEMPLATE.registry[module].get("checks", [])
+        ),
     }
 
 
