@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 from django.apps import apps
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
-from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
@@ -54,18 +52,27 @@ def _muted_by_marker(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def connections_as_before() -> Iterator[None]:
-    """Disconnect the receivers that a test connects."""
-    signals = [each for each in gc.get_referrers(Signal, ModelSignal) if isinstance(each, Signal)]
-    before = {signal: list(signal.receivers) for signal in signals}
-    known = dict(dispatch._functions)
+def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a test connects and disconnects."""
+    before: dict[Signal, list[Any]] = {}
+    functions = dict(dispatch._functions)
+
+    def remembering(method: Callable[..., Any]) -> Callable[..., Any]:
+        def change(self: Signal, *args: Any, **kwargs: Any) -> Any:
+            before.setdefault(self, list(self.receivers))
+            return method(self, *args, **kwargs)
+
+        return change
+
+    for name in ("connect", "disconnect"):
+        monkeypatch.setattr(Signal, name, remembering(getattr(Signal, name)))
     yield
     for signal, receivers in before.items():
         with signal.lock:
             signal.receivers = receivers
             signal.sender_receivers_cache.clear()
     dispatch._functions.clear()
-    dispatch._functions.update(known)
+    dispatch._functions.update(functions)
 
 
 @pytest.fixture(autouse=True)
