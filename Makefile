@@ -2,7 +2,7 @@
 # it is installed: a .python-version can hide it, so a pinned one is put into .tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help new test lint bench audit clean
+.PHONY: help new test test-all lint bench audit clean
 
 # Where pyenv lacks the Python that .python-version names, its python3 fails in this folder.
 python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=system python3)
@@ -24,7 +24,8 @@ help:
 	@echo 'make new                              ask the questions, generate a project in projects/'
 	@echo 'make new MODULES="profiles audit"     generate one with these modules, ask nothing'
 	@echo '         NAME="My Project" OUTPUT=projects   its name and the folder it goes into'
-	@echo 'make test PYTEST_ARGS="-k readme"     run the tests of the template'
+	@echo 'make test PYTEST_ARGS="-k readme"     run the tests of the template that need no server'
+	@echo 'make test-all                         run those and then all others, as CI does'
 	@echo 'make lint                             run the linters over the template'
 	@echo 'make bench                            compare the time of a bake with the least possible'
 	@echo 'make bench BENCH=dispatch             compare sending a signal with plain Django'
@@ -33,8 +34,13 @@ help:
 new: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/new.py
 
+pytest = PYTHONDONTWRITEBYTECODE=1 UV_COMPILE_BYTECODE=1 $(uv) run --quiet pytest -n auto --dist worksteal
+
 test: $(uv) clean
-	@PYTHONDONTWRITEBYTECODE=1 UV_COMPILE_BYTECODE=1 $(uv) run --quiet pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(pytest) -m 'not whole' $(PYTEST_ARGS)
+
+test-all: test
+	@$(pytest) -m whole $(PYTEST_ARGS)
 
 lint: $(uv) clean
 	@$(uv) run --quiet pre-commit run --all-files --show-diff-on-failure

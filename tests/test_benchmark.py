@@ -13,6 +13,7 @@ from tests.support.services import require_services
 from tests.support.template import ROOT
 
 
+@pytest.mark.whole
 def test_the_last_line_holds_the_ratios_of_a_bake() -> None:
     done = run(
         [sys.executable, "benchmarks/bake.py", "--rounds", "1", "--json"],
@@ -27,6 +28,7 @@ def test_the_last_line_holds_the_ratios_of_a_bake() -> None:
     assert ratios["hooks_share"] < 1
 
 
+@pytest.mark.whole
 def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     python = bakery.environment().program("python")
     brief = {"rounds": 1, "writes": 5, "jobs": 20, "starts": 3, "seconds": 0.5, "relays": 2}
@@ -47,6 +49,7 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     assert figures["several_relays"] == {"jobs": 20, "messages": 20}
 
 
+@pytest.mark.whole
 def test_a_short_load_loses_nothing() -> None:
     require_services()
     done = run(
@@ -73,6 +76,7 @@ def test_a_load_that_loses_or_doubles_something_is_noticed() -> None:
     assert not judge(answers, whole, 1, [])["right"]
 
 
+@pytest.mark.whole
 def test_the_last_line_of_dispatch_holds_the_figures(bakery: Bakery) -> None:
     python = bakery.environment().program("python")
     done = run(
@@ -88,6 +92,7 @@ def test_the_last_line_of_dispatch_holds_the_figures(bakery: Bakery) -> None:
     assert figures["map_of_200_milliseconds"] > 0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("database", ["SQLite", "PostgreSQL"])
 def test_the_trail_costs_as_many_statements_as_its_page_says(database: str) -> None:
     options = ["--rounds", "1", "--only", "--json"]

@@ -551,6 +551,7 @@ def without(requirement: str) -> Callable[[Path], None]:
     return change
 
 
+@pytest.mark.whole
 def test_an_undeclared_dependency_is_noticed_in_a_fresh_environment(
     bakery: Bakery, copy_of_template: Template, tmp_path: Path
 ) -> None:
@@ -562,6 +563,7 @@ def test_an_undeclared_dependency_is_noticed_in_a_fresh_environment(
     assert "No module named 'whitenoise'" in "".join(faults)
 
 
+@pytest.mark.whole
 def test_a_package_without_pin_is_noticed(
     bakery: Bakery, copy_of_template: Template, tmp_path: Path
 ) -> None:
@@ -571,6 +573,7 @@ def test_a_package_without_pin_is_noticed(
     assert "pyproject.toml pins no version of sqlparse" in faults
 
 
+@pytest.mark.whole
 def test_what_pre_commit_would_change_is_noticed(
     bakery: Bakery, copy_of_template: Template, tmp_path: Path
 ) -> None:
@@ -585,6 +588,7 @@ def test_what_pre_commit_would_change_is_noticed(
     assert "apps/core/modules.py" in faults[1]
 
 
+@pytest.mark.whole
 def test_a_broken_configuration_of_pre_commit_is_noticed(
     bakery: Bakery, copy_of_template: Template, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ RUN_ELSEWHERE = {
 }
 # Pattern of a command to the reason why no test runs it.
 NOT_RUN = {
-    r"make test": "it is what runs these tests",
+    r"make test(-all)?": "it is what runs these tests",
     r"make lint": "the CI script runs it before the tests",
     r"make audit": "it asks a service in the network; a workflow runs it once a week",
     r"\.tools/uv-\*/bin/uv run scripts/draw_prompt_session\.py":
@@ -125,6 +125,7 @@ def test_every_table_entry_is_about_a_command_and_every_test_exists(bakery: Bake
     assert all(len(reason) > 10 for reason in NOT_RUN.values())
 
 
+@pytest.mark.whole
 def test_every_other_command_of_a_project_runs(bakery: Bakery, tmp_path: Path) -> None:
     """In the order of the documents, each on a migrated database."""
     project = bakery.project(TEMPLATE.all_on())

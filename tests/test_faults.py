@@ -17,6 +17,8 @@ from tests.support.programs import clean_environment, run
 from tests.support.services import require_services
 from tests.support.template import ROOT
 
+pytestmark = pytest.mark.whole
+
 BRIEF = ("--jobs", "60", "--kills", "8", "--seconds", "15", "--patience", "3", "--outage", "0.5",
          "--processes", "2", "--json")  # fmt: skip
 

@@ -39,6 +39,7 @@ def alone(project: BakedProject) -> dict[str, str]:
     return commands.unreachable(project)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("combination", CORNERS, ids=str)
 def test_the_first_commit_and_the_checks(
     bakery: Bakery, tmp_path: Path, combination: Combination
@@ -73,6 +74,7 @@ def test_the_first_commit_and_the_checks(
     assert workplace.git("status", "--porcelain", folder=project.path) == ""
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("combination", CORNERS, ids=str)
 def test_the_tests(bakery: Bakery, combination: Combination) -> None:
     """On the Python that the project names."""
@@ -82,6 +84,7 @@ def test_the_tests(bakery: Bakery, combination: Combination) -> None:
     )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("version", [version for version in PYTHONS if version != DEFAULT])
 def test_the_tests_on_another_python(bakery: Bakery, tmp_path: Path, version: str) -> None:
     """With all modules, in an environment of its own."""
@@ -95,6 +98,7 @@ def test_the_tests_on_another_python(bakery: Bakery, tmp_path: Path, version: st
     assert f"version_info = {version}." in made
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("combination", CORNERS, ids=str)
 def test_the_tests_on_servers(bakery: Bakery, combination: Combination) -> None:
     """On PostgreSQL, and with all modules on the others too."""

@@ -173,6 +173,7 @@ def tables(database: Path) -> set[str]:
         connection.close()
 
 
+@pytest.mark.whole
 def test_a_later_release_with_one_more_module(
     bakery: Bakery, history: History, tmp_path: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_a_later_release_with_one_more_module(
     assert project.workplace.git("status", "--porcelain", folder=project.path) == ""
 
 
+@pytest.mark.whole
 def test_a_later_release_that_takes_a_module_out(
     bakery: Bakery, history: History, tmp_path: Path
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_later_release_that_takes_a_module_out(
     assert any(name.startswith(f"{gone}_") for name in tables(database))
 
 
+@pytest.mark.whole
 def test_every_module_can_be_turned_on_and_taken_out(
     bakery: Bakery, history: History, tmp_path: Path
 ) -> None:
@@ -258,6 +261,7 @@ def test_every_module_can_be_turned_on_and_taken_out(
     assert chosen == ()
 
 
+@pytest.mark.whole
 def test_what_an_update_prints_about_a_name_that_is_none(history: History, tmp_path: Path) -> None:
     """Cruft passes over a misspelt module without a word; the template does not."""
     project = history.create(NEW, folder=tmp_path)
@@ -278,6 +282,7 @@ def test_what_an_update_prints_about_a_name_that_is_none(history: History, tmp_p
     assert list((tmp_path / "home").glob("my_project")) == []
 
 
+@pytest.mark.whole
 def test_a_project_that_cruft_did_not_make_can_be_linked(
     bakery: Bakery, history: History, tmp_path: Path
 ) -> None:
@@ -295,6 +300,7 @@ def test_a_project_that_cruft_did_not_make_can_be_linked(
     assert project.differences(bakery.project(Combination((FIRST, LATEST)))) == []
 
 
+@pytest.mark.whole
 def test_the_old_release_makes_way_for_the_filters_of_the_new_one(
     workplace: Workplace, tmp_path: Path
 ) -> None:

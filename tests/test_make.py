@@ -95,6 +95,7 @@ def test_the_clone_has_no_uv(clone: Clone) -> None:
     assert shutil.which("uv", path=clone.environment()["PATH"]) is None
 
 
+@pytest.mark.whole
 def test_new_leaves_a_project_that_one_more_line_starts(
     clone: Clone, port: int, servers: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -136,6 +137,7 @@ def test_new_leaves_a_project_that_one_more_line_starts(
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.whole
 def test_new_heeds_no_setting_of_another_project(clone: Clone) -> None:
     """A database that the shell names may be the one of production."""
     foreign = clone.root / "foreign.sqlite3"

@@ -45,6 +45,7 @@ def test_the_linter_of_images_has_nothing_to_say(project: BakedProject) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.whole
 def test_what_the_image_does_can_be_done(
     bakery: Bakery, project: BakedProject, tmp_path: Path
 ) -> None:

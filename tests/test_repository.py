@@ -65,6 +65,7 @@ sys.exit(os.environ["VULNERABLE"] in names)
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("vulnerable", "status"), [("pytest-cookies", 1), ("gunicorn", 1), ("vine", 1), ("none", 0)]
 )

@@ -130,8 +130,9 @@ def plant(bakery: Bakery, tmp_path: Path) -> Callable[[Mistake], tuple[BakedProj
         project = bakery.copy(bakery.project(MAP_ALONE), tmp_path / "my_project")
         path = project.path / mistake.file
         imports = "from django.db.models.signals import post_save\n\nfrom .models import User\n"
-        source = f"\n\n{imports if mistake.file == VIEWS else imports.splitlines()[0]}\n" + textwrap.dedent(
-            mistake.source
+        source = (
+            f"\n\n{imports if mistake.file == VIEWS else imports.splitlines()[0]}\n"
+            + textwrap.dedent(mistake.source)
         )
         path.write_text(path.read_text(encoding="utf-8") + source, encoding="utf-8")
         lines = path.read_text(encoding="utf-8").splitlines()
