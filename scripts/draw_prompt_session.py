@@ -98,18 +98,21 @@ def answers(settings: Mapping[str, Any]) -> list[str]:
     return [typed.get(name, "") for name in settings if not name.startswith("_")]
 
 
-def record_session(folder: str, root: Path = ROOT) -> Session:
+def record_session(
+    folder: str, root: Path = ROOT, environment: Mapping[str, str] = os.environ
+) -> Session:
     """Answer the prompts of a template in a terminal of its own.
 
     Args:
         folder: where the project goes; the record calls it ``~/code``.
         root: the template.
+        environment: variables of the session, which has some of its own.
 
     Raises:
         RuntimeError: when the session stops talking or fails.
     """
     settings = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
-    controller, process = start(folder, root)
+    controller, process = start(folder, root, environment)
     coming = iter(answers(settings))
     shown, answered, questions = "", 0, []
     while chunk := heard(controller, shown):
@@ -126,23 +129,26 @@ def record_session(folder: str, root: Path = ROOT) -> Session:
     return Session(shown, questions)
 
 
-def start(folder: str, root: Path) -> tuple[int, subprocess.Popen[bytes]]:
+def start(
+    folder: str, root: Path, environment: Mapping[str, str]
+) -> tuple[int, subprocess.Popen[bytes]]:
     """Start cookiecutter in a terminal; return the terminal's other end and the process."""
     controller, terminal = pty.openpty()
-    environment = os.environ | {
+    variables = {
+        **environment,
         "COLUMNS": "500",  # no line is broken, so that a question can be measured
         "HOME": folder,
         "COOKIECUTTER_CONFIG": os.devnull,
         "TERM": "xterm-256color",
         "COLORTERM": "",
     }
-    environment.pop("NO_COLOR", None)
+    variables.pop("NO_COLOR", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "cookiecutter", "--default-config", str(root), "-o", folder],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
-        env=environment,
+        env=variables,
     )
     os.close(terminal)
     return controller, process

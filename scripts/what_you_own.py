@@ -94,8 +94,8 @@ def with_sentence(readme: str, lines: Lines) -> str:
     )
     if SENTENCE.search(readme):
         return SENTENCE.sub(sentence, readme, count=1)
-    title, first, *rest = readme.split("\n\n", 2)
-    return "\n\n".join([title, first.rstrip("\n"), sentence.rstrip("\n"), *(rest or [""])])
+    title, first, *rest = readme.rstrip("\n").split("\n\n", 2)
+    return "\n\n".join([title, first, sentence.rstrip("\n"), *rest]) + "\n"
 
 
 def documents(root: Path, modules: Mapping[tuple[str, ...], Lines]) -> dict[str, str]:
