@@ -34,11 +34,11 @@ from django.test import signals as testing
 from apps.accounts.models import User
 from apps.taskboard.models import Project, Task
 
+from ..helpers import at_once, received
 from .documents import HOW, LEARNING_PATH
-from .helpers import at_once, received
 
 pytestmark = pytest.mark.django_db
-START, END = "<!-- made by tests/test_reference.py -->\n", "<!-- end -->\n"
+START, END = "<!-- the built-in signals -->\n", "<!-- end -->\n"
 
 
 @task

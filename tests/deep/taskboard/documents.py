@@ -8,10 +8,10 @@ from typing import Final
 
 from django.conf import settings
 
-README: Final = Path(__file__).parent.parent / "README.md"
+README: Final = Path(__file__).parents[2] / "README.md"
 LEARNING_PATH: Final = settings.BASE_DIR / "docs" / "learning-path.md"
 DOCUMENTS: Final = [README, LEARNING_PATH]
-HOW: Final = "To mend it: UPDATE_DOCUMENTS=1 uv run pytest apps/taskboard"
+HOW: Final = "To mend it: UPDATE_DOCUMENTS=1 uv run pytest apps/taskboard/tests/deep"
 
 # For example [`complete`](services.py#L30)
 CODE_LINK: Final = re.compile(
