@@ -11,9 +11,9 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 
-from .examples.models import Article, Author, Review, Tag
+from ..examples.models import Article, Author, Review, Tag
+from ..trail import actions, changes
 from .test_rebuilding import compare
-from .trail import actions, changes
 from .writes import TEXTS, WRITES, Choices, populate
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.audit import registry
 from apps.audit.models import Entry
 
-from .examples.models import Article, Author, Hotel, Review, Tag
+from ..examples.models import Article, Author, Hotel, Review, Tag
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 

@@ -9,8 +9,8 @@ from django.test.utils import isolate_apps
 
 from apps.audit import registry
 
-from .examples.models import Example
-from .trail import actions, last_change
+from ..examples.models import Example
+from ..trail import actions, last_change
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from apps.audit.models import Entry
 
-from .examples.models import Author, Tag
+from ..examples.models import Author, Tag
 
 pytestmark = pytest.mark.django_db
 

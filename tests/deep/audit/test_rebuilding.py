@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from apps.audit import registry, values
 from apps.audit.models import Entry
 
-from .examples.models import Article, Author, Club, Hotel, Note, Place, Review, Tag
+from ..examples.models import Article, Author, Club, Hotel, Note, Place, Review, Tag
 from .writes import WRITES, Choices, choices, populate
 
 MODELS: Final = (Author, Tag, Article, Note, Review, Club, Place, Hotel)
@@ -181,7 +181,6 @@ def plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
-@pytest.mark.slow
 @pytest.mark.django_db
 def test_the_trail_rebuilds_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
     done.clear()

@@ -3,7 +3,8 @@
 from django.contrib.postgres import fields as postgres
 from django.db import models
 
-from .models import CentsField, Example
+from ..examples.models import Example
+from .models import CentsField
 
 
 class Season(Example):

@@ -17,7 +17,8 @@ from apps.audit.presentation import changes_of
 from apps.audit.restore import restore, state_after
 from apps.audit.values import UnreadableError, decode, same
 
-from .examples.models import Article, Author, Invoice
+from ..examples.models import Article, Author
+from .models import Invoice
 
 pytestmark = pytest.mark.django_db
 
@@ -120,7 +121,7 @@ def test_a_value_survives_the_trail(name: str, value: Any) -> None:
 def test_arrays_and_ranges_survive_the_trail(name: str, value: Any) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("Only PostgreSQL has arrays and ranges.")
-    from .examples.postgresql import Season
+    from .postgresql import Season
 
     field: Any = Season._meta.get_field(name)
 

@@ -14,7 +14,7 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Now, Upper
 from hypothesis import strategies as st
 
-from .examples.models import (
+from ..examples.models import (
     Article,
     Author,
     Club,
