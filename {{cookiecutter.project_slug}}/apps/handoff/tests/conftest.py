@@ -32,11 +32,12 @@ class Message:
 def retries_at_once(settings: Settings) -> None:
     """Let no attempt wait for its time."""
     settings.TASKS = {
+        **settings.TASKS,
         "default": {
             "BACKEND": "apps.handoff.backend.OutboxBackend",
             "QUEUES": ["default", "reports"],
             "OPTIONS": {"BACKOFF": 0},
-        }
+        },
     }
 
 

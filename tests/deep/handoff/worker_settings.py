@@ -5,7 +5,7 @@ import os
 from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as PROJECT_APPS
 
-INSTALLED_APPS = [*PROJECT_APPS, "apps.handoff.tests.example"]
+INSTALLED_APPS = [*PROJECT_APPS, "apps.handoff.tests.example", "apps.handoff.tests.deep"]
 
 # Of this run alone: other projects may use the same server.
 QUEUE = os.environ["QUEUE"]

@@ -13,7 +13,7 @@ from django.tasks import Task  # noqa: E402
 from apps.accounts.models import User  # noqa: E402
 from apps.core.actor import acting_as  # noqa: E402
 from apps.handoff.shared_tasks import hand_off  # noqa: E402
-from apps.handoff.tests.example import tasks  # noqa: E402
+from apps.handoff.tests.deep import tasks  # noqa: E402
 
 
 def main(notes: str, queue: str, only: str = "") -> None:

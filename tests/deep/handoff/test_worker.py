@@ -24,8 +24,6 @@ BROKERS = ["filesystem", *URLS]
 # Seconds after which a worker that has not done its jobs counts as broken.
 DEADLINE = 120
 
-pytestmark = pytest.mark.slow
-
 
 # Where a whole worker is killed before the run: every broker would be treated the same way.
 KILLED_ON = "filesystem"
@@ -101,7 +99,7 @@ def environment_of(broker: str, database: str, queue: str) -> dict[str, str]:
     return {
         "CELERY_BROKER_URL": broker,
         "DATABASE_URL": database,
-        "DJANGO_SETTINGS_MODULE": "apps.handoff.tests.worker_settings",
+        "DJANGO_SETTINGS_MODULE": "apps.handoff.tests.deep.worker_settings",
         "QUEUE": queue,
     }
 
@@ -183,7 +181,7 @@ def run(broker: str, folder: Path, environment: dict[str, str]) -> Outcome:
     queue = environment["QUEUE"]
     # Not waiting for neighbours, whom this worker does not have.
     worker = (*celery, "worker", "-Q", queue, "-n", name, "-c", "2", "--without-mingle")
-    producer = ("-m", "apps.handoff.tests.producer", str(notes), queue)
+    producer = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue)
     ping = (*celery, "inspect", "ping", "-d", name)
     if broker == KILLED_ON:
         with program(*worker, environment=environment, output=log) as killed:
