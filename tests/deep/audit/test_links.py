@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.signals import m2m_changed, post_save
@@ -28,6 +29,12 @@ def tags() -> list[Tag]:
 def article() -> Article:
     article: Article = Article.objects.create(title="One")
     return article
+
+
+def test_a_set_records_the_difference(article: Article, tags: list[Tag]) -> None:
+    article.tags.set(tags[:2])
+    article.tags.set(tags[1:3])
+    assert changes(article)[2:] == [{"tags": removed("a")}, {"tags": added("c")}]
 
 
 def test_a_link_that_is_moved_is_recorded_on_who_loses_and_who_gets_it() -> None:
@@ -100,6 +107,13 @@ def test_links_made_within_a_creation_come_after_it(tags: list[Tag]) -> None:
         early[post_save].clear()
     assert actions(article) == ["create", "update"]
     assert last_change(article) == {"tags": added("a")}
+
+
+def test_groups_of_users_are_recorded(django_user_model: Any) -> None:
+    user = django_user_model.objects.create_user("ada")
+    group = Group.objects.create(name="Staff")
+    group.user_set.add(user)
+    assert last_change(user) == {"groups": added(group.pk)}
 
 
 def test_links_go_to_the_database_of_the_change(other_database: str) -> None:

@@ -17,10 +17,15 @@ from django.utils import timezone
 from apps.audit import interception, registry
 from apps.audit.models import Entry
 
-from ..examples.models import Article, Author, Example, FrontPage, Hotel, Place
+from ..examples.models import Article, Author, Example, FrontPage, Hotel, Place, Restaurant
 from ..trail import actions, changes, last_change
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
+
+
+def test_the_settings_name_the_user_model(settings: Any, django_user_model: Any) -> None:
+    assert "accounts.User" in settings.AUDITED_MODELS
+    assert django_user_model in registry.audited_models()
 
 
 @pytest.mark.parametrize("option", ["exclude", "mask"])
@@ -210,6 +215,12 @@ def test_links_that_cannot_be_recorded_are_refused_unless_left_out(
             registry.register(model)
     registry.register(Holder, exclude=["others"])
     registry.register(Child)
+
+
+def test_another_model_is_audited_in_one_line() -> None:
+    registry.register("audit_examples.Restaurant")
+    restaurant = Restaurant.objects.create(name="One", stars=1)
+    assert changes(restaurant) == [{"name": (None, "One")}, {"stars": (None, 1)}]
 
 
 @pytest.mark.parametrize("debug", [True, False])

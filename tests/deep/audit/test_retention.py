@@ -66,6 +66,23 @@ def test_a_dry_run_removes_nothing(trail: list[int]) -> None:
     assert not Seal.objects.exists()
 
 
+@pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 10), ("", 10)])
+def test_a_person_is_asked(
+    trail: list[int], monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    asked = []
+
+    def ask(text: str) -> str:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr("builtins.input", ask)
+    prune("--older-than=3d")
+    assert len(keys()) == left
+    assert "8 entries" in asked[0]
+    assert "for good?" in asked[0]
+
+
 def test_the_order_of_ids_counts_not_the_clock(trail: list[int]) -> None:
     values: dict[str, Any] = {"content_type_id": 0}
     Entry(created_at=NOW - timedelta(days=99), **values).save()

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from apps.audit import retention, seals
+from apps.audit import append_only, retention, seals
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
@@ -117,6 +117,21 @@ def test_a_changed_seal_is_found(
     assert found() == expected
 
 
+def test_a_chain_made_anew_differs_from_the_seal_that_was_noted(keys: list[int]) -> None:
+    last = Seal.objects.order_by("number").last()
+    assert last is not None
+    noted = str(last)
+    assert found(noted=noted) == []
+    assert found(noted=noted[:20]) == []
+    force("DELETE FROM audit_entry WHERE id = %s", keys[-1])
+    force("DELETE FROM audit_seal")
+    list(seals.seal("default"))
+    assert found() == []
+    assert found(noted=noted) == [("seal", (last.number,))]
+    force("DELETE FROM audit_seal WHERE number >= %s", last.number)
+    assert found(noted=noted) == [("seal", (last.number,))]
+
+
 @pytest.mark.parametrize("noted", ["", "1", "1:", "x:9f86d081884c7d65", "1:9F86", "1:short"])
 def test_what_is_no_seal_is_refused(noted: str) -> None:
     with pytest.raises(CommandError, match="is no seal; give its number"):
@@ -127,6 +142,13 @@ def test_a_value_that_python_cannot_read_is_found(keys: list[int]) -> None:
     value = {"sqlite": "never", "postgresql": "infinity"}[connection.vendor]
     force("UPDATE audit_entry SET created_at = %s WHERE id = %s", value, keys[1])
     assert found() == [("changed", (keys[1],))]
+
+
+def test_an_empty_trail_has_nothing_to_seal_or_to_verify() -> None:
+    with append_only.lifted(connection), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert said("seal") == "The trail is empty.\n"
+    assert "There are no seals" in said("verify")
 
 
 def test_of_two_runs_at_a_time_one_stands_back(

@@ -5,13 +5,12 @@ import re
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
-from apps.audit import progress, seals
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
-from ..examples.models import Article, Author, Tag
+from ..examples.models import Article, Tag
 from ..test_terminal import history
 
 pytestmark = pytest.mark.django_db
@@ -53,52 +52,8 @@ def test_the_history_of_what_is_gone_can_be_shown() -> None:
     assert "  lost                - 1\n                      + [2]\n" in history("gone.Model", "1")
 
 
-def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
-    out, err = io.StringIO(), Terminal()
-    Author.objects.create(name="Ada")
-    monkeypatch.setattr(seals, "BATCH", 1)
-    call_command("audit", "seal", stdout=out, stderr=err)
-    assert "Sealing [############" in err.getvalue()
-    assert err.getvalue().endswith("\r\x1b[K")
-    assert "Sealing [" not in out.getvalue()
-    err = io.StringIO()  # type: ignore[assignment]
-    call_command("audit", "verify", stdout=out, stderr=err)
-    assert err.getvalue() == ""
-
-
-def test_a_bar_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
-
-    class Stream(Terminal):
-        def write(self, text: str, ending: str = "") -> int:
-            return super().write(text)
-
-    stream = Stream()
-    with progress.bar(stream, "Verifying", 2000) as shown:
-        now[0] = 30
-        shown(500)
-        # Too soon after the last drawing.
-        shown(501)
-        now[0] = 31
-        shown(5000)
-    assert stream.getvalue() == (
-        "\rVerifying [######..................]  25%, 500 of 2,000, 1:30 left\x1b[K"
-        "\rVerifying [########################] 100%, 2,000 of 2,000, 0:00 left\x1b[K"
-        "\r\x1b[K"
-    )
-    with progress.bar(stream, "Verifying", 0) as shown:
-        now[0] = 60
-        shown(1)
-    assert stream.getvalue().count("Verifying") == 2
-
-
 # Goes up a line, sets the title of the window, begins a sequence in one byte, turns text round.
 HARMFUL = "x\x1b[1A\x1b]0;owned\x07\x9b2J\u202ey"
-
-
 HARMLESS = r"x\u001b[1A\u001b]0;owned\u0007\u009b2J\u202ey"
 
 

@@ -58,23 +58,6 @@ def test_what_is_old_goes(trail: list[int]) -> None:
     assert Seal.objects.count() == count
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 10), ("", 10)])
-def test_a_person_is_asked(
-    trail: list[int], monkeypatch: pytest.MonkeyPatch, answer: str, left: int
-) -> None:
-    asked = []
-
-    def ask(text: str) -> str:
-        asked.append(text)
-        return answer
-
-    monkeypatch.setattr("builtins.input", ask)
-    prune("--older-than=3d")
-    assert len(keys()) == left
-    assert "8 entries" in asked[0]
-    assert "for good?" in asked[0]
-
-
 def test_the_chain_stays_verifiable(trail: list[int]) -> None:
     list(seals.seal("default"))
     prune("--older-than=5d", "--no-input")
