@@ -48,7 +48,7 @@ def run(notes: Notes, tmp_path: Path) -> Run:
 @pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     worker.register_jobs()
     return app.tasks
@@ -238,7 +238,7 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
 ) -> None:
     settings.CELERY_WORKER_CONCURRENCY = 3
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
-    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
+    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
 
     assert celery_settings["worker_concurrency"] == 3
     options = celery_settings["broker_transport_options"]

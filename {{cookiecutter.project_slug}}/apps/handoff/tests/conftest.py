@@ -15,7 +15,7 @@ from pytest_django import Settings
 import apps.handoff
 from apps.handoff.relay import Relay
 
-MODULES = ("apps.handoff.celery",)
+MODULES = ("apps.handoff.celery", "apps.handoff.celery_app")
 
 
 @dataclass(frozen=True)

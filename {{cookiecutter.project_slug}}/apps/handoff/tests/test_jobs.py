@@ -44,7 +44,7 @@ def run(notes: Notes, tmp_path: Path) -> Run:
 @pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     worker.register_jobs()
     return app.tasks
