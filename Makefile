@@ -2,7 +2,7 @@
 # it is installed: a .python-version can hide it, so a pinned one is put into .tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help new test test-all lint bench audit clean
+.PHONY: help new draw test test-all lint bench audit clean
 
 # Where pyenv lacks the Python that .python-version names, its python3 fails in this folder.
 python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=system python3)
@@ -24,6 +24,7 @@ help:
 	@echo 'make new                              ask the questions, generate a project in projects/'
 	@echo 'make new MODULES="profiles audit"     generate one with these modules, ask nothing'
 	@echo '         NAME="My Project" OUTPUT=projects   its name and the folder it goes into'
+	@echo 'make draw                             write what is made of the registry: pictures, tables, pages'
 	@echo 'make test PYTEST_ARGS="-k readme"     run the tests of the template that need no server'
 	@echo 'make test-all                         run those and then all others, as CI does'
 	@echo 'make lint                             run the linters over the template'
@@ -33,6 +34,12 @@ help:
 
 new: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/new.py
+
+draw: $(uv) clean
+	@$(uv) run --quiet --only-group bake scripts/draw_prompt_session.py
+	@$(uv) run --quiet --only-group bake scripts/draw_signal_map.py
+	@$(uv) run --quiet --only-group bake scripts/what_you_own.py --write
+	@$(uv) run --quiet --only-group bake scripts/write_documents.py
 
 pytest = PYTHONDONTWRITEBYTECODE=1 UV_COMPILE_BYTECODE=1 $(uv) run --quiet pytest -n auto --dist worksteal
 

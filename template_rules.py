@@ -7,7 +7,10 @@ Python, 3.10 or later, runs cookiecutter.
 
 from __future__ import annotations
 
+import functools
+import json
 import keyword
+import os
 import re
 import sys
 
@@ -36,23 +39,15 @@ LINE_STATEMENT: Final = "# %"
 # Names that a folder cannot have on Windows.
 DEVICE: Final = re.compile(r"aux|con|nul|prn|(?:com|lpt)[0-9]")
 
-# Folders of the generated project, and packages that it or its modules
-# install: a project of the same name would shadow them, and uv refuses a
-# project that depends on its own name.
+# Folders of the generated project, and packages that every project installs: a project of the
+# same name would shadow them, and uv refuses a project that depends on its own name. The packages
+# of the modules are in the registry.
 RESERVED: Final = frozenset(
     {
-        "amqp",
         "apps",
         "asgiref",
         "ast_serialize",
-        "billiard",
-        "celery",
-        "celery_types",
         "cfgv",
-        "click",
-        "click_didyoumean",
-        "click_plugins",
-        "click_repl",
         "colorama",
         "config",
         "conftest",
@@ -65,10 +60,8 @@ RESERVED: Final = frozenset(
         "environ",
         "filelock",
         "gunicorn",
-        "hypothesis",
         "identify",
         "iniconfig",
-        "kombu",
         "librt",
         "manage",
         "mypy",
@@ -79,35 +72,27 @@ RESERVED: Final = frozenset(
         "platformdirs",
         "pluggy",
         "pre_commit",
-        "prompt_toolkit",
         "psycopg",
         "psycopg_binary",
         "pygments",
         "pytest",
         "pytest_django",
         "pytest_env",
-        "python_dateutil",
         "python_discovery",
         "python_dotenv",
         "python_json_logger",
         "pythonjsonlogger",
         "pyyaml",
-        "redis",
         "ruff",
-        "six",
-        "sortedcontainers",
         "sqlparse",
         "test",
         "tests",
         "types_pyyaml",
         "typing_extensions",
         "tzdata",
-        "tzlocal",
         "uv",
         "var",
-        "vine",
         "virtualenv",
-        "wcwidth",
         "whitenoise",
     }
 )
@@ -123,11 +108,24 @@ def is_reserved(slug: str) -> bool:
     """Say whether a project of this name would shadow something it needs."""
     return (
         slug in RESERVED
+        or slug in packages_of_modules()
         or keyword.iskeyword(slug)
         or keyword.issoftkeyword(slug)
         or DEVICE.fullmatch(slug) is not None
         or slug in sys.stdlib_module_names
     )
+
+
+@functools.cache
+def packages_of_modules() -> frozenset[str]:
+    """List the packages that modules bring, by the registry beside this file, as slugs."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cookiecutter.json")
+    with open(path, encoding="utf-8") as file:
+        registry = json.load(file)["_modules"]
+    kinds = ("dependencies", "development", "constraints")
+    lines = [line for entry in registry.values() for kind in kinds for line in entry.get(kind, [])]
+    names = (re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0] for line in lines)
+    return frozenset(re.sub(r"[-_.]+", "_", name).lower() for name in names)
 
 
 def slug_fault(slug: str) -> str | None:

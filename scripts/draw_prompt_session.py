@@ -1,10 +1,11 @@
 """Draw docs/prompt-session.svg, the picture in the README, from a real session.
 
-Run ``uv run scripts/draw_prompt_session.py`` to draw it anew, and with
-``--check`` to compare: exit status 1 when the picture is out of date.
+The prompts and what is typed there come from cookiecutter.json. ``make draw`` runs this, and
+``--check`` compares: exit status 1 when the picture is out of date.
 """
 
 import argparse
+import json
 import os
 import pty
 import re
@@ -12,21 +13,33 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PICTURE: Final = ROOT / "docs" / "prompt-session.svg"
-COMMAND: Final = "uvx cookiecutter cookiecutter-django-signals"
-COLUMNS: Final = 100
-TIMEOUT: Final = 60.0  # seconds without a word from the session
+sys.path.append(str(ROOT))
+from scripts.written import update  # noqa: E402
 
-# What is typed at each prompt, in their order; an empty answer takes the default.
-ANSWERS: Final = ["Ledger", "", "", "Ada Lovelace", "ada@example.com", "y", "y", "y", "n", "n"]
+PICTURE: Final = "docs/prompt-session.svg"
+COMMAND: Final = "uvx cookiecutter cookiecutter-django-signals"
+COLUMNS: Final = 80
+TIMEOUT: Final = 60.0  # seconds without a word from the session
+# A question that waits: its number first, below it the choices if it has some, a colon last.
+QUESTION: Final = re.compile(r"^ *\[\d+/\d+\] .*: *\Z", re.MULTILINE | re.DOTALL)
+
+# What is typed. The first modules are chosen; every other prompt takes its default.
+TYPED: Final = {
+    "project_name": "Ledger",
+    "author_name": "Ada Lovelace",
+    "author_email": "ada@example.com",
+}
+CHOSEN: Final = 3
 
 THEME: Final = TerminalTheme(
     (21, 25, 26),
@@ -69,52 +82,91 @@ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asia
 """
 
 
-def record_session(folder: str) -> str:
-    """Answer the prompts in a terminal of its own; return what a person would have seen.
+@dataclass(frozen=True)
+class Session:
+    """What a person saw of a session: all of it, and each question as it waited for its answer."""
+
+    shown: str
+    questions: list[str]
+
+
+def answers(settings: Mapping[str, Any]) -> list[str]:
+    """Return what is typed at each prompt, in their order; an empty answer takes the default."""
+    typed = dict(TYPED)
+    for number, module in enumerate(settings["_modules"]):
+        typed[module] = "y" if number < CHOSEN else "n"
+    return [typed.get(name, "") for name in settings if not name.startswith("_")]
+
+
+def record_session(
+    folder: str, root: Path = ROOT, environment: Mapping[str, str] = os.environ
+) -> Session:
+    """Answer the prompts of a template in a terminal of its own.
+
+    Args:
+        folder: where the project goes; the record calls it ``~/code``.
+        root: the template.
+        environment: variables of the session, which has some of its own.
 
     Raises:
         RuntimeError: when the session stops talking or fails.
     """
+    settings = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
+    controller, process = start(folder, root, environment)
+    coming = iter(answers(settings))
+    shown, answered, questions = "", 0, []
+    while chunk := heard(controller, shown):
+        shown += chunk
+        asked = QUESTION.search(plain(shown[answered:]).replace("\r", ""))
+        if asked:
+            questions.append(asked[0])
+            answered = len(shown)
+            os.write(controller, f"{next(coming, '')}\n".encode())
+    os.close(controller)
+    if process.wait():
+        raise RuntimeError(f"The session failed:\n{shown}")
+    shown = shown.replace(os.path.realpath(folder), "~/code").replace(folder, "~/code")
+    return Session(shown, questions)
+
+
+def start(
+    folder: str, root: Path, environment: Mapping[str, str]
+) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start cookiecutter in a terminal; return the terminal's other end and the process."""
     controller, terminal = pty.openpty()
-    environment = os.environ | {
-        "COLUMNS": str(COLUMNS),
+    variables = {
+        **environment,
+        "COLUMNS": "500",  # no line is broken, so that a question can be measured
         "HOME": folder,
         "COOKIECUTTER_CONFIG": os.devnull,
         "TERM": "xterm-256color",
         "COLORTERM": "",
     }
-    environment.pop("NO_COLOR", None)
+    variables.pop("NO_COLOR", None)
     process = subprocess.Popen(
-        [sys.executable, "-m", "cookiecutter", "--default-config", str(ROOT), "-o", folder],
+        [sys.executable, "-m", "cookiecutter", "--default-config", str(root), "-o", folder],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
-        env=environment,
+        env=variables,
     )
     os.close(terminal)
-    shown = ""
-    answers = iter(ANSWERS)
-    answered = 0
-    while True:
-        ready, _, _ = select.select([controller], [], [], TIMEOUT)
-        if not ready:
-            process.kill()
-            raise RuntimeError(f"The session waits for something:\n{shown}")
-        try:
-            chunk = os.read(controller, 4096).decode()
-        except OSError:  # Linux says so when the other side has closed the terminal
-            chunk = ""
-        if not chunk:
-            break
-        shown += chunk
-        prompts = len(re.findall(r"\[\d+/\d+\]", plain(shown)))
-        if prompts > answered and plain(shown).rstrip(" ").endswith(":"):
-            answered = prompts
-            os.write(controller, f"{next(answers)}\n".encode())
-    os.close(controller)
-    if process.wait():
-        raise RuntimeError(f"The session failed:\n{shown}")
-    return shown.replace(os.path.realpath(folder), "~/code").replace(folder, "~/code")
+    return controller, process
+
+
+def heard(controller: int, shown: str) -> str:
+    """Wait for the next words of the session; return nothing when it has ended.
+
+    Raises:
+        RuntimeError: when it says nothing for too long.
+    """
+    ready, _, _ = select.select([controller], [], [], TIMEOUT)
+    if not ready:
+        raise RuntimeError(f"The session waits for something:\n{shown}")
+    try:
+        return os.read(controller, 4096).decode()
+    except OSError:  # Linux says so when the other side has closed the terminal
+        return ""
 
 
 def plain(shown: str) -> str:
@@ -133,20 +185,13 @@ def draw(shown: str) -> str:
 
 def main() -> int:
     """Draw or check the picture; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare instead of drawing")
-    check = parser.parse_args().check
+    parser.add_argument("--root", type=Path, default=ROOT, help="the template (this one)")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        picture = draw(record_session(folder))
-    if not check:
-        PICTURE.write_text(picture, encoding="utf-8")
-        print(f"Drew {PICTURE.relative_to(ROOT)}.")
-        return 0
-    if not PICTURE.exists() or PICTURE.read_text(encoding="utf-8") != picture:
-        print(f"{PICTURE.relative_to(ROOT)} is out of date: run scripts/draw_prompt_session.py.")
-        return 1
-    print(f"{PICTURE.relative_to(ROOT)} shows the session as it is.")
-    return 0
+        picture = draw(record_session(folder, options.root).shown)
+    return update(options.root, {PICTURE: picture}, check=options.check)
 
 
 if __name__ == "__main__":

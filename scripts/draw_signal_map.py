@@ -1,8 +1,8 @@
 """Write templates/signal_map.md anew, from which the docs/signals.md of every project is made.
 
-Run ``uv run scripts/draw_signal_map.py`` after a change of any receiver of the template. It
-bakes the project with all modules and asks it, so it takes a few seconds; a bake then asks
-nobody. ``--python`` names an interpreter that has the packages of that project already.
+``make draw`` runs this after a change of any receiver of the template. It bakes the project with
+all modules and asks it, so that a bake need not. ``--python`` names an interpreter that has the
+packages of that project already.
 """
 
 import argparse

@@ -28,6 +28,7 @@ RUN_ELSEWHERE = {
     r"uvx cruft (create|check|diff|update|link)\b.*": "test_later.py",
     r"uvx cookiecutter \..*": "test_answers.py",
     r"make (new|help|clean)\b.*": "test_make.py",
+    r"make draw": "test_adding.py",
     r"make bench( BENCH=(audit|handoff)( BENCH_ARGS=--postgres)?)?": "test_benchmark.py",
     r"make bench BENCH=faults BENCH_ARGS=.*": "test_faults.py",
     r"\.tools/uv-\*/bin/uv run benchmarks/handoff\.py": "test_benchmark.py",
@@ -47,15 +48,9 @@ NOT_RUN = {
     r"make test(-all)?": "it is what runs these tests",
     r"make lint": "the CI script runs it before the tests",
     r"make audit": "it asks a service in the network; a workflow runs it once a week",
-    r"\.tools/uv-\*/bin/uv run scripts/draw_prompt_session\.py":
-        "it would change the picture; make lint runs it with --check",
     r"docker compose .*": "it needs a container engine; what the image does is in test_production.py",
     r"pg_(dump|restore) .*": "it needs the programs of PostgreSQL and a database to lose",
     r"openssl .*": "it prints a random number",
-    r"\.tools/uv-\*/bin/uv run scripts/write_module_pages\.py":
-        "it would change the pages; test_documents.py runs it in copies, make lint with --check",
-    r"\.tools/uv-\*/bin/uv run scripts/draw_signal_map\.py":
-        "it would change the page of every project; the matrix shows that it is up to date",
     r"manage\.py handoff": "it has verbs, which the module's own tests run",
     r"uv run (--no-sync )?manage\.py audit (history accounts\.User 1|verify --noted .*)":
         "it names an object or a seal of the reader's own; the module's own tests name one of theirs",

@@ -1,10 +1,9 @@
-"""What the repository's documents say is tested: tables, links, paths, and the three steps.
+"""What the repository's documents say is tested: tables, links, paths.
 
-The commands are in test_commands.py.
+The commands are in test_commands.py, the three steps of CONTRIBUTING.md in test_adding.py.
 """
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,15 +11,14 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.checks import commands, content, names
-from tests.checks.check import Check, expect_none
+from tests.checks import commands, names
+from tests.checks.check import expect_none
 from tests.checks.findings import CONVENTIONS, Place
-from tests.conftest import copied_template
 from tests.support.bakery import Bakery
-from tests.support.contributing import files_to_write, follow, registry_changes
+from tests.support.contributing import files_to_write
 from tests.support.markdown import Document
 from tests.support.programs import clean_environment, run
-from tests.support.signal_map import draw
+from tests.support.repository import copied_repository
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 README = Document((ROOT / "README.md").read_text(encoding="utf-8"))
@@ -29,19 +27,6 @@ DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): Document(path.read_text(encoding="utf-8"))
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 }
-
-CHECKS: list[Check] = [
-    content.file_set,
-    content.leftovers,
-    content.traces,
-    names.dangling,
-    commands.ruff_check,
-    commands.ruff_format,
-    commands.django_check,
-    commands.missing_migrations,
-    commands.signal_map,
-]
-CHECKS_OF_THE_MODULE = [*CHECKS, commands.types, commands.own_tests]
 
 
 def module_rows(document: Document) -> list[list[str]]:
@@ -117,13 +102,14 @@ def test_every_page_can_be_found_from_the_readme() -> None:
     assert set(DOCUMENTS) - seen == set()
 
 
-def write_module_pages(*options: str | Path) -> CompletedProcess[str]:
-    script = ROOT / "scripts" / "write_module_pages.py"
+def write_documents(*options: str | Path) -> CompletedProcess[str]:
+    script = ROOT / "scripts" / "write_documents.py"
     return run([sys.executable, script, *options], folder=ROOT, environment=clean_environment())
 
 
 def test_the_pages_of_the_modules_are_up_to_date() -> None:
-    done = write_module_pages("--check")
+    """And what else is made of the registry: parts of the README, choices in the workflow."""
+    done = write_documents("--check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -146,6 +132,12 @@ def test_the_page_of_a_module_holds_its_readme(name: str) -> None:
     assert found[len(found) - len(there) :] == there
 
 
+@pytest.fixture
+def repository(tmp_path: Path) -> Template:
+    """A copy of what the documents are made of, for a test to change."""
+    return copied_repository(tmp_path / "repository")
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
@@ -155,21 +147,59 @@ def test_the_page_of_a_module_holds_its_readme(name: str) -> None:
         ("docs/modules/gone.md", "# gone\n"),
     ],
 )
-def test_a_page_that_is_out_of_date_is_noticed(tmp_path: Path, file: str, text: str | None) -> None:
-    root = copied_template(tmp_path / "template").root
-    shutil.copytree(ROOT / "docs", root / "docs", dirs_exist_ok=True)
+def test_a_page_that_is_out_of_date_is_noticed(
+    repository: Template, file: str, text: str | None
+) -> None:
+    root = repository.root
     if text is None:
         (root / file).unlink()
     else:
         (root / file).write_text(text, encoding="utf-8")
-    done = write_module_pages("--check", "--root", root)
+    done = write_documents("--check", "--root", root)
     assert done.returncode == 1
     name = "gone" if "gone" in file else "profiles"
-    assert done.stdout == (
-        f"docs/modules/{name}.md is out of date: run scripts/write_module_pages.py.\n"
-    )
-    write_module_pages("--root", root)
-    assert write_module_pages("--check", "--root", root).returncode == 0
+    assert done.stdout == f"docs/modules/{name}.md is out of date: run make draw.\n"
+    write_documents("--root", root)
+    assert write_documents("--check", "--root", root).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("README.md", "| A profile for every user,", "| One profile for every user,"),
+        ("README.md", " audit=yes welcome_email=yes", " welcome_email=yes"),
+        ("README.md", "│   ├── audit/            chosen\n", ""),
+        (".github/workflows/ci.yml", "profiles=yes audit=yes", "profiles=yes"),
+    ],
+)
+def test_a_part_that_is_out_of_date_is_noticed(
+    repository: Template, file: str, old: str, new: str
+) -> None:
+    path = repository.root / file
+    kept = path.read_text(encoding="utf-8")
+    assert old in kept
+    path.write_text(kept.replace(old, new, 1), encoding="utf-8")
+    done = write_documents("--check", "--root", repository.root)
+    assert (done.returncode, done.stdout) == (1, f"{file} is out of date: run make draw.\n")
+    write_documents("--root", repository.root)
+    assert path.read_text(encoding="utf-8") == kept
+
+
+def test_a_readme_without_its_marks_is_refused_in_one_sentence(repository: Template) -> None:
+    path = repository.root / "README.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("<!-- end tree -->\n", ""))
+    done = write_documents("--root", repository.root)
+    assert done.returncode == 1
+    assert "two marks for the part tree" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_workflow_leaves_out_on_windows_what_needs_a_process() -> None:
+    """A process such as a worker need not run there, and the bakes elsewhere choose everything."""
+    lines = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8").splitlines()
+    chosen = [re.findall(r"(\w+)=yes", line) for line in lines if "=yes" in line]
+    portable = [name for name, module in TEMPLATE.registry.items() if "processes" not in module]
+    assert chosen == [portable, list(TEMPLATE.registry), list(TEMPLATE.registry)]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -230,52 +260,3 @@ def test_the_receiver_of_a_project_s_readme_works_as_it_stands(
     )
     done = project.run("python", "manage.py", "shell", "-c", code, **database)
     assert "User 1 signed up." in done.stderr
-
-
-@pytest.fixture(scope="module")
-def extended(bakery: Bakery, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A copy of the template to which one module was added as CONTRIBUTING.md says."""
-    template = copied_template(tmp_path_factory.mktemp("extended") / "template")
-    follow(CONTRIBUTING, template)
-    draw(template, bakery.environment())
-    return template
-
-
-def added_module() -> str:
-    (name,) = registry_changes(CONTRIBUTING)["_modules"]
-    return str(name)
-
-
-def test_the_steps_add_one_folder_and_one_entry(extended: Template) -> None:
-    name = added_module()
-    folder = f"{TEMPLATE.source.name}/apps/{name}/"
-    assert all(path.startswith(folder) for path in files_to_write(CONTRIBUTING))
-    assert list(extended.registry) == [*TEMPLATE.registry, name]
-    assert extended.prompts == [*TEMPLATE.prompts, name]
-    assert len(extended.combinations()) == 2 * len(TEMPLATE.combinations())
-
-
-def test_the_new_module_gets_a_page(extended: Template) -> None:
-    name = added_module()
-    write_module_pages("--root", extended.root)
-    page = (extended.root / "docs" / "modules" / f"{name}.md").read_text(encoding="utf-8")
-    assert f"`uvx cookiecutter . --no-input {name}=yes`" in page
-    assert extended.registry[name]["summary"] in page
-    assert "\n## Taking it out\n" in page
-
-
-@pytest.mark.parametrize("check", CHECKS_OF_THE_MODULE, ids=lambda check: check.__name__)
-def test_the_new_module_alone(bakery: Bakery, extended: Template, check: Check) -> None:
-    project = bakery.bake_once(extended, Combination((added_module(),)))
-    assert f"apps/{added_module()}/apps.py" in project.files
-    expect_none(check(project))
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_all_modules_with_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
-    expect_none(check(bakery.bake_once(extended, extended.all_on())))
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_all_modules_but_the_new_one(bakery: Bakery, extended: Template, check: Check) -> None:
-    expect_none(check(bakery.bake_once(extended, TEMPLATE.all_on())))

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.once import once
-from tests.support.programs import HANGS, UV, clean_environment, run, uv_cache
+from tests.support.programs import HANGS, run
+from tests.support.repository import without_uv
 from tests.support.template import PARTS, ROOT, TEMPLATE
 
 NEEDED = (*PARTS, "Makefile", "pyproject.toml", ".python-version", "scripts")
@@ -48,15 +49,7 @@ class Clone:
 
     def environment(self) -> dict[str, str]:
         """Return an environment without uv, whose downloads are kept for other runs."""
-        foreign = str(UV.parent)
-        kept = clean_environment(HOME=str(self.home), NAME="of the machine")
-        path = [folder for folder in kept["PATH"].split(os.pathsep) if folder != foreign]
-        caches = {
-            "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
-            "UV_CACHE_DIR": uv_cache(),
-        }
-        path_of_python = os.pathsep.join(path)
-        return {**kept, **caches, "PATH": path_of_python, "PYTHONDONTWRITEBYTECODE": ""}
+        return without_uv(self.home)
 
     def make(
         self, *words: str, answers: str = "", **variables: str
@@ -175,7 +168,7 @@ def test_new_asks_when_nothing_is_said(clone: Clone) -> None:
     """The questions are asked; here their answers end early, and so does the run."""
     done = clone.make("new", "OUTPUT=asked", answers="My Project\n")
     assert done.returncode != 0
-    first, second, *_ = TEMPLATE.settings["__prompts__"].values()
+    first, second, *_ = (TEMPLATE.texts_of(prompt)[0] for prompt in TEMPLATE.prompts)
     assert first in done.stdout
     assert second.split(" (")[0] in done.stdout
     assert "Cancelled: nothing was generated." in done.stderr

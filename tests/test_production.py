@@ -54,12 +54,7 @@ def test_what_the_image_does_can_be_done(
     root.mkdir(parents=True)
     assert not containers.containers(project)
     project = bakery.copy(project, tmp_path / "clone")
-    for file in NEVER_IN_AN_IMAGE:
-        (project.path / file).parent.mkdir(parents=True, exist_ok=True)
-        (project.path / file).write_text("SECRET_KEY=of-development", encoding="utf-8")
-    # As git checks out for somebody whose files are nobody else's business.
-    for path in [project.path, *project.path.rglob("*")]:
-        path.chmod(0o700 if path.is_dir() else 0o600)
+    add_private_files(project.path)
     for name, rest in stages(project)[0]:
         if name == "COPY":
             copy(project, rest, root)
@@ -92,6 +87,15 @@ def test_what_the_image_does_can_be_done(
     assert all(yaml.safe_load(line)["logger"] for line in lines), lines
     assert any('"path": "/"' in line for line in lines)
     assert not any("/health/" in line for line in lines)
+
+
+def add_private_files(folder: Path) -> None:
+    """Add what no image may have, and let only the owner read anything, as with a strict umask."""
+    for file in NEVER_IN_AN_IMAGE:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("SECRET_KEY=of-development", encoding="utf-8")
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def on_this_machine(command: str) -> str:

@@ -11,7 +11,9 @@ from slugify import slugify
 import template_rules
 from tests.support.answers import ACCEPTED, REFUSED_EMAILS, REFUSED_SLUGS, REFUSED_TEXTS
 from tests.support.bakery import Bakery
-from tests.support.template import TEMPLATE
+from tests.support.cli import Home
+from tests.support.contributing import change_settings
+from tests.support.template import TEMPLATE, Template
 
 GOOD = {
     "project_name": "My Project",
@@ -98,6 +100,22 @@ def test_every_package_of_a_project_is_a_reserved_slug(bakery: Bakery) -> None:
     assert packages
     slugs = {name.replace("-", "_") for name in packages}
     assert {slug for slug in slugs if not template_rules.is_reserved(slug)} == set()
+
+
+def test_a_package_of_any_module_is_a_reserved_slug(copy_of_template: Template) -> None:
+    """The registry says what a module brings: nobody has to write it down once more."""
+    settings = copy_of_template.settings
+    entry = next(iter(settings["_modules"].values()))
+    entry |= {"dependencies": ["Feed.Parser[fast]==6.0"], "constraints": ["sgmllib3k==1.0"]}
+    change_settings(copy_of_template, settings)
+    home = Home(copy_of_template.root.parent)
+    for slug in ("feed_parser", "sgmllib3k"):
+        outcome = home.bake("--no-input", f"project_slug={slug}", template=copy_of_template.root)
+        assert outcome.status == 1
+        assert f"project_slug '{slug}' is refused: the name is taken" in outcome.said
+    words = ("--no-input", "project_name=Feed Parser")
+    assert home.bake(*words, template=copy_of_template.root).status == 0
+    assert [path.name for path in home.output.iterdir()] == ["feed_parser_project"]
 
 
 def test_every_folder_of_a_project_is_a_reserved_slug(bakery: Bakery) -> None:

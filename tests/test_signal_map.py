@@ -182,7 +182,7 @@ def test_the_map_of_the_template_is_what_its_script_writes(
     path.unlink()
     draw(copy_of_template, bakery.environment())
     drawn = path.read_text(encoding="utf-8")
-    assert drawn == kept, "run: .tools/uv-*/bin/uv run scripts/draw_signal_map.py"
+    assert drawn == kept, "run: make draw"
 
 
 LINES: list[tuple[str, list[str]]] = [

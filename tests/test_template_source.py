@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checks.check import expect_none
+from tests.checks.source import LONGEST, circle, long_functions
 from tests.support.markdown import Document
 from tests.support.template import ROOT, TEMPLATE
 
@@ -94,6 +96,73 @@ def apps_imported(path: Path) -> Iterator[str]:
             first, _, rest = name.partition(".")
             if first == "apps" and rest:
                 yield rest.partition(".")[0]
+
+
+def sources(folder: Path, *parts: str) -> dict[str, str]:
+    """Return path and text of every file of Python in parts of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for part in parts
+        for path in sorted(folder.glob(part))
+    }
+
+
+def test_no_function_of_a_project_is_too_long() -> None:
+    expect_none(long_functions(sources(TEMPLATE.source, "**/*.py")))
+
+
+def test_no_function_of_the_repository_is_too_long() -> None:
+    folders = ("hooks", "scripts", "benchmarks", "tests")
+    expect_none(long_functions(sources(ROOT, "*.py", *(f"{name}/**/*.py" for name in folders))))
+
+
+def test_a_function_that_is_too_long_is_noticed() -> None:
+    lines = "\n".join(["    x = 1"] * (LONGEST - 1))
+    assert long_functions({"a.py": f"def a():\n{lines}\n"}) == []
+    said = ["a.py:2: a has 46 lines, 45 at most"]
+    assert long_functions({"a.py": f"@x\ndef a():\n{lines}\n    x = 2\n"}) == said
+    assert long_functions({"a.py": f"\nasync def a():\n{lines}\n    x = 2\n"}) == said
+
+
+def test_no_modules_of_a_project_import_each_other_in_a_circle() -> None:
+    expect_none(circle(sources(TEMPLATE.source, "**/*.py")))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("from apps.b import models", "from apps.a import models"),
+        ("import apps.b.models", "import apps.a.models"),
+        ("from apps.b.models import B", "def b():\n    from apps.a.models import A"),
+        ("from ..b.models import B", "from ..a import models"),
+        ("from apps import b", "from apps.a.models import A"),
+        ("from apps.b import models", "if True:\n    from apps.a import models"),
+        (
+            "from apps.b import models",
+            "if TYPE_CHECKING:\n    x = 1\nelse:\n    from apps.a import models",
+        ),
+    ],
+)
+def test_a_circle_of_imports_is_noticed(first: str, second: str) -> None:
+    files = {"apps/__init__.py": "", "apps/a/__init__.py": "", "apps/a/models.py": first}
+    files |= {"apps/b/__init__.py": "from apps.b.models import B", "apps/b/models.py": second}
+    found = circle(files)
+    assert {"apps.a.models", "apps.b.models"} <= set(found)
+    assert found[0] == found[-1]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "if TYPE_CHECKING:\n    from apps.a.models import A",
+        "if typing.TYPE_CHECKING:\n    from apps.a import models",
+        "from django.db import models",
+        "x = 'from apps.a import models'",
+    ],
+)
+def test_an_import_that_is_never_run_makes_no_circle(second: str) -> None:
+    files = {"apps/a/models.py": "from apps.b import models", "apps/b/models.py": second}
+    assert circle(files) == []
 
 
 @pytest.mark.parametrize("module", TEMPLATE.registry)

@@ -127,23 +127,7 @@ def _composition(project: BakedProject) -> list[str]:
     writable = f"{_folder(stages(project)[-1])}/var"
     faults = []
     for name, service in services.items():
-        faults += [
-            f"compose.yaml: {name} waits for {other}, which does not exist"
-            for other in service.get("depends_on", {})
-            if other not in services
-        ]
-        faults += [
-            f"compose.yaml: {name} waits until {other} is healthy, but nothing asks it"
-            for other, how in service.get("depends_on", {}).items()
-            if how["condition"] == "service_healthy"
-            and "healthcheck" not in services.get(other, {})
-        ]
-        faults += [
-            f"compose.yaml: {name} starts before {other} has ended"
-            for other, how in service.get("depends_on", {}).items()
-            if services.get(other, {}).get("restart") == "no"
-            and how["condition"] != "service_completed_successfully"
-        ]
+        faults += _order(name, services)
         faults += [
             f"compose.yaml: {name} keeps nothing, its data are in {folder}"
             for image, folder in DATA.items()
@@ -176,13 +160,16 @@ def _composition(project: BakedProject) -> list[str]:
         for volume in data["volumes"]
         if volume not in used
     ]
+    return faults + _undocumented(project)
+
+
+def _undocumented(project: BakedProject) -> list[str]:
     document = project.read(DOCUMENT)
-    faults += [
+    return [
         f"compose.yaml asks for {variable}, of which {DOCUMENT} does not tell"
         for variable, _, _ in REFERENCE.findall(project.read("compose.yaml"))
         if f"`{variable}`" not in document
     ]
-    return faults
 
 
 def _folder(stage: list[tuple[str, str]]) -> str:
@@ -221,3 +208,27 @@ def _program(project: BakedProject, who: str, command: list[str]) -> list[str]:
         if argument.endswith(".py") and argument not in project.files
     ]
     return faults
+
+
+def _order(name: str, services: dict[str, Any]) -> list[str]:
+    """Say what a service waits for in vain, or does not wait for long enough."""
+    awaited: dict[str, Any] = services[name].get("depends_on", {})
+    return [
+        *(
+            f"compose.yaml: {name} waits for {other}, which does not exist"
+            for other in awaited
+            if other not in services
+        ),
+        *(
+            f"compose.yaml: {name} waits until {other} is healthy, but nothing asks it"
+            for other, how in awaited.items()
+            if how["condition"] == "service_healthy"
+            and "healthcheck" not in services.get(other, {})
+        ),
+        *(
+            f"compose.yaml: {name} starts before {other} has ended"
+            for other, how in awaited.items()
+            if services.get(other, {}).get("restart") == "no"
+            and how["condition"] != "service_completed_successfully"
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""Does what CONTRIBUTING.md says, to the letter, to a copy of the template.
+"""Adds a module to a template, as CONTRIBUTING.md says, to the letter.
 
 A file to write is a paragraph that reads File: and its path in backticks, followed by
 a fenced block with its content. The one fenced block of JSON is merged into
@@ -7,12 +7,43 @@ cookiecutter.json: tables entry by entry, and a new answer below the answers the
 
 import json
 import re
+import shutil
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support.markdown import Document
 from tests.support.template import Template
 
 FILE = re.compile(r"File: `(.+)`")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What somebody adds to the template: files, and entries of cookiecutter.json."""
+
+    files: dict[str, str]
+    changes: dict[str, Any]
+
+    @property
+    def module(self) -> str:
+        """The name of the module that is added."""
+        (name,) = self.changes["_modules"]
+        return str(name)
+
+    def add_to(self, template: Template) -> None:
+        """Write the files, and merge the entries."""
+        for path, content in self.files.items():
+            target = template.root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            assert not target.exists(), f"{path} exists already"
+            target.write_text(content, encoding="utf-8")
+        change_settings(template, merge(template.settings, self.changes))
+
+
+def addition_of(document: Document) -> Addition:
+    """Return what a document has one add."""
+    (block,) = [fence.text for fence in document.fences() if fence.language == "json"]
+    return Addition(files_to_write(document), json.loads(block))
 
 
 def files_to_write(document: Document) -> dict[str, str]:
@@ -28,25 +59,31 @@ def files_to_write(document: Document) -> dict[str, str]:
     return found
 
 
-def registry_changes(document: Document) -> dict[str, Any]:
-    """Return what the document has one add to cookiecutter.json."""
-    (block,) = [fence.text for fence in document.fences() if fence.language == "json"]
-    changes: dict[str, Any] = json.loads(block)
-    return changes
+def commands_to_run(document: Document) -> list[str]:
+    """Return the commands of the last step, one a line."""
+    step = document.text.partition("\n### 3. ")[2].partition("\n## ")[0]
+    (block,) = [fence.text for fence in Document(step).fences() if fence.language == "console"]
+    return block.splitlines()
 
 
-def follow(document: Document, template: Template) -> list[str]:
-    """Change the template as the document says; return the names of the modules it adds."""
-    for path, content in files_to_write(document).items():
-        target = template.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        assert not target.exists(), f"{path} exists already"
-        target.write_text(content, encoding="utf-8")
-    changes = registry_changes(document)
-    merged = merge(template.settings, changes)
-    (template.root / "cookiecutter.json").write_text(json.dumps(merged), encoding="utf-8")
-    template.__dict__.pop("settings")  # it was read before the change
-    return list(changes["_modules"])
+def take_out(template: Template, module: str) -> None:
+    """Take a module out of a template, if it has it: for a repository that followed the steps."""
+    if module not in template.registry:
+        return
+    for path in template.paths_of(module):
+        target = template.source / path
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    settings = template.settings
+    for table in (settings, settings["__prompts__"], settings["_modules"]):
+        del table[module]
+    change_settings(template, settings)
+
+
+def change_settings(template: Template, settings: dict[str, Any]) -> None:
+    """Write cookiecutter.json, and let the template read it again."""
+    path = template.root / "cookiecutter.json"
+    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    template.__dict__.pop("settings", None)
 
 
 def merge(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

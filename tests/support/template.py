@@ -63,6 +63,11 @@ class Template:
         """The names of the questions."""
         return [name for name in self.settings if not name.startswith("_")]
 
+    def texts_of(self, prompt: str) -> list[str]:
+        """The question of a prompt; behind it, if it is a choice, what is said of each."""
+        texts: str | dict[str, str] = self.settings["__prompts__"][prompt]
+        return [texts] if isinstance(texts, str) else list(texts.values())
+
     def combinations(self) -> list[Combination]:
         """Every choice of modules, from none to all."""
         return [

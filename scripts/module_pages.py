@@ -1,11 +1,5 @@
-"""Write docs/modules/ anew: a page for each module, from its README and its registry entry.
+"""A page for each module, made of its README and its registry entry."""
 
-Run ``uv run scripts/write_module_pages.py`` after a change of either, and with ``--check`` to
-compare: exit status 1 when a page is missing, out of date or of a module that is gone.
-"""
-
-import argparse
-import json
 import posixpath
 import re
 import sys
@@ -14,43 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 PROJECT: Final = "{{cookiecutter.project_slug}}"
 # Comes with every project and so has no entry in the registry.
 KIT: Final = "core"
-PAGES: Final = "docs/modules"
 LINK: Final = re.compile(r"(?<=\]\()[^()<>\s]+(?=\))")
 FENCE: Final = re.compile(r"^(```|~~~)")
 
 
-def main() -> int:
-    """Write or check the pages; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the template (this one)")
-    options = parser.parse_args()
-
-    folder = options.root / PAGES
-    wanted = pages(options.root)
-    there = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
-    if options.check:
-        stale = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
-        for name in stale:
-            print(f"{PAGES}/{name} is out of date: run scripts/write_module_pages.py.")
-        return 1 if stale else 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (folder / name).unlink()
-    for name, text in wanted.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    print(f"Wrote {len(wanted)} pages into {PAGES}.")
-    return 0
-
-
-def pages(root: Path) -> dict[str, str]:
-    """Return the name of each page with its text."""
-    settings = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
-    entries = {KIT: None, **settings["_modules"]}
+def pages(root: Path, registry: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the file name of each page with its text."""
+    entries = {KIT: None, **registry}
     return {f"{name}.md": page(root, name, entry, list(entries)) for name, entry in entries.items()}
 
 
@@ -67,7 +34,7 @@ def page(root: Path, name: str, entry: dict[str, Any] | None, modules: list[str]
     facts = "\n".join(f"| {fact} | {value} |" for fact, value in facts_of(name, entry))
     head, _, others = facts.partition("\n")
     return (
-        f"<!-- Written by scripts/write_module_pages.py from {readme} -->\n\n"
+        f"<!-- Written by scripts/write_documents.py from {readme} -->\n\n"
         f"{title}\n\n{head}\n|---|---|\n{others}\n{moved(rest, name, modules)}"
     )
 
@@ -134,7 +101,3 @@ def moved(text: str, name: str, modules: list[str]) -> str:
             in_code = not in_code
         lines.append(line if in_code else LINK.sub(target, line))
     return "".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
