@@ -192,7 +192,7 @@ def running(project: Path, variables: dict[str, str], folder: Path) -> Iterator[
                 process.send_signal(signal.SIGTERM)
             for process in processes:
                 try:
-                    process.wait(60)
+                    process.wait(600)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -200,7 +200,7 @@ def running(project: Path, variables: dict[str, str], folder: Path) -> Iterator[
 
 def wait_for(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
     """Wait until the web server answers."""
-    for _ in range(600):
+    while True:
         if any(process.poll() is not None for process in processes):
             sys.exit("A process of the project has ended before the load began.")
         try:
@@ -211,7 +211,6 @@ def wait_for(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
         except OSError:
             pass
         time.sleep(0.1)
-    sys.exit("The web server does not answer.")
 
 
 def sign_up(port: int, clients: int, seconds: float) -> Answers:
@@ -220,7 +219,7 @@ def sign_up(port: int, clients: int, seconds: float) -> Answers:
     end = time.monotonic() + seconds
 
     def client() -> None:
-        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", port, timeout=3600)
         while time.monotonic() < end:
             name = f"user-{secrets.token_hex(8)}"
             try:

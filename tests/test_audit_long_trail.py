@@ -15,4 +15,4 @@ def test_a_million_entries(all_on: BakedProject, database_url: str) -> None:
     """Each page takes few queries, and none counts the trail or reads it without a limit."""
     options = [TEST, "-k", "few_queries"]
     rows = {"AUDIT_ROWS": "1000000", "DATABASE_URL": database_url}
-    expect_none(commands.own_tests(plant(all_on), options=options, **rows))
+    expect_none(commands.own_tests(plant(all_on), options=options, variables=rows))

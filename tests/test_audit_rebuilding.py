@@ -14,4 +14,4 @@ TESTS = [f"{folder_of('audit')}/test_{name}.py" for name in ("rebuilding", "conc
 def test_thousands_of_writes(all_on: BakedProject, database_url: str) -> None:
     """Also where several writers race, on the database that has several."""
     operations = {"AUDIT_OPERATIONS": "1000", "DATABASE_URL": database_url}
-    expect_none(commands.own_tests(plant(all_on), options=TESTS, **operations))
+    expect_none(commands.own_tests(plant(all_on), options=TESTS, variables=operations))

@@ -40,8 +40,9 @@ def test_all_modules(all_on: BakedProject, database_url: str) -> None:
     """On SQLite without servers, and on PostgreSQL with all of them."""
     project = plant(all_on)
     servers = {"DATABASE_URL": database_url, "REQUIRE_SERVICES": "1"} if database_url else {}
-    faults = commands.own_tests(project, options=FOLDERS, servers=bool(servers), **servers)
-    expect_none(faults)
+    expect_none(
+        commands.own_tests(project, options=FOLDERS, servers=bool(servers), variables=servers)
+    )
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from tests.support.bakery import Bakery
-from tests.support.programs import clean_environment, run
+from tests.support.programs import HANGS, clean_environment, run
 from tests.support.services import require_services
 from tests.support.template import ROOT
 
 pytestmark = pytest.mark.whole
 
 BRIEF = ("--jobs", "60", "--kills", "8", "--seconds", "15", "--patience", "3", "--outage", "0.5",
-         "--processes", "2", "--json")  # fmt: skip
+         "--processes", "2", "--grace", "3600", "--json")  # fmt: skip
 
 
 def command(bakery: Bakery, *arguments: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_nothing_is_lost_with_servers(bakery: Bakery, broker: str) -> None:
 def test_the_only_relay_goes_on_while_children_of_its_worker_are_killed(bakery: Bakery) -> None:
     """No other relay sends in its place, and nobody starts it again."""
     require_services()
-    alone = ("--workers", "1", "--relays", "0", "--faults", "child", "--grace", "30")
+    alone = ("--workers", "1", "--relays", "0", "--faults", "child")
     server = ("--broker", "rabbitmq", "--database", "postgresql", "--only", "handoff")
     expect_nothing_lost(figures(bakery, *server, *alone))
 
@@ -83,15 +83,13 @@ def test_an_interrupted_run_leaves_nobody_behind(bakery: Bakery, tmp_path: Path)
         start_new_session=True,
     )
     try:
-        end = time.monotonic() + 60
         while not (folder / "runs/handoff/producer-1").exists():
             assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            assert time.monotonic() < end
             time.sleep(0.1)
         assert len(inside(folder)) > 5
         # As Ctrl+C does, it reaches the script and what it has started in its own session.
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
     finally:
         process.kill()
     assert process.returncode == 130

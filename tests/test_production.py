@@ -23,7 +23,7 @@ from tests.checks.check import expect_none
 from tests.checks.commands import PRODUCTION
 from tests.checks.containers import REFERENCE, composition, instructions, stages
 from tests.support.bakery import Bakery, own_environment
-from tests.support.programs import clean_environment, run
+from tests.support.programs import HANGS, clean_environment, run
 from tests.support.project import BakedProject
 from tests.support.template import TEMPLATE, Combination
 
@@ -155,7 +155,7 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        while True:
             assert server.poll() is None, log.read_text(encoding="utf-8")
             try:
                 get(f"{address}/health/live/", "10.0.0.1")
@@ -164,7 +164,7 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
                 time.sleep(0.1)
         yield address, log
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(HANGS) == 0
     finally:
         server.kill()
         server.wait()
@@ -239,7 +239,7 @@ def get(url: str, host: str) -> tuple[int, str]:
     """Return the status and the text of a page, asked for by a host name."""
     request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 (our server)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HANGS) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

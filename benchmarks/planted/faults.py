@@ -151,12 +151,15 @@ class Run:
                 yield Kept(processes, f"relay-{number}", *RELAY)
 
     def _produce(self, end: float) -> None:
-        """Let faults happen, evenly over the jobs, until all have and the jobs are committed."""
+        """Let faults happen, evenly over the jobs, until all have and the jobs are committed.
+
+        The end comes before, but not on a machine so slow that no process was killed by then.
+        """
         from .models import Order
 
         schedule = self._plan.schedule(self._arm)
         total = len(schedule)
-        while time.monotonic() < end:
+        while time.monotonic() < end or not self._has_killed():
             committed = Order.objects.count()
             if committed >= self._plan.jobs and not schedule:
                 return
@@ -169,6 +172,9 @@ class Run:
                 time.sleep(0.05)
             for kept in self._kept:
                 kept.keep()
+
+    def _has_killed(self) -> bool:
+        return any(self._done[name] for name in KILLS)
 
     def _fault(self, fault: str) -> None:
         workers = [kept for kept in self._kept if kept not in self._relays()]

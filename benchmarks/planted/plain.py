@@ -4,7 +4,7 @@ The broker, the late acknowledgement and every other setting are the project's, 
 in which a job is handed off is all that differs: ``celery -A apps.planted.plain worker``.
 """
 
-from apps.handoff.celery import configuration
+from apps.handoff.celery_app import configuration
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from django.conf import settings

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.checks import inside
@@ -14,6 +14,7 @@ from tests.support.project import BakedProject, requirement_name
 
 # Of these files, a test need not run a statement.
 NO_STATEMENTS = "*/tests/*,*/migrations/*,*/conftest.py"
+NONE: Mapping[str, str] = {}
 
 
 def ruff_check(project: BakedProject) -> list[str]:
@@ -51,8 +52,8 @@ def own_tests(
     *,
     servers: bool = False,
     options: Sequence[str] = (),
+    variables: Mapping[str, str] = NONE,
     measured: Path | None = None,
-    **variables: str,
 ) -> list[str]:
     """The project's tests pass, with warnings as errors and without a .env.
 
@@ -60,8 +61,8 @@ def own_tests(
         project: the project to look at.
         servers: whether its tests may find the servers of this machine; most people have none.
         options: further arguments of pytest, such as the folders to look at.
-        measured: the file to write down which statements of the modules ran; none by default.
         variables: what the environment holds, nothing by default.
+        measured: the file to write down which statements of the modules ran; none by default.
     """
     strict = project.pyproject["tool"]["pytest"]["filterwarnings"] == ["error"]
     faults = [] if strict else ["pyproject.toml lets warnings of pytest pass"]

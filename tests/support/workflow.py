@@ -105,7 +105,6 @@ class Job:
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line],
                 folder=folder,
                 environment=clean_environment(**variables),
-                timeout=900,
             )
             if done.returncode:
                 said = "\n".join([done.stdout, done.stderr]).strip().splitlines()[-60:]

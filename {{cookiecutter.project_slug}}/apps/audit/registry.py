@@ -149,11 +149,8 @@ def audited_models() -> list[type[Model]]:
 
 def recorded_models() -> list[type[Model]]:
     """List the models whose rows the trail follows: those that are audited, and their links."""
-    links = [
-        _table_of_links(field)
-        for audited in _audited.values()
-        for field in many_to_many_of(audited)
-    ]
+    fields = [field for audited in _audited.values() for field in many_to_many_of(audited)]
+    links = [table for field in fields if (table := _table_of_links(field))]
     return list(dict.fromkeys([*_audited, *links]))
 
 

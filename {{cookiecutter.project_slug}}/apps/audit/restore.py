@@ -124,23 +124,28 @@ def restore(state: State) -> Restored:
             # The insertion has filled in the present.
             found.update(**stamps)
         instance.refresh_from_db(from_queryset=found)
-        unknown, gone = set(state.unknown), {}
-        for field_name, keys in state.links.items():
-            many: Any = model._meta.get_field(field_name)
-            if not many.remote_field.through._meta.auto_created:
-                # The trail has the keys, and none of what else such a link holds.
-                if keys != _links_now(many, state.pk, using):
-                    unknown.add(field_name)
-                continue
-            target = many.related_model
-            left = set(
-                QuerySet(target, using=using).filter(pk__in=keys).values_list("pk", flat=True)
-            )
-            # By no manager of the model's own, which may hide some.
-            getattr(instance, field_name)(manager="_base_manager").set(left)
-            if keys - left:
-                gone[field_name] = keys - left
-    return Restored(instance, frozenset(unknown), gone)
+        unlinked, gone = _restore_links(instance, state)
+    return Restored(instance, frozenset(state.unknown | unlinked), gone)
+
+
+def _restore_links(instance: Model, state: State) -> tuple[set[str], dict[str, set[Any]]]:
+    """Link an object as it was; return the fields that cannot be, and the keys that are gone."""
+    unlinked: set[str] = set()
+    gone: dict[str, set[Any]] = {}
+    for name, keys in state.links.items():
+        many: Any = state.model._meta.get_field(name)
+        if not many.remote_field.through._meta.auto_created:
+            # The trail has the keys, and none of what else such a link holds.
+            if keys != _links_now(many, state.pk, state.using):
+                unlinked.add(name)
+            continue
+        found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
+        left = set(found.filter(pk__in=keys).values_list("pk", flat=True))
+        # By no manager of the model's own, which may hide some.
+        getattr(instance, name)(manager="_base_manager").set(left)
+        if keys - left:
+            gone[name] = keys - left
+    return unlinked, gone
 
 
 def _state(model: type[Model], pk: Any, until: int, using: str) -> State:

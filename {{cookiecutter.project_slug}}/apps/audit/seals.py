@@ -215,35 +215,19 @@ def verify(
             " append-only."
         )
         yield Finding("triggers", (), text)
-    given_out = append_only.given_out(connections[using])
     removable, entries = pruned(using), _Entries(using)
     comparison = _Comparison()
     previous: Seal | None = None
     for link in _links(using):
-        expected = previous.number + 1 if previous else 1
-        if link.number != expected:
-            gone = f"{expected}" if link.number == expected + 1 else f"{expected}–{link.number - 1}"
-            yield Finding("seal", (expected,), f"Seal {gone} is gone from the chain.")
-        rest = len(link.fingerprints) % LAYOUT.size
-        if rest or link.digest != digest_of(link, previous.digest if previous else ""):
-            text = f"Seal {link.number} was changed, or does not follow the one before it."
-            yield Finding("seal", (link.number,), text)
+        yield from _faults_of(link, previous, using)
         if link.number == number:
             number = None
             if not link.digest.startswith(digest):
                 text = f"Seal {link.number} is {link.digest}, not what was noted: {digest}."
                 yield Finding("seal", (link.number,), text)
-        if link.until > given_out:
-            # It may have been added since this began.
-            given_out = append_only.given_out(connections[using])
-        if link.until > given_out:
-            text = (
-                f"Seal {link.number} covers entries up to {link.until}, and the latest there has"
-                f" been is {given_out}."
-            )
-            yield Finding("seal", (link.number,), text)
         # None in a pruning: what it lets go was sealed before, so all else was put in.
-        sealed = LAYOUT.iter_unpack(link.fingerprints[: len(link.fingerprints) - rest])
+        whole = len(link.fingerprints) - len(link.fingerprints) % LAYOUT.size
+        sealed = LAYOUT.iter_unpack(link.fingerprints[:whole])
         asked_again = False
         for finding in comparison.of(sealed, entries.up_to(link.until), removable):
             if finding.kind == "removed" and not asked_again:
@@ -258,6 +242,25 @@ def verify(
     if number is not None:
         text = f"Seal {number}, which was noted, is gone from the chain."
         yield Finding("seal", (number,), text)
+
+
+def _faults_of(link: Seal, previous: Seal | None, using: str) -> Iterator[Finding]:
+    """Compare a link with the one before it, and with the ids that the database has given out."""
+    expected = previous.number + 1 if previous else 1
+    if link.number != expected:
+        gone = f"{expected}" if link.number == expected + 1 else f"{expected}–{link.number - 1}"
+        yield Finding("seal", (expected,), f"Seal {gone} is gone from the chain.")
+    is_cut = len(link.fingerprints) % LAYOUT.size
+    if is_cut or link.digest != digest_of(link, previous.digest if previous else ""):
+        text = f"Seal {link.number} was changed, or does not follow the one before it."
+        yield Finding("seal", (link.number,), text)
+    given_out = append_only.given_out(connections[using])
+    if link.until > given_out:
+        text = (
+            f"Seal {link.number} covers entries up to {link.until}, and the latest there has"
+            f" been is {given_out}."
+        )
+        yield Finding("seal", (link.number,), text)
 
 
 def fingerprint(content: Sequence[str | None]) -> bytes:

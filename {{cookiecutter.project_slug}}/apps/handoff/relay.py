@@ -85,7 +85,7 @@ class Relay:
         It is none of Celery's pool: kombu closes those in every new process of the worker, and
         the socket is also the parent's.
         """
-        from .celery import app
+        from .celery_app import app
 
         return app.connection_for_write()
 
@@ -227,29 +227,9 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         Exception: what the broker or its client raised. A message that did get through then
             finds its job waiting, and is ignored.
     """
-    from .batches import batch
-    from .celery import app
-
     outbox = Handoff.objects.using(alias)
     try:
-        with batch(connection) as producer:
-            # Once for all of them, and each time: a broker that was emptied has no queues.
-            for queue in {row.queue for row in rows}:
-                app.amqp.queues[queue](producer.channel).declare()
-            for row in rows:
-                app.send_task(
-                    row.name,
-                    # As text: kombu's JSON would make something else of some values.
-                    [row.arguments],
-                    task_id=str(row.pk),
-                    queue=row.queue,
-                    declare=[],
-                    headers={"handoff": Run.message(alias, row)},
-                    retries=row.attempts,
-                    ignore_result=True,
-                    producer=producer,
-                    retry=False,
-                )
+        _send(alias, rows, connection)
     except Exception:
         outbox.filter(pk__in=[row.pk for row in rows], status=Status.SENT).update(
             # Due for as long as they have been: how late they are must be seen meanwhile.
@@ -262,3 +242,27 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         outbox.filter(pk__in=[row.pk for row in group], status=Status.SENT).update(
             sends=sends + 1, due_at=Now() + min(FIRST_PATIENCE * 2**sends, LONGEST_PATIENCE)
         )
+
+
+def _send(alias: str, rows: list[Handoff], connection: Any) -> None:
+    from .batches import batch
+    from .celery_app import app
+
+    with batch(connection) as producer:
+        # Once for all of them, and each time: a broker that was emptied has no queues.
+        for queue in {row.queue for row in rows}:
+            app.amqp.queues[queue](producer.channel).declare()
+        for row in rows:
+            app.send_task(
+                row.name,
+                # As text: kombu's JSON would make something else of some values.
+                [row.arguments],
+                task_id=str(row.pk),
+                queue=row.queue,
+                declare=[],
+                headers={"handoff": Run.message(alias, row)},
+                retries=row.attempts,
+                ignore_result=True,
+                producer=producer,
+                retry=False,
+            )

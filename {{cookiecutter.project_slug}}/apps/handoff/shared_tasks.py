@@ -8,7 +8,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.json import normalize_json
 
 from .backend import put
-from .celery import app
+from .celery_app import app
 from .models import time_ordered_id
 
 

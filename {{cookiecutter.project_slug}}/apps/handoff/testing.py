@@ -16,7 +16,7 @@ def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
     Returns:
         How many attempts there were.
     """
-    from .celery import app
+    from .celery_app import app
     from .receipts import Run
     from .worker import register_jobs
 

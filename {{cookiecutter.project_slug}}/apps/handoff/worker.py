@@ -202,7 +202,7 @@ class JobTask(HandedOffTask):
 
 def register_jobs() -> None:
     """Give every declared job a Celery task of its own name, for logs and events to show."""
-    from .celery import app
+    from .celery_app import app
 
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:

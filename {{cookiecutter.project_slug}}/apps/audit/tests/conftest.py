@@ -1,6 +1,7 @@
 """Tables for the example models, which exist for the tests of this module only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,17 +16,6 @@ from apps.audit import registry
 EXAMPLES = "apps.audit.tests.examples"
 
 
-def example_models() -> list[type[Model]]:
-    """List the models that have tables, each after those that it points to."""
-    from .examples import models as m
-
-    return [
-        *(m.Author, m.Tag, m.Article, m.Note, m.Review, m.Club, m.Membership),
-        *(m.Place, m.Restaurant, m.Hotel, m.Invoice),
-        *_models_of_postgresql(),
-    ]
-
-
 def remembered() -> list[dict[Any, Any]]:
     return [registry._registered.copy(), registry._audited.copy()]
 
@@ -38,14 +28,6 @@ def bring_back(before: list[dict[Any, Any]]) -> None:
     registry.forget_what_was_derived()
 
 
-def _models_of_postgresql() -> list[type[Model]]:
-    if connection.vendor != "postgresql":
-        return []
-    from .examples.postgresql import Season
-
-    return [Season]
-
-
 @pytest.fixture
 def restored() -> Iterator[None]:
     """Forget what a test has registered."""
@@ -54,29 +36,42 @@ def restored() -> Iterator[None]:
     bring_back(before)
 
 
-@pytest.fixture(scope="package", autouse=True)
-def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Install the example models, audit them, and take it all back in the end."""
-    tables = example_models()
+@contextmanager
+def audited(models: Sequence[type[Model]], blocker: Any) -> Iterator[None]:
+    """Create tables, audit the models, and take it all back in the end."""
     before = remembered()
-    with (
-        override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, EXAMPLES]),
-        django_db_blocker.unblock(),
-    ):
+    with blocker.unblock():
         with connection.schema_editor() as editor:
-            for model in tables:
+            for model in models:
                 editor.create_model(model)
         # Made outside of any test: a rollback would leave wrong ids in Django's cache.
-        ContentType.objects.get_for_models(*tables)
-        for model in tables:
+        ContentType.objects.get_for_models(*models)
+        for model in models:
             if model.__name__ not in ("Restaurant", "Membership"):
                 registry.register(model)
-        with django_db_blocker.block():
+        with blocker.block():
             yield
         with connection.schema_editor() as editor:
-            for model in reversed(tables):
+            for model in reversed(models):
                 editor.delete_model(model)
-        ContentType.objects.filter(app_label="audit_examples").delete()
+        names = [model._meta.model_name for model in models]
+        ContentType.objects.filter(app_label="audit_examples", model__in=names).delete()
         # Tests in random order come back to this package, and the tables get other ids then.
         ContentType.objects.clear_cache()
     bring_back(before)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def examples(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Install the example models, each after those that it points to."""
+    from .examples import models as m
+
+    tables = [
+        *(m.Author, m.Tag, m.Article, m.Note, m.Review, m.Club, m.Membership),
+        *(m.Place, m.Restaurant, m.Hotel),
+    ]
+    with (
+        override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, EXAMPLES]),
+        audited(tables, django_db_blocker),
+    ):
+        yield

@@ -1,32 +1,21 @@
 """Objects as they were, and the way back."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
-from django.db import IntegrityError, connection, transaction
-from django.db.models import JSONNull, Model
+from django.db.models import Model
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import append_only, registry
 from apps.audit.models import Entry
-from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
+from apps.audit.restore import restore, state_after, state_at
 from apps.core.actor import acting_as
 
 from .examples.models import (
     Article,
     Author,
-    Club,
-    FrontPage,
-    Hotel,
-    Invoice,
     Note,
-    Place,
-    Restaurant,
     Tag,
 )
 
@@ -79,24 +68,6 @@ def test_an_object_gets_back_what_it_was(article: Article, admin_user: Any) -> N
     assert sorted(added.changes["tags"]["added"]) == ["a", "b"]
 
 
-def test_each_state_on_the_way_can_be_told() -> None:
-    author = Author.objects.create(name="One")
-    for name in ("Two", "Three"):
-        author.name = name
-        author.save()
-    author.delete()
-    author = Author(pk=Entry.objects.filter(model_label="audit_examples.Author")[0].object_id)
-    states = [state_after(entry) for entry in Entry.objects.of(author).reverse()]
-    assert [state.values.get("name") for state in states] == ["One", "Two", "Three", None]
-    assert [state.exists for state in states] == [True, True, True, False]
-    restore(states[1])
-    assert Author.objects.get(pk=author.pk).name == "Two"
-    # States from before the restoration stay what they were.
-    assert [state_after(e).values.get("name") for e in Entry.objects.of(author).reverse()] == [
-        "One", "Two", "Three", None, "Two",
-    ]  # fmt: skip
-
-
 def test_a_state_at_a_time(article: Article) -> None:
     entry = latest(article)
     article.title = "Second"
@@ -145,261 +116,3 @@ def test_secrets_cannot_be_restored() -> None:
     user.delete()
     restored: Any = restore(state_after(then)).instance
     assert (restored.username, restored.password) == ("ada", "")
-
-
-def test_links_to_what_is_gone_are_named(article: Article) -> None:
-    then = latest(article)
-    article.tags.clear()
-    Tag.objects.get(pk="a").delete()
-    result = restore(state_after(then))
-    assert result.gone == {"tags": {"a"}}
-    assert tags(article) == {"b"}
-
-
-def test_a_foreign_key_to_what_is_gone_is_refused(article: Article) -> None:
-    then = latest(article)
-    author = article.author
-    assert author is not None
-    article.author = None
-    article.title = "Second"
-    article.save()
-    entry, key = latest(author), author.pk
-    author.delete()
-    with pytest.raises(CannotRestoreError, match=rf"author of article \d+ was {key}, which is no"):
-        restore(state_after(then))
-    assert Article.objects.get().title == "Second"
-    restore(state_after(entry))
-    restore(state_after(then))
-    assert Article.objects.get().author_id == key
-
-
-def test_a_unique_value_that_another_has_by_now_is_an_error_of_the_database() -> None:
-    group = User.objects.create_user("ada")
-    then = latest(group)
-    group.username = "bob"
-    group.save()
-    User.objects.create_user("ada")
-    with pytest.raises(IntegrityError), transaction.atomic():
-        restore(state_after(then))
-
-
-def test_there_is_no_way_back_to_before_the_creation() -> None:
-    author = Author.objects.create(name="Ada")
-    author.delete()
-    entry = Entry.objects.filter(model_label="audit_examples.Author")[0]
-    with pytest.raises(CannotRestoreError, match=r"There was no author \d+ then. To get there"):
-        restore(state_after(entry))
-
-
-def test_children_and_proxies() -> None:
-    hotel = Hotel.objects.create(name="One", beds=2)
-    pk, then = hotel.pk, timezone.now()
-    hotel.name, hotel.beds = "Two", 5
-    hotel.save()
-    hotel.delete()
-    state = state_at(Hotel, pk, then)
-    assert state.values == {"name": "One", "beds": 2, "last_login": None}
-    restore(state)
-    assert Hotel.objects.values_list("pk", "name", "beds").get() == (pk, "One", 2)
-    page = FrontPage.objects.create(title="One")
-    then = timezone.now()
-    page.delete()
-    restore(state_at(FrontPage, Entry.objects.first().object_id, then))  # type: ignore[union-attr]
-    assert FrontPage.objects.get().title == "One"
-
-
-def test_what_a_child_adds_without_being_audited_is_unknown() -> None:
-    restaurant = Restaurant.objects.create(name="One", stars=3)
-    pk, then = restaurant.pk, timezone.now()
-    restaurant.delete()
-    state = state_at(Restaurant, pk, then)
-    assert state.unknown == {"stars"}
-    restore(state)
-    assert Restaurant.objects.values_list("name", "stars").get() == ("One", 0)
-    assert Place.objects.count() == 1
-
-
-def test_an_object_older_than_its_trail_comes_back_with_its_links() -> None:
-    article = Article.objects.create(title="Old")
-    article.tags.add(Tag.objects.create(slug="a"))
-    with append_only.lifted(connection):
-        Entry.objects.all()._raw_delete("default")
-    pk, then = article.pk, timezone.now()
-    article.delete()
-    state = state_at(Article, pk, then)
-    assert (state.values["title"], state.links["tags"]) == ("Old", {"a"})
-    restore(state)
-    assert tags(Article.objects.get(pk=pk)) == {"a"}
-
-
-def test_masked_links_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    (audited,) = registry.covering(Article)
-    article = Article.objects.create(title="One")
-    masked = replace(audited, masked=audited.masked | {"tags"})
-    models: Any = registry._audited
-    monkeypatch.setitem(models, Article, masked)
-    registry.forget_what_was_derived()
-    try:
-        article.tags.add(Tag.objects.create(slug="a"))
-        state = state_at(Article, article.pk, timezone.now())
-    finally:
-        monkeypatch.undo()
-        registry.forget_what_was_derived()
-    assert "tags" in state.unknown
-    assert "tags" not in state.links
-
-
-def test_models_that_are_not_audited_are_refused() -> None:
-    group = Group.objects.create(name="One")
-    with pytest.raises(CannotRestoreError, match=r"auth.Group is not audited"):
-        state_at(Group, group.pk, timezone.now())
-    entry = Entry(content_type_id=0, model_label="gone.Model")
-    entry.save()
-    with pytest.raises(CannotRestoreError, match=r"gone.Model is no audited model"):
-        state_after(entry)
-
-
-def test_a_field_that_has_changed_its_type_is_named() -> None:
-    author = Author.objects.create(name="Ada")
-    article = Article.objects.create(title="One", author=author)
-    entry = latest(article)
-    values = {"content_type": entry.content_type, "model_label": entry.model_label}
-    changes = {"published_on": {"old": "not a date", "new": None}}
-    Entry(action="update", object_id=str(article.pk), changes=changes, **values).save()
-    with pytest.raises(CannotRestoreError, match="published_on has changed its type"):
-        state_after(entry)
-
-
-def test_what_fields_convert_themselves_is_restored_as_it_was() -> None:
-    invoice = Invoice.objects.create(note="hello", total=Decimal("12.34"))
-    then = latest(invoice)
-    assert then.changes["note"]["new"] == "olleh"
-    invoice.note, invoice.total = "bye", None
-    invoice.save()
-    result = restore(state_after(then))
-    assert result.unknown == frozenset()
-    assert Invoice.objects.values_list("note", "total").get() == ("hello", Decimal("12.34"))
-    invoice.delete()
-    restore(state_after(then))
-    assert Invoice.objects.values_list("note", "total").get() == ("hello", Decimal("12.34"))
-
-
-def test_what_a_field_cannot_read_is_unknown() -> None:
-    invoice = Invoice.objects.create(parties=("ada", "bob"), note="nekorb", total=1)
-    then = latest(invoice)
-    Invoice.objects.update(parties=("ada", "eve"), note="hello", total=2)
-    state = state_after(then)
-    assert state.unknown == {"parties", "note"}
-    assert restore(state).unknown == {"parties", "note"}
-    columns = Invoice.objects.values_list("parties", "note", "total").get()
-    assert columns == (("ada", "eve"), "hello", 1)
-
-
-def test_when_an_object_was_created_is_restored() -> None:
-    invoice, long_ago = Invoice.objects.create(), datetime(2001, 1, 1, tzinfo=UTC)
-    Invoice.objects.update(created_at=long_ago, updated_at=long_ago)
-    then, pk = latest(invoice), invoice.pk
-    invoice.delete()
-    result = restore(state_after(then))
-    invoice = Invoice.objects.get()
-    assert result.unknown == frozenset()
-    assert (invoice.pk, invoice.created_at) == (pk, long_ago)
-    assert result.instance.created_at == long_ago  # type: ignore[attr-defined]
-    assert latest(invoice).changes["created_at"]["new"].startswith("2001-01-01")
-    # It was changed right now.
-    assert invoice.updated_at > then.created_at
-
-
-@pytest.mark.parametrize("terms", [None, {}, {"json": None}, {"json": 1}, {"json": 1, "a": None}])
-def test_null_in_json_is_not_an_empty_column(terms: Any) -> None:
-    stored = JSONNull() if terms is None else terms
-    invoice = Invoice.objects.create(terms=stored)
-    article = Article.objects.create(title="One", details=stored)
-    then, then_too = latest(invoice), latest(article)
-
-    def assert_restored() -> None:
-        assert Invoice.objects.filter(terms=stored).get().terms == terms
-        assert Article.objects.filter(details=stored, details__isnull=False).get().details == terms
-
-    # Without a change since, what is there is kept.
-    restore(state_after(then))
-    restore(state_after(then_too))
-    assert_restored()
-    assert Entry.objects.of(article).get() == then_too
-    Invoice.objects.update(terms={"a": 1})
-    Article.objects.update(details=None)
-    assert Entry.objects.of(article).count() == 2
-    restore(state_after(then))
-    restore(state_after(then_too))
-    assert_restored()
-    assert latest(article).changes["details"]["old"] is None
-    invoice.delete()
-    article.delete()
-    restore(state_after(then))
-    restore(state_after(then_too))
-    assert_restored()
-
-
-def test_an_empty_column_of_json_comes_back_empty() -> None:
-    article = Article.objects.create(title="One")
-    then = latest(article)
-    Article.objects.update(details=JSONNull())
-    assert Entry.objects.of(article).count() == 2
-    restore(state_after(then))
-    assert Article.objects.filter(details__isnull=True).exists()
-
-
-def test_an_object_that_leads_to_itself_comes_back() -> None:
-    invoice = Invoice.objects.create()
-    invoice.corrects = invoice
-    invoice.save()
-    then, pk = latest(invoice), invoice.pk
-    invoice.delete()
-    restore(state_after(then))
-    assert Invoice.objects.values_list("pk", "corrects").get() == (pk, pk)
-
-
-def test_links_through_a_model_of_its_own_are_left_alone_and_named() -> None:
-    club, ada = Club.objects.create(name="One"), Author.objects.create(name="Ada")
-    club.members.add(ada, through_defaults={"role": "guest"})
-    then = latest(club)
-    assert restore(state_after(then)).unknown == frozenset()
-    assert club.membership_set.get().role == "guest"
-    pk = club.pk
-    club.delete()
-    state = state_after(then)
-    assert state.links == {"members": {ada.pk}}
-    result = restore(state)
-    assert (result.instance.pk, result.gone) == (pk, {})
-    assert result.unknown == {"members"}
-    assert not Club.objects.get().members.exists()
-
-
-def test_what_a_manager_hides_is_unlinked_too(article: Article) -> None:
-    then = latest(article)
-    article.tags.add(Tag._base_manager.create(slug="hidden"))
-    restore(state_after(then))
-    through: Any = Article.tags.through
-    assert {*through.objects.values_list("tag", flat=True)} == {"a", "b"}
-
-
-def test_a_default_of_the_database_does_not_replace_what_was() -> None:
-    invoice = Invoice.objects.create(number=3)
-    then = latest(invoice)
-    invoice.delete()
-    restore(state_after(then))
-    assert Invoice.objects.get().number == 3
-
-
-def test_an_object_of_another_database_comes_back_there(other_database: str) -> None:
-    article = Article(title="One", attachment="folder/file.txt")
-    article.save(using=other_database)
-    tag = Tag(slug="a")
-    tag.save(using=other_database)
-    article.tags.add(tag)
-    then, pk = Entry.objects.using(other_database).of(article)[0], article.pk
-    article.delete(using=other_database)
-    result = restore(state_after(then))
-    there: Any = Article.objects.using(other_database).get()
-    assert (there.pk, there.attachment.name, tags(there)) == (pk, "folder/file.txt", {"a"})
-    assert (result.gone, Article.objects.exists(), Entry.objects.exists()) == ({}, False, False)

@@ -15,7 +15,7 @@ from pytest_django import Settings
 import apps.handoff
 from apps.handoff.relay import Relay
 
-MODULES = ("apps.handoff.celery",)
+MODULES = ("apps.handoff.celery", "apps.handoff.celery_app")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Message:
 def retries_at_once(settings: Settings) -> None:
     """Let no attempt wait for its time."""
     settings.TASKS = {
+        **settings.TASKS,
         "default": {
             "BACKEND": "apps.handoff.backend.OutboxBackend",
             "QUEUES": ["default", "reports"],
             "OPTIONS": {"BACKOFF": 0},
-        }
+        },
     }
 
 

@@ -1,32 +1,29 @@
 """What a worker does with a job, tried in this process with Celery's own tracer."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
-from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
-from celery.signals import task_failure, task_revoked, task_unknown
+from celery.exceptions import TimeLimitExceeded
+from celery.signals import task_failure
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
-from pytest_django import Settings
 
 from apps.accounts.models import User
-from apps.core.actor import acting_as, current_request_id, current_source
+from apps.core.actor import acting_as
 from apps.handoff import shared_tasks, worker
-from apps.handoff.backend import declared_jobs
-from apps.handoff.models import Handoff, Status
-from apps.handoff.relay import Relay
+from apps.handoff.models import Handoff
 from apps.handoff.testing import work_off
 
 from .example import tasks
 
 type Notes = Callable[[], list[str]]
+
+
 type Run = Callable[..., list[str]]
+
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +44,7 @@ def run(notes: Notes, tmp_path: Path) -> Run:
 @pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     worker.register_jobs()
     return app.tasks
@@ -68,16 +65,6 @@ def heard() -> Iterator[list[tuple[str, int]]]:
         signal.disconnect(listen)
 
 
-def test_every_declared_job_has_a_celery_task_that_the_outbox_looks_after(
-    celery_tasks: Any,
-) -> None:
-    assert set(declared_jobs) <= set(celery_tasks)
-    for name in declared_jobs:
-        assert celery_tasks[name].acks_late
-        assert not celery_tasks[name].reject_on_worker_lost
-        assert not celery_tasks[name].retry_on_worker_lost
-
-
 def test_a_job_runs_as_its_actor(run: Run) -> None:
     assert run(tasks.record, "text", actor=User.objects.create_user("ann")) == ["text ann 1"]
 
@@ -95,70 +82,12 @@ def test_a_job_of_nobody_or_of_a_deleted_user_runs_as_nobody(
     assert notes()[1:] == ["gone nobody 1"]
 
 
-def test_a_job_knows_its_source_and_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, str]] = []
-
-    def look(*args: Any) -> None:
-        seen.append((current_source(), current_request_id()))
-
-    monkeypatch.setattr(tasks, "note", look)
-    run(tasks.record, "text")
-
-    assert seen == [("job", "the-request")]
-
-
-def test_a_coroutine_runs(run: Run) -> None:
-    assert run(tasks.record_later, "text") == ["text nobody 1"]
-
-
 def test_the_signals_tell_of_each_attempt_and_of_one_end(
     run: Run, heard: list[tuple[str, int]]
 ) -> None:
     assert run(tasks.fail, times=2) == ["failed before nobody 3"]
 
     assert heard == [("RUNNING", 1), ("RUNNING", 2), ("RUNNING", 3), ("SUCCESSFUL", 3)]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_signals_tell_of_a_failure_for_good(run: Run, heard: list[tuple[str, int]]) -> None:
-    assert run(tasks.fail, times=99) == []
-
-    assert heard[-2:] == [("RUNNING", 9), ("FAILED", 9)]
-
-
-def test_a_job_that_returns_no_json_is_done(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    assert run(tasks.return_what_is_no_json) == ["no json nobody 1"]
-
-    assert Handoff.objects.get().status == Status.DONE
-    assert "returned what is no JSON" in caplog.text
-
-
-def test_a_job_that_returns_what_contains_itself_is_done(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert run(tasks.return_what_contains_itself) == ["a circle nobody 1"]
-
-    assert Handoff.objects.get().status == Status.DONE
-    assert "returned what is no JSON" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "value", [{"__type__": "bytes", "__value__": "x"}, {"__type__": "?", "__value__": 1}]
-)
-def test_arguments_arrive_as_they_were_handed_off(
-    value: dict[str, str], relay: Relay, celery_tasks: Any
-) -> None:
-    """Whatever the message has them in: kombu's JSON knows types, and fails on unknown ones."""
-    tasks.echo.enqueue({"value": value})
-    assert relay.send_due("default")
-
-    task = celery_tasks[tasks.echo.module_path]
-    with task.app.connection_for_read() as connection:
-        message = task.app.amqp.queues["default"](connection.default_channel).get()
-    args, kwargs, _ = message.decode()
-    task.apply(args, kwargs, task_id=message.headers["id"], headers=message.headers)
-
-    assert json.loads(Handoff.objects.get().return_value) == {"value": value}
 
 
 def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> None:
@@ -168,37 +97,6 @@ def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> No
     assert work_off() == 1
     assert notes() == ["text ann 1"]
     assert Handoff.objects.get().return_value == '"text"'
-
-
-def test_a_task_of_celery_may_ask_for_another_attempt(notes: Notes, tmp_path: Path) -> None:
-    shared_tasks.hand_off(tasks.retry_shared, str(tmp_path / "notes"))
-
-    work_off()
-
-    assert notes() == ["retried nobody 3"]
-    row = Handoff.objects.get()
-    assert (row.status, row.attempts) == (Status.DONE, 3)
-
-
-def test_a_task_of_celery_that_was_not_handed_off_is_like_any_other(
-    notes: Notes, celery_tasks: Any, tmp_path: Path
-) -> None:
-    celery_tasks[tasks.shared.name].apply([str(tmp_path / "notes"), "sent"])
-    tasks.shared(str(tmp_path / "notes"), "called")
-
-    assert notes() == ["sent nobody 1", "called nobody 1"]
-    assert not Handoff.objects.exists()
-
-
-def test_an_old_message_is_ignored(celery_tasks: Any) -> None:
-    message = {"database": "default", "backend": "default", "attempt": 1, "actor": ""}
-    headers = {"handoff": message | {"request_id": ""}}
-
-    result = celery_tasks[tasks.add.module_path].apply(
-        [1, 2], task_id="01a20de6-3a2e-7e3f-9cfa-078865b23fba", headers=headers
-    )
-
-    assert isinstance(result.result, Ignore)
 
 
 @pytest.fixture
@@ -223,83 +121,3 @@ def test_a_death_is_reported_once(celery_tasks: Any, ended: list[Any]) -> None:
     task_failure.send(**told)
 
     assert ended == [("the-id", {"handoff": {}}, told["exception"], {})]
-
-
-def test_a_failure_of_the_job_itself_is_not_reported_from_outside(
-    celery_tasks: Any, ended: list[Any]
-) -> None:
-    task = celery_tasks[tasks.record.module_path]
-    task.push_request(id="the-id", args=[], kwargs={}, headers={"handoff": {}})
-    task_failure.send(sender=task, exception=ValueError())
-    task_failure.send(sender=task, exception=WorkerLostError())
-    task.pop_request()
-
-    assert [type(call[2]) for call in ended] == [WorkerLostError]
-
-
-def test_a_job_that_was_revoked_or_is_unknown_is_reported(
-    celery_tasks: Any, ended: list[Any]
-) -> None:
-    class Message:
-        headers: dict[str, Any] = {"handoff": {}}
-
-    request = type("Request", (), {"id": "the-id", "headers": {"handoff": {}}})
-    task_revoked.send(sender=None, request=request, terminated=True, signum=9, expired=False)
-    task_unknown.send(sender=None, message=Message, exc=None, name="apps.gone", id="the-id")
-
-    assert [(call[0], str(call[2]), call[3]) for call in ended] == [
-        ("the-id", "revoked", {"for_good": True}),
-        ("the-id", "'apps.gone'", {}),
-    ]
-
-
-def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
-    assert worker.end_attempt("the-id", None, ValueError()) is None
-
-
-def test_the_worker_starts_one_relay_unless_it_shall_not(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[bool] = []
-
-    def start() -> None:
-        started.append(True)
-        worker.relay.running = True
-
-    monkeypatch.setattr(worker.relay, "running", False)
-    monkeypatch.setattr(worker.relay, "start", start)
-    default = settings.TASKS["default"]
-    settings.TASKS = {"default": default | {"OPTIONS": {"RELAY_IN_WORKER": False}}}
-    worker.start_relay()
-    assert started == []
-
-    settings.TASKS = {"default": default}
-    worker.start_relay()
-    worker.start_relay()
-    assert started == [True]
-
-
-def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
-    celery_tasks: Any, settings: Settings
-) -> None:
-    settings.CELERY_WORKER_CONCURRENCY = 3
-    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
-    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
-
-    assert celery_settings["worker_concurrency"] == 3
-    options = celery_settings["broker_transport_options"]
-    assert options["visibility_timeout"] == 7200
-    assert options["max_retries"] == 0
-
-
-def test_django_starts_without_loading_celery(settings: Settings) -> None:
-    program = (
-        "import django, sys; django.setup(); from django.core.checks import run_checks;"
-        " assert not run_checks(); print(*{'celery', 'django.tasks', 'kombu'} & set(sys.modules))"
-    )
-
-    result = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program], cwd=settings.BASE_DIR, capture_output=True, text=True
-    )
-
-    assert (result.stdout.strip(), result.stderr) == ("django.tasks", "")

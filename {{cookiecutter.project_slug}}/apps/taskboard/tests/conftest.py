@@ -10,9 +10,8 @@ from apps.taskboard.models import Project, Task
 
 
 @pytest.fixture(autouse=True)
-def jobs_in_process(settings: Any) -> None:
-    """Run jobs in the test's process, whichever backend the project uses."""
-    settings.TASKS = {"default": {"BACKEND": "apps.core.jobs.AfterCommitBackend"}}
+def _jobs_in_process(jobs_in_process: None) -> None:
+    """Run jobs in the test's process in every test."""
 
 
 @pytest.fixture(autouse=True)

@@ -4,21 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern
 from django.utils.translation import gettext
-from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
-from apps.taskboard import services
-from apps.taskboard.models import Notification, Project, Task
+from apps.taskboard.models import Project, Task
 from apps.taskboard.urls import urlpatterns
 
 from .helpers import told
 
 pytestmark = pytest.mark.django_db
+
+
 COMMITS = DjangoCaptureOnCommitCallbacks
 
 
@@ -52,35 +52,6 @@ def test_every_write_needs_a_token(task: Task, grace: User) -> None:
     assert Task.objects.get().status == "open"
 
 
-def test_looking_changes_nothing(page: Client, task: Task) -> None:
-    url = task.get_absolute_url()
-    assert page.get(url, {"action": "complete"}).status_code == 200
-    assert page.get(url, {"action": "delete"}).status_code == 200
-    assert Task.objects.get().status == "open"
-
-
-def test_pages_have_no_inline_style_or_script(page: Client, task: Task) -> None:
-    for path in ("/taskboard/", task.project.get_absolute_url(), task.get_absolute_url()):
-        text = page.get(path).text
-        assert "style=" not in text
-        assert "<script" not in text
-        assert "onclick" not in text
-
-
-def test_the_navigation_leads_to_the_projects_and_the_news(
-    page: Client, task: Task, grace: User, ada: User
-) -> None:
-    Notification.objects.create(user=grace, task=task, text="Read <this>.")
-    Notification.objects.create(user=grace, text="The task of this one is gone.")
-    Notification.objects.create(user=ada, text="For ada.")
-    assert '<a href="/taskboard/">Tasks</a>' in page.get("/").text
-    text = page.get("/taskboard/").text
-    assert "0 of 1 task done" in text
-    assert f'<a href="{task.get_absolute_url()}">Read &lt;this&gt;.</a>' in text
-    assert "is gone" in text
-    assert "For ada." not in text
-
-
 def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path) -> None:
     answer = page.post("/taskboard/", {"name": "Größe"}, follow=True)
     assert "<h1>Größe</h1>" in answer.text
@@ -101,52 +72,6 @@ def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path)
     (files / "notes.html").unlink()
     assert page.get(task.attachment.url).status_code == 404
     assert page.get("/taskboard/attachments/other.txt").status_code == 404
-
-
-def test_a_file_that_two_tasks_share_is_sent(page: Client, task: Task) -> None:
-    task.attachment.save("notes.txt", ContentFile("notes"))
-    task.pk, task._state.adding, task.slug = None, True, ""
-    task.save()
-    assert Task.objects.filter(attachment=task.attachment.name).count() == 2
-    assert b"".join(page.get(task.attachment.url)) == b"notes"
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["attachments/%00", "projects/%00/", "projects/%00/create/", "projects/{project}/tasks/%00/"],
-)
-def test_nul_in_an_address_leads_nowhere(page: Client, task: Task, path: str) -> None:
-    """PostgreSQL takes it in a text for an error."""
-    answer = page.get(f"/taskboard/{path.format(project=task.project.slug)}")
-    assert answer.status_code == 404
-
-
-def test_a_form_with_a_mistake_is_shown_again(page: Client, task: Task) -> None:
-    answer = page.post(f"{task.project.get_absolute_url()}create/", {"title": ""})
-    assert gettext("This field is required.") in answer.text
-    assert (
-        gettext("This field is required.")
-        in page.post(f"{task.get_absolute_url()}edit/", {"title": ""}).text
-    )
-    assert Task.objects.count() == 1
-
-
-def test_the_board_has_a_column_for_each_status(
-    page: Client, task: Task, grace: User, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    board = task.project.get_absolute_url()
-    page.get(board)
-    for number in range(5):
-        added = Task.objects.create(project=task.project, title=f"T{number}")
-        added.assignees.add(grace)
-    services.start(task)
-    with django_assert_num_queries(5):  # session, person, project, tasks, assignees
-        text = page.get(board).text
-    open_, progress, done = text.split("<section")[1:]
-    assert "T0" in open_
-    assert "Write the program" in progress
-    assert "card" not in done
-    assert page.get("/taskboard/projects/nowhere/").status_code == 404
 
 
 def test_people_assign_and_take_off(
@@ -181,11 +106,3 @@ def test_pre_delete_is_explained_on_the_page(page: Client, task: Task) -> None:
     act(page, task, "complete")
     assert "“Write the program” is deleted." in act(page, task, "delete").text
     assert page.get(task.get_absolute_url()).status_code == 404
-
-
-def test_people_edit_a_task(page: Client, task: Task) -> None:
-    edit = f"{task.get_absolute_url()}edit/"
-    assert 'value="Write the program"' in page.get(edit).text
-    answer = page.post(edit, {"title": "Rewrite it", "priority": 1}, follow=True)
-    assert "<h1>Rewrite it</h1>" in answer.text
-    assert told() == [("ada", "grace edited “Rewrite it”.")]

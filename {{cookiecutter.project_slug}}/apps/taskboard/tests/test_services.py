@@ -1,24 +1,24 @@
 """Services do one thing whole, once, and say whether it was they who did it."""
 
 from datetime import date, timedelta
-from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core.management import call_command
-from django.db import transaction
-from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.taskboard import services
-from apps.taskboard.models import Project, Task, TaskInProgressError
+from apps.taskboard.models import Project, Task
 from apps.taskboard.signals import task_assigned, task_completed, task_overdue, task_unassigned
 
-from .helpers import at_once, connected, received, told
+from .helpers import received, told
 
 pytestmark = pytest.mark.django_db
+
+
 COMMITS = DjangoCaptureOnCommitCallbacks
+
+
 TODAY = date(2026, 3, 1)
 
 
@@ -36,31 +36,6 @@ def test_completing_twice_completes_once(
         assert not services.complete(stale, by=grace)
     assert len(events) == 1
     assert stale.completed_at == task.completed_at == Task.objects.get().completed_at
-
-
-@pytest.mark.django_db(transaction=True)
-def test_completing_at_once_completes_once(task: Task, grace: User) -> None:
-    with received(task_completed) as events:
-        results = at_once(4, lambda: services.complete(Task.objects.get(pk=task.pk), by=grace))
-    assert sorted(results) == [False, False, False, True]
-    assert len(events) == 1
-    assert told() == [("ada", "grace completed “Write the program”.")]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_requests_at_once_complete_once(client: Any, task: Task, grace: User) -> None:
-    client.force_login(grace)
-    cookies = client.cookies
-    url = task.get_absolute_url()
-
-    def request() -> int:
-        own = type(client)()
-        own.cookies = cookies
-        return int(own.post(url, {"action": "complete"}).status_code)
-
-    with received(task_completed) as events:
-        assert at_once(2, request) == [302, 302]
-    assert len(events) == 1
 
 
 def test_a_task_moves_as_it_should_and_not_otherwise(task: Task) -> None:
@@ -94,20 +69,6 @@ def test_assigning_twice_tells_once(
     ]
 
 
-def test_a_refused_deletion_leaves_the_transaction_usable(task: Task) -> None:
-    services.start(task)
-    with transaction.atomic():
-        with pytest.raises(TaskInProgressError):
-            services.delete(task)
-        assert Task.objects.exists()
-    services.complete(task, by=None)
-    services.delete(task)
-    assert not Task.objects.exists()
-
-
-# Overdue tasks
-
-
 @pytest.fixture
 def late(project: Project, ada: User) -> Task:
     return Task.objects.create(
@@ -124,48 +85,3 @@ def test_overdue_tasks_are_announced_once_for_each_due_date(late: Task) -> None:
         assert announce_overdue() == 1
     assert [entry["event"].due_on.day for entry in events] == [28, 27]
     assert len(told()) == 2
-
-
-def test_overdue_tasks_are_those_after_their_day_that_are_not_done(
-    project: Project, late: Task
-) -> None:
-    Task.objects.create(project=project, title="Today", due_on=TODAY)
-    Task.objects.create(project=project, title="Some day")
-    services.complete(late, by=None)
-    with received(task_overdue) as events:
-        assert announce_overdue() == 0
-    assert events == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_overdue_tasks_found_by_two_at_once_are_announced_once(late: Task) -> None:
-    with received(task_overdue) as events:
-        assert sorted(at_once(3, announce_overdue)) == [0, 0, 1]
-    assert len(events) == 1
-
-
-def test_overdue_tasks_that_were_just_completed_are_left_alone(
-    project: Project, late: Task
-) -> None:
-    """The first announcement completes the second task, which has been read by then."""
-    second = Task.objects.create(project=project, title="Second", due_on=late.due_on)
-
-    def complete_second(sender: Any, **kwargs: Any) -> None:
-        services.complete(second, by=None)
-
-    with connected(task_overdue, complete_second):
-        assert announce_overdue() == 1
-    assert Task.objects.get(pk=second.pk).overdue_announced_for is None
-
-
-def test_the_command_announces_overdue_tasks(
-    late: Task, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Task.objects.update(due_on=timezone.localdate() - timedelta(days=1))
-    call_command("announce_overdue")
-    call_command("announce_overdue")
-    assert capsys.readouterr().out.splitlines() == [
-        "Announced 1 overdue task.",
-        "Announced 0 overdue tasks.",
-    ]
-    assert len(told()) == 1

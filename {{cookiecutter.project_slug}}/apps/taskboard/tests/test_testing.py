@@ -18,6 +18,8 @@ from apps.taskboard.signals import TaskCompleted, task_completed
 from .helpers import received, told
 
 pytestmark = pytest.mark.django_db
+
+
 COMMITS = DjangoCaptureOnCommitCallbacks
 
 

@@ -20,7 +20,6 @@ from django.utils.dateparse import parse_date, parse_datetime
 from apps.audit import export, registry, retention, seals, terminal
 from apps.audit.models import Entry, Seal
 from apps.audit.presentation import harmless, local
-from apps.audit.progress import bar
 
 DAYS: Final = {"d": 1, "w": 7, "y": 365}
 
@@ -59,6 +58,60 @@ def moment(text: str) -> datetime:
     return timezone.make_aware(found) if timezone.is_naive(found) else found
 
 
+# Each verb with what it does, and its arguments.
+VERBS: Final[dict[str, tuple[str, dict[str, dict[str, Any]]]]] = {
+    "seal": ("Add what is new on the trail to its chain of seals. Run it from cron.", {}),
+    "verify": (
+        "Compare the trail with its seals; exit with 1 when it differs.",
+        {
+            "--noted": {
+                "metavar": "SEAL",
+                "help": "A seal that was noted elsewhere, as `audit seal` printed it:"
+                " 42:9f86d081884c7d65.",
+            }
+        },
+    ),
+    "prune": (
+        "Remove old entries for good.",
+        {
+            "--older-than": {
+                "type": age,
+                "required": True,
+                "metavar": "AGE",
+                "help": "For example 365d, 52w, 1y.",
+            },
+            "--dry-run": {"action": "store_true", "help": "Say what would be removed."},
+            "--no-input": {"action": "store_true", "help": "Ask nothing."},
+        },
+    ),
+    "export": (
+        "Write the trail as lines of JSON, one entry each, the oldest first.",
+        {
+            "--output": {"type": Path, "metavar": "FILE", "help": "A file instead of the screen."},
+            "--model": {"metavar": "app.Model", "help": "Only entries of this model."},
+            "--object": {"metavar": "KEY", "help": "Only entries of objects with this key."},
+            "--actor": {"metavar": "NAME", "help": "Only what the user of this name did."},
+            "--action": {"choices": Entry.Action.values},
+            "--source": {"choices": Entry.Source.values},
+            "--since": {"type": moment, "metavar": "TIME", "help": "For example 2026-01-31."},
+            "--before": {"type": moment, "metavar": "TIME", "help": "For example 2026-02-01."},
+        },
+    ),
+    "history": (
+        "Show what happened to one object, the latest first.",
+        {
+            "model": {"metavar": "app.Model"},
+            "key": {"help": "The primary key of the object."},
+            "--limit": {
+                "type": number_of_entries,
+                "default": 20,
+                "help": "How many entries (default: 20).",
+            },
+        },
+    ),
+}
+
+
 class Command(BaseCommand):
     help = "Seals, verifies, prunes, exports and shows the audit trail."
 
@@ -74,47 +127,10 @@ class Command(BaseCommand):
         for colour in ("--no-color", "--force-color"):
             # Django's own, which would otherwise have to stand before the verb.
             shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
-
-        def verb(name: str, does: str) -> CommandParser:
-            added: CommandParser = verbs.add_parser(
-                name, help=does, description=does, parents=[shared]
-            )
-            return added
-
-        verb("seal", "Add what is new on the trail to its chain of seals. Run it from cron.")
-        one = verb("verify", "Compare the trail with its seals; exit with 1 when it differs.")
-        one.add_argument(
-            "--noted",
-            metavar="SEAL",
-            help="A seal that was noted elsewhere, as `audit seal` printed it: 42:9f86d081884c7d65.",
-        )
-        one = verb("prune", "Remove old entries for good.")
-        one.add_argument(
-            "--older-than",
-            type=age,
-            required=True,
-            metavar="AGE",
-            help="For example 365d, 52w, 1y.",
-        )
-        one.add_argument("--dry-run", action="store_true", help="Say what would be removed.")
-        one.add_argument("--no-input", action="store_true", help="Ask nothing.")
-        one = verb("export", "Write the trail as lines of JSON, one entry each, the oldest first.")
-        one.add_argument(
-            "--output", type=Path, metavar="FILE", help="A file instead of the screen."
-        )
-        one.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
-        one.add_argument("--object", metavar="KEY", help="Only entries of objects with this key.")
-        one.add_argument("--actor", metavar="NAME", help="Only what the user of this name did.")
-        one.add_argument("--action", choices=Entry.Action.values)
-        one.add_argument("--source", choices=Entry.Source.values)
-        one.add_argument("--since", type=moment, metavar="TIME", help="For example 2026-01-31.")
-        one.add_argument("--before", type=moment, metavar="TIME", help="For example 2026-02-01.")
-        one = verb("history", "Show what happened to one object, the latest first.")
-        one.add_argument("model", metavar="app.Model")
-        one.add_argument("key", help="The primary key of the object.")
-        one.add_argument(
-            "--limit", type=number_of_entries, default=20, help="How many entries (default: 20)."
-        )
+        for name, (does, arguments) in VERBS.items():
+            verb = verbs.add_parser(name, help=does, description=does, parents=[shared])
+            for words, options in arguments.items():
+                verb.add_argument(words, **options)
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
@@ -128,19 +144,15 @@ class Command(BaseCommand):
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
         """Seal, and print the last seal, to be noted elsewhere."""
-        entries, first, last, links = Entry.objects.using(database), 0, None, 0
-        start = max(seals.covered(database), 0)
-        newest = entries.order_by("-pk").values_list("pk", flat=True).first() or 0
-        with bar(self.stderr, "Sealing", newest - start) as shown:
-            progress = lambda key: shown(key - start)  # noqa: E731
-            for last in seals.seal(database, progress=progress):
-                first, links = first + last.count, links + 1
+        sealed, last = 0, None
+        for last in seals.seal(database):
+            sealed += last.count
         if last is None:
             last = Seal.objects.using(database).order_by("number").last()
             self.stdout.write("Nothing new to seal." if last else "The trail is empty.")
         else:
-            plural = "entry" if first == 1 else "entries"
-            self.stdout.write(f"Sealed {first:,} {plural}, up to {last.until}.")
+            plural = "entry" if sealed == 1 else "entries"
+            self.stdout.write(f"Sealed {sealed:,} {plural}, up to {last.until}.")
         if last:
             self.stdout.write(f"Last seal: {harmless(str(last))}")
 
@@ -148,18 +160,11 @@ class Command(BaseCommand):
         """Print what is not as it was sealed."""
         sealed = Seal.objects.using(database).order_by("number")
         covered = seals.covered(database)
-        kept = Entry.objects.using(database).order_by("pk").values_list("pk", flat=True).first()
-        start = max(kept or 0, 0)
         found = 0
         try:
-            with bar(self.stderr, "Verifying", covered - start) as shown:
-                findings = seals.verify(
-                    database, noted=noted, progress=lambda key: shown(key - start)
-                )
-                for finding in findings:
-                    found += 1
-                    shown.clear()
-                    self.stdout.write(harmless(str(finding)))
+            for finding in seals.verify(database, noted=noted):
+                found += 1
+                self.stdout.write(harmless(str(finding)))
         except ValueError as error:
             raise CommandError(str(error)) from error
         unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk").first()
@@ -206,23 +211,19 @@ class Command(BaseCommand):
         if not no_input and input(f"Remove {what} for good? [y/N] ").strip().lower() != "y":
             self.stdout.write("Nothing was removed.")
             return
-        with bar(self.stderr, "Removing", old.count) as shown:
-            gone = retention.prune(old, using=database, progress=shown)
+        gone = retention.prune(old, using=database)
         self.stdout.write(f"Removed {gone:,} {'entry' if gone == 1 else 'entries'}.")
 
     def handle_export(self, *, database: str, output: Path | None, **options: Any) -> None:
         """Write lines of JSON; a file has the name it shall have only when it is complete."""
         entries = self._chosen(QuerySet(Entry, using=database), **options)
-        keys = entries.order_by().values_list("pk", flat=True)
-        first, last = keys.order_by("pk").first(), keys.order_by("-pk").first()
-        total = 0 if first is None or last is None else last - first + 1
         if output is None:
-            self._export(entries, self.stdout, first or 0, total)
+            self._export(entries, self.stdout)
             return
         part = output.with_name(f"{output.name}.part")
         try:
             with part.open("w", encoding="utf-8") as file:
-                count = self._export(entries, file, first or 0, total)
+                count = self._export(entries, file)
             part.replace(output)
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
@@ -230,13 +231,11 @@ class Command(BaseCommand):
             part.unlink(missing_ok=True)
         self.stdout.write(f"Wrote {count:,} {'entry' if count == 1 else 'entries'} to {output}.")
 
-    def _export(self, entries: QuerySet[Entry], file: Any, first: int, total: int) -> int:
+    def _export(self, entries: QuerySet[Entry], file: Any) -> int:
         count = 0
-        with bar(self.stderr, "Exporting", total) as shown:
-            for entry in export.in_order(entries):
-                file.write(f"{export.line_of(entry)}\n")
-                count += 1
-                shown(entry.pk - first)
+        for entry in export.in_order(entries):
+            file.write(f"{export.line_of(entry)}\n")
+            count += 1
         return count
 
     def handle_history(

@@ -1,0 +1,24 @@
+"""More example models than the contract tests need."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Model
+
+from ..conftest import audited
+
+
+@pytest.fixture(scope="package", autouse=True)
+def more_examples(examples: None, django_db_blocker: Any) -> Iterator[None]:
+    """Install them besides the others."""
+    from .models import Invoice
+
+    tables: list[type[Model]] = [Invoice]
+    if connection.vendor == "postgresql":
+        from .postgresql import Season
+
+        tables.append(Season)
+    with audited(tables, django_db_blocker):
+        yield

@@ -1,0 +1,377 @@
+"""The trail in the admin: to read, to search and to filter, and nothing else."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.urls import reverse
+from django.utils.text import capfirst
+
+from apps.accounts.models import User
+from apps.audit.models import Entry
+from apps.audit.presentation import Change, changes_of
+from apps.core.actor import acting_as
+
+from ..examples.models import Article, Author, Tag
+from ..test_admin import history_of, objects, page_of
+
+pytestmark = pytest.mark.django_db
+
+
+LIST = "/admin/audit/entry/"
+
+
+@pytest.fixture
+def reader(client: Any, django_user_model: Any) -> Any:
+    """Log in a member of the staff who may see the trail and nothing else."""
+    user = django_user_model.objects.create_user("reader", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    client.force_login(user)
+    return client
+
+
+def test_the_list_names_action_object_actor_and_fields(reader: Any, admin_user: Any) -> None:
+    with acting_as(admin_user):
+        author = Author.objects.create(name="Ada")
+        author.name = "Ada Lovelace"
+        author.save()
+    html = reader.get(LIST).content.decode()
+    for text in ("Created", "Changed", "Author", "Ada Lovelace", "admin", "Name", "the system"):
+        assert text in html
+
+
+def test_a_history_can_be_paged_through(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.audit.admin.HISTORY_PAGE", 2)
+    author = Author.objects.create(name="0")
+    for number in range(1, 5):
+        author.name = str(number)
+        author.save()
+    url = reverse("admin:audit_entry_history_of", args=["audit_examples.Author", author.pk])
+    pages, following = [], url
+    while following:
+        context = reader.get(following).context
+        pages.append([row["entry"].object_repr for row in context["rows"]])
+        following = url + context["older_url"] if context["older_url"] else ""
+    assert pages == [["4", "3"], ["2", "1"], ["0"]]
+    assert history_of(reader, "audit_examples.Author", str(author.pk), before="x") == ["4", "3"]
+    assert history_of(reader, "audit_examples.Author", str(author.pk), before="1") == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "of/audit_examples.Author/0/",
+        "of/audit_examples.Author/x/",
+        "of/audit_examples.Author/99999999999999999999/",
+        "of/audit_examples.Tag/a%00b/",
+        "of/gone.Model/a%00b/",
+        "of/gone.Mo%00del/1/",
+        "of/x/1/",
+        "of/a.B/1/",
+    ],
+)
+def test_what_has_no_history_is_not_found(reader: Any, url: str) -> None:
+    assert reader.get(f"{LIST}{url}").status_code == 404
+    assert reader.get(f"{LIST}{url}?before=1").status_code == 404
+
+
+def test_what_is_not_audited_is_not_named(reader: Any) -> None:
+    group = Group.objects.create(name="Secret")
+    url = f"{LIST}of/auth.Group/{group.pk}/"
+    assert reader.get(f"{url}?before=1").status_code == 404
+    # It was audited once, and was called something else then.
+    values: dict[str, Any] = {"model_label": "auth.Group", "object_id": str(group.pk)}
+    content_type = ContentType.objects.get_for_model(Group)
+    Entry(content_type=content_type, **values).save()
+    for page in (url, f"{url}?before=1", page_of(Entry.objects.first())):
+        response = reader.get(page)
+        assert response.status_code == 200
+        assert f"{capfirst(Group._meta.verbose_name)} {group.pk}" in response.text
+        assert "Secret" not in response.text
+
+
+def test_a_history_takes_the_permission_to_see_the_trail(client: Any) -> None:
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    author = Author.objects.create(name="Ada")
+    assert client.get(f"{LIST}of/audit_examples.Author/{author.pk}/").status_code == 403
+
+
+def test_the_page_of_every_audited_object_leads_to_its_history(
+    admin_client: Any, client: Any
+) -> None:
+    user = User.objects.create_user("ada")
+    link = f'href="{LIST}of/accounts.User/{user.pk}/" class="historylink">Audit trail</a>'
+    page = f"/admin/accounts/user/{user.pk}/change/"
+    html = admin_client.get(page).content.decode()
+    assert link in html
+    # Django's own link is still there.
+    assert f'/admin/accounts/user/{user.pk}/history/"' in html
+    assert admin_client.get(f"{LIST}of/accounts.User/{user.pk}/").context["object_url"] == page
+    group = Group.objects.create(name="Not audited")
+    assert (
+        b"Audit trail</a>"
+        not in admin_client.get(f"/admin/auth/group/{group.pk}/change/")
+        .content.split(b"object-tools")[1]
+        .split(b"</ul>")[0]
+    )
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="change_user"))
+    client.force_login(clerk)
+    assert link not in client.get(page).content.decode()
+
+
+def test_pages_follow_each_other_in_both_directions(
+    reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.audit.admin.EntryAdmin.list_per_page", 2)
+    for number in range(5):
+        Tag.objects.create(slug=str(number))
+    filtered = f"{LIST}?model=audit_examples.Tag"
+    first = reader.get(filtered).context["cl"]
+    assert (first.first_url, first.newer_url) == (None, None)
+    second = reader.get(f"{LIST}{first.older_url}").context["cl"]
+    last = reader.get(f"{LIST}{second.older_url}").context["cl"]
+    names = [[entry.object_repr for entry in page.result_list] for page in (first, second, last)]
+    assert names == [["#4", "#3"], ["#2", "#1"], ["#0"]]
+    assert last.older_url is None
+    back = reader.get(f"{LIST}{last.newer_url}").context["cl"]
+    assert back.result_list == second.result_list
+    assert back.older_url == second.older_url
+    front = reader.get(f"{LIST}{back.newer_url}").context["cl"]
+    assert front.result_list == first.result_list
+    assert front.newer_url is None
+    assert reader.get(f"{LIST}{front.first_url}").context["cl"].result_list == first.result_list
+    # A filter or a search that is chosen there starts from the newest again.
+    html = reader.get(f"{LIST}{first.older_url}").content.decode()
+    assert html.count("before=") == 1
+    assert 'name="before"' not in html
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["before=x", "after=x", "before=1.5", "nonsense=1", "actor=99999999999999999999", "actor=x"],
+)
+def test_a_page_that_cannot_be_is_refused(reader: Any, query: str) -> None:
+    assert reader.get(f"{LIST}?{query}").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "before=99999999999999999999",
+        "after=99999999999999999999",
+        "q=99999999999999999999",
+        "model=gone.Model",
+    ],
+)
+def test_numbers_that_no_key_can_be_find_nothing_or_all(reader: Any, query: str) -> None:
+    Author.objects.create(name="Ada")
+    assert bool(objects(reader.get(f"{LIST}?{query}"))) is query.startswith("before")
+
+
+@pytest.mark.parametrize("query", ["all=1", "p=9", "_facets=True", "o=-1"])
+def test_nothing_makes_the_list_count(
+    reader: Any, query: str, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(60):
+        Tag.objects.create(slug=str(number))
+    with django_assert_max_num_queries(6) as captured:
+        changelist = reader.get(f"{LIST}?{query}").context["cl"]
+    assert len(changelist.result_list) == 50
+    assert not [sql for sql in captured if "COUNT(" in sql["sql"]]
+
+
+def test_an_entry_without_a_name_is_named_after_its_model(reader: Any) -> None:
+    values: dict[str, Any] = {"content_type_id": 0, "model_label": "audit_examples.Author"}
+    Entry(
+        object_id="5", action="update", changes={"name": {"old": "a", "new": "b"}}, **values
+    ).save()
+    assert ">Author 5</a>" in reader.get(LIST).content.decode()
+    page = reader.get(page_of(Entry.objects.first()))
+    assert page.context["title"] == "Changed: Author 5"
+    # One that is still there has a name now.
+    author = Author.objects.create(name="Ada")
+    Entry(object_id=author.pk, action="update", **values).save()
+    page = reader.get(page_of(Entry.objects.first()))
+    assert page.context["title"] == "Changed: Ada"
+
+
+def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: Any) -> None:
+    with acting_as(admin_user, source="job", request_id="request-1"):
+        Author.objects.create(name="Ada")
+        Tag.objects.create(slug="django")
+    Author.objects.create(name="Bob")
+    context = reader.get(page_of(Entry.objects.get(object_repr="Ada"))).context
+    assert objects(reader.get(context["request_url"])) == ["#django", "Ada"]
+    assert objects(reader.get(context["actor_url"])) == ["#django", "Ada"]
+    assert objects(reader.get(LIST, {"source": "job"})) == ["#django", "Ada"]
+    context = reader.get(page_of(Entry.objects.get(object_repr="Bob"))).context
+    assert context["request_url"] is None
+    assert "Bob" in objects(reader.get(context["actor_url"]))
+
+
+def test_an_actor_who_was_not_active_lately_is_still_named(
+    reader: Any, admin_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.audit.admin.LATELY", 1)
+    with acting_as(admin_user):
+        Author.objects.create(name="Ada")
+    Author.objects.create(name="Bob")
+    html = reader.get(LIST, {"actor": admin_user.pk}).content.decode()
+    assert re.search(r'class="selected">\s*<a [^>]*>admin</a>', html)
+
+
+def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
+    reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tag.objects.create(slug="old")
+    for number in range(5):
+        Tag.objects.create(slug=f"new-{number}")
+    assert objects(reader.get(LIST, {"q": "OL"})) == ["#old"]
+    monkeypatch.setattr("apps.audit.admin.SEARCHED", 3)
+    assert objects(reader.get(LIST, {"q": "OL"})) == []
+    assert objects(reader.get(LIST, {"q": " old "})) == ["#old"]
+    assert objects(reader.get(LIST, {"q": "#new"})) == ["#new-4", "#new-3", "#new-2"]
+    assert objects(reader.get(LIST, {"q": " ", "model": "audit_examples.Tag"}))[-1] == "#old"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("short", "other", [("other", False)]),
+        ("a b c d " * 9, "e f g h " * 9, [("e f g h " * 9, False)]),
+        ("x" * 50, "x" * 50 + " y", [("x" * 50, False), (" y", True)]),
+        ("y " + "x" * 50, "x" * 50, [("x" * 50, False)]),
+        ("same words " * 5, "same words " * 5, [("same words " * 5, False)]),
+        ("", "x" * 90, [("x" * 90, False)]),
+    ],
+)
+def test_what_is_marked(old: str, new: str, expected: list[tuple[str, bool]]) -> None:
+    assert Change("Text", old=old, new=new).new_parts == expected
+
+
+def test_texts_without_a_common_word_take_no_time() -> None:
+    change = Change("Text", old="a b " * 20_000, new="c " * 30_000)
+    assert [different for _, different in change.old_parts] == [False]
+
+
+def test_values_that_read_alike_are_shown_as_they_are_stored() -> None:
+    user = User.objects.create_user("ada")
+    user.date_joined = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    user.save()
+    user.date_joined = user.date_joined.replace(microsecond=0)
+    user.save()
+    (change,) = changes_of(Entry.objects.of(user).first() or Entry())
+    assert change.old == "2026-01-02T03:04:05.000678+00:00"
+    assert change.new == "2026-01-02T03:04:05+00:00"
+
+
+def test_the_diff_of_links_shows_names(reader: Any) -> None:
+    article = Article.objects.create(title="One")
+    tag = Tag.objects.create(slug="kept")
+    gone = Tag.objects.create(slug="gone")
+    article.tags.add(tag, gone)
+    gone.delete()
+    unlinked, linked = Entry.objects.of(article)[:2]
+    (change,) = reader.get(page_of(unlinked)).context["changes"]
+    assert change.removed == ["no longer there (gone)"]
+    response = reader.get(page_of(linked))
+    (change,) = response.context["changes"]
+    assert change.added == ["no longer there (gone)", "#kept (kept)"]
+    assert b"<ins>#kept (kept)</ins>" in response.content
+
+
+def test_thousands_of_links_are_not_all_listed(
+    reader: Any, django_assert_max_num_queries: Any
+) -> None:
+    article = Article.objects.create(title="One")
+    values = {"content_type": ContentType.objects.get_for_model(Article), "action": "update"}
+    links = {"tags": {"added": [f"tag-{n}" for n in range(3000)], "removed": []}}
+    label = {"model_label": "audit_examples.Article", "object_id": str(article.pk)}
+    Entry(changes=links, **label, **values).save()
+    with django_assert_max_num_queries(8):
+        response = reader.get(page_of(Entry.objects.first()))
+    (change,) = response.context["changes"]
+    assert len(change.added) == 51
+    assert change.added[-1] == "and 2950 more"
+
+
+def test_a_creation_leaves_out_what_has_no_value(reader: Any) -> None:
+    article = Article.objects.create(title="One")
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    labels = [change.label for change in response.context["changes"]]
+    assert labels == ["Headline", "Status", "Reads", "Is open", "Access token"]
+
+
+def test_entries_of_what_the_project_no_longer_has_can_be_read(reader: Any) -> None:
+    values = {"content_type_id": 0, "object_id": "1", "object_repr": "Gone", "action": "update"}
+    changes = {"lost": {"old": 1, "new": [2]}, "name": {"old": "a", "new": "b"}}
+    Entry(model_label="gone.Model", changes=changes, **values).save()
+    Entry(model_label="accounts.User", changes=changes, **values | {"object_id": "x"}).save()
+    Entry(model_label="audit_examples.Author", changes=changes, **values).save()
+    Entry(
+        model_label="audit_examples.Article",
+        changes={"published_on": {"old": "not a date", "new": None}},
+        **values,
+    ).save()
+    assert reader.get(LIST).status_code == 200
+    shown = [
+        reader.get(page_of(e)).context["changes"] for e in Entry.objects.filter(object_repr="Gone")
+    ]
+    labels = [[change.label for change in one] for one in shown]
+    assert sorted(labels) == [
+        ["Name", "lost"],
+        ["Published on"],
+        ["lost", "name"],
+        ["lost", "name"],
+    ]
+
+
+def test_links_lead_where_the_reader_may_go(reader: Any, admin_client: Any) -> None:
+    user = Entry.objects.filter(model_label="accounts.User", object_repr="admin").latest("id")
+    assert reader.get(page_of(user)).context["object_url"] is None
+    there = admin_client.get(page_of(user)).context["object_url"]
+    assert admin_client.get(there).status_code == 200
+
+
+def test_many_rows_cost_no_more_queries_than_few(
+    admin_client: Any, admin_user: Any, django_assert_max_num_queries: Any
+) -> None:
+    group = Group.objects.create(name="Everything")
+    admin_user.groups.add(group)
+    admin_user.user_permissions.set(Permission.objects.all())
+    with acting_as(admin_user):
+        for number in range(40):
+            Author.objects.create(name=str(number))
+    with django_assert_max_num_queries(5):
+        admin_client.get(LIST)
+    entry = Entry.objects.of(admin_user).first()
+    assert entry is not None
+    assert len(entry.changes["user_permissions"]["added"]) > 20
+    with django_assert_max_num_queries(8):
+        admin_client.get(page_of(entry))
+
+
+@pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00"])
+def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
+    assert objects(reader.get(f"{LIST}?{query}")) == []
+
+
+def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
+    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    change = {"old": {"a": "\ud800"}, "new": "\ud800"}
+    entry = Entry(model_label="gone.Model", changes={"data": change}, **values)
+    if connection.vendor == "sqlite":
+        # PostgreSQL refuses it.
+        entry.save()
+        for page in (page_of(entry), f"{LIST}of/gone.Model/1/"):
+            assert "\\ud800" in reader.get(page).text
+    (shown,) = changes_of(entry)
+    assert (shown.old, shown.new) == ('{"a": "\\ud800"}', "\\ud800")
+    links = {"tags": {"added": ["\ud800"], "removed": []}}
+    (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
+    assert shown.added == ["\\ud800"]

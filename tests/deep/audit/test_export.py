@@ -1,0 +1,104 @@
+"""The trail as lines of JSON."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from apps.audit import export
+from apps.audit.models import Entry
+from apps.core.actor import acting_as
+
+from ..examples.models import Article, Author, Tag
+from ..test_export import exported
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "BATCH", 2)
+
+
+@pytest.fixture
+def ada(django_user_model: Any) -> Any:
+    user = django_user_model.objects.create_user("ada")
+    with acting_as(user, source="job", request_id="request-1"):
+        author = Author.objects.create(name="Zoë\nLine two")
+        author.name = "New"
+        author.save()
+    Tag.objects.create(slug="django")
+    return user
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-02-31", "31.1.2026"])
+def test_what_is_no_time_is_refused(time: str) -> None:
+    with pytest.raises(CommandError, match="is no date or time; for example"):
+        exported(f"--since={time}")
+
+
+def test_dates_are_those_of_the_time_zone_of_the_project() -> None:
+    from apps.audit.management.commands.audit import moment
+
+    with override_settings(TIME_ZONE="Asia/Tokyo"):
+        assert moment("2026-01-31").isoformat() == "2026-01-31T00:00:00+09:00"
+        assert moment("2026-01-31T00:00Z").isoformat() == "2026-01-31T00:00:00+00:00"
+
+
+def test_a_file_is_there_when_it_is_complete(
+    ada: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "trail.jsonl"
+    out = io.StringIO()
+    call_command("audit", "export", f"--output={file}", "--model=audit_examples.Tag", stdout=out)
+    assert out.getvalue() == f"Wrote 1 entry to {file}.\n"
+    assert json.loads(file.read_text(encoding="utf-8"))["object_id"] == "django"
+    before = file.read_bytes()
+
+    def fail(entry: Entry) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "line_of", fail)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("audit", "export", f"--output={file}")
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> None:
+    class Pipe(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with (tmp_path / "output").open("w", encoding="utf-8") as output:
+        real, sys.stdout = sys.stdout, output
+        try:
+            call_command("audit", "export", stdout=Pipe())
+        finally:
+            sys.stdout = real
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="cannot be written: No such file or directory"):
+        call_command("audit", "export", f"--output={tmp_path / 'missing' / 'trail.jsonl'}")
+
+
+def test_a_long_trail_is_read_in_pieces(django_assert_num_queries: Any) -> None:
+    for number in range(5):
+        Article.objects.create(title=str(number))
+    entries = Entry.objects.filter(model_label="audit_examples.Article")
+    with django_assert_num_queries(4):
+        found = [entry.object_repr for entry in export.in_order(entries)]
+    assert found == ["0", "1", "2", "3", "4"]
+
+
+def test_what_cannot_be_written_as_text_is_escaped() -> None:
+    changes = {"data": {"old": None, "new": "\ud800\x1b\x9b\u202e"}}
+    line = export.line_of(Entry(content_type_id=0, changes=changes))
+    assert r"\ud800\u001b\u009b\u202e" in line
+    assert json.loads(line)["changes"] == changes

@@ -1,0 +1,173 @@
+"""The admin with many entries: few queries, none of which reads or counts the whole trail.
+
+``AUDIT_ROWS=1000000 uv run pytest -s apps/audit/tests/test_many.py`` does the same with a million
+entries, and prints how long each page takes.
+"""
+
+import os
+import re
+import sys
+import time
+from typing import Any, Final
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.audit.models import Entry
+
+from ..examples.models import Author, Tag
+
+pytestmark = pytest.mark.django_db
+
+ROWS: Final = int(os.environ.get("AUDIT_ROWS", "2000"))
+FEW: Final = 9
+LIST: Final = "/admin/audit/entry/"
+
+NUMBERS: Final = {
+    "postgresql": "SELECT n FROM generate_series(1, %s) AS numbers (n)",
+    "sqlite": (
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %s)"
+        " SELECT n FROM numbers"
+    ),
+}
+JSON: Final = {
+    "postgresql": "jsonb_build_object('name', jsonb_build_object('old', 'Name ' || n, 'new', 'N'))",
+    "sqlite": "json_object('name', json_object('old', 'Name ' || n, 'new', 'N'))",
+}
+
+
+def fill(actor: Any) -> None:
+    """Add entries in one statement: of two models, hundreds of objects, by five actors or none."""
+    types = ContentType.objects.get_for_models(Author, Tag)
+    statement = f"""
+        INSERT INTO audit_entry (created_at, action, content_type_id, model_label, object_id,
+            object_repr, actor_id, actor_name, source, request_id, changes)
+        SELECT %s,
+            CASE WHEN n %% 3 = 0 THEN 'create' ELSE 'update' END,
+            CASE WHEN n %% 1000 = 7 THEN %s ELSE %s END,
+            CASE WHEN n %% 1000 = 7 THEN 'audit_examples.Tag' ELSE 'audit_examples.Author' END,
+            CAST(n %% 500 AS text),
+            'Object ' || (n %% 500),
+            CASE WHEN n %% 2 = 0 THEN NULL WHEN n %% 1000 = 9 THEN 777
+                 WHEN n %% 5 = 0 THEN %s ELSE 10000 + n %% 5 END,
+            CASE WHEN n %% 2 = 0 THEN '' ELSE 'somebody' END,
+            'request',
+            'request-' || n,
+            {JSON[connection.vendor]}
+        FROM ({NUMBERS[connection.vendor]}) AS numbers
+    """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [timezone.now(), types[Tag].pk, types[Author].pk, actor.pk, ROWS])
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE audit_entry")
+
+
+def pages(actor: Any, middle: int) -> dict[str, str]:
+    author = "model=audit_examples.Author"
+    return {
+        "the list": LIST,
+        "an older page": f"{LIST}?before={middle}",
+        "a newer page": f"{LIST}?after={middle}",
+        "a model with many entries": f"{LIST}?{author}",
+        "a model with few entries": f"{LIST}?model=audit_examples.Tag",
+        "a model and an action": f"{LIST}?{author}&action=update",
+        "an actor": f"{LIST}?actor={actor.pk}",
+        "an actor who did little": f"{LIST}?actor=777",
+        "an actor who did nothing": f"{LIST}?actor=999999",
+        "the system": f"{LIST}?actor=nobody",
+        "today": f"{LIST}?created_at__gte={timezone.now():%Y-%m-%d}+00:00:00%2B00:00",
+        "a time without entries": f"{LIST}?created_at__lt=2000-01-01+00:00:00%2B00:00",
+        "a source without entries": f"{LIST}?source=fixture",
+        "a request": f"{LIST}?request_id=request-{ROWS // 2}",
+        "a key": f"{LIST}?q=77",
+        "a name": f"{LIST}?q=object+77",
+        "a name that nothing has": f"{LIST}?q=nothing",
+        "the history of an object": f"{LIST}of/audit_examples.Author/77/",
+        "an older page of it": f"{LIST}of/audit_examples.Author/77/?before={middle}",
+        "an entry": f"{LIST}{middle}/change/",
+    }
+
+
+def test_each_page_takes_few_queries_and_counts_nothing(
+    admin_client: Any, admin_user: Any, capsys: pytest.CaptureFixture
+) -> None:
+    fill(admin_user)
+    last = Entry.objects.latest("pk").pk
+    admin_client.get(LIST)
+    for name, url in pages(admin_user, last - ROWS // 2).items():
+        started = time.perf_counter()
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            response = admin_client.get(url)
+        took = time.perf_counter() - started
+        assert response.status_code == 200, name
+        statements = [query["sql"] for query in captured]
+        assert len(statements) <= FEW, (name, statements)
+        for sql in statements:
+            assert "COUNT(" not in sql, (name, sql)
+            if 'FROM "audit_entry"' in sql:
+                assert re.search(r'LIMIT \d+|"audit_entry"."id" = ', sql), (name, sql)
+        if ROWS > 2000:
+            with capsys.disabled():
+                sys.stderr.write(f"{took * 1000:7.0f} ms, {len(statements)} queries: {name}\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("", ""),
+        ("?before=1000", ""),
+        ("?actor=777", "audit_actor"),
+        ("?model=audit_examples.Author", ""),
+        ("?q=77", "audit_object"),
+        ("of/audit_examples.Author/77/", "audit_object"),
+    ],
+)
+def test_an_index_finds_what_a_page_shows(
+    admin_client: Any, admin_user: Any, query: str, index: str
+) -> None:
+    fill(admin_user)
+    with CaptureQueriesContext(connection) as captured:
+        admin_client.get(f"{LIST}{query}")
+    plans = [plan_of(q["sql"]) for q in captured if 'FROM "audit_entry"' in q["sql"]]
+    if index:
+        assert any(index in plan for plan in plans), plans
+    else:
+        # By the key, backwards, until the page is full.
+        key = {"sqlite": r"^(SCAN|SEARCH) audit_entry( USING INTEGER PRIMARY KEY.*)?$",
+               "postgresql": r"Index Scan Backward using audit_entry_pkey"}  # fmt: skip
+        assert re.search(key[connection.vendor], plans[-1]), plans
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no such statistics")
+def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_user: Any) -> None:
+    fill(admin_user)
+    with CaptureQueriesContext(connection) as captured:
+        admin_client.get(f"{LIST}?model=audit_examples.Tag")
+    assert "audit_object" in plan_of(captured[-1]["sql"])
+
+
+def plan_of(sql: str) -> str:
+    """Ask the database how it finds the rows; a table so small would be read as a whole."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+        cursor.execute(f"{explain} {sql}")
+        return "\n".join(row[-1] for row in cursor.fetchall())
+
+
+def test_all_pages_together_show_every_entry_once(admin_client: Any, admin_user: Any) -> None:
+    fill(admin_user)
+    expected = list(Entry.objects.filter(model_label="audit_examples.Tag"))[:2000]
+    seen: list[Entry] = []
+    url = f"{LIST}?model=audit_examples.Tag"
+    while url:
+        changelist = admin_client.get(url).context["cl"]
+        seen += changelist.result_list
+        url = f"{LIST}{changelist.older_url}" if changelist.older_url else ""
+    assert seen[:2000] == expected

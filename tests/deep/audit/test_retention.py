@@ -1,0 +1,198 @@
+"""Old entries go, and nothing else; the chain of seals stays whole."""
+
+import io
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from apps.audit import append_only, retention, seals
+from apps.audit.models import Entry, Seal
+
+from ..examples.models import Author
+from ..test_retention import keys, prune
+
+pytestmark = pytest.mark.django_db
+
+
+NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seals, "BATCH", 4)
+    monkeypatch.setattr(retention, "BATCH", 3)
+
+
+@pytest.fixture
+def trail() -> list[int]:
+    """Make a trail of ten entries, of which each is a day younger than the one before it."""
+    with append_only.lifted(connection), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    for days in range(10, 0, -1):
+        values: dict[str, Any] = {"content_type_id": 0, "object_repr": f"{days} days old"}
+        Entry(created_at=NOW - timedelta(days=days, minutes=1), **values).save()
+    return list(Entry.objects.order_by("pk").values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("older", "left"), [("1w", 6), ("1y", 10), ("0d", 0), ("10d", 9), ("11d", 10)]
+)
+def test_ages(trail: list[int], older: str, left: int) -> None:
+    prune(f"--older-than={older}", "--no-input")
+    assert len(keys()) == left
+
+
+@pytest.mark.parametrize("older", ["", "3", "d", "-3d", "3 days", "1m"])
+def test_what_is_no_age_is_refused(older: str) -> None:
+    with pytest.raises(CommandError, match="for example 365d"):
+        prune(f"--older-than={older}", "--no-input")
+
+
+@pytest.mark.parametrize("older", ["2100y", "99999y"])
+def test_an_age_from_before_all_time_is_refused(older: str) -> None:
+    with pytest.raises(CommandError, match=f"'{older}' ago there was no year to count"):
+        prune(f"--older-than={older}", "--no-input")
+
+
+def test_a_dry_run_removes_nothing(trail: list[int]) -> None:
+    said = prune("--older-than=3d", "--dry-run")
+    first, last = NOW - timedelta(days=10, minutes=1), NOW - timedelta(days=3, minutes=1)
+    assert said == f"Would remove 8 entries from {first:%Y-%m-%d} to {last:%Y-%m-%d}.\n"
+    assert keys() == trail
+    assert not Seal.objects.exists()
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", 2), ("n", 10), ("", 10)])
+def test_a_person_is_asked(
+    trail: list[int], monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    asked = []
+
+    def ask(text: str) -> str:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr("builtins.input", ask)
+    prune("--older-than=3d")
+    assert len(keys()) == left
+    assert "8 entries" in asked[0]
+    assert "for good?" in asked[0]
+
+
+def test_the_order_of_ids_counts_not_the_clock(trail: list[int]) -> None:
+    values: dict[str, Any] = {"content_type_id": 0}
+    Entry(created_at=NOW - timedelta(days=99), **values).save()
+    prune("--older-than=2d", "--no-input")
+    assert keys() == [*trail[9:], trail[9] + 1]
+
+
+def test_entries_that_were_never_sealed_can_go_too(trail: list[int]) -> None:
+    prune("--older-than=5d", "--no-input")
+    assert list(seals.verify("default")) == []
+    # They are sealed before they go.
+    assert [seal.kind for seal in Seal.objects.all()] == ["entries"] * 3 + ["pruning"]
+    assert list(seals.seal("default")) == []
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_an_entry_put_in_among_those_that_went_is_found(trail: list[int], sealed: bool) -> None:
+    if sealed:
+        list(seals.seal("default"))
+    prune("--older-than=5d", "--no-input")
+    Entry(pk=trail[2], content_type_id=0, object_repr="Forged").save()
+    Entry(pk=trail[0] - 1, content_type_id=0, object_repr="Forged").save()
+    assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}
+    list(seals.seal("default"))
+    assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}
+
+
+def test_what_no_seal_covers_is_found_whatever_a_pruning_says(trail: list[int]) -> None:
+    # As somebody can add it who does not seal first.
+    seals.add_link("default", None, kind="pruning", until=trail[2], count=3)
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [
+        ("inserted", (key,)) for key in trail[:3]
+    ]
+
+
+def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:
+    list(seals.seal("default"))
+    Seal.objects.create(number=4, kind="pruning", until=trail[-1], count=10, digest="0" * 64)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry WHERE id = %s", [trail[0]])
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
+
+
+def test_every_pruning_is_shown(trail: list[int]) -> None:
+    prune("--older-than=9d", "--no-input")
+    last = Seal.objects.order_by("number").last()
+    # Whoever may insert and delete can state, by the rules, that all of the trail goes.
+    kind = Seal.Kind.PRUNING
+    assert seals.add_link("default", last, kind=kind, until=trail[-1], count=8)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert list(seals.verify("default")) == []
+    out = io.StringIO()
+    call_command("audit", "verify", stdout=out)
+    today = f"{timezone.localtime():%Y-%m-%d}"
+    assert (
+        f"Entries up to {trail[1]}, 2 of them, were pruned on {today} (seal 4)." in out.getvalue()
+    )
+    assert (
+        f"Entries up to {trail[-1]}, 8 of them, were pruned on {today} (seal 5)." in out.getvalue()
+    )
+
+
+def test_a_link_that_covers_more_than_there_was_is_found(trail: list[int]) -> None:
+    list(seals.seal("default"))
+    last = Seal.objects.order_by("number").last()
+    with append_only.lifted(connection):
+        # As the owner of the database can, without its triggers.
+        assert seals.add_link("default", last, kind="pruning", until=2**62, count=0)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [("seal", (4,))]
+    Author.objects.create(name="New")
+    new = Entry.objects.latest("pk").pk
+    assert [(f.kind, f.keys) for f in seals.verify("default")] == [
+        ("seal", (4,)),
+        ("inserted", (new,)),
+    ]
+
+
+def test_a_run_that_was_broken_off_is_finished_by_the_next(
+    trail: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(count: int) -> None:
+        raise KeyboardInterrupt
+
+    cutoff = NOW - timedelta(days=3)
+    old = retention.older_than(cutoff, using="default")
+    assert old is not None
+    with pytest.raises(KeyboardInterrupt):
+        retention.prune(old, using="default", progress=stop)
+    assert keys() == trail[3:]
+    assert list(seals.verify("default")) == []
+    assert prune("--older-than=3d", "--no-input") == "Removed 5 entries.\n"
+    assert keys() == trail[8:]
+    assert Seal.objects.filter(kind="pruning").count() == 1
+
+
+def test_another_run_at_the_same_moment_is_given_way_to(
+    trail: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "add_link", lambda *args, **kwargs: None)
+    with pytest.raises(CommandError, match="Nothing was removed; run it again"):
+        prune("--older-than=3d", "--no-input")
+    assert keys() == trail
+
+
+def test_progress_is_told(trail: list[int]) -> None:
+    told: list[int] = []
+    old = retention.older_than(datetime.max.replace(tzinfo=NOW.tzinfo), using="default")
+    assert old is not None
+    assert retention.prune(old, using="default", progress=told.append) == 10
+    assert told == [3, 6, 9, 10]

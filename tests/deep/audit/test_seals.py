@@ -1,0 +1,339 @@
+"""Seals show each change of what was sealed, and which; done past the triggers on purpose."""
+
+import io
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from apps.audit import append_only, retention, seals
+from apps.audit.models import Entry, Seal
+
+from ..examples.models import Author
+from ..test_seals import force, found, said
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seals, "BATCH", 4)
+
+
+@pytest.fixture
+def keys() -> list[int]:
+    """Add eleven entries, seal them in three links, and return their ids."""
+    before = set(Entry.objects.values_list("pk", flat=True))
+    for number in range(11):
+        Author.objects.create(name=f"Author {number}")
+    added = Entry.objects.exclude(pk__in=before).order_by("pk")
+    links = list(seals.seal("default"))
+    assert sum(link.count for link in links) == len(before) + 11
+    return list(added.values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("created_at", "2020-01-01 00:00:00+00:00"),
+        ("action", "delete"),
+        ("content_type_id", 1),
+        ("model_label", "audit_examples.author"),
+        ("object_id", "0"),
+        ("object_repr", "Author  5"),
+        ("actor_id", 1),
+        ("actor_name", "x"),
+        ("source", "job"),
+        ("request_id", "x"),
+        ("changes", '{"name": {"old": null, "new": "Author 6"}}'),
+    ],
+)
+def test_one_edited_column_is_found(keys: list[int], column: str, value: Any) -> None:
+    force(f"UPDATE audit_entry SET {column} = %s WHERE id = %s", value, keys[5])  # noqa: S608
+    assert found() == [("changed", (keys[5],))]
+
+
+def test_every_column_is_sealed() -> None:
+    columns = {field.attname for field in Entry._meta.concrete_fields}
+    assert columns - set(seals.SEALED) == {"id", "created_at"}
+
+
+def test_the_last_row_removed_is_found(keys: list[int]) -> None:
+    force("DELETE FROM audit_entry WHERE id = %s", keys[-1])
+    assert found() == [("removed", (keys[-1],))]
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (0, 10)])
+def test_two_rows_swapped_are_found(keys: list[int], one: int, other: int) -> None:
+    first, second = keys[one], keys[other]
+    for old, new in ((first, 0), (second, first), (0, second)):
+        force("UPDATE audit_entry SET id = %s WHERE id = %s", new, old)
+    assert found() == [("swapped", (first, second))]
+
+
+@pytest.mark.parametrize("place", ["before", "between", "after"])
+def test_a_row_put_in_is_found(keys: list[int], place: str) -> None:
+    force("DELETE FROM audit_entry WHERE id = %s", keys[2])
+    key = {"before": -5, "between": keys[2], "after": keys[-1] + 1}[place]
+    again = Author.objects.create(name="Author 2")
+    force(
+        "UPDATE audit_entry SET id = %s WHERE object_id = %s AND content_type_id ="
+        " (SELECT content_type_id FROM audit_entry WHERE id = %s)",
+        key,
+        str(again.pk),
+        keys[0],
+    )
+    removed, changed = ("removed", (keys[2],)), ("changed", (keys[2],))
+    expected = {"before": [("inserted", (-5,)), removed], "between": [changed], "after": [removed]}
+    assert found() == expected[place]
+
+
+def test_more_changes_than_are_kept_are_all_reported(
+    keys: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "MOST_CHANGED", 2)
+    force("UPDATE audit_entry SET actor_name = 'mallory' WHERE id >= %s", keys[0])
+    assert sorted(found()) == [("changed", (key,)) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("UPDATE audit_seal SET count = 99 WHERE number = 2", [("seal", (2,))]),
+        ("UPDATE audit_seal SET created_at = '2020-01-01' WHERE number = 2", [("seal", (2,))]),
+        # Its digest was made anew, and the next no longer follows it.
+        ("UPDATE audit_seal SET digest = 'x' || substr(digest, 2) WHERE number = 1",
+         [("seal", (1,)), ("seal", (2,))]),
+    ],
+)  # fmt: skip
+def test_a_changed_seal_is_found(
+    keys: list[int], statement: str, expected: list[tuple[str, tuple[int]]]
+) -> None:
+    force(statement)
+    assert found() == expected
+
+
+def test_a_chain_made_anew_differs_from_the_seal_that_was_noted(keys: list[int]) -> None:
+    last = Seal.objects.order_by("number").last()
+    assert last is not None
+    noted = str(last)
+    assert found(noted=noted) == []
+    assert found(noted=noted[:20]) == []
+    force("DELETE FROM audit_entry WHERE id = %s", keys[-1])
+    force("DELETE FROM audit_seal")
+    list(seals.seal("default"))
+    assert found() == []
+    assert found(noted=noted) == [("seal", (last.number,))]
+    force("DELETE FROM audit_seal WHERE number >= %s", last.number)
+    assert found(noted=noted) == [("seal", (last.number,))]
+
+
+@pytest.mark.parametrize("noted", ["", "1", "1:", "x:9f86d081884c7d65", "1:9F86", "1:short"])
+def test_what_is_no_seal_is_refused(noted: str) -> None:
+    with pytest.raises(CommandError, match="is no seal; give its number"):
+        said("verify", f"--noted={noted}")
+
+
+def test_a_value_that_python_cannot_read_is_found(keys: list[int]) -> None:
+    value = {"sqlite": "never", "postgresql": "infinity"}[connection.vendor]
+    force("UPDATE audit_entry SET created_at = %s WHERE id = %s", value, keys[1])
+    assert found() == [("changed", (keys[1],))]
+
+
+def test_an_empty_trail_has_nothing_to_seal_or_to_verify() -> None:
+    with append_only.lifted(connection), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_entry")
+    assert said("seal") == "The trail is empty.\n"
+    assert "There are no seals" in said("verify")
+
+
+def test_of_two_runs_at_a_time_one_stands_back(
+    keys: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Author.objects.create(name="New")
+    stale = Seal.objects.order_by("number").first()
+    assert seals.add_link("default", stale, kind="entries", until=keys[-1], count=0) is None
+    assert found() == []
+
+
+def test_what_is_new_is_said_to_be_unsealed(keys: list[int]) -> None:
+    Author.objects.create(name="New")
+    assert "are not sealed yet" in said("verify")
+
+
+@pytest.fixture
+def writing() -> Iterator[Callable[[], None]]:
+    """Keep a transaction open that has taken an id; return what commits it."""
+    began, commit = Event(), Event()
+
+    def write() -> None:
+        try:
+            with transaction.atomic():
+                Author.objects.create(name="Late")
+                began.set()
+                commit.wait(20)
+        finally:
+            began.set()
+            connection.close()
+
+    thread = Thread(target=write)
+    thread.start()
+    assert began.wait(20)
+
+    def finish() -> None:
+        commit.set()
+        thread.join(20)
+
+    yield finish
+    finish()
+
+
+needs_two_writers = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite lets one write at a time"
+)
+
+
+@needs_two_writers
+@pytest.mark.django_db(transaction=True)
+def test_an_id_that_is_committed_late_is_waited_for(writing: Callable[[], None]) -> None:
+    Author.objects.create(name="Early")
+    (early,) = Entry.objects.values_list("pk", flat=True)
+    waited = Event()
+
+    def commit_later() -> None:
+        waited.wait(0.2)
+        writing()
+
+    timer = Thread(target=commit_later)
+    timer.start()
+    (link,) = seals.seal("default")
+    timer.join()
+    assert (link.count, link.until) == (2, early)
+    assert Entry.objects.order_by("pk").values_list("object_repr", flat=True)[0] == "Late"
+    assert found() == []
+
+
+@needs_two_writers
+@pytest.mark.django_db(transaction=True)
+def test_a_writer_who_does_not_end_is_named(
+    writing: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Author.objects.create(name="Early")
+    with pytest.raises(seals.StillWritingError, match="1 transaction"):
+        seals.settled("default", patience=0.1)
+    assert not Seal.objects.exists()
+
+
+@needs_two_writers
+@pytest.mark.django_db(transaction=True)
+def test_who_begins_to_write_later_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    Author.objects.create(name="Early")
+    last = Entry.objects.order_by("pk").last()
+    assert last is not None
+    assert seals.settled("default", patience=0) == last.pk
+
+
+def test_what_retention_removes_meanwhile_is_not_missed(keys: list[int]) -> None:
+    old = retention.older_than(timezone.now(), using="default")
+    assert old is not None
+
+    def prune(key: int) -> None:
+        if Entry.objects.exists():
+            retention.prune(old, using="default")
+
+    # It begins after the first of three seals has been compared.
+    assert list(seals.verify("default", progress=prune)) == []
+    assert not Entry.objects.exists()
+
+
+@pytest.fixture
+def time_zone_of_the_connection() -> Iterator[None]:
+    """Let the database give its times in another zone than UTC."""
+
+    real = connections["default"]
+
+    def switch(zone: str | None) -> None:
+        real.settings_dict["TIME_ZONE"] = zone
+        for cached in ("timezone", "timezone_name"):
+            real.__dict__.pop(cached, None)
+        real.ensure_timezone()
+
+    before = real.settings_dict["TIME_ZONE"]
+    switch("Asia/Tokyo")
+    yield
+    switch(before)
+
+
+def test_the_time_zone_of_a_database_changes_no_seal(
+    time_zone_of_the_connection: None, keys: list[int]
+) -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> None:
+    links = list(Seal.objects.order_by("number"))
+    link, previous = links[-1], links[-2]
+    link.fingerprints = bytes(link.fingerprints)[: seals.LAYOUT.size * count - 1]
+    # With its digest made anew, and nothing after it that it would not fit.
+    digest = seals.digest_of(link, previous.digest)
+    force(
+        "UPDATE audit_seal SET fingerprints = %s, digest = %s WHERE number = %s",
+        link.fingerprints, digest, link.number,
+    )  # fmt: skip
+    assert found() == [
+        ("seal", (link.number,)),
+        *(("inserted", (key,)) for key in keys[-link.count + count - 1 :]),
+    ]
+
+
+only_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite gives out the ids after the highest"
+)
+
+
+@only_postgresql
+def test_an_id_that_was_not_given_out_is_found_and_holds_up_no_seal(keys: list[int]) -> None:
+    Entry(pk=2**62, content_type_id=0, object_repr="Forged").save()
+    Author.objects.create(name="New")
+    assert "Sealed 1 entry" in said("seal")
+    assert found() == [("inserted", (2**62,))]
+    assert retention.older_than(timezone.now(), using="default").until < 2**62  # type: ignore[union-attr]
+
+
+@only_postgresql
+def test_a_role_that_owns_nothing_can_seal_verify_and_prune(keys: list[int]) -> None:
+    with connection.cursor() as cursor:
+        for statement in (
+            "CREATE ROLE audit_test",
+            "GRANT SELECT, INSERT, DELETE ON audit_entry TO audit_test",
+            "GRANT SELECT, INSERT ON audit_seal TO audit_test",
+            "GRANT SELECT ON SEQUENCE audit_entry_id_seq TO audit_test",
+            "SET LOCAL ROLE audit_test",
+        ):
+            cursor.execute(statement)
+        Entry(content_type_id=0, object_repr="New").save()
+        assert len(list(seals.seal("default"))) == 1
+        assert found() == []
+        old = retention.older_than(timezone.now(), using="default")
+        assert old is not None
+        assert retention.prune(old, using="default") == old.count
+        assert found() == []
+        cursor.execute("RESET ROLE")
+
+
+def test_what_a_seal_holds_commands_no_terminal(keys: list[int]) -> None:
+    last = Seal.objects.order_by("number").last()
+    assert last is not None
+    digest = "\x1b[2J" + last.digest[4:]
+    force("UPDATE audit_seal SET digest = %s WHERE number = %s", digest, last.number)
+    assert "\\u001b[2J" in said("seal")
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("audit", "verify", f"--noted={last}", stdout=out)
+    assert "\\u001b[2J" in out.getvalue()
+    assert "\x1b" not in out.getvalue()

@@ -1,0 +1,90 @@
+"""Columns that compare in ways of their own: what has changed is recorded all the same."""
+
+from typing import Any
+
+import pytest
+from django.db import connection, models
+from django.db.models.functions import Upper
+from django.test.utils import isolate_apps
+
+from apps.audit import registry
+
+from ..examples.models import Example
+from ..trail import actions, last_change
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
+
+
+def create_table(column: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE thing (id integer PRIMARY KEY, value {column})")
+
+
+class OfAnotherType(models.Field):
+    """A column of a type that Django knows nothing of; its values are texts."""
+
+    def __init__(self, column: str = "", **options: Any) -> None:
+        self.column_type = column
+        super().__init__(**options)
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {**options, "column": self.column_type}
+
+    def db_type(self, connection: Any) -> str:
+        return self.column_type
+
+
+def model_with(field: models.Field) -> Any:
+    class Thing(Example):
+        value = field
+
+        class Meta(Example.Meta):
+            db_table = "thing"
+
+    registry.register(Thing)
+    return Thing
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_change_of_case_is_recorded_where_case_makes_no_difference() -> None:
+    collation = "NOCASE"
+    if connection.vendor == "postgresql":
+        collation = "caseless"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE COLLATION caseless"
+                " (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+            )
+    create_table(f"varchar(50) COLLATE {collation}")
+    model = model_with(models.CharField(max_length=50, db_collation=collation))
+    thing = model.objects.create(id=1, value="ada")
+    thing.value = "Ada"
+    thing.save()
+    assert last_change(thing) == {"value": ("ada", "Ada")}
+    model.objects.update(value=Upper("value"))
+    assert last_change(thing) == {"value": ("Ada", "ADA")}
+    model.objects.update(value="ADA")
+    assert len(actions(thing)) == 3
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has such types")
+@pytest.mark.parametrize(
+    ("column", "one", "two", "recorded"),
+    [
+        ("json", '{"a": 1}', '{"a":  1}', ({"a": 1}, {"a": 1})),
+        ("point", "(1,2)", "(3,4)", ("(1,2)", "(3,4)")),
+        ("json[]", "{1}", "{2}", ([1], [2])),
+    ],
+)
+@isolate_apps("apps.audit.tests.examples")
+def test_values_that_the_database_cannot_compare_are_recorded(
+    column: str, one: str, two: str, recorded: Any
+) -> None:
+    create_table(column)
+    thing = model_with(OfAnotherType(column)).objects.create(id=1, value=one)
+    thing.value = two
+    thing.save()
+    assert last_change(thing) == {"value": recorded}
+    thing.save()
+    assert actions(thing) == ["create", "update"]

@@ -1,0 +1,83 @@
+"""The trail on a terminal: readable in 80 columns, in colour only there, with a bar for the wait."""
+
+import io
+import re
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+
+from apps.audit.models import Entry
+from apps.core.actor import acting_as
+
+from ..examples.models import Article, Tag
+from ..test_terminal import history
+
+pytestmark = pytest.mark.django_db
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def article(admin_user: Any) -> Article:
+    with acting_as(admin_user, source="request"):
+        article: Article = Article.objects.create(title="First", access_token="one")
+        article.tags.add(Tag.objects.create(slug="django"))
+    article.title = "Second"
+    article.body = "A line\n\n" + "A long sentence of many words. " * 20
+    article.access_token = "two"
+    article.save()
+    return article
+
+
+def test_a_terminal_gets_colours_unless_they_are_not_wanted(article: Article) -> None:
+    arguments = ("audit_examples.article", str(article.pk))
+    assert "\x1b[" in history(*arguments, out=Terminal())
+    assert "\x1b[" not in history(*arguments, "--no-color", out=Terminal())
+    assert "\x1b[" in history(*arguments, "--force-color")
+
+
+def test_the_history_of_what_is_gone_can_be_shown() -> None:
+    changes = {"lost": {"old": 1, "new": [2]}}
+    values = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    Entry(model_label="gone.Model", changes=changes, **values).save()
+    assert "  lost                - 1\n                      + [2]\n" in history("gone.Model", "1")
+
+
+# Goes up a line, sets the title of the window, begins a sequence in one byte, turns text round.
+HARMFUL = "x\x1b[1A\x1b]0;owned\x07\x9b2J\u202ey"
+HARMLESS = r"x\u001b[1A\u001b]0;owned\u0007\u009b2J\u202ey"
+
+
+def test_nothing_on_the_trail_commands_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    changes = {f"field{HARMFUL[:2]}": {"old": HARMFUL, "new": "a\tb\r\nc"}}
+    Entry(model_label="gone.Model", actor_name=HARMFUL, changes=changes, **values).save()
+    article = Article.objects.create(title="One")
+    tag = Tag.objects.create(slug=HARMFUL)
+    article.tags.add(tag)
+    text = history("gone.Model", "1") + history("audit_examples.Article", str(article.pk))
+    assert f"by {HARMLESS}, command" in text
+    assert f"- {HARMLESS}" in text
+    assert f"+ #{HARMLESS} ({HARMLESS})" in text
+    assert "fieldx\\u001b" in text
+    # Lines and tabs are what they were.
+    assert re.search(r"\+ a +b\n +c\n", text)
+    assert not [c for c in text if not c.isprintable() and c != "\n"]
+
+
+@pytest.mark.parametrize("limit", ["-5", "0", "x", "99999999999999999999"])
+def test_what_is_no_number_of_entries_is_refused(limit: str) -> None:
+    with pytest.raises(CommandError, match="is no number of entries; for example 20"):
+        history("audit_examples.Author", "1", "--limit", limit)

@@ -1,0 +1,181 @@
+"""A broker that is away or unknown stops nobody, and is not passed over in silence."""
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from traceback import format_exception
+from uuid import uuid4
+
+import pytest
+from billiard import Process
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.tasks import task_backends
+from pytest_django import Settings
+
+from apps.handoff import broker
+from apps.handoff.models import Handoff, Status
+from apps.handoff.relay import Relay
+
+from ..example.tasks import add, fail
+from .servers import URLS, Door, remove, why_away
+
+type UseBroker = Callable[[str], None]
+
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# Seconds: far more than it takes, and far less than the 45 of Celery's own settings.
+LONG_ENOUGH = 20
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """Return the address of a port at which nobody listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the address of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["refusing", "silent"])
+@pytest.mark.parametrize("url", ["redis://:geheim@{}/0", "amqp://ann:geheim@{}//"])
+def test_sending_ends_soon_and_is_logged(
+    kind: str,
+    url: str,
+    request: pytest.FixtureRequest,
+    use_broker: UseBroker,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker, "PATIENCE", 0.5)
+    address = request.getfixturevalue(kind)
+    use_broker(url.format(address))
+    fail.enqueue("path", times=2)
+
+    def send() -> None:
+        try:
+            assert not Relay().send_due("default")
+        finally:
+            connections.close_all()
+
+    executor = ThreadPoolExecutor()
+    try:
+        executor.submit(send).result(timeout=LONG_ENOUGH)
+    finally:
+        executor.shutdown(wait=False)
+
+    (error,) = [entry for entry in caplog.records if entry.name == "apps.handoff.relay"]
+    assert error.levelno == logging.ERROR
+    assert address in error.getMessage()
+    assert "geheim" not in caplog.text
+    assert Handoff.objects.due().get().status == Status.WAITING
+
+
+@pytest.fixture(params=URLS)
+def door(
+    request: pytest.FixtureRequest, settings: Settings, use_broker: UseBroker
+) -> Iterator[Door]:
+    """Name a server as the broker, behind a door that is not open yet."""
+    url = URLS[request.param]
+    if away := why_away(url):
+        assert os.environ.get("REQUIRE_SERVICES") != "1", away
+        pytest.skip(away)
+    # Of this test alone: other projects may use the same server.
+    queue = f"test-{uuid4()}"
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": [queue]}}
+    door = Door(url)
+    use_broker(door.url)
+    yield door
+    door.close()
+    remove(url, queue)
+
+
+@pytest.fixture
+def relay(door: Door) -> Iterator[Relay]:
+    """Return a relay that sends to the server."""
+    relay = Relay()
+    yield relay
+    relay.connection.release()
+
+
+def is_sent(relay: Relay) -> bool:
+    """Hand a job off and let the relay try; say whether it has sent everything."""
+    (queue,) = task_backends["default"].queues
+    add.using(queue_name=queue).enqueue(1, 2)
+    relay.not_before.clear()
+    return relay.send_due("default") and not Handoff.objects.due().exists()
+
+
+def test_a_broker_that_comes_later_is_sent_what_waits(relay: Relay, door: Door) -> None:
+    assert not is_sent(relay)
+    assert not is_sent(relay)
+
+    door.open()
+    # At first it tries with a single one.
+    assert [is_sent(relay) for _ in range(2)][-1]
+
+
+def test_a_connection_that_was_cut_is_opened_anew(relay: Relay, door: Door) -> None:
+    door.open()
+    assert is_sent(relay)
+
+    door.cut()
+    # The first may find that out, and the second tries with a single one.
+    assert [is_sent(relay) for _ in range(3)][-1]
+
+
+def test_a_new_process_of_the_worker_does_not_cut_the_connection(
+    relay: Relay, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.open()
+    assert is_sent(relay)
+
+    process = Process(target=int)
+    with warnings.catch_warnings():
+        # Of threads, which those of the door are, and the worker has some too.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    process.join()
+
+    assert is_sent(relay), caplog.text
+
+
+def test_no_traceback_repeats_a_part_of_the_password(settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "redis://:ge/heim@127.0.0.1:6379/0"
+
+    with pytest.raises(ImproperlyConfigured) as refused:
+        broker.broker_url()
+
+    assert "'ge'" not in "".join(format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("carrier-pigeon://ann:geheim@loft", "starts with 'carrier-pigeon'"),
+        ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
+        ("127.0.0.1:6379", "starts with ''"),
+        ("redis:/ann:geheim@loft", "has no //"),
+        ("filesystem:/srv/jobs", "has no //"),
+    ],
+)
+def test_an_unknown_broker_is_named_without_the_password(
+    url: str, sentence: str, use_broker: UseBroker
+) -> None:
+    use_broker(url)
+
+    errors = [check for check in run_checks() if check.id == "handoff.E001"]
+    assert sentence in errors[0].msg
+    assert "heim" not in errors[0].msg

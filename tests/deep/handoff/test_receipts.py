@@ -1,0 +1,316 @@
+"""What a job writes is committed together with its receipt, once, or not at all."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from django.db import OperationalError, connection, connections
+from django.db.models.functions import Now
+from django.tasks import Task
+from pytest_django import Settings
+
+from apps.handoff import receipts
+from apps.handoff.models import Handoff, HandoffQuerySet, Status
+from apps.handoff.receipts import Run, SupersededError
+from apps.handoff.relay import at_rest, claim, is_due
+from apps.handoff.testing import work_off
+
+from ..test_receipts import running, users
+from . import tasks
+
+type Notes = Callable[[], list[str]]
+
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def broker(notes: Notes) -> None:
+    """Give Celery a broker for each test, although nothing is sent to it here."""
+
+
+def test_an_effect_of_a_job_that_fails_for_good_is_undone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks.write_and_fail.enqueue(times=99)
+
+    assert work_off() == 9
+
+    row = Handoff.objects.get()
+    assert (row.status, row.attempts, row.due_at) == (Status.FAILED, 9, None)
+    assert row.failed_at is not None
+    assert row.error == "builtins.ValueError"
+    assert row.traceback.rstrip().endswith("ValueError: after the write")
+    assert users() == []
+    assert "send_again()" in caplog.text
+
+
+def test_a_transaction_of_the_job_is_undone_with_it() -> None:
+    tasks.commit_and_fail.enqueue()
+
+    work_off()
+
+    assert users() == []
+    assert Handoff.objects.get().status == Status.FAILED
+
+
+@pytest.mark.parametrize("job", [tasks.close_the_connection, tasks.roll_back])
+def test_a_job_that_spoils_its_transaction_fails_and_leaves_nothing(
+    job: Task, settings: Settings
+) -> None:
+    settings.TASKS = {
+        **settings.TASKS,
+        "default": settings.TASKS["default"] | {"OPTIONS": {"RETRIES": 0}},
+    }
+    job.enqueue()
+
+    work_off()
+
+    assert Handoff.objects.get().status == Status.FAILED
+    assert users() == []
+
+
+def test_what_fails_after_the_commit_does_not_repeat_the_job(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks.fail_after_the_commit.enqueue()
+
+    assert work_off() == 1
+
+    assert users() == ["written before"]
+    assert Handoff.objects.get().status == Status.DONE
+    assert "was done, there was an error" in caplog.text
+
+
+def test_an_old_message_does_not_start_a_later_attempt() -> None:
+    run, _ = running(tasks.add, 1, 2)
+    run.fail(ValueError("once"))
+
+    assert not run.start("another")  # it waits
+    claim("default", 1)
+    assert not run.start("another")  # sent, but not by this message
+    (later,) = Handoff.objects.all()
+    assert Run.of(run.pk, Run.message("default", later)).start("another")
+
+
+def test_a_process_that_was_taken_for_dead_commits_nothing() -> None:
+    slow, row = running(tasks.add, 1, 2)
+    Handoff.objects.update(due_at=Now())
+    (row,) = claim("default", 1)
+    quick = Run.of(slow.pk, Run.message("default", row))
+    assert quick.start("another")
+
+    with pytest.raises(SupersededError), slow.in_transaction():
+        tasks.write("too late")
+    with pytest.raises(SupersededError):
+        slow.finish(None)
+    with pytest.raises(SupersededError):
+        slow.fail(ValueError("too late"))
+
+    assert users() == []
+    quick.finish(None)
+    assert Handoff.objects.get().worker == "another"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("nul: \0", "nul: \ufffd"), ("half: \ud800", "half: ?")]
+)
+def test_an_error_can_be_kept_whatever_its_text(text: str, kept: str) -> None:
+    run, _ = running(tasks.add, 1, 2)
+
+    run.fail(ValueError(text))
+
+    assert kept in Handoff.objects.get().traceback
+
+
+def test_pauses_double_and_differ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"BACKOFF": 5, "RETRIES": 30}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, _ = running(tasks.add, 1, 2)
+
+    for attempt, longest in [(1, 5), (2, 10), (8, 640), (20, 900)]:
+        again = Run(run.database, run.pk, run.backend, attempt)
+        pauses = set()
+        for _ in range(10):
+            Handoff.objects.update(status=Status.RUNNING, attempts=attempt)
+            pauses.add(again.fail(ValueError()))
+        assert all(pause is not None and longest / 2 <= pause <= longest for pause in pauses)
+        assert len(pauses) > 1
+
+
+def test_a_job_in_autocommit_is_not_sent_again_while_it_runs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"LEASE": 0.3}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, _ = running(tasks.add, 1, 2)
+    due = Handoff.objects.get().due_at
+
+    with run.with_heartbeat():
+        for _ in range(200):
+            later = Handoff.objects.get().due_at
+            if later != due:
+                break
+            Event().wait(0.02)
+
+    assert due is not None
+    assert later is not None
+    assert later > due
+
+
+def test_a_heartbeat_that_fails_is_not_the_last_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"LEASE": 0.3}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, _ = running(tasks.add, 1, 2)
+    due = later = Handoff.objects.get().due_at
+    failures = [OperationalError("the connection is lost")]
+    mine = Run._mine
+
+    def fail_once(self: Run) -> HandoffQuerySet:
+        if failures:
+            raise failures.pop()
+        return mine(self)
+
+    monkeypatch.setattr(Run, "_mine", fail_once)
+    with run.with_heartbeat():
+        for _ in range(200):
+            later = Handoff.objects.get().due_at
+            if later != due:
+                break
+            Event().wait(0.02)
+
+    assert later != due
+    assert "could not say that it is still running" in caplog.text
+
+
+def test_a_running_job_is_locked_against_the_relay() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks the whole database while a job writes.")
+    run, _ = running(tasks.add, 1, 2)
+    Handoff.objects.update(due_at=Now())
+    found: list[Any] = []
+
+    def look() -> None:
+        found.append(is_due("default"))
+        found.append(claim("default", 1))
+        connections.close_all()
+
+    with run.in_transaction():
+        thread = Thread(target=look)
+        thread.start()
+        thread.join()
+        run.finish(None)
+
+    assert found == [False, []]
+    assert Handoff.objects.get().status == Status.DONE
+
+
+def test_a_job_that_holds_up_others_is_mentioned_where_it_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(receipts, "LONG", 0)
+    tasks.add.enqueue(1, 2)
+
+    work_off()
+
+    mentioned = "kept its transaction open" in caplog.text
+    assert mentioned == (connection.vendor == "sqlite")
+
+
+@pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
+def test_a_killed_process_counts_as_a_failure(
+    error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.handoff import worker
+
+    # At once, in the connection of this test.
+    monkeypatch.setattr(worker, "Thread", lambda target, name: Thread(target=target, name=name))
+    run, row = running(tasks.add, 1, 2)
+    ended = worker.end_attempt(run.pk, {"handoff": Run.message("default", row)}, error)
+    assert ended is not None
+    ended.join()
+
+    again = Handoff.objects.get()
+    assert (again.status, again.attempts) == (Status.WAITING, 1)
+    assert again.error.endswith(type(error).__name__)
+
+
+def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    run, row = running(tasks.add, 1, 2)
+    error, message = TimeLimitExceeded(3), {"handoff": Run.message("default", row)}
+
+    with run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, error)
+        assert ended is not None
+        ended.join(0.5)
+        # Relay and new processes wait for this.
+        assert at_rest.acquire(timeout=1)
+        at_rest.release()
+        assert ended.is_alive()
+
+    ended.join()
+    again = Handoff.objects.get()
+    assert (again.status, again.attempts) == (Status.WAITING, 1)
+    assert again.error.endswith("TimeLimitExceeded")
+
+
+def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    from apps.handoff import worker
+
+    options = {"LEASE": 0.1}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    run, row = running(tasks.add, 1, 2)
+    message = {"handoff": Run.message("default", row)}
+
+    with run.in_transaction():
+        ended = worker.end_attempt(run.pk, message, WorkerLostError("killed"))
+        assert ended is not None
+        ended.join(10)
+        assert not ended.is_alive()
+
+    assert Handoff.objects.get().status == Status.RUNNING
+    assert f"The job {run.pk} will be sent again when its time is over" in caplog.text
+
+
+def test_postgresql_notices_soon_that_a_process_or_its_machine_is_gone() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no process of its own that could go on.")
+    import apps.handoff.worker  # noqa: F401
+
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW client_connection_check_interval")
+        assert cursor.fetchone() == ("2s",)
+        cursor.execute("SHOW tcp_keepalives_idle")
+        assert cursor.fetchone() == ("30",)
+
+
+def test_a_failure_is_logged_with_the_call_and_what_to_do(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    tasks.fail.enqueue(str(tmp_path / "notes"), times=99)
+
+    work_off()
+
+    errors = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+    assert [entry.name for entry in errors] == [receipts.__name__, "django.tasks"]
+    sentence = errors[0].getMessage()
+    assert "tasks.fail(" in sentence
+    assert "times=99" in sentence
+    assert "failed in attempt 9 with ValueError: wrong in attempt 9" in sentence
+    exec(sentence.partition("manage.py shell: ")[2])  # noqa: S102 - what the line tells people to type
+    assert Handoff.objects.get().status == Status.WAITING

@@ -1,0 +1,61 @@
+"""How long jobs wait for a worker, and what the health check says of it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from apps.handoff.models import Status
+from apps.handoff.relay import Relay, claim, publish
+from apps.handoff.state import LATE, is_late, longest_wait, state_of
+
+from ..rows import row
+from ..test_state import health
+
+pytestmark = pytest.mark.django_db
+
+
+LONG = LATE + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.DONE, Status.FAILED])
+def test_a_job_that_a_worker_has_begun_does_not_wait(client: Client, status: Status) -> None:
+    row(status, LONG)
+    assert longest_wait("default") is None
+    assert health(client) == (200, "ok", "ok")
+
+
+def test_jobs_are_counted_by_name_and_status() -> None:
+    row(Status.DONE, name="a")
+    row(Status.DONE, name="a")
+    row(Status.FAILED, name="b")
+    state = state_of(["default"])
+    assert state.jobs == {"a": {"done": 2}, "b": {"failed": 1}}
+    assert (state.count("done"), state.count("failed"), state.count("sent")) == (2, 1, 0)
+    assert state.oldest is None
+
+
+def test_what_is_sent_again_has_waited_since_it_was_sent_first() -> None:
+    row(Status.SENT, LONG, due_at=timezone.now() - timedelta(seconds=1))
+    (job,) = claim("default", 10)
+    assert job.sends == 1
+    assert is_late("default")
+    wait = longest_wait("default")
+    assert wait is not None
+    assert wait >= LONG
+
+
+def test_what_the_broker_does_not_take_has_waited_since_it_was_due(
+    use_broker: Callable[[str], None],
+) -> None:
+    use_broker("redis://127.0.0.1:9/0")
+    row(Status.WAITING, LONG)
+    with pytest.raises(OperationalError):
+        publish("default", claim("default", 10), Relay().connection)
+    assert is_late("default")
+    wait = longest_wait("default")
+    assert wait is not None
+    assert wait >= LONG

@@ -1,0 +1,98 @@
+"""The admin explains what cannot be deleted, logs only what happened, and uses the services."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import SUCCESS
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.models import User
+from apps.taskboard import services
+from apps.taskboard.models import Notification, Project, Task
+
+from ..test_admin import act
+
+pytestmark = pytest.mark.django_db
+
+
+LIST = "/admin/taskboard/task/"
+
+
+@pytest.fixture
+def started(task: Task) -> Task:
+    services.start(task)
+    return task
+
+
+def test_pre_delete_is_explained_on_the_page_of_one_task(
+    admin_client: Client, started: Task
+) -> None:
+    page = f"{LIST}{started.pk}/delete/"
+    for answer in (admin_client.get(page), admin_client.post(page, {"post": "yes"})):
+        assert answer.status_code == 200
+        assert "“Write the program” is in progress and cannot be deleted." in answer.text
+    assert Task.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_tasks_that_nobody_works_on_are_deleted_and_logged(
+    admin_client: Client, task: Task, project: Project
+) -> None:
+    other = Task.objects.create(project=project, title="Other")
+    assert 'name="post" value="yes"' in act(admin_client, "delete_selected", other).text
+    assert Task.objects.count() == 2
+    (message,) = act(admin_client, "delete_selected", other, post="yes").context["messages"]
+    assert message.level == SUCCESS
+    admin_client.post(f"{LIST}{task.pk}/delete/", {"post": "yes"})
+    assert not Task.objects.exists()
+    assert LogEntry.objects.count() == 2
+
+
+def test_a_deletion_that_fails_leaves_no_log_entry(
+    admin_client: Client, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("apps.taskboard.admin.TaskAdmin.delete_queryset", fail)
+    with pytest.raises(RuntimeError):
+        act(admin_client, "delete_selected", task, post="yes")
+    assert not LogEntry.objects.exists()
+
+
+def test_tasks_about_to_be_deleted_stay_locked(admin_client: Client, task: Task) -> None:
+    """None can be started between the look at it and its deletion."""
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.post(f"{LIST}{task.pk}/delete/", {"post": "yes"})
+    assert not Task.objects.exists()
+    # SQLite locks no rows: it lets one transaction write at a time.
+    lock = "FOR UPDATE" if connection.features.has_select_for_update else 'FROM "taskboard_task"'
+    statements = [query["sql"] for query in queries]
+    locked = next(n for n, sql in enumerate(statements) if lock in sql)
+    logged = next(n for n, sql in enumerate(statements) if "django_admin_log" in sql)
+    assert locked < logged
+
+
+def test_a_project_takes_its_tasks_in_progress_along(
+    admin_client: Client, started: Task, project: Project
+) -> None:
+    admin_client.post(f"/admin/taskboard/project/{project.pk}/delete/", {"post": "yes"})
+    assert not Task.objects.exists()
+    assert LogEntry.objects.filter(content_type__model="project").count() == 1
+
+
+def test_the_status_cannot_be_changed_past_the_services(admin_client: Client, task: Task) -> None:
+    data = {"title": "A", "project": task.project_id, "priority": 2, "status": "done"}
+    assert admin_client.post(f"{LIST}{task.pk}/change/", data).status_code == 302
+    assert Task.objects.get().status == "open"
+
+
+def test_notifications_are_there_to_read(admin_client: Client, ada: User) -> None:
+    notification = Notification.objects.create(user=ada, text="Read this.")
+    page = "/admin/taskboard/notification/"
+    assert "Read this." in admin_client.get(page).text
+    assert admin_client.get(f"{page}add/").status_code == 403
+    assert admin_client.post(f"{page}{notification.pk}/change/", {}).status_code == 403

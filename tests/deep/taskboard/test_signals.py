@@ -1,0 +1,95 @@
+"""Custom signals: typed, sent once by one place after the commit, to receivers that may fail."""
+
+import ast
+from datetime import date
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from apps.accounts.models import User
+from apps.taskboard import services, signals
+from apps.taskboard.models import Notification, Task
+from apps.taskboard.signals import (
+    EventSignal,
+    TaskAssigned,
+    TaskCompleted,
+    TaskOverdue,
+    task_assigned,
+    task_completed,
+    task_overdue,
+)
+
+from ..helpers import connected, received, told
+
+COMMITS = DjangoCaptureOnCommitCallbacks
+
+
+def test_custom_signals_carry_the_event_that_their_receivers_expect() -> None:
+    found = [signal for signal in vars(signals).values() if isinstance(signal, EventSignal)]
+    own = [(signal, each) for signal in found for _, each, *_ in signal.receivers]
+    assert len(own) == 4
+    for signal, each in own:
+        assert get_type_hints(each)["event"] is signal.event_type
+
+
+def test_custom_signals_are_defined_where_nothing_of_the_app_is_imported() -> None:
+    tree = ast.parse(Path(signals.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imports
+    assert not [node.module for node in imports if node.level or "apps" in str(node.module)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_custom_signals_of_a_rolled_back_transaction_are_not_sent(task: Task, grace: User) -> None:
+    with received(task_completed) as events, transaction.atomic():
+        services.complete(task, by=grace)
+        transaction.set_rollback(True)
+    assert (events, told(), Task.objects.get().status) == ([], [], "open")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_breaks_its_transaction_does_not_break_the_callers(
+    task: Task, grace: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write_nonsense(sender: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            Notification.objects.create(user_id=0, text="to nobody")
+
+    with connected(task_completed, write_nonsense), transaction.atomic():
+        services.complete(task, by=grace)
+    assert Task.objects.get().status == "done"
+    assert "IntegrityError" in caplog.text
+
+
+def test_events_of_rows_that_are_gone_tell_nobody(ada: User) -> None:
+    for signal, event in (
+        (task_completed, TaskCompleted(task_id=0, by_id=ada.pk)),
+        (task_assigned, TaskAssigned(task_id=0, user_id=ada.pk, by_id=None)),
+        (signals.task_unassigned, signals.TaskUnassigned(task_id=0, user_id=ada.pk, by_id=None)),
+        (task_overdue, TaskOverdue(task_id=0, due_on=date(2026, 1, 1))),
+    ):
+        answers = signal.send_robust(type(event), event=event)
+        assert [answer for _, answer in answers] == [None]
+    assert told() == []
+
+
+def test_completing_a_task_without_creator_tells_nobody(
+    task: Task, grace: User, django_capture_on_commit_callbacks: COMMITS
+) -> None:
+    Task.objects.update(creator=None)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.complete(task, by=grace)
+    assert (told(), Task.objects.get().status) == ([], "done")
+
+
+def test_async_receiver_reminds_the_creator_when_nobody_is_assigned(task: Task) -> None:
+    event = TaskOverdue(task_id=task.pk, due_on=date(2026, 1, 2))
+    async_to_sync(task_overdue.aannounce)(event)
+    assert [user for user, _ in told()] == ["ada"]
+    Task.objects.update(creator=None)
+    async_to_sync(task_overdue.aannounce)(event)
+    assert len(told()) == 1
