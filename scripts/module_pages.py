@@ -57,7 +57,6 @@ def facts_of(name: str, entry: dict[str, Any] | None) -> Iterator[tuple[str, str
             ("Environment", entry.get("environment", [])),
             ("Packages", [unpinned(pin) for pin in entry.get("dependencies", [])]),
             ("Development packages", [unpinned(pin) for pin in entry.get("development", [])]),
-            ("Servers in CI", entry.get("services", [])),
             ("Servers in containers", entry.get("compose", [])),
             ("Processes", entry.get("processes", [])),
         ]

@@ -36,16 +36,6 @@ def test_an_idle_relay_asks_one_thing(
         assert not relay.send_due("default")
 
 
-def test_a_relay_in_a_thread_finishes_what_it_sends(sent: Sent, relay: Relay) -> None:
-    add.enqueue(1, 2)
-    relay.start()
-    while not sent():
-        time.sleep(0.01)
-    relay.stop()
-    relay.join()
-
-    assert not relay.running
-    assert (row().status, row().sends) == (Status.SENT, 1)
 
 
 def test_a_relay_looks_more_often_while_jobs_come_in(

@@ -208,13 +208,7 @@ def verify(
         ValueError: when ``noted`` does not name a seal.
     """
     number, digest = _noted(noted)
-    missing = append_only.missing(connections[using])
-    if missing:
-        text = (
-            f"The database lacks the triggers {', '.join(sorted(missing))}, which keep the trail"
-            " append-only."
-        )
-        yield Finding("triggers", (), text)
+    yield from _missing_triggers(using)
     removable, entries = pruned(using), _Entries(using)
     comparison = _Comparison()
     previous: Seal | None = None
@@ -240,8 +234,16 @@ def verify(
     yield from comparison.changes()
     yield from _never_given_out(using, covered(using))
     if number is not None:
-        text = f"Seal {number}, which was noted, is gone from the chain."
-        yield Finding("seal", (number,), text)
+        yield Finding("seal", (number,), f"Seal {number}, which was noted, is gone from the chain.")
+
+
+def _missing_triggers(using: str) -> Iterator[Finding]:
+    if missing := append_only.missing(connections[using]):
+        text = (
+            f"The database lacks the triggers {', '.join(sorted(missing))}, which keep the trail"
+            " append-only."
+        )
+        yield Finding("triggers", (), text)
 
 
 def _faults_of(link: Seal, previous: Seal | None, using: str) -> Iterator[Finding]:

@@ -59,8 +59,7 @@ def receiver(
 ) -> Callable[[Receiver], Receiver]:
     """Connect a function to one signal or several, strongly and once.
 
-    A function made inside another one is not garbage-collected. A second import of its file, even
-    under another module name, does not connect it again.
+    A function made inside another one is not garbage-collected. A second import does nothing.
 
     Args:
         signal: the signal, or a list of signals, to listen to.

@@ -118,7 +118,9 @@ def test_fixtures_are_skipped_unless_asked_for(calls: Calls, tmp_path: Path) -> 
     connect(calls, post_save, "auth.Group")
     receiver(post_save, sender=Group, raw=True)(lambda sender, **named: asked.append(named))
     fixture = tmp_path / "groups.json"
-    fixture.write_text(json.dumps([{"model": "auth.group", "fields": {"name": "staff"}}]))
+    fixture.write_text(
+        json.dumps([{"model": "auth.group", "fields": {"name": "staff"}}]), encoding="utf-8"
+    )
     call_command("loaddata", str(fixture), verbosity=0)
     Group.objects.create(name="another")
     assert [call["instance"].name for call in calls] == ["another"]

@@ -1,6 +1,7 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -145,3 +146,15 @@ def test_what_the_broker_does_not_take_waits(
     relay.send_due("default")
     relay.send_due("default")
     assert len(sent()) == 3
+
+
+def test_a_relay_in_a_thread_finishes_what_it_sends(sent: Sent, relay: Relay) -> None:
+    add.enqueue(1, 2)
+    relay.start()
+    while not sent():
+        time.sleep(0.01)
+    relay.stop()
+    relay.join()
+
+    assert not relay.running
+    assert (row().status, row().sends) == (Status.SENT, 1)

@@ -65,7 +65,9 @@ def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
     User.objects.bulk_create([User(username="bulk", email="bulk@example.com")])
     fixture = tmp_path / "users.json"
     fields = {"username": "loaded", "email": "loaded@example.com", "password": "!"}
-    fixture.write_text(json.dumps([{"model": "accounts.user", "pk": 99, "fields": fields}]))
+    fixture.write_text(
+        json.dumps([{"model": "accounts.user", "pk": 99, "fields": fields}]), encoding="utf-8"
+    )
     call_command("loaddata", str(fixture), verbosity=0)
     with transaction.atomic():
         sign_up("gone").delete()
