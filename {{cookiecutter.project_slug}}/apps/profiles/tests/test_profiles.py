@@ -8,19 +8,12 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
+from django.test.utils import isolate_apps
 
 from apps.accounts.models import User
 from apps.profiles.models import Profile
 
 pytestmark = pytest.mark.django_db
-
-
-class ProfiledUser(User):
-    """The user model under another name."""
-
-    class Meta:
-        proxy = True
-        app_label = "accounts"
 
 
 @pytest.fixture
@@ -33,8 +26,18 @@ def without_profile(name: str, using: str = "default") -> User:
     return User.objects.using(using).bulk_create([User(username=name)])[0]
 
 
+@pytest.mark.usefixtures("connections_as_before")
 def test_a_new_user_has_one_profile(ada: User) -> None:
     ada.save()
+    with isolate_apps("apps.accounts"):
+
+        class ProfiledUser(User):
+            """The user model under another name."""
+
+            class Meta:
+                proxy = True
+                app_label = "accounts"
+
     proxy = ProfiledUser.objects.create(username="grace")
     assert sorted(Profile.objects.values_list("user_id", flat=True)) == [ada.pk, proxy.pk]
     ada.delete()

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.template import TemplateSyntaxError
 from django.test import Client
+from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 
 from apps.accounts.models import User
@@ -27,14 +28,6 @@ FORM = {
     "password1": "a long pass phrase",
     "password2": "a long pass phrase",
 }
-
-
-class WelcomedUser(User):
-    """The user model under another name."""
-
-    class Meta:
-        proxy = True
-        app_label = "accounts"
 
 
 def sign_up(name: str = "ada", **fields: Any) -> User:
@@ -75,7 +68,17 @@ def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
     assert not Welcome.objects.exists()
 
 
+@pytest.mark.usefixtures("connections_as_before")
 def test_saving_again_and_running_again_send_nothing_more() -> None:
+    with isolate_apps("apps.accounts"):
+
+        class WelcomedUser(User):
+            """The user model under another name."""
+
+            class Meta:
+                proxy = True
+                app_label = "accounts"
+
     WelcomedUser.objects.create(username="ada", email="ada@example.com").save()
     send()
     send()
