@@ -1,11 +1,13 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
 import logging
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -18,7 +20,6 @@ from .conftest import Message
 from .example.tasks import add
 
 type Sent = Callable[[], list[Message]]
-
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,3 +146,26 @@ def test_what_the_broker_does_not_take_waits(
     relay.send_due("default")
     relay.send_due("default")
     assert len(sent()) == 3
+
+
+def test_the_command_runs_until_it_is_told_to_stop(
+    sent: Sent, relay: Relay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add.enqueue(1, 2)
+    handlers: dict[int, Any] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    send_due = Relay.send_due
+
+    def send_and_be_told(self: Relay, alias: str) -> bool:
+        sent_any = send_due(self, alias)
+        handlers[signal.SIGTERM]()
+        return sent_any
+
+    monkeypatch.setattr(Relay, "send_due", send_and_be_told)
+    call_command("relay")
+
+    assert len(sent()) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "The relay is running.",
+        "The relay has stopped.",
+    ]
