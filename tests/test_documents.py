@@ -46,6 +46,13 @@ def test_the_table_of_modules_says_what_the_registry_says() -> None:
     ]
 
 
+def test_every_key_of_the_registry_is_explained() -> None:
+    (rows,) = [table[1:] for table in CONTRIBUTING.tables() if table[0][0] == "Key"]
+    explained = {key for row in rows for key in re.findall(r"`(\w+)`", row[0])}
+    used = {key for entry in TEMPLATE.registry.values() for key in entry}
+    assert used - {"summary", "listens_to"} == explained
+
+
 def lost_links(name: str, document: Document) -> list[str]:
     """List the links of a document of the repository that lead nowhere."""
     lost = []

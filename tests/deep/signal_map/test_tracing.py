@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ from apps.signal_map import tracing
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls(__name__),
-    pytest.mark.usefixtures("connections_as_before", "only_our_receivers"),
+    # In this order: connections_as_before remembers the empty lists.
+    pytest.mark.usefixtures("only_our_receivers", "connections_as_before"),
 ]
 
 told = Signal()
@@ -32,11 +34,19 @@ SENT: list[ModelSignal] = [pre_save, post_save]
 
 
 @pytest.fixture
-def only_our_receivers(connections_as_before: None) -> None:
+def only_our_receivers() -> Iterator[None]:
     """Leave out what the modules of the project do when a user is saved."""
-    for signal in SENT:
+    before = [signal.receivers for signal in SENT]
+    listen([[] for _ in SENT])
+    yield
+    listen(before)
+
+
+def listen(receivers: list[list[Any]]) -> None:
+    """Give each of the signals these receivers."""
+    for signal, own in zip(SENT, receivers, strict=True):
         with signal.lock:
-            signal.receivers = []
+            signal.receivers = own
             signal.sender_receivers_cache.clear()
 
 

@@ -11,8 +11,6 @@ from pytest_django import DjangoAssertNumQueries
 from apps.taskboard import models
 from apps.taskboard.models import Project, Task
 
-from ..helpers import at_once
-
 pytestmark = pytest.mark.django_db
 
 
@@ -89,15 +87,6 @@ def test_a_slug_that_was_taken_a_moment_ago_is_chosen_anew(
     again = Task.objects.create(project=project, title=task.title)
     assert (answers, again.slug) == ([], "write-the-program-2")
     assert Task.objects.count() == 2, "the test's own transaction is usable"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> None:
-    pk = project.pk
-    slugs = at_once(4, lambda: Task.objects.create(project_id=pk, title="Größe").slug)
-    assert sorted(slugs) == ["größe", "größe-2", "größe-3", "größe-4"]
-    names = at_once(3, lambda: Project.objects.create(name="Größe").slug)
-    assert sorted(names) == ["größe", "größe-2", "größe-3"]
 
 
 def test_a_row_that_is_refused_for_another_reason_is_not_tried_again(project: Project) -> None:

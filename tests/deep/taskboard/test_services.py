@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
@@ -14,7 +15,6 @@ from apps.taskboard.models import Project, Task, TaskInProgressError
 from apps.taskboard.signals import task_completed, task_overdue
 
 from ..helpers import at_once, connected, received, told
-from ..test_services import announce_overdue
 
 pytestmark = pytest.mark.django_db
 
@@ -22,13 +22,8 @@ pytestmark = pytest.mark.django_db
 TODAY = date(2026, 3, 1)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_completing_at_once_completes_once(task: Task, grace: User) -> None:
-    with received(task_completed) as events:
-        results = at_once(4, lambda: services.complete(Task.objects.get(pk=task.pk), by=grace))
-    assert sorted(results) == [False, False, False, True]
-    assert len(events) == 1
-    assert told() == [("ada", "grace completed “Write the program”.")]
+def announce_overdue() -> int:
+    return async_to_sync(services.announce_overdue)(TODAY)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -63,6 +58,17 @@ def late(project: Project, ada: User) -> Task:
     return Task.objects.create(
         project=project, title="Late", creator=ada, due_on=TODAY - timedelta(days=1)
     )
+
+
+def test_overdue_tasks_are_announced_once_for_each_due_date(late: Task) -> None:
+    with received(task_overdue) as events:
+        assert announce_overdue() == 1
+        assert announce_overdue() == 0
+        late.due_on = TODAY - timedelta(days=2)
+        late.save(update_fields=["due_on"])
+        assert announce_overdue() == 1
+    assert [entry["event"].due_on.day for entry in events] == [28, 27]
+    assert len(told()) == 2
 
 
 def test_overdue_tasks_are_those_after_their_day_that_are_not_done(

@@ -1,6 +1,7 @@
 """Custom signals: typed, sent once by one place after the commit, to receivers that may fail."""
 
 import ast
+import asyncio
 from datetime import date
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -8,6 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
+from django.dispatch import Signal
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
@@ -93,3 +95,24 @@ def test_async_receiver_reminds_the_creator_when_nobody_is_assigned(task: Task) 
     Task.objects.update(creator=None)
     async_to_sync(task_overdue.aannounce)(event)
     assert len(told()) == 1
+
+
+def test_asend_cancels_the_siblings_of_a_receiver_that_fails() -> None:
+    """One TaskGroup runs all async receivers: a reason to send robustly."""
+    signal = Signal()
+    ended = []
+
+    async def slow(sender: Any, **kwargs: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def quick(sender: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError
+
+    with connected(signal, slow), connected(signal, quick), pytest.raises(RuntimeError):
+        async_to_sync(signal.asend)(None)
+    assert ended == ["cancelled"]

@@ -1,12 +1,16 @@
 """People, a project and its tasks; jobs in the test's process, files in the test's folder."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.taskboard.models import Project, Task
+
+from .helpers import Commit
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +23,12 @@ def files(settings: Any, tmp_path: Path) -> Path:
     """Keep attachments in a folder of the test's own, and return it."""
     settings.MEDIA_ROOT = tmp_path / "media"
     return tmp_path / "media" / "tasks"
+
+
+@pytest.fixture
+def commit(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> Commit:
+    """Return a block at whose end everything runs that waits for the commit."""
+    return partial(django_capture_on_commit_callbacks, execute=True)
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.db import connections
 from django.dispatch import Signal
 
 from apps.taskboard.models import Notification
+
+type Commit = Callable[[], AbstractContextManager[Any]]
 
 
 @contextmanager
@@ -24,11 +26,8 @@ def received(signal: Signal, sender: Any = None) -> Iterator[list[dict[str, Any]
         del named["signal"]
         calls.append({"sender": sender, **named})
 
-    signal.connect(note, sender=sender, weak=False)
-    try:
+    with connected(signal, note, sender):
         yield calls
-    finally:
-        signal.disconnect(note, sender=sender)
 
 
 @contextmanager

@@ -16,9 +16,7 @@ from apps.taskboard.models import Notification, Task
 from apps.taskboard.tasks import discard_file, mail_notification
 
 pytestmark = pytest.mark.django_db
-
-
-CONFIGURED = project_settings.TASKS["default"]["BACKEND"]
+CONFIGURED = project_settings.TASKS
 
 
 @pytest.fixture
@@ -38,8 +36,8 @@ def test_handing_off_runs_in_process_after_the_commit(grace: User, mailoutbox: l
 
 def test_handing_off_fits_the_backend_of_the_project(settings: Any) -> None:
     """The project's own backend waits for the commit too, and takes both jobs as they are."""
-    assert issubclass(import_string(CONFIGURED), TransactionalBackend)
-    settings.TASKS = {**settings.TASKS, "default": {"BACKEND": CONFIGURED}}
+    assert issubclass(import_string(CONFIGURED["default"]["BACKEND"]), TransactionalBackend)
+    settings.TASKS = CONFIGURED
     for job in (mail_notification, discard_file):
         backend = job.get_backend()
         assert isinstance(backend, TransactionalBackend)

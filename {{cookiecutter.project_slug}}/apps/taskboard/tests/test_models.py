@@ -10,11 +10,9 @@ from django.utils import timezone
 
 from apps.taskboard.models import Project, Task
 
-from .helpers import connected
+from .helpers import at_once, connected
 
 pytestmark = pytest.mark.django_db
-
-
 Status = Task.Status
 
 
@@ -53,6 +51,15 @@ def test_every_title_gives_a_usable_slug(project: Project, title: str, slug: str
     task = Task.objects.create(project=project, title=title)
     assert task.slug == slug
     assert Task.objects.get(slug=slug).get_absolute_url().startswith("/taskboard/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> None:
+    pk = project.pk
+    slugs = at_once(4, lambda: Task.objects.create(project_id=pk, title="Größe").slug)
+    assert sorted(slugs) == ["größe", "größe-2", "größe-3", "größe-4"]
+    names = at_once(3, lambda: Project.objects.create(name="Größe").slug)
+    assert sorted(names) == ["größe", "größe-2", "größe-3"]
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern
 from django.utils.translation import gettext
-from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.taskboard.models import Project, Task
 from apps.taskboard.urls import urlpatterns
 
-from .helpers import told
+from .helpers import Commit, told
 
 pytestmark = pytest.mark.django_db
-
-
-COMMITS = DjangoCaptureOnCommitCallbacks
 
 
 @pytest.fixture
@@ -74,10 +70,8 @@ def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path)
     assert page.get("/taskboard/attachments/other.txt").status_code == 404
 
 
-def test_people_assign_and_take_off(
-    page: Client, task: Task, ada: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
+def test_people_assign_and_take_off(page: Client, task: Task, ada: User, commit: Commit) -> None:
+    with commit():
         text = act(page, task, "assign", person=ada.pk).text
         assert "<span>ada</span>" in text
         assert ">ada</option>" not in text

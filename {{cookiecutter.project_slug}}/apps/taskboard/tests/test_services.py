@@ -1,41 +1,38 @@
 """Services do one thing whole, once, and say whether it was they who did it."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pytest
-from asgiref.sync import async_to_sync
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from django.core.management import call_command
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.taskboard import services
-from apps.taskboard.models import Project, Task
+from apps.taskboard.models import Task
 from apps.taskboard.signals import task_assigned, task_completed, task_overdue, task_unassigned
 
-from .helpers import received, told
+from .helpers import Commit, at_once, received, told
 
 pytestmark = pytest.mark.django_db
 
 
-COMMITS = DjangoCaptureOnCommitCallbacks
-
-
-TODAY = date(2026, 3, 1)
-
-
-def announce_overdue() -> int:
-    return async_to_sync(services.announce_overdue)(TODAY)
-
-
-def test_completing_twice_completes_once(
-    task: Task, grace: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
-    with received(task_completed) as events, django_capture_on_commit_callbacks(execute=True):
+def test_completing_twice_completes_once(task: Task, grace: User, commit: Commit) -> None:
+    with received(task_completed) as events, commit():
         stale = Task.objects.get()
         assert services.complete(task, by=grace)
         assert not services.complete(task, by=grace)
         assert not services.complete(stale, by=grace)
     assert len(events) == 1
     assert stale.completed_at == task.completed_at == Task.objects.get().completed_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_completing_at_once_completes_once(task: Task, grace: User) -> None:
+    with received(task_completed) as events:
+        results = at_once(4, lambda: services.complete(Task.objects.get(pk=task.pk), by=grace))
+    assert sorted(results) == [False, False, False, True]
+    assert len(events) == 1
+    assert told() == [("ada", "grace completed “Write the program”.")]
 
 
 def test_a_task_moves_as_it_should_and_not_otherwise(task: Task) -> None:
@@ -50,13 +47,11 @@ def test_a_task_moves_as_it_should_and_not_otherwise(task: Task) -> None:
     assert Task.objects.get().completed_at is None
 
 
-def test_assigning_twice_tells_once(
-    task: Task, ada: User, grace: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
+def test_assigning_twice_tells_once(task: Task, ada: User, grace: User, commit: Commit) -> None:
     with (
         received(task_assigned) as assigned,
         received(task_unassigned) as unassigned,
-        django_capture_on_commit_callbacks(execute=True),
+        commit(),
     ):
         services.assign(task, grace, by=ada)
         services.assign(task, grace, by=ada)
@@ -69,19 +64,18 @@ def test_assigning_twice_tells_once(
     ]
 
 
-@pytest.fixture
-def late(project: Project, ada: User) -> Task:
-    return Task.objects.create(
-        project=project, title="Late", creator=ada, due_on=TODAY - timedelta(days=1)
-    )
-
-
-def test_overdue_tasks_are_announced_once_for_each_due_date(late: Task) -> None:
+def test_overdue_tasks_are_announced_once_for_each_due_date(
+    task: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
     with received(task_overdue) as events:
-        assert announce_overdue() == 1
-        assert announce_overdue() == 0
-        late.due_on = TODAY - timedelta(days=2)
-        late.save(update_fields=["due_on"])
-        assert announce_overdue() == 1
-    assert [entry["event"].due_on.day for entry in events] == [28, 27]
+        for days in (1, 1, 2):
+            task.due_on = timezone.localdate() - timedelta(days=days)
+            task.save(update_fields=["due_on"])
+            call_command("announce_overdue")
+    assert [entry["event"].task_id for entry in events] == [task.pk, task.pk]
     assert len(told()) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        "Announced 1 overdue task.",
+        "Announced 0 overdue tasks.",
+        "Announced 1 overdue task.",
+    ]

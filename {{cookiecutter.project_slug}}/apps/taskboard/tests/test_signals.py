@@ -1,6 +1,5 @@
 """Custom signals: typed, sent once by one place after the commit, to receivers that may fail."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
@@ -10,8 +9,6 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.dispatch import Signal
-from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.taskboard import services
@@ -25,9 +22,7 @@ from apps.taskboard.signals import (
     task_overdue,
 )
 
-from .helpers import connected, received, told
-
-COMMITS = DjangoCaptureOnCommitCallbacks
+from .helpers import Commit, connected, received, told
 
 
 def fail(sender: Any, **kwargs: Any) -> None:
@@ -84,14 +79,14 @@ def test_send_robust_keeps_the_work_and_the_other_receivers(
 
 
 def test_completing_tells_the_creator_unless_it_was_them(
-    task: Task, ada: User, grace: User, django_capture_on_commit_callbacks: COMMITS
+    task: Task, ada: User, grace: User, commit: Commit
 ) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
+    with commit():
         services.complete(task, by=ada)
     assert told() == []
     for person in (grace, None):
         services.reopen(task)
-        with django_capture_on_commit_callbacks(execute=True):
+        with commit():
             services.complete(task, by=person)
     assert told() == [
         ("ada", "grace completed “Write the program”."),
@@ -119,24 +114,3 @@ def test_asend_robust_survives_a_failing_receiver_and_asend_does_not(
         assert "no luck" in caplog.text
         with pytest.raises(RuntimeError, match="no luck"):
             async_to_sync(task_overdue.asend)(TaskOverdue, event=event)
-
-
-def test_asend_cancels_the_siblings_of_a_receiver_that_fails() -> None:
-    """One TaskGroup runs all async receivers: a reason to send robustly."""
-    signal = Signal()
-    ended = []
-
-    async def slow(sender: Any, **kwargs: Any) -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            ended.append("cancelled")
-            raise
-
-    async def quick(sender: Any, **kwargs: Any) -> None:
-        await asyncio.sleep(0)
-        raise RuntimeError
-
-    with connected(signal, slow), connected(signal, quick), pytest.raises(RuntimeError):
-        async_to_sync(signal.asend)(None)
-    assert ended == ["cancelled"]

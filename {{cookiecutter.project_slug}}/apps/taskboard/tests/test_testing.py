@@ -18,8 +18,6 @@ from apps.taskboard.signals import TaskCompleted, task_completed
 from .helpers import received, told
 
 pytestmark = pytest.mark.django_db
-
-
 COMMITS = DjangoCaptureOnCommitCallbacks
 
 
