@@ -38,6 +38,12 @@ def linger(context: TaskContext, path: str) -> None:
 
 
 @task
+def echo(value: object) -> object:
+    """Return the argument."""
+    return value
+
+
+@task
 def return_what_is_no_json(path: str) -> object:
     """Note the run and return what cannot be written as JSON."""
     note(path, "no json", 1)

@@ -14,7 +14,6 @@ from ..test_admin import page_of
 
 pytestmark = pytest.mark.django_db
 
-
 LIST = "/admin/handoff/handoff/"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery.exceptions import Ignore, WorkerLostError
+from billiard.einfo import ExceptionInfo
+from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
@@ -24,10 +25,7 @@ from apps.handoff.testing import work_off
 from . import tasks
 
 type Notes = Callable[[], list[str]]
-
-
 type Run = Callable[..., list[str]]
-
 
 pytestmark = pytest.mark.django_db
 
@@ -174,6 +172,22 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
     monkeypatch.setattr(worker, "end_attempt", lambda *args, **more: calls.append((*args, more)))
     return calls
+
+
+def test_a_death_is_reported_once(celery_tasks: Any, ended: list[Any]) -> None:
+    task = celery_tasks[tasks.record.module_path]
+    task.push_request(id="the-id", args=["path", "text"], kwargs={}, headers={"handoff": {}})
+    try:
+        raise TimeLimitExceeded(1)
+    except TimeLimitExceeded as error:
+        told = {"sender": task, "exception": error, "einfo": ExceptionInfo()}
+
+    # As Celery does it: first with the job, then without.
+    task_failure.send(**told)
+    task.pop_request()
+    task_failure.send(**told)
+
+    assert ended == [("the-id", {"handoff": {}}, told["exception"], {})]
 
 
 def test_a_failure_of_the_job_itself_is_not_reported_from_outside(

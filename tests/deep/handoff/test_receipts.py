@@ -24,7 +24,6 @@ from . import tasks
 
 type Notes = Callable[[], list[str]]
 
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -221,24 +220,6 @@ def test_a_job_that_holds_up_others_is_mentioned_where_it_does(
 
     mentioned = "kept its transaction open" in caplog.text
     assert mentioned == (connection.vendor == "sqlite")
-
-
-@pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
-def test_a_killed_process_counts_as_a_failure(
-    error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from apps.handoff import worker
-
-    # At once, in the connection of this test.
-    monkeypatch.setattr(worker, "Thread", lambda target, name: Thread(target=target, name=name))
-    run, row = running(tasks.add, 1, 2)
-    ended = worker.end_attempt(run.pk, {"handoff": Run.message("default", row)}, error)
-    assert ended is not None
-    ended.join()
-
-    again = Handoff.objects.get()
-    assert (again.status, again.attempts) == (Status.WAITING, 1)
-    assert again.error.endswith(type(error).__name__)
 
 
 def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:

@@ -1,13 +1,10 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
-import signal
-import time
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -25,7 +22,6 @@ from ..test_relay import make_due, row
 
 type Sent = Callable[[], list[Message]]
 
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -34,8 +30,6 @@ def test_an_idle_relay_asks_one_thing(
 ) -> None:
     with django_assert_num_queries(1):
         assert not relay.send_due("default")
-
-
 
 
 def test_a_relay_looks_more_often_while_jobs_come_in(
@@ -200,29 +194,6 @@ def test_relays_at_once_send_each_job_once(sent: Sent, relay: Relay) -> None:
             thread.join()
 
     assert sorted(message.args[0] for message in sent()) == list(range(60))
-
-
-def test_the_command_runs_until_it_is_told_to_stop(
-    sent: Sent, relay: Relay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    add.enqueue(1, 2)
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    send_due = Relay.send_due
-
-    def send_and_be_told(self: Relay, alias: str) -> bool:
-        sent_any = send_due(self, alias)
-        handlers[signal.SIGTERM]()
-        return sent_any
-
-    monkeypatch.setattr(Relay, "send_due", send_and_be_told)
-    call_command("relay")
-
-    assert len(sent()) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        "The relay is running.",
-        "The relay has stopped.",
-    ]
 
 
 def test_what_a_worker_has_started_is_not_given_back(

@@ -17,7 +17,6 @@ from ..test_state import health
 
 pytestmark = pytest.mark.django_db
 
-
 LONG = LATE + timedelta(minutes=1)
 
 

@@ -16,7 +16,6 @@ from .rows import row
 
 pytestmark = pytest.mark.django_db
 
-
 LIST = "/admin/handoff/handoff/"
 
 

@@ -1,5 +1,7 @@
 """Settings that cannot work are refused by a system check."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
@@ -21,3 +23,23 @@ def test_unknown_options_are_refused(settings: Settings) -> None:
 
     (error,) = [check for check in run_checks() if check.id == "handoff.E003"]
     assert error.msg == "TASKS['default']['OPTIONS'] has no RETRY."
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("carrier-pigeon://ann:geheim@loft", "starts with 'carrier-pigeon'"),
+        ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
+        ("127.0.0.1:6379", "starts with ''"),
+        ("redis:/ann:geheim@loft", "has no //"),
+        ("filesystem:/srv/jobs", "has no //"),
+    ],
+)
+def test_an_unknown_broker_is_named_without_the_password(
+    url: str, sentence: str, use_broker: Callable[[str], None]
+) -> None:
+    use_broker(url)
+
+    errors = [check for check in run_checks() if check.id == "handoff.E001"]
+    assert sentence in errors[0].msg
+    assert "heim" not in errors[0].msg

@@ -5,25 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from billiard.einfo import ExceptionInfo
-from celery.exceptions import TimeLimitExceeded
-from celery.signals import task_failure
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
-from apps.handoff import shared_tasks, worker
+from apps.handoff import shared_tasks
+from apps.handoff.backend import declared_jobs
 from apps.handoff.models import Handoff
 from apps.handoff.testing import work_off
 
 from .example import tasks
 
 type Notes = Callable[[], list[str]]
-
-
 type Run = Callable[..., list[str]]
-
 
 pytestmark = pytest.mark.django_db
 
@@ -39,15 +34,6 @@ def run(notes: Notes, tmp_path: Path) -> Run:
         return notes()
 
     return run
-
-
-@pytest.fixture
-def celery_tasks(notes: Notes) -> Any:
-    """Return Celery's tasks by their names."""
-    from apps.handoff.celery_app import app
-
-    worker.register_jobs()
-    return app.tasks
 
 
 @pytest.fixture
@@ -99,25 +85,9 @@ def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> No
     assert Handoff.objects.get().return_value == '"text"'
 
 
-@pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Collect what is said to have ended from outside of its process."""
-    calls: list[Any] = []
-    monkeypatch.setattr(worker, "end_attempt", lambda *args, **more: calls.append((*args, more)))
-    return calls
+def test_a_worker_knows_every_job(notes: Notes) -> None:
+    from apps.handoff.celery_app import app
 
+    app.loader.import_default_modules()
 
-def test_a_death_is_reported_once(celery_tasks: Any, ended: list[Any]) -> None:
-    task = celery_tasks[tasks.record.module_path]
-    task.push_request(id="the-id", args=["path", "text"], kwargs={}, headers={"handoff": {}})
-    try:
-        raise TimeLimitExceeded(1)
-    except TimeLimitExceeded as error:
-        told = {"sender": task, "exception": error, "einfo": ExceptionInfo()}
-
-    # As Celery does it: first with the job, then without.
-    task_failure.send(**told)
-    task.pop_request()
-    task_failure.send(**told)
-
-    assert ended == [("the-id", {"handoff": {}}, told["exception"], {})]
+    assert set(declared_jobs) <= set(app.tasks)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from django.tasks import Task
 from pytest_django import Settings
 
 from apps.accounts.models import User
+from apps.handoff import worker
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run
 from apps.handoff.relay import claim
@@ -16,7 +18,6 @@ from apps.handoff.testing import work_off
 from .example import tasks
 
 type Notes = Callable[[], list[str]]
-
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,3 +80,15 @@ def test_a_second_message_of_a_job_is_ignored() -> None:
     run.finish(3)
     assert not run.start("another")
     assert Handoff.objects.get().worker == "elsewhere"
+
+
+@pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
+def test_a_killed_process_counts_as_a_failure(error: Exception) -> None:
+    run, row = running(tasks.add, 1, 2)
+    ended = worker.end_attempt(run.pk, {"handoff": Run.message("default", row)}, error)
+    assert ended is not None
+    ended.join()
+
+    again = Handoff.objects.get()
+    assert (again.status, again.attempts) == (Status.WAITING, 1)
+    assert again.error.endswith(type(error).__name__)

@@ -1,12 +1,14 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -19,7 +21,6 @@ from .conftest import Message
 from .example.tasks import add
 
 type Sent = Callable[[], list[Message]]
-
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -158,3 +159,26 @@ def test_a_relay_in_a_thread_finishes_what_it_sends(sent: Sent, relay: Relay) ->
 
     assert not relay.running
     assert (row().status, row().sends) == (Status.SENT, 1)
+
+
+def test_the_command_runs_until_it_is_told_to_stop(
+    sent: Sent, relay: Relay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add.enqueue(1, 2)
+    handlers: dict[int, Any] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    send_due = Relay.send_due
+
+    def send_and_be_told(self: Relay, alias: str) -> bool:
+        sent_any = send_due(self, alias)
+        handlers[signal.SIGTERM]()
+        return sent_any
+
+    monkeypatch.setattr(Relay, "send_due", send_and_be_told)
+    call_command("relay")
+
+    assert len(sent()) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "The relay is running.",
+        "The relay has stopped.",
+    ]

@@ -13,7 +13,6 @@ from .rows import row
 
 pytestmark = pytest.mark.django_db
 
-
 LONG = LATE + timedelta(minutes=1)
 
 

@@ -38,12 +38,6 @@ def fail(context: TaskContext, path: str, *, times: int) -> None:
 
 
 @task
-def echo(value: object) -> object:
-    """Return the argument."""
-    return value
-
-
-@task
 def add(first: int, second: int) -> int:
     """Return a sum."""
     return first + second
