@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.app.utils import find_app
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
 
@@ -86,8 +87,7 @@ def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> No
 
 
 def test_a_worker_knows_every_job(notes: Notes) -> None:
-    from apps.handoff.celery_app import app
-
+    app = find_app("apps.handoff")  # celery -A apps.handoff
     app.loader.import_default_modules()
 
     assert set(declared_jobs) <= set(app.tasks)
