@@ -115,14 +115,19 @@ def record_session(
     controller, process = start(folder, root, environment)
     coming = iter(answers(settings))
     shown, answered, questions = "", 0, []
-    while chunk := heard(controller, shown):
-        shown += chunk
-        asked = QUESTION.search(plain(shown[answered:]).replace("\r", ""))
-        if asked:
-            questions.append(asked[0])
-            answered = len(shown)
-            os.write(controller, f"{next(coming, '')}\n".encode())
-    os.close(controller)
+    try:
+        while chunk := heard(controller, shown):
+            shown += chunk
+            asked = QUESTION.search(plain(shown[answered:]).replace("\r", ""))
+            if asked:
+                questions.append(asked[0])
+                answered = len(shown)
+                os.write(controller, f"{next(coming, '')}\n".encode())
+    except RuntimeError:
+        process.kill()
+        raise
+    finally:
+        os.close(controller)
     if process.wait():
         raise RuntimeError(f"The session failed:\n{shown}")
     shown = shown.replace(os.path.realpath(folder), "~/code").replace(folder, "~/code")

@@ -35,7 +35,7 @@ CHECKS: list[Check] = [
     commands.ruff_format,
     commands.django_check,
     commands.missing_migrations,
-    commands.signal_map,
+    commands.own_checks,
 ]
 CHECKS_OF_THE_MODULE = [*CHECKS, commands.types, commands.own_tests]
 

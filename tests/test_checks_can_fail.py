@@ -12,7 +12,7 @@ from tests.checks import commands, containers, content, contract, inside, names
 from tests.checks.check import Check
 from tests.conftest import copied_template
 from tests.support.bakery import Bakery
-from tests.support.template import TEMPLATE, Combination, Template
+from tests.support.template import Combination, Template
 from tests.test_matrix import CHECKS
 
 MODULE = "profiles"
@@ -368,7 +368,7 @@ class Forgotten(models.Model):
 """,
     ),
     "a receiver that is not listed": Breakage(
-        commands.signal_map,
+        commands.own_checks,
         "not in it: apps/accounts/models.py:",
         "apps/accounts/models.py",
         new="""
@@ -381,7 +381,7 @@ def planted(sender, **kwargs):
 
 post_save.connect(planted, sender=User)
 """,
-        modules=tuple(TEMPLATE.registry.keys() & {inside.SIGNAL_MAP}),
+        modules=("signal_map",),
     ),
     "an insecure setting": Breakage(
         commands.deployment,
@@ -473,7 +473,7 @@ def test_settings_that_cannot_be_loaded_are_noticed_by_every_check(
     path = copy_of_template.source / "config" / "settings.py"
     path.write_text(f"{path.read_text(encoding='utf-8')}\n{source}\n", encoding="utf-8")
     project = bakery.bake_once(copy_of_template, Combination(()))
-    for check in inside.COMMANDS.keys() - {"dangling", inside.SIGNAL_MAP}:
+    for check in inside.COMMANDS.keys() - {"dangling", "own_checks"}:
         (fault,) = inside.faults(project, check)
         assert says in fault, check
     assert "the project cannot be asked" in "".join(names.dangling(project))
@@ -491,7 +491,7 @@ def test_a_failing_check_is_reported_alone(bakery: Bakery, copy_of_template: Tem
     assert "staticfiles.W004" in warned
     assert "security.W012" in insecure
     assert "manage.py lost" in lost
-    assert commands.missing_migrations(project) == commands.signal_map(project) == []
+    assert commands.missing_migrations(project) == commands.own_checks(project) == []
 
 
 def test_statements_that_no_test_runs_are_noticed(

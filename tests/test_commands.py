@@ -12,7 +12,7 @@ import pytest
 
 from tests.checks.check import expect_none
 from tests.checks.command_lines import command_lines, is_command
-from tests.checks.commands import PRODUCTION
+from tests.checks.inside import PRODUCTION
 from tests.checks.reader import SHELLS
 from tests.support.bakery import Bakery
 from tests.support.markdown import Document

@@ -11,9 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.checks import commands, names
+from tests.checks import commands
 from tests.checks.check import expect_none
 from tests.checks.findings import CONVENTIONS, Place
+from tests.checks.reader import Reader
 from tests.support.bakery import Bakery
 from tests.support.contributing import files_to_write
 from tests.support.markdown import Document
@@ -236,7 +237,7 @@ def test_every_path_exists(bakery: Bakery, name: str) -> None:
 def test_the_tree_of_the_readme_is_that_of_a_project(bakery: Bakery) -> None:
     project = bakery.project(TEMPLATE.all_on())
     (fence,) = [fence for fence in README.fences() if "\u251c" in fence.text]
-    reader = names.Reader(project)
+    reader = Reader(project)
     reader.tree(Place("README.md", fence.line), fence.text)
     assert reader.findings.faults == []
     assert all(f" {name}/" in fence.text for name in TEMPLATE.registry)

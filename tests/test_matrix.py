@@ -20,7 +20,7 @@ CHECKS: list[Check] = [
     commands.ruff_format,
     commands.django_check,
     commands.missing_migrations,
-    commands.signal_map,
+    commands.own_checks,
     commands.deployment,
 ]
 

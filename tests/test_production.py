@@ -20,8 +20,8 @@ import yaml
 
 from tests.checks import containers
 from tests.checks.check import expect_none
-from tests.checks.commands import PRODUCTION
 from tests.checks.containers import REFERENCE, composition, instructions, stages
+from tests.checks.inside import PRODUCTION
 from tests.support.bakery import Bakery, own_environment
 from tests.support.programs import HANGS, clean_environment, run
 from tests.support.project import BakedProject

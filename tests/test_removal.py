@@ -93,7 +93,7 @@ def test_the_steps_of_the_readme_leave_no_trace(
         commands.ruff_format,
         commands.django_check,
         commands.missing_migrations,
-        commands.signal_map,
+        commands.own_checks,
     ):
         expect_none(check(project))
 

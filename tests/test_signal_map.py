@@ -11,7 +11,7 @@ import pytest
 from jinja2 import Environment, StrictUndefined
 
 from scripts.draw_signal_map import template_of
-from tests.checks.commands import DEVELOPMENT, PRODUCTION
+from tests.checks.inside import DEVELOPMENT, PRODUCTION
 from tests.support.bakery import Bakery
 from tests.support.project import BakedProject
 from tests.support.signal_map import draw
@@ -86,6 +86,9 @@ MISTAKES = {
     ),
     "an async receiver in a file of views": Mistake(
         '''
+        from .models import User
+
+
         async def planted(sender, **kwargs):
             """Do nothing."""
 
@@ -98,6 +101,9 @@ MISTAKES = {
     ),
     "a receiver in a file of views that the page does not list": Mistake(
         '''
+        from .models import User
+
+
         def planted(sender, **kwargs):
             """Do nothing."""
 
@@ -129,10 +135,8 @@ def plant(bakery: Bakery, tmp_path: Path) -> Callable[[Mistake], tuple[BakedProj
     def plant(mistake: Mistake) -> tuple[BakedProject, str]:
         project = bakery.copy(bakery.project(MAP_ALONE), tmp_path / "my_project")
         path = project.path / mistake.file
-        imports = "from django.db.models.signals import post_save\n\nfrom .models import User\n"
-        source = (
-            f"\n\n{imports if mistake.file == VIEWS else imports.splitlines()[0]}\n"
-            + textwrap.dedent(mistake.source)
+        source = "\n\nfrom django.db.models.signals import post_save\n" + textwrap.dedent(
+            mistake.source
         )
         path.write_text(path.read_text(encoding="utf-8") + source, encoding="utf-8")
         lines = path.read_text(encoding="utf-8").splitlines()

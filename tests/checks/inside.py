@@ -19,8 +19,6 @@ PRODUCTION: Final = {
     "ALLOWED_HOSTS": "www.example.com",
     "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
 }
-# The module that brings the list of receivers and the command that checks it.
-SIGNAL_MAP: Final = "signal_map"
 
 
 def results(project: BakedProject, check: str) -> list[CompletedProcess[str]]:
@@ -57,12 +55,14 @@ def _missing_migrations(_: BakedProject) -> list[Command]:
     return [Command(("manage.py", "makemigrations", "--check", "--dry-run"))]
 
 
-def _signal_map(project: BakedProject) -> list[Command]:
-    modules = project.template.registry
-    if SIGNAL_MAP in modules and SIGNAL_MAP not in project.combination.modules:
-        return []
-    words = ("manage.py", "signals", "--check")
-    return [Command(words, DEVELOPMENT), Command(words, PRODUCTION)]
+def _own_checks(project: BakedProject) -> list[Command]:
+    registry = project.template.registry
+    return [
+        Command(tuple(check["command"].split()), variables)
+        for module in project.combination.modules
+        for check in registry[module].get("checks", [])
+        for variables in (DEVELOPMENT, PRODUCTION)
+    ]
 
 
 def _deployment(_: BakedProject) -> list[Command]:
@@ -77,7 +77,7 @@ def _dangling(project: BakedProject) -> list[Command]:
 COMMANDS: Final[dict[str, Callable[[BakedProject], list[Command]]]] = {
     "django_check": _django_check,
     "missing_migrations": _missing_migrations,
-    "signal_map": _signal_map,
+    "own_checks": _own_checks,
     "deployment": _deployment,
     "dangling": _dangling,
 }

@@ -1,7 +1,7 @@
 """Whether everything exists that a project's documents and configuration name."""
 
 from tests.checks import inside
-from tests.checks.reader import Reader as Reader
+from tests.checks.reader import Reader
 from tests.support.project import BakedProject
 
 

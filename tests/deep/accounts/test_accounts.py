@@ -79,26 +79,6 @@ def test_a_password_is_changed(client: Client) -> None:
     assert user.check_password("another phrase")
 
 
-def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> None:
-    assert 'name="email"' in admin_client.get("/admin/accounts/user/add/").text
-
-
-@pytest.mark.parametrize(
-    ("password", "code"),
-    [
-        ("xq7!", "password_too_short"),
-        ("sunshine1", "password_too_common"),
-        ("730194628155", "password_entirely_numeric"),
-        ("ada.lovelace", "password_too_similar"),
-    ],
-)
-def test_each_kind_of_weak_password_is_refused(client: Client, password: str, code: str) -> None:
-    data = {"username": "ada.lovelace", "email": "", "password1": password, "password2": password}
-    answer = client.post("/accounts/signup/", data)
-    assert [error.code for error in answer.context["form"].errors.as_data()["password2"]] == [code]
-    assert not User.objects.exists()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_user_whose_receivers_fail_is_not_saved_either(client: Client) -> None:
     def fail(**kwargs: Any) -> None:

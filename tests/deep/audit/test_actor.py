@@ -1,5 +1,8 @@
 """Who is named on the trail, however the user came into the request."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import asyncio
 from typing import Any
 
@@ -12,14 +15,9 @@ from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
 from ..examples.models import Author
-from ..test_actor import actors
+from ..test_actor import actors, ada
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("apps.audit.tests.examples.urls")]
-
-
-@pytest.fixture
-def ada(django_user_model: Any) -> Any:
-    return django_user_model.objects.create_user("ada")
 
 
 @pytest.fixture

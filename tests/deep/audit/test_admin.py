@@ -1,5 +1,8 @@
 """The trail in the admin: to read, to search and to filter, and nothing else."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -17,21 +20,12 @@ from apps.audit.presentation import Change, changes_of
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
-from ..test_admin import history_of, objects, page_of
+from ..test_admin import history_of, objects, page_of, reader
 
 pytestmark = pytest.mark.django_db
 
 
 LIST = "/admin/audit/entry/"
-
-
-@pytest.fixture
-def reader(client: Any, django_user_model: Any) -> Any:
-    """Log in a member of the staff who may see the trail and nothing else."""
-    user = django_user_model.objects.create_user("reader", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_entry"))
-    client.force_login(user)
-    return client
 
 
 def test_the_list_names_action_object_actor_and_fields(reader: Any, admin_user: Any) -> None:

@@ -1,5 +1,8 @@
 """The database itself refuses to change what is on the trail."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -14,17 +17,12 @@ from apps.audit import append_only
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
-from ..test_append_only import execute
+from ..test_append_only import entry, execute
 
 pytestmark = pytest.mark.django_db
 
 
 PRUNING = {"kind": Seal.Kind.PRUNING, "count": 0, "digest": ""}
-
-
-@pytest.fixture
-def entry() -> Entry:
-    return Entry.objects.of(Author.objects.create(name="Ada")).get()
 
 
 def plain(model: Any) -> QuerySet[Any]:

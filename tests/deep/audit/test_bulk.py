@@ -1,5 +1,8 @@
 """Writes of many rows, and what deletions change elsewhere: each row is on the trail."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -13,21 +16,10 @@ from django.test.utils import CaptureQueriesContext
 from apps.audit.models import Entry
 
 from ..examples.models import Article, Author, Club, Hotel, Membership, Place, Review, Tag
+from ..test_bulk import ada, article
 from ..trail import actions, changes, last_change
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ada() -> Author:
-    ada: Author = Author.objects.create(name="Ada")
-    return ada
-
-
-@pytest.fixture
-def article(ada: Author) -> Article:
-    article: Article = Article.objects.create(title="Old", reads=1, author=ada)
-    return article
 
 
 def test_bulk_create_ignoring_conflicts_records_what_was_inserted() -> None:

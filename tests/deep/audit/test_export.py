@@ -1,5 +1,8 @@
 """The trail as lines of JSON."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import io
 import json
 import sys
@@ -12,28 +15,11 @@ from django.test import override_settings
 
 from apps.audit import export
 from apps.audit.models import Entry
-from apps.core.actor import acting_as
 
-from ..examples.models import Article, Author, Tag
-from ..test_export import exported
+from ..examples.models import Article
+from ..test_export import ada, exported, small_batches
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "BATCH", 2)
-
-
-@pytest.fixture
-def ada(django_user_model: Any) -> Any:
-    user = django_user_model.objects.create_user("ada")
-    with acting_as(user, source="job", request_id="request-1"):
-        author = Author.objects.create(name="Zoë\nLine two")
-        author.name = "New"
-        author.save()
-    Tag.objects.create(slug="django")
-    return user
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-02-31", "31.1.2026"])

@@ -1,5 +1,8 @@
 """Many-to-many changes, asked for from either side, recorded as they turned out."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 from typing import Any
 
 import pytest
@@ -13,22 +16,11 @@ from apps.audit import registry
 from apps.audit.models import Entry
 
 from ..examples.models import Article, Author, Club, Example, FrontPage, Membership, Tag
-from ..test_links import added, removed
+from ..test_links import added, article, removed, tags
 from ..trail import actions, changes, last_change
 from .models import early
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def tags() -> list[Tag]:
-    return [Tag.objects.create(slug=slug) for slug in "abcde"]
-
-
-@pytest.fixture
-def article() -> Article:
-    article: Article = Article.objects.create(title="One")
-    return article
 
 
 def test_a_set_records_the_difference(article: Article, tags: list[Tag]) -> None:

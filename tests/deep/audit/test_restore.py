@@ -1,7 +1,10 @@
 """Objects as they were, and the way back."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,23 +29,10 @@ from ..examples.models import (
     Restaurant,
     Tag,
 )
-from ..test_restore import latest, tags
+from ..test_restore import article, latest, tags
 from .models import Invoice
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def article() -> Article:
-    """Make an article whose every state is on the trail."""
-    article = Article.objects.create(
-        title="First", price="1.50", details={"a": [1, None]}, picture=b"\x00\x01",
-        published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), lasts=timedelta(days=1, seconds=1),
-        author=Author.objects.create(name="Ada"), access_token="one",
-    )  # fmt: skip
-    article.tags.add(Tag.objects.create(slug="a"), Tag.objects.create(slug="b"))
-    found: Article = Article.objects.get()
-    return found
 
 
 def test_each_state_on_the_way_can_be_told() -> None:

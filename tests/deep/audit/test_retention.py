@@ -1,5 +1,8 @@
 """Old entries go, and nothing else; the chain of seals stays whole."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import io
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,29 +16,12 @@ from apps.audit import append_only, retention, seals
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
-from ..test_retention import keys, prune
+from ..test_retention import keys, prune, small_batches, trail
 
 pytestmark = pytest.mark.django_db
 
 
 NOW = timezone.now()
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "BATCH", 4)
-    monkeypatch.setattr(retention, "BATCH", 3)
-
-
-@pytest.fixture
-def trail() -> list[int]:
-    """Make a trail of ten entries, of which each is a day younger than the one before it."""
-    with append_only.lifted(connection), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM audit_entry")
-    for days in range(10, 0, -1):
-        values: dict[str, Any] = {"content_type_id": 0, "object_repr": f"{days} days old"}
-        Entry(created_at=NOW - timedelta(days=days, minutes=1), **values).save()
-    return list(Entry.objects.order_by("pk").values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """One object at a time: what a save, a deletion and their failures leave on the trail."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +19,7 @@ from apps.audit import append_only, registry
 from apps.audit.models import Entry
 
 from ..examples.models import Article, Author, FrontPage, Hotel, Note, Place, Tag
+from ..test_saves import article
 from ..trail import actions, changes, last_change
 from .models import early
 
@@ -42,12 +46,6 @@ def listening(request: pytest.FixtureRequest) -> Callable[..., AbstractContextMa
 
 
 type Listening = Callable[..., AbstractContextManager[None]]
-
-
-@pytest.fixture
-def article() -> Article:
-    article: Article = Article.objects.create(title="Old", body="Text", reads=1)
-    return article
 
 
 def test_a_value_of_another_type_is_recorded_as_the_database_has_it(article: Article) -> None:

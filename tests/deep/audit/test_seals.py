@@ -1,5 +1,8 @@
 """Seals show each change of what was sealed, and which; done past the triggers on purpose."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import io
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
@@ -14,26 +17,9 @@ from apps.audit import append_only, retention, seals
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
-from ..test_seals import force, found, said
+from ..test_seals import force, found, keys, said, small_batches
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "BATCH", 4)
-
-
-@pytest.fixture
-def keys() -> list[int]:
-    """Add eleven entries, seal them in three links, and return their ids."""
-    before = set(Entry.objects.values_list("pk", flat=True))
-    for number in range(11):
-        Author.objects.create(name=f"Author {number}")
-    added = Entry.objects.exclude(pk__in=before).order_by("pk")
-    links = list(seals.seal("default"))
-    assert sum(link.count for link in links) == len(before) + 11
-    return list(added.values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize(

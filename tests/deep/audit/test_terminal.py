@@ -1,5 +1,8 @@
 """The trail on a terminal: readable in 80 columns, in colour only there, with a bar for the wait."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import io
 import re
 from typing import Any
@@ -8,10 +11,9 @@ import pytest
 from django.core.management import CommandError
 
 from apps.audit.models import Entry
-from apps.core.actor import acting_as
 
 from ..examples.models import Article, Tag
-from ..test_terminal import history
+from ..test_terminal import article, history, narrow
 
 pytestmark = pytest.mark.django_db
 
@@ -19,23 +21,6 @@ pytestmark = pytest.mark.django_db
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-
-
-@pytest.fixture
-def article(admin_user: Any) -> Article:
-    with acting_as(admin_user, source="request"):
-        article: Article = Article.objects.create(title="First", access_token="one")
-        article.tags.add(Tag.objects.create(slug="django"))
-    article.title = "Second"
-    article.body = "A line\n\n" + "A long sentence of many words. " * 20
-    article.access_token = "two"
-    article.save()
-    return article
 
 
 def test_a_terminal_gets_colours_unless_they_are_not_wanted(article: Article) -> None:

@@ -1,5 +1,8 @@
 """The acting user: found late, never leaked, free where nobody asks."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import asyncio
 import threading
 from typing import Any, ClassVar
@@ -27,18 +30,7 @@ from apps.core.actor import (
     in_a_job,
 )
 
-
-def name_of_actor() -> str:
-    actor = current_actor()
-    return actor.get_username() if actor else "nobody"
-
-
-def who(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(name_of_actor())
-
-
-async def who_async(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(await sync_to_async(name_of_actor)())
+from ..test_actor import ada, name_of_actor, token, who, who_async
 
 
 def whence(request: HttpRequest) -> HttpResponse:
@@ -65,12 +57,6 @@ def log_in(request: HttpRequest) -> HttpResponse:
 async def log_in_async(request: HttpRequest) -> HttpResponse:
     await alogin(request, await User.objects.aget(username="ada"))
     return HttpResponse(await sync_to_async(name_of_actor)())
-
-
-def token(request: HttpRequest) -> HttpResponse:
-    """Authenticate inside the view, as Django REST framework does."""
-    request.user = User.objects.get(username="ada")
-    return HttpResponse(name_of_actor())
 
 
 def who_by_the_view(request: HttpRequest) -> HttpResponse:
@@ -103,11 +89,6 @@ urlpatterns = [
 ]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-
-
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create_user("ada")
 
 
 @pytest.mark.parametrize("url", ["/who/", "/who-async/"])

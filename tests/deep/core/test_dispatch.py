@@ -1,5 +1,8 @@
 """The kit's receivers: connected once, strongly, quiet for fixtures, after the commit."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import asyncio
 import functools
 import gc
@@ -30,6 +33,8 @@ from django.dispatch.dispatcher import NONE_ID
 from apps.accounts.models import User
 from apps.core.dispatch import connected, mute, receiver
 
+from ..test_dispatch import calls
+
 type Calls = list[dict[str, Any]]
 
 ordered = Signal()
@@ -44,11 +49,6 @@ class Market:
 
 
 pytestmark = pytest.mark.usefixtures("connections_as_before")
-
-
-@pytest.fixture
-def calls() -> Calls:
-    return []
 
 
 def recorder(

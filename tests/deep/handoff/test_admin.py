@@ -1,29 +1,22 @@
 """The outbox in the admin: to read, to run again and to discard, and nothing else."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from apps.accounts.models import User
 from apps.handoff.models import Status
 
 from ..rows import row
-from ..test_admin import page_of
+from ..test_admin import page_of, reader
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/handoff/handoff/"
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    """Log in a member of the staff who may look at jobs, and nothing else."""
-    user = User.objects.create_user("reader", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_handoff"))
-    client.force_login(user)
-    return client
 
 
 def test_jobs_cannot_be_added_changed_or_deleted_by_hand(admin_client: Client) -> None:

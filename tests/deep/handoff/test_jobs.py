@@ -1,9 +1,12 @@
 """What a worker does with a job, tried in this process with Celery's own tracer."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,16 @@ import pytest
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
-from django.tasks import Task, TaskResult
-from django.tasks.signals import task_finished, task_started
 from pytest_django import Settings
 
-from apps.core.actor import acting_as, current_request_id, current_source
+from apps.core.actor import current_request_id, current_source
 from apps.handoff import shared_tasks, worker
 from apps.handoff.backend import declared_jobs
 from apps.handoff.models import Handoff, Status
 from apps.handoff.relay import Relay
 from apps.handoff.testing import work_off
 
+from ..test_jobs import heard, run
 from . import tasks
 
 type Notes = Callable[[], list[str]]
@@ -31,40 +33,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def run(notes: Notes, tmp_path: Path) -> Run:
-    """Return a function that hands a job off, works all off and says what was noted."""
-
-    def run(job: Task, *args: Any, actor: Any = None, **kwargs: Any) -> list[str]:
-        with acting_as(actor, request_id="the-request"):
-            job.enqueue(str(tmp_path / "notes"), *args, **kwargs)
-        work_off()
-        return notes()
-
-    return run
-
-
-@pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
     from apps.handoff.celery_app import app
 
     worker.register_jobs()
     return app.tasks
-
-
-@pytest.fixture
-def heard() -> Iterator[list[tuple[str, int]]]:
-    """Collect the signals of django.tasks as pairs of status and attempts."""
-    signals: list[tuple[str, int]] = []
-
-    def listen(task_result: TaskResult, **kwargs: Any) -> None:
-        signals.append((task_result.status.value, task_result.attempts))
-
-    for signal in (task_started, task_finished):
-        signal.connect(listen)
-    yield signals
-    for signal in (task_started, task_finished):
-        signal.disconnect(listen)
 
 
 def test_every_declared_job_has_a_celery_task_that_the_outbox_looks_after(

@@ -1,5 +1,8 @@
 """What a job writes is committed together with its receipt, once, or not at all."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401
+
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +22,12 @@ from apps.handoff.receipts import Run, SupersededError
 from apps.handoff.relay import at_rest, claim, is_due
 from apps.handoff.testing import work_off
 
-from ..test_receipts import running, users
+from ..test_receipts import broker, running, users
 from . import tasks
 
 type Notes = Callable[[], list[str]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def broker(notes: Notes) -> None:
-    """Give Celery a broker for each test, although nothing is sent to it here."""
 
 
 def test_an_effect_of_a_job_that_fails_for_good_is_undone(
@@ -270,7 +268,7 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
 def test_postgresql_notices_soon_that_a_process_or_its_machine_is_gone() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no process of its own that could go on.")
-    import apps.handoff.worker  # noqa: F401
+    import apps.handoff.worker
 
     connection.close()
     with connection.cursor() as cursor:

@@ -1,5 +1,8 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -18,7 +21,7 @@ from apps.handoff.transport import Channel
 
 from ..conftest import Message
 from ..example.tasks import add
-from ..test_relay import make_due, row
+from ..test_relay import broken, make_due, row
 
 type Sent = Callable[[], list[Message]]
 
@@ -129,18 +132,6 @@ def test_a_worker_may_be_quicker_than_the_relay(
 
     assert row().status == Status.RUNNING
     assert row().sends == 0
-
-
-@pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the broker take nothing; return a function that mends it."""
-    broker = pytest.MonkeyPatch()
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise OSError("no room")
-
-    broker.setattr("apps.handoff.transport.Channel._put", refuse)
-    return broker.undo
 
 
 def test_a_relay_is_patient_with_a_broker_that_is_away(

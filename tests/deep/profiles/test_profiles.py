@@ -100,17 +100,6 @@ def test_the_backfill_works_in_another_database(other_database: str) -> None:
     assert not Profile.objects.exists()
 
 
-def test_a_fixture_brings_its_own_profiles(user: User, tmp_path: Path) -> None:
-    Profile.objects.update(biography="Wrote the first program.")
-    fixture = tmp_path / "users.json"
-    call_command("dumpdata", "accounts.User", "profiles.Profile", output=str(fixture))
-    User.objects.all().delete()
-
-    call_command("loaddata", str(fixture), verbosity=0)
-
-    assert Profile.objects.get().biography == "Wrote the first program."
-
-
 def test_a_fixture_without_profiles_leaves_them_to_the_accessor(tmp_path: Path) -> None:
     fixture = tmp_path / "users.json"
     row = {"model": "accounts.user", "pk": 7, "fields": {"username": "ada", "password": "!"}}

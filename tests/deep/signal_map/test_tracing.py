@@ -11,7 +11,6 @@ from django.contrib.auth.models import Group
 from django.db.models.signals import ModelSignal, post_save, pre_save
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
-from django.tasks import task
 from django.test import AsyncClient, Client
 from django.urls import path
 
@@ -21,6 +20,8 @@ from apps.core.dispatch import mute, receiver
 from apps.core.jobs import hand_off
 from apps.core.tests.test_settings import read  # noqa: F401 (a fixture)
 from apps.signal_map import tracing
+
+from ..test_tracing import count_groups
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -48,11 +49,6 @@ def listen(receivers: list[list[Any]]) -> None:
         with signal.lock:
             signal.receivers = own
             signal.sender_receivers_cache.clear()
-
-
-@task
-def count_groups() -> int:
-    return Group.objects.count()
 
 
 def save_user(request: HttpRequest) -> HttpResponse:

@@ -1,5 +1,8 @@
 """Jobs are handed off to whatever backend the project uses, and can run more than once."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import threading
 from smtplib import SMTPException
 from typing import Any
@@ -9,16 +12,12 @@ from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection, transaction
 
 from apps.accounts.models import User
-from apps.taskboard.models import Notification, Task
+from apps.taskboard.models import Notification
 from apps.taskboard.tasks import mail_notification
 
+from ..test_jobs import notification
+
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def notification(grace: User, task: Task) -> Notification:
-    User.objects.filter(pk=grace.pk).update(email="grace@example.com")
-    return Notification.objects.create(user=grace, task=task, text="Read\nthis.")
 
 
 @pytest.mark.django_db(transaction=True)

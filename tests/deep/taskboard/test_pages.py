@@ -1,5 +1,8 @@
 """People with a login work on the board; every write is a POST with a token."""
 
+# Fixtures of the contract tests are imported, and named again by the tests that use them.
+# ruff: noqa: F401, F811
+
 import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
@@ -11,15 +14,9 @@ from apps.taskboard import services
 from apps.taskboard.models import Notification, Task
 
 from ..helpers import told
+from ..test_pages import page
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def page(client: Client, grace: User) -> Client:
-    """A browser in which grace is logged in."""
-    client.force_login(grace)
-    return client
 
 
 def test_looking_changes_nothing(page: Client, task: Task) -> None:

@@ -301,15 +301,6 @@ def test_a_line_break_in_the_project_name_adds_no_header(settings: Any) -> None:
     assert mail.outbox[0].subject == "Welcome to Shop Bcc: everybody@example.com"
 
 
-def test_the_admin_shows_welcomes_and_changes_none(admin_client: Client) -> None:
-    sign_up()
-    welcome = Welcome.objects.get(user__username="ada")
-    assert "ada" in admin_client.get("/admin/welcome_email/welcome/").text
-    assert admin_client.get("/admin/welcome_email/welcome/add/").status_code == 403
-    page = f"/admin/welcome_email/welcome/{welcome.pk}/change/"
-    assert admin_client.post(page, {"language": "de"}).status_code == 403
-
-
 def test_a_proxy_of_the_user_model_is_owed_a_welcome() -> None:
     user = Newcomer.objects.create(username="ada", email="ada@example.com")
     assert Welcome.objects.get().user_id == user.pk

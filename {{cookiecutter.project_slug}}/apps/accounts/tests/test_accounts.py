@@ -37,7 +37,7 @@ def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
         ("ada.lovelace", "password_too_similar"),
     ],
 )
-def test_a_weak_password_is_refused(client: Client, password: str, code: str) -> None:
+def test_each_kind_of_weak_password_is_refused(client: Client, password: str, code: str) -> None:
     form = FORM | {"password1": password, "password2": password}
     errors = client.post("/accounts/signup/", form).context["form"].errors.as_data()
     assert [error.code for error in errors["password2"]] == [code]
