@@ -61,7 +61,7 @@ def test_a_row_cannot_be_replaced(other_database: str) -> None:
     # Only SQLite has this statement, which deletes a row without asking its triggers.
     other = connections[other_database]
     append_only.install(other)
-    Entry(content_type_id=0, object_repr="One").save(using=other_database)
+    Entry(object_repr="One").save(using=other_database)
     Seal.objects.using(other_database).create(number=1, until=0, **PRUNING)
     for table in ("audit_entry", "audit_seal"):
         with (
@@ -93,7 +93,9 @@ def test_a_link_cannot_cover_more_than_the_trail_has_had(
 
 
 def test_an_entry_put_in_far_ahead_opens_nothing_for_those_to_come() -> None:
-    Entry(pk=2**62, content_type_id=0).save()
+    Entry(
+        pk=2**62,
+    ).save()
     values: dict[str, Any] = {"kind": "pruning", "until": 2**62, "digest": ""}
     # PostgreSQL has not given this id out; SQLite gives out those after it.
     with suppress(IntegrityError), transaction.atomic():
@@ -150,7 +152,7 @@ def test_another_database_has_triggers_of_its_own(other_database: str) -> None:
     other = connections[other_database]
     assert append_only.missing(other) == append_only.TRIGGERS["sqlite"]
     append_only.install(other)
-    Entry(content_type_id=0, object_repr="Elsewhere").save(using=other_database)
+    Entry(object_repr="Elsewhere").save(using=other_database)
     with pytest.raises(IntegrityError, match="append-only"):
         QuerySet(Entry, using=other_database).update(actor_name="nobody")
 

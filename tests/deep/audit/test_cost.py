@@ -5,7 +5,6 @@ from typing import Any
 
 import django
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
@@ -24,8 +23,6 @@ MANY = 250
 def made(prepare: Callable[[], Any], write: Callable[[Any], Any]) -> tuple[int, int]:
     """Count the statements of a write, but those that begin and end transactions, and the entries."""
     prepared = prepare()
-    # A process looks each of them up once, and again here after a test that has emptied the tables.
-    ContentType.objects.get_for_models(*registry.audited_models())
     before = Entry.objects.count()
     with CaptureQueriesContext(connection) as captured:
         write(prepared)

@@ -85,6 +85,6 @@ def test_a_long_trail_is_read_in_pieces(django_assert_num_queries: Any) -> None:
 
 def test_what_cannot_be_written_as_text_is_escaped() -> None:
     changes = {"data": {"old": None, "new": "\ud800\x1b\x9b\u202e"}}
-    line = export.line_of(Entry(content_type_id=0, changes=changes))
+    line = export.line_of(Entry(changes=changes))
     assert r"\ud800\u001b\u009b\u202e" in line
     assert json.loads(line)["changes"] == changes

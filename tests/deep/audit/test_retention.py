@@ -70,7 +70,7 @@ def test_a_person_is_asked(
 
 
 def test_the_order_of_ids_counts_not_the_clock(trail: list[int]) -> None:
-    values: dict[str, Any] = {"content_type_id": 0}
+    values: dict[str, Any] = {}
     Entry(created_at=NOW - timedelta(days=99), **values).save()
     prune("--older-than=2d", "--no-input")
     assert keys() == [*trail[9:], trail[9] + 1]
@@ -89,8 +89,8 @@ def test_an_entry_put_in_among_those_that_went_is_found(trail: list[int], sealed
     if sealed:
         list(seals.seal("default"))
     prune("--older-than=5d", "--no-input")
-    Entry(pk=trail[2], content_type_id=0, object_repr="Forged").save()
-    Entry(pk=trail[0] - 1, content_type_id=0, object_repr="Forged").save()
+    Entry(pk=trail[2], object_repr="Forged").save()
+    Entry(pk=trail[0] - 1, object_repr="Forged").save()
     assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}
     list(seals.seal("default"))
     assert {finding.keys for finding in seals.verify("default")} == {(trail[0] - 1,), (trail[2],)}

@@ -32,7 +32,7 @@ def test_a_terminal_gets_colours_unless_they_are_not_wanted(article: Article) ->
 
 def test_the_history_of_what_is_gone_can_be_shown() -> None:
     changes = {"lost": {"old": 1, "new": [2]}}
-    values = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    values = {"object_id": "1", "action": "update"}
     Entry(model_label="gone.Model", changes=changes, **values).save()
     assert "  lost                - 1\n                      + [2]\n" in history("gone.Model", "1")
 
@@ -46,7 +46,7 @@ def test_nothing_on_the_trail_commands_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    values: dict[str, Any] = {"content_type_id": 0, "object_id": "1", "action": "update"}
+    values: dict[str, Any] = {"object_id": "1", "action": "update"}
     changes = {f"field{HARMFUL[:2]}": {"old": HARMFUL, "new": "a\tb\r\nc"}}
     Entry(model_label="gone.Model", actor_name=HARMFUL, changes=changes, **values).save()
     article = Article.objects.create(title="One")

@@ -4,10 +4,10 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet, Value
+from django.db.models.functions import Concat
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -41,13 +41,10 @@ class ModelFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
         if not self.value():
             return queryset
-        if connections[queryset.db].vendor == "postgresql":
-            # It knows from its statistics whether the index on objects, which begins with the
-            # content type, or the way back through the trail is shorter. SQLite takes the index
-            # whenever there is one, and then reads and sorts all entries of a model.
-            for model in registry.audited_models():
-                if model._meta.label == self.value():
-                    return queryset.filter(content_type=ContentType.objects.get_for_model(model))
+        if connections[queryset.db].vendor == "sqlite":
+            # It would take the index on models and objects whenever there is one, and then read
+            # and sort all entries of a model; an expression keeps it off.
+            return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
         return queryset.filter(model_label=self.value())
 
 
@@ -134,9 +131,9 @@ class EntryAdmin(admin.ModelAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        # Listed, not joined, so that the index on content type and object serves.
-        types = ContentType.objects.get_for_models(*registry.audited_models()).values()
-        by_key = Entry.objects.filter(content_type__in=types, object_id=term)
+        # The labels are listed so that the index on model and object serves.
+        labels = [model._meta.label for model in registry.audited_models()]
+        by_key = Entry.objects.filter(model_label__in=labels, object_id=term)
         named = Q(object_repr__icontains=term)
         latest = Entry.objects.values_list("pk", flat=True).first()
         if latest is not None and latest > SEARCHED:

@@ -4,7 +4,6 @@ from typing import Any, Never
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
@@ -22,9 +21,8 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def of(self, instance: models.Model) -> "EntryQuerySet":
         """Select the history of one object, of its audited parents too; the latest entry first."""
         audited = [entry.model for entry in registry.covering(type(instance))] or [type(instance)]
-        content_types = ContentType.objects.db_manager(self.db).get_for_models(*audited)
         return self.filter(
-            content_type__in=content_types.values(),
+            model_label__in=[model._meta.label for model in audited],
             object_id=registry.object_key(type(instance), instance.pk),
         ).order_by("-pk")
 
@@ -39,13 +37,8 @@ class EntryQuerySet(models.QuerySet["Entry"]):
             return self.none()
         try:
             return self.of(apps.get_model(label)(pk=key))
-        except ValidationError:
-            # The model has got keys of another type since.
-            content_type = ContentType.objects.db_manager(self.db).get_by_natural_key(
-                *label.lower().split(".")
-            )
-            return self.filter(content_type=content_type, object_id=key).order_by("-pk")
-        except (LookupError, ValueError):
+        except (LookupError, ValueError, ValidationError):
+            # The model is gone, or has got keys of another type since.
             return self.filter(model_label=label, object_id=key).order_by("-pk")
 
     def update(self, **kwargs: Any) -> Never:
@@ -75,33 +68,27 @@ class Entry(models.Model):
     - ``{"masked": true}`` for a field whose values stay out of the trail.
 
     Ids grow in the order of the changes to an object; clocks may step back, so
-    order by id. Nothing that is deleted elsewhere takes an entry along: the two
-    foreign keys have no constraint and are never followed by a deletion, and
-    the names they stood for are kept as text.
+    order by id. Nothing that is deleted elsewhere takes an entry along: the foreign
+    key to the actor has no constraint and is never followed by a deletion, and the
+    name it stood for is kept as text.
     """
 
     class Action(models.TextChoices):
         CREATE = "create", "Created"
         UPDATE = "update", "Changed"
         DELETE = "delete", "Deleted"
+        RENAME = "rename", "Renamed"
 
     class Source(models.TextChoices):
         REQUEST = "request", "Request"
         JOB = "job", "Job"
         COMMAND = "command", "Command"
         FIXTURE = "fixture", "Fixture"
+        DATABASE = "database", "Database"
 
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField("time", default=timezone.now, editable=False)
     action = models.CharField(max_length=6, choices=Action, editable=False)
-    content_type = models.ForeignKey(
-        ContentType,
-        models.DO_NOTHING,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-        editable=False,
-    )
     model_label = models.CharField("model", max_length=201, editable=False)
     object_id = models.TextField(editable=False)
     object_repr = models.CharField("object", max_length=200, blank=True, editable=False)
@@ -115,7 +102,7 @@ class Entry(models.Model):
         editable=False,
     )
     actor_name = models.CharField("actor", max_length=254, blank=True, editable=False)
-    source = models.CharField(max_length=7, choices=Source, default=Source.COMMAND, editable=False)
+    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND, editable=False)
     request_id = models.CharField("request", max_length=64, blank=True, editable=False)
     changes = models.JSONField(default=dict, editable=False)
 
@@ -127,10 +114,12 @@ class Entry(models.Model):
         # Each index is paid for by each audited write. One finds the history of an object,
         # the other what a person did, of which most writes by machines are no part.
         indexes = (
-            models.Index(fields=["content_type", "object_id", "-id"], name="audit_object"),
+            models.Index(fields=["model_label", "object_id", "-id"], name="audit_object"),
             models.Index(
                 fields=["actor", "-id"], name="audit_actor", condition=models.Q(actor__isnull=False)
             ),
+            # Empty but for the few entries that say how models and fields were called before.
+            models.Index(fields=["id"], name="audit_rename", condition=models.Q(action="rename")),
         )
 
     def __str__(self) -> str:

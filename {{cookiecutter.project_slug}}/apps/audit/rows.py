@@ -13,7 +13,6 @@ from copy import copy
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import FETCH_ONE, Field, Model
@@ -36,7 +35,6 @@ from_fixture: Final = ContextVar("from_fixture", default=False)
 SHARED: Final = (
     "created_at",
     "action",
-    "content_type",
     "model_label",
     "object_repr",
     "actor",
@@ -450,12 +448,12 @@ def _selected(audited: Audited, changes: str, using: str, rows: str, *, named: b
     if not named:
         name = (
             f"coalesce((SELECT known.object_repr FROM {table} AS known"  # noqa: S608
-            f" WHERE known.content_type_id = %s AND known.object_id = {key}"
+            f" WHERE known.model_label = %s AND known.object_id = {key}"
             " AND known.object_repr <> '' ORDER BY known.id DESC LIMIT 1), '')"
         )
     return (
         f"INSERT INTO {table} ({columns})"  # noqa: S608
-        f" SELECT %s, %s, %s, %s, {name}, %s, %s, %s, %s, {key}, {dialect.json(changes)}"
+        f" SELECT %s, %s, %s, {name}, %s, %s, %s, %s, {key}, {dialect.json(changes)}"
         f" FROM {rows}"
     )
 
@@ -482,13 +480,12 @@ def _shared(
     """
     connection = connections[using]
     actor = current_actor()
-    content_type = ContentType.objects.db_manager(using).get_for_model(audited.model).pk
+    label = audited.model._meta.label
     return (
         CREATED_AT.get_db_prep_save(timezone.now(), connection),
         action.value,
-        content_type,
-        audited.model._meta.label,
-        content_type if name is None else name,
+        label,
+        label if name is None else name,
         ACTOR.get_db_prep_save(actor.pk, connection) if actor else None,
         actor.get_username() if actor else "",
         "fixture" if from_fixture.get() else current_source(),

@@ -28,7 +28,7 @@ from .models import Entry, Seal
 LAYOUT: Final = struct.Struct(">q16s")
 # What is sealed besides the time, in this order, which is part of every seal there is.
 SEALED: Final = (
-    "action", "content_type_id", "model_label", "object_id", "object_repr",
+    "action", "model_label", "object_id", "object_repr",
     "actor_id", "actor_name", "source", "request_id",
     "changes",
 )  # fmt: skip

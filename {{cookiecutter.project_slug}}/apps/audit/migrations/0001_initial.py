@@ -10,7 +10,6 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("contenttypes", "0002_remove_content_type_name"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -69,6 +68,7 @@ class Migration(migrations.Migration):
                             ("create", "Created"),
                             ("update", "Changed"),
                             ("delete", "Deleted"),
+                            ("rename", "Renamed"),
                         ],
                         editable=False,
                         max_length=6,
@@ -99,10 +99,11 @@ class Migration(migrations.Migration):
                             ("job", "Job"),
                             ("command", "Command"),
                             ("fixture", "Fixture"),
+                            ("database", "Database"),
                         ],
                         default="command",
                         editable=False,
-                        max_length=7,
+                        max_length=8,
                     ),
                 ),
                 (
@@ -124,27 +125,21 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                (
-                    "content_type",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="contenttypes.contenttype",
-                    ),
-                ),
             ],
             options={
                 "verbose_name_plural": "entries",
                 "ordering": ("-id",),
                 "indexes": [
-                    models.Index(fields=["content_type", "object_id", "-id"], name="audit_object"),
+                    models.Index(fields=["model_label", "object_id", "-id"], name="audit_object"),
                     models.Index(
                         condition=models.Q(("actor__isnull", False)),
                         fields=["actor", "-id"],
                         name="audit_actor",
+                    ),
+                    models.Index(
+                        condition=models.Q(("action", "rename")),
+                        fields=["id"],
+                        name="audit_rename",
                     ),
                 ],
             },

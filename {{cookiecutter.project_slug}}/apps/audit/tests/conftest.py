@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import Model
 from django.test import override_settings
@@ -44,8 +43,6 @@ def audited(models: Sequence[type[Model]], blocker: Any) -> Iterator[None]:
         with connection.schema_editor() as editor:
             for model in models:
                 editor.create_model(model)
-        # Made outside of any test: a rollback would leave wrong ids in Django's cache.
-        ContentType.objects.get_for_models(*models)
         for model in models:
             if model.__name__ not in ("Restaurant", "Membership"):
                 registry.register(model)
@@ -54,10 +51,6 @@ def audited(models: Sequence[type[Model]], blocker: Any) -> Iterator[None]:
         with connection.schema_editor() as editor:
             for model in reversed(models):
                 editor.delete_model(model)
-        names = [model._meta.model_name for model in models]
-        ContentType.objects.filter(app_label="audit_examples", model__in=names).delete()
-        # Tests in random order come back to this package, and the tables get other ids then.
-        ContentType.objects.clear_cache()
     bring_back(before)
 
 

@@ -32,7 +32,7 @@ def trail() -> list[int]:
     with append_only.lifted(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry")
     for days in range(10, 0, -1):
-        values: dict[str, Any] = {"content_type_id": 0, "object_repr": f"{days} days old"}
+        values: dict[str, Any] = {"object_repr": f"{days} days old"}
         Entry(created_at=NOW - timedelta(days=days, minutes=1), **values).save()
     return list(Entry.objects.order_by("pk").values_list("pk", flat=True))
 
