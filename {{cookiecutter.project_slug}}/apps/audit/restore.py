@@ -11,9 +11,9 @@ from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model
 
 from . import registry, values
 from .fields import is_json
+from .lineage import Names
 from .models import Entry
 from .registry import Audited
-from .renames import Names
 
 
 class CannotRestoreError(Exception):
@@ -62,7 +62,7 @@ def state_after(entry: Entry) -> State:
         CannotRestoreError: when the project no longer has the model, or does not audit it.
     """
     using = entry._state.db or DEFAULT_DB_ALIAS
-    label = Names(using).label(entry)
+    label = Names(Entry.objects.using(using)).label(entry)
     for model in registry.audited_models():
         if model._meta.label == label:
             return _state(model, entry.object_id, entry.pk, using)
@@ -156,7 +156,7 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
     covering = registry.covering(model)
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
-    state, names = State(model, pk, using, exists=True), Names(using)
+    state, names = State(model, pk, using, exists=True), Names(Entry.objects.using(using))
     for audited in covering:
         history = _History(audited, pk, until, using, names)
         row = history.row()

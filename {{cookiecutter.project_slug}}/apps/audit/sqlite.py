@@ -89,8 +89,8 @@ class SQLiteCapture(Capture):
 
     def object_of(self, members: Members) -> str:
         # In brackets and with few parts, for SQLite limits how deep an expression may be.
-        parts = [f"'{',' * (n > 0)}\"{name}\":' || {sql} ||" for n, (name, sql) in enumerate(members)]
-        return f"('{{' || {' '.join(parts)} '}}')"
+        parts = (f"'\"{name}\":' || {sql}" for name, sql in members)
+        return f"('{{' || {" || ',' || ".join(parts) or "''"} || '}}')"
 
     def some_of(self, members: Members, conditions: Sequence[str]) -> str:
         parts = (
