@@ -76,10 +76,9 @@ class Capture:
 
     def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
         """Make the triggers of some tables, or of all, that are there and recorded."""
-        for model in registry.recorded_models():
-            recorded = registry.recorded_of(model)
+        for model, recorded in registry.recorded().items():
             chosen = tables is None or model._meta.db_table in tables
-            if chosen and recorded and self.has(model, model._meta.pk):
+            if chosen and self.has(model, model._meta.pk):
                 yield from self.of(model, recorded)
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
@@ -135,7 +134,7 @@ class Capture:
 
     def rekeyed(self, audited: Audited) -> tuple[str, list[str]]:
         """Return the condition that a row has got another key, and the statements for that."""
-        pk, own = audited.model._meta.pk, Recorded(audited, ())
+        pk, own = audited.model._meta.pk, Recorded(audited)
         condition = self.differs(pk, self.column("OLD", pk), self.column("NEW", pk))
         return condition, [*self.whole(own, "delete", "OLD"), *self.whole(own, "create", "NEW")]
 
@@ -187,7 +186,7 @@ class Capture:
         return [
             link
             for link in recorded.links
-            if self.has(link.through, link.source) and self.has(link.through, link.target)
+            if self.has(link.source.model, link.source) and self.has(link.target.model, link.target)
         ]
 
     def has(self, model: type[Model], field: Field) -> bool:
@@ -232,7 +231,7 @@ class Capture:
         return name, self.object_of([("old", old), ("new", new)])
 
     def _fields(self, audited: Audited) -> list[Field]:
-        return [field for field in registry.fields_of(audited) if self.has(audited.model, field)]
+        return [field for field in audited.fields if self.has(audited.model, field)]
 
     def _unknown(self, model: type[Model]) -> Sequence[str]:
         known = {field.column for field in model._meta.local_concrete_fields}

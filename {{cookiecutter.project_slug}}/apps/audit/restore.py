@@ -165,7 +165,7 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
             continue
         state.values |= row
         for many in audited.model._meta.local_many_to_many:
-            links = None if many.name in audited.excluded else history.links(many)
+            links = history.links(many) if many in audited.many else None
             if links is None:
                 state.unknown.add(many.name)
             else:
@@ -195,7 +195,7 @@ class _History:
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
-        fields = registry.fields_of(self.audited)
+        fields = self.audited.fields
         found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
         now = found.values("pk", *(column.attname for column in fields)).first()
         row = now and {column.name: now[column.attname] for column in fields}
