@@ -25,7 +25,7 @@ MOST_MEMBERS: Final = 50
 class PostgreSQLCapture(Capture):
     """See ``Capture``."""
 
-    is_not = "IS DISTINCT FROM"
+    is_not, groups = "IS DISTINCT FROM", True
 
     def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
         actor = f"OUT actor_id {ACTOR.db_type(self.connection)}"

@@ -22,7 +22,7 @@ JSON_TYPES: Final = (
 class SQLiteCapture(Capture):
     """See ``Capture``."""
 
-    is_not = "IS NOT"
+    is_not, groups = "IS NOT", False
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label
@@ -85,7 +85,7 @@ class SQLiteCapture(Capture):
         return f"'{json}'"
 
     def array_of(self, sql: str) -> str:
-        return f"'[' || group_concat({sql}) || ']'"
+        return f"'[' || {sql} || ']'"
 
     def object_of(self, members: Members) -> str:
         # In brackets and with few parts, for SQLite limits how deep an expression may be.
