@@ -168,8 +168,8 @@ class Triggers:
         returns = "trigger" if definition.event else "record"
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
         statements = [
-            f"CREATE OR REPLACE FUNCTION {function}({definition.when}) RETURNS {returns} LANGUAGE plpgsql"
-            f" {settings} AS $audit${definition.body}$audit$"
+            f"CREATE OR REPLACE FUNCTION {function}({definition.when}) RETURNS {returns}"
+            f" LANGUAGE plpgsql {settings} AS $audit${definition.body}$audit$"
         ]
         if definition.event:
             event, kind, old, new, enabled = EVENTS[definition.event]
