@@ -107,9 +107,7 @@ def test_an_entry_put_in_among_those_that_went_is_found(trail: list[int], sealed
 def test_what_no_seal_covers_is_found_whatever_a_pruning_says(trail: list[int]) -> None:
     # As somebody can add it who does not seal first.
     seals.add_link("default", None, kind="pruning", until=trail[2], count=3)
-    assert found() == [
-        ("inserted", (key,)) for key in trail[:3]
-    ]
+    assert found() == [("inserted", (key,)) for key in trail[:3]]
 
 
 def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:

@@ -29,9 +29,7 @@ def older_than(cutoff: datetime, *, using: str) -> Old | None:
 
     They are taken in the order of ids, up to the first that is younger. An entry with a time in
     the future keeps all entries after it, until that time has passed.
-
-    Raises:
-        StillWritingError: when a transaction that writes to the trail does not end.
+    Raises ``StillWritingError`` as ``seals.settled`` does.
     """
     entries = Entry.objects.using(using).filter(pk__lte=seals.settled(using)).order_by("pk")
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()

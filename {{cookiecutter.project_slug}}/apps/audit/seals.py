@@ -1,8 +1,8 @@
 """Seals: a chain of fingerprints that shows whether entries are still as they were.
 
 Each link holds the fingerprints of the entries after those of the link before it, and a digest
-over itself and the digest of that link. To hide a change, all later links have to be made again;
-a digest that was noted elsewhere shows that too.
+over itself and the digest of that link. Who hides a change has to make all later links again; a
+digest that was noted elsewhere shows that too.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ from .models import Entry, Seal
 
 # A fingerprint is the id of an entry and the first half of the SHA-256 of all other columns. The
 # database computes it, as a value can have megabytes, from text that no setting of a session
-# changes. A column of SQLite can hold bytes that are no text; hex() reads those too.
+# changes. A column of SQLite can hold bytes that are no text; hex() reads those too. Django adds
+# the function SHA256 to SQLite.
 LAYOUT: Final = struct.Struct(">q16s")
 SEALED: Final = (
     "created_at", "action", "model_label", "object_id", "object_repr",
@@ -32,7 +33,6 @@ ROW: Final = f"ROW(extract(epoch FROM created_at), {', '.join(SEALED[1:])})::tex
 TEXT: Final = " || ".join(f"hex({name}) || ({name} IS NULL) || ','" for name in SEALED)
 SHA_256: Final = {
     "postgresql": f"encode(sha256(convert_to({ROW}, 'UTF8')), 'hex')",
-    # Django adds this function to each connection.
     "sqlite": f"SHA256({TEXT})",
 }
 # A transaction gets this lock before it gets ids of entries.
@@ -42,7 +42,6 @@ WRITERS: Final = """
       AND relation = %s::regclass AND pid IS DISTINCT FROM pg_backend_pid()
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# The ids of the entries in a link span no more than this.
 BATCH: Final = 1000
 LOWEST: Final = -(2**63)
 
@@ -63,16 +62,13 @@ def settled(using: str, *, patience: float = 10) -> int:
     """Return the highest id of an entry, once no entry can appear below it any more.
 
     PostgreSQL assigns ids before the commit, so a later id can be committed first. Waits at most
-    ``patience`` seconds for the transactions that write at this moment, and blocks none.
-
-    Raises:
-        StillWritingError: when one of them has not ended by then.
+    ``patience`` seconds for the transactions that write at this moment, and blocks none. Raises
+    ``StillWritingError`` when one of them has not ended by then.
     """
     # An entry under an id that was not assigned, which anybody can add, says nothing of others.
     entries = Entry.objects.using(using).filter(pk__lte=append_only.given_out(connections[using]))
     latest = _highest(entries)
-    deadline = time.monotonic() + patience
-    writers = _writers(using)
+    deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
         if time.monotonic() >= deadline:
             raise StillWritingError(
@@ -97,18 +93,13 @@ def seal(using: str) -> Iterator[Seal]:
     """Seal the entries that no seal covers yet, and yield the links as they are added.
 
     Each link is committed by itself, so an interrupted run loses nothing. A run that finds
-    another at work leaves the rest to it.
-
-    Raises:
-        StillWritingError: when a transaction that writes to the trail does not end.
+    another at work leaves the rest to it. Raises ``StillWritingError`` as ``settled`` does.
     """
-    until = settled(using)
     last = Seal.objects.using(using).last()
-    for rows in _pieces(using, covered(using), until):
-        fingerprints = b"".join(LAYOUT.pack(*row) for row in rows)
-        values = {"until": rows[-1][0], "count": len(rows), "fingerprints": fingerprints}
-        last = add_link(using, last, kind=Seal.Kind.ENTRIES, **values)
-        if last is None:
+    for rows in _pieces(using, covered(using), settled(using)):
+        packed = b"".join(LAYOUT.pack(*row) for row in rows)
+        values = {"until": rows[-1][0], "count": len(rows), "fingerprints": packed}
+        if not (last := add_link(using, last, kind=Seal.Kind.ENTRIES, **values)):
             return
         yield last
 
@@ -139,8 +130,7 @@ def covered(using: str, **only: Any) -> int:
 
 
 def _highest(rows: QuerySet[Any], column: str = "pk") -> int:
-    found: int = rows.aggregate(found=Max(column, default=LOWEST))["found"]
-    return found
+    return int(rows.aggregate(found=Max(column, default=LOWEST))["found"])
 
 
 def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Finding]:
@@ -159,14 +149,11 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
     # Asked after all else was read, or what others write meanwhile would be a finding.
     assigned = append_only.given_out(connections[using])
     for link in links.filter(until__gt=assigned, until__lte=after):
-        text = f"Seal {link.number} covers entries up to {link.until}; the last was {assigned}."
-        yield Finding("seal", (link.number,), text)
+        yield Finding("seal", (link.number,), f"Seal {link.number} covers ids never assigned.")
     if latest > max(after, assigned):
-        text = f"Entry {latest} was put in; the database has not assigned this id yet."
-        yield Finding("inserted", (latest,), text)
+        yield Finding("inserted", (latest,), f"Entry {latest} has an id that was never assigned.")
     if noted and not links.filter(number=noted[0], digest__startswith=noted[1]).exists():
-        text = f"Seal {noted[0]} is not in the chain as it was noted: {noted[1]}."
-        yield Finding("seal", (noted[0],), text)
+        yield Finding("seal", noted[:1], f"Seal {noted[0]} is not the one that was noted.")
 
 
 def _trigger_faults(using: str) -> Iterator[Finding]:
@@ -175,13 +162,12 @@ def _trigger_faults(using: str) -> Iterator[Finding]:
 
 
 def _seal_faults(using: str, link: Seal, last: Seal | None) -> Iterator[Finding]:
-    expected = last.number + 1 if last else 1
-    if link.number != expected:
-        text = f"Seal {expected} is gone from the chain; seal {link.number} follows."
-        yield Finding("seal", (expected,), text)
+    number, expected = link.number, last.number + 1 if last else 1
+    if number != expected:
+        yield Finding("seal", (expected,), f"Seal {expected} is gone: seal {number} is next.")
     if len(link.fingerprints) % LAYOUT.size or link.digest != digest_of(link, last):
-        text = f"Seal {link.number} was changed, or does not follow the one before it."
-        yield Finding("seal", (link.number,), text)
+        text = f"Seal {number} was changed, or does not follow the one before it."
+        yield Finding("seal", (number,), text)
 
 
 def _entry_faults(using: str, link: Seal, after: int) -> Iterator[Finding]:

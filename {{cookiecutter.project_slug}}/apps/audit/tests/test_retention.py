@@ -6,14 +6,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit import append_only, retention, seals
+from apps.audit import append_only, retention
 from apps.audit.models import Entry, Seal
 
-from .test_seals import force, found, said, small_batches
+from .test_seals import force, found, said
 
-__all__ = ["small_batches"]
 pytestmark = pytest.mark.django_db
-
 
 NOW = timezone.now()
 

@@ -46,7 +46,7 @@ def age(text: str) -> datetime:
 
 
 def number_of_entries(text: str) -> int:
-    """Read a number that a database can be asked for."""
+    """Read a number from 1 to what every database takes."""
     if not re.fullmatch(r"[1-9]\d{0,8}", text):
         raise ArgumentTypeError(f"{text!r} is no number of entries; for example 20.")
     return int(text)
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         shared = CommandParser(add_help=False)
         shared.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
         for colour in ("--no-color", "--force-color"):
-            # Django's own, which would otherwise have to stand before the verb.
+            # Django's own options, which would have to come before the verb otherwise.
             shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
 
         def add(verb: str, does: str) -> CommandParser:
@@ -120,7 +120,7 @@ class Command(BaseCommand):
             getattr(self, f"handle_{verb}")(**options)
             self.stdout.flush()
         except BrokenPipeError:
-            # Whoever reads has seen enough; Python would complain once more when it ends.
+            # The reader has closed the pipe; Python would report it again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (seals.StillWritingError, retention.ChainMovedError) as error:
             raise CommandError(str(error)) from error
@@ -132,9 +132,7 @@ class Command(BaseCommand):
         if last := Seal.objects.using(database).last():
             self.stdout.write(f"Last seal: {harmless(str(last))}")
 
-    def handle_verify(
-        self, *, database: str, noted: tuple[int, str] | None, **options: Any
-    ) -> None:
+    def handle_verify(self, *, database: str, noted: Any, **options: Any) -> None:
         """Print the findings, all prunings, and since when nothing was sealed."""
         last, covered, found = Seal.objects.using(database).last(), seals.covered(database), 0
         for finding in seals.verify(database, noted=noted):
@@ -150,8 +148,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
         if found:
             raise CommandError(f"The trail is not as it was sealed. Findings: {found:,}.")
-        text = f"The trail is as it was sealed, up to seal {last.number}." if last else NO_SEALS
-        self.stdout.write(text)
+        whole = f"The trail is as it was sealed, up to seal {last.number}." if last else NO_SEALS
+        self.stdout.write(whole)
 
     def handle_prune(
         self, *, database: str, older_than: datetime, dry_run: bool, no_input: bool, **options: Any
