@@ -123,12 +123,12 @@ def actor_name(entry: Entry) -> str:
 def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]]:
     """Name, find and label the fields of an entry: those of the model first, in its order."""
     model = model_of(label)
-    for one in (*model._meta.fields, *model._meta.many_to_many) if model else ():
-        # PostgreSQL's JSON has forgotten their order.
-        if one.name in names:
-            yield one.name, one, capfirst(str(one.verbose_name))
-    known = {one.name for one in (*model._meta.fields, *model._meta.many_to_many)} if model else set()
-    yield from ((name, None, name) for name in names if name not in known)
+    meta = model._meta if model else None
+    fields = {one.name: one for one in (*meta.fields, *meta.many_to_many)} if meta else {}
+    # PostgreSQL's JSON has forgotten their order.
+    for name in sorted(names, key=lambda name: [*fields, name].index(name)):
+        one = fields.get(name)
+        yield name, one, capfirst(str(one.verbose_name)) if one else name
 
 
 def renamed(label: str, changes: Mapping[str, Any]) -> list[Change]:
@@ -239,7 +239,8 @@ def _related(entry: Entry) -> Iterator[Reference | None]:
         target, change = _target(model_field), entry.changes[name]
         if target is not None:
             found = [change.get("old"), change.get("new")]
-            found += [*change.get("added", ())[:MOST_LINKS], *change.get("removed", ())[:MOST_LINKS]]
+            for side in ("added", "removed"):
+                found += change.get(side, ())[:MOST_LINKS]
             yield from (_reference(target, data) for data in found if data is not None)
 
 
