@@ -55,7 +55,7 @@ def test_a_history_fits_into_80_columns(article: Article) -> None:
     ):
         assert line in text
     # A long value is cut, and says so.
-    assert "more lines" in text
+    assert "characters more" in text
 
 
 def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article) -> None:
