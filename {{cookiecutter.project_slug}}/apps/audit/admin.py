@@ -17,7 +17,6 @@ from django.utils.text import capfirst
 from . import presentation, registry
 from .changelist import OLDER_THAN, KeysetChangeList
 from .models import Entry
-from .rows import text_of
 
 # How many of the latest entries are asked who was active lately.
 LATELY: Final = 2000
@@ -158,7 +157,7 @@ class EntryAdmin(admin.ModelAdmin):
         there = _object(label, key)
         names = [entry.object_repr for entry in shown if entry.object_repr]
         if there is not None:
-            names.insert(0, text_of(there))
+            names.insert(0, presentation.text_of(there))
         name = [*names, f"{presentation.model_name(label)} {key}"][0]
         context = {
             **self.admin_site.each_context(request),
@@ -193,7 +192,7 @@ class EntryAdmin(admin.ModelAdmin):
             there = _object(obj.model_label, obj.object_id)
             name = presentation.object_name(obj)
             if there is not None and not obj.object_repr:
-                name = text_of(there)
+                name = presentation.text_of(there)
             changes = presentation.changes_of(obj)
             context |= self._row(obj, changes) | {
                 "title": f"{obj.get_action_display()}: {name}",

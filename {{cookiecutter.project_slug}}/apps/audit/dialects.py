@@ -1,10 +1,9 @@
 """How each database turns the values of its columns into JSON, as ``values.decode`` reads it.
 
-Entries are written by the database itself, in one statement for however many
-rows. What it holds is then what is recorded, whatever Python takes it for.
+Entries are written by triggers. What a column holds is what is recorded, whatever
+Python takes it for.
 """
 
-import json
 from collections.abc import Sequence
 from itertools import batched
 from typing import Any, Final
@@ -39,10 +38,7 @@ type Members = Sequence[tuple[str, str]]
 class Dialect:
     """What the two databases write in ways of their own; ``sql`` names a column or an alias."""
 
-    # Whether a statement that changes rows can record them as well: what it has changed comes out
-    # of it like the rows of a table. Else the rows are recorded in a statement before or after it,
-    # which is safe only where whoever writes has the whole database to themselves.
-    records_as_it_writes: bool
+    is_not: str
 
     def value(self, field: Field, sql: str) -> str:
         """Return SQL for a value, as a member of JSON."""
@@ -69,26 +65,18 @@ class Dialect:
         return sql
 
     def key(self, field: Field, sql: str) -> str:
-        """Return SQL for a key as the text that ``registry.object_key`` makes of it."""
-        raise NotImplementedError
+        """Return SQL for a key as the text that ``registry.object_key`` gives for it."""
+        return f"CAST({sql} AS TEXT)"
 
     def differs(self, field: Field, one: str, other: str) -> str:
         """Return a condition that two values, as the column holds them, are not the same."""
         raise NotImplementedError
 
-    def among(self, column: str) -> str:
-        """Return a condition that takes a list of keys, however long, as one parameter."""
-        raise NotImplementedError
-
-    def keys(self, keys: Sequence[Any]) -> Any:
-        """Return the parameter that ``among`` takes."""
-        raise NotImplementedError
-
 
 class SQLite(Dialect):
-    """Whoever writes has the whole database to themselves. JSON is text, and never NULL."""
+    """JSON is text, and never NULL."""
 
-    records_as_it_writes = False
+    is_not = "IS NOT"
 
     def value(self, field: Field, sql: str) -> str:
         field = pointed_to(field)
@@ -105,7 +93,9 @@ class SQLite(Dialect):
                 zone = "+00:00" if settings.USE_TZ else ""
                 return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
             case "UUIDField":
-                return _text(self.key(field, sql))
+                parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+                digits = " || '-' || ".join(f"substr({sql}, {at}, {size})" for at, size in parts)
+                return _text(digits)
             case "DecimalField" if isinstance(field, DecimalField):
                 return _text(self._decimal(sql, field.decimal_places or 0))
             case "FloatField":
@@ -147,57 +137,26 @@ class SQLite(Dialect):
             one = f"{one} COLLATE BINARY"
         return f"{one} IS NOT {other}"
 
-    def assigned(self, field: Field, sql: str) -> str:
-        """Return SQL for a parameter as the column will hold it."""
-        is_decimal = pointed_to(field).get_internal_type() == "DecimalField"
-        return f"CAST({sql} AS NUMERIC)" if is_decimal else sql
-
     def _float(self, sql: str) -> str:
         # json_quote() would keep 15 digits, which are too few, and calls infinity what is no JSON.
-        exact = f"printf('%%!.17g', {sql})"
+        exact = f"printf('%!.17g', {sql})"
         return f"CASE WHEN abs({sql}) < 9e999 THEN {exact} ELSE json_quote(CAST({sql} AS TEXT)) END"
 
     def _decimal(self, number: str, places: int) -> str:
-        rounded = f"printf('%%.{places}f', {number})"
+        rounded = f"printf('%.{places}f', {number})"
         zeros = f".{'0' * places}" if places else ""
         # What an expression, or a value that nobody has rounded, has left may have more places.
         return (
             f"CASE typeof({number}) WHEN 'integer' THEN {number} || '{zeros}' WHEN 'real' THEN"
             f" CASE WHEN CAST({rounded} AS NUMERIC) = {number} THEN {rounded}"
-            f" ELSE printf('%%.15g', {number}) END END"
+            f" ELSE printf('%.15g', {number}) END END"
         )
-
-    def key(self, field: Field, sql: str) -> str:
-        if key_type(field) != "UUIDField":
-            return f"CAST({sql} AS TEXT)"
-        parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-        return " || '-' || ".join(f"substr({sql}, {start}, {size})" for start, size in parts)
-
-    def foresees(self, field: Field, value: Any) -> bool:
-        """Whether ``assigned`` is sure of what the column will hold for a prepared value."""
-        # A column turns what it is given into its own type, but Django's fields have done so.
-        is_text = isinstance(value, str) and field.get_internal_type() in ("CharField", "TextField")
-        return is_djangos(field) or value is None or is_text
-
-    def among(self, column: str) -> str:
-        return f"{column} IN (SELECT value FROM json_each(%s))"  # noqa: S608
-
-    def keys(self, keys: Sequence[Any]) -> Any:
-        return json.dumps(keys)
-
-    def remembered(self, column: str) -> str:
-        """Return a JOIN with a list of lists, which it takes as a parameter, on the key first in each."""
-        return f"json_each(%s) AS remembered ON {column} = json_extract(remembered.value, '$[0]')"
-
-    def remembered_text(self, number: int) -> str:
-        """Return SQL for the text at a place in such a list."""
-        return f"json_extract(remembered.value, '$[{number}]')"
 
 
 class PostgreSQL(Dialect):
-    """Others write at the same time, so rows are recorded by the statement that changes them."""
+    """JSON is of a type of its own, and NULL where a column is."""
 
-    records_as_it_writes = True
+    is_not = "IS DISTINCT FROM"
 
     def value(self, field: Field, sql: str) -> str:
         field = pointed_to(field)
@@ -252,18 +211,8 @@ class PostgreSQL(Dialect):
             one, other = f'{one}::text COLLATE "C"', f'{other}::text COLLATE "C"'
         return f"{one} IS DISTINCT FROM {other}"
 
-    def key(self, field: Field, sql: str) -> str:
-        return f"{sql}::text"
 
-    def among(self, column: str) -> str:
-        return f"{column} = ANY(%s)"
-
-    def keys(self, keys: Sequence[Any]) -> Any:
-        return list(keys)
-
-
-SQLITE: Final = SQLite()
-DIALECTS: Final[dict[str, Dialect]] = {"sqlite": SQLITE, "postgresql": PostgreSQL()}
+DIALECTS: Final[dict[str, Dialect]] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:

@@ -1,10 +1,10 @@
 """The trail itself: entries that Python code can add but neither change nor delete."""
 
+from collections.abc import Sequence
 from typing import Any, Never
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -20,26 +20,30 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
     def of(self, instance: models.Model) -> "EntryQuerySet":
         """Select the history of one object, of its audited parents too; the latest entry first."""
-        audited = [entry.model for entry in registry.covering(type(instance))] or [type(instance)]
-        return self.filter(
-            model_label__in=[model._meta.label for model in audited],
-            object_id=registry.object_key(type(instance), instance.pk),
-        ).order_by("-pk")
+        model = type(instance)
+        labels = [one.model._meta.label for one in registry.covering(model)] or [model._meta.label]
+        return self._named(labels, registry.object_key(model, instance.pk, self.db))
 
     def named(self, label: str, key: str) -> "EntryQuerySet":
         """Select the history of one object, also of one whose model is gone or was changed.
 
         Args:
             label: the label of its model, ``"shop.Order"``.
-            key: its primary key, as entries have it in ``object_id``.
+            key: its primary key, as Python or as the column writes it.
         """
         if "\x00" in label + key:
             return self.none()
         try:
             return self.of(apps.get_model(label)(pk=key))
-        except (LookupError, ValueError, ValidationError):
-            # The model is gone, or has got keys of another type since.
-            return self.filter(model_label=label, object_id=key).order_by("-pk")
+        except (LookupError, ValueError):
+            return self._named([label], key)
+
+    def _named(self, labels: Sequence[str], key: str) -> "EntryQuerySet":
+        """Find entries under all names that a model has had."""
+        from .renames import Names
+
+        condition = Names(self.db).condition(labels)
+        return self.filter(condition, object_id=key).order_by("-pk")
 
     def update(self, **kwargs: Any) -> Never:
         refuse("changed")
@@ -60,12 +64,13 @@ class Entry(models.Model):
     ``source`` says from where the change came, and ``request_id`` which request was
     at the beginning of it, also of a job's; it is empty where there was none.
 
-    ``changes`` maps the name of each changed field to one of
+    ``changes`` maps the name of each changed field, as it was called then, to one of
 
     - ``{"old": …, "new": …}``, values that ``apps.audit.values.decode`` reads;
       ``old`` is None on a creation and ``new`` on a deletion;
     - ``{"added": […], "removed": […]}``, the keys of a many-to-many field;
-    - ``{"masked": true}`` for a field whose values stay out of the trail.
+    - ``{"masked": true}`` for a field whose values stay out of the trail;
+    - ``{"renamed": …}``, the old name of a field, or of the model under the empty name.
 
     Ids grow in the order of the changes to an object; clocks may step back, so
     order by id. Nothing that is deleted elsewhere takes an entry along: the foreign
@@ -83,7 +88,6 @@ class Entry(models.Model):
         REQUEST = "request", "Request"
         JOB = "job", "Job"
         COMMAND = "command", "Command"
-        FIXTURE = "fixture", "Fixture"
         DATABASE = "database", "Database"
 
     id = models.BigAutoField(primary_key=True)

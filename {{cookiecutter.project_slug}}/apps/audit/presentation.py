@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from . import values
 from .dialects import is_djangos
 from .models import Entry
-from .rows import text_of
+from .registry import covering
 
 NOTHING: Final = "—"
 # Names of linked objects that are listed; a bulk change can link thousands.
@@ -69,6 +69,20 @@ class Change:
     def new_parts(self) -> list[tuple[str, bool]]:
         """The new value in pieces, each with whether it is different in the old one."""
         return _parts(self.old or "", self.new or "", second=True)
+
+
+def text_of(instance: models.Model) -> str:
+    """Return what an object is called that is there, without its masked values."""
+    try:
+        name = str(instance)
+    except Exception:  # noqa: BLE001  a name that cannot be made must not stop the page
+        name = ""
+    masked = {name for audited in covering(type(instance)) for name in audited.masked}
+    values = (vars(instance).get(name) for name in masked)
+    secrets = [str(value) for value in values if value and not isinstance(value, bool)]
+    if not name or any(secret in name for secret in secrets):
+        name = f"{instance._meta.verbose_name} {instance.pk}"
+    return name[:200]
 
 
 def local(moment: datetime) -> datetime:

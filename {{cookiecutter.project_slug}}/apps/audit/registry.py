@@ -1,6 +1,7 @@
 """Which models are audited, and how: ``AUDITED_MODELS`` in the settings, ``register`` in code."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -9,30 +10,45 @@ from typing import Any, Final
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import CompositePrimaryKey, Field, ForeignKey, ManyToManyField, Model
 
 from .dialects import key_type
 
-# The values of fields whose names end like this never reach the trail.
-SECRET_ENDINGS: Final = ("password", "secret", "token", "api_key", "private_key")
+# The values of fields whose names have one of these words never reach the trail.
+SECRETS: Final = (
+    *("password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "api_key"),
+    *("private_key", "access_key", "signing_key", "session_key", "otp", "recovery_code"),
+    *("credential", "pin"),
+)
+SECRET: Final = re.compile(rf"(?:^|[_\d])(?:{'|'.join(SECRETS)})s?(?:[_\d]|$)")
+# Where a word begins in a name such as userPassword or HTTPToken.
+WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# The fields that usually say what an object is called, the best first.
+NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for when a model was registered; ``exclude`` is None when nothing was said."""
+    """What was asked for when a model was registered; None when nothing was said."""
 
     exclude: frozenset[str] | None
     mask: frozenset[str]
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audited:
-    """A model on whose rows the trail keeps entries, and the fields to leave out or to mask."""
+    """A model on whose rows the trail keeps entries, and the fields to leave out or to mask.
+
+    ``name`` is the field that says what an object is called; None for none.
+    """
 
     model: type[Model]
     excluded: frozenset[str]
     masked: frozenset[str]
+    name: Field | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,27 +82,17 @@ class Recorded:
     links: tuple[Link, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """What an UPDATE of some columns of a table means to the trail.
-
-    ``fields`` are those of the row itself that are recorded, and ``links`` those
-    that the row may no longer be, as it comes to be others.
-    """
-
-    model: type[Model]
-    audited: Audited | None
-    fields: tuple[Field, ...]
-    links: tuple[Link, ...]
-
-
 _registered: Final[dict[type[Model], Options]] = {}
 # What follows from it: parents are audited along with the models that inherit from them.
 _audited: Final[dict[type[Model], Audited]] = {}
 
 
 def register(
-    model: type[Model] | str, *, exclude: Iterable[str] | None = None, mask: Iterable[str] = ()
+    model: type[Model] | str,
+    *,
+    exclude: Iterable[str] | None = None,
+    mask: Iterable[str] = (),
+    name: str | None = None,
 ) -> None:
     """Audit a model from now on; call it in ``AppConfig.ready()``.
 
@@ -100,17 +106,21 @@ def register(
         exclude: names of fields that are not recorded at all. By default
             ``last_login`` of a user model, which every login would record.
         mask: names of fields of which only the fact of a change is recorded,
-            besides those whose names end in one of ``SECRET_ENDINGS``.
+            besides those whose names have one of the words in ``SECRETS``.
+        name: the field that says what an object is called. By default the first
+            of ``NAMES`` that the model has; none when that one is masked.
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, keys that no text can stand for, or a call
-            before the models are loaded.
+            table, the trail itself, keys that no text can stand for, links that
+            are more than two keys, a name that is masked, or a call before the
+            models are loaded.
     """
     model = _concrete(model)
     options = Options(
         None if exclude is None else _listed(model, "exclude", exclude),
         _listed(model, "mask", mask),
+        None if name is None else next(iter(_listed(model, "name", [name]))),
     )
     for base in _with_parents(model):
         left_out = _audited[base].excluded if base in _audited else frozenset()
@@ -125,21 +135,32 @@ def register(
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, many_to_many_of, recorded_of, change_of):
+    for cached in (covering, fields_of, many_to_many_of, recorded_of):
         cached.cache_clear()
 
 
 def register_settings() -> None:
-    """Audit the models that ``AUDITED_MODELS`` lists and that no code has registered."""
-    labels: Any = getattr(settings, "AUDITED_MODELS", [])
-    if isinstance(labels, str):
+    """Audit the models that ``AUDITED_MODELS`` names and that no code has registered.
+
+    It is a list of labels, or maps each label to the options of ``register``.
+    """
+    models: Any = getattr(settings, "AUDITED_MODELS", [])
+    if isinstance(models, str):
         raise ImproperlyConfigured(
-            f"AUDITED_MODELS is the text {labels!r}; it must be a list of labels,"
-            f" for example [{labels!r}]."
+            f"AUDITED_MODELS is the text {models!r}; it must be a list of labels,"
+            f" for example [{models!r}]."
         )
-    for label in labels:
-        if _concrete(label) not in _registered:
-            register(label)
+    for label in models:
+        options = models[label] if isinstance(models, Mapping) else {}
+        if _concrete(label) in _registered:
+            continue
+        try:
+            register(label, **options)
+        except TypeError as error:
+            raise ImproperlyConfigured(
+                f"AUDITED_MODELS gives {label} the options {options!r}; it must map them, for"
+                f" example {{{label!r}: {{'exclude': ['…'], 'mask': ['…'], 'name': '…'}}}}."
+            ) from error
 
 
 def audited_models() -> list[type[Model]]:
@@ -198,21 +219,6 @@ def recorded_of(model: type[Model]) -> Recorded | None:
     return Recorded(audited, links) if audited or links else None
 
 
-@cache
-def change_of(model: type[Model], names: tuple[str, ...]) -> Change | None:
-    """Return what an UPDATE of the named columns means to the trail; None for nothing."""
-    recorded = recorded_of(model)
-    if recorded is None:
-        return None
-    fields: tuple[Field, ...] = ()
-    if recorded.audited:
-        fields = tuple(field for field in fields_of(recorded.audited) if field.name in names)
-    links = tuple(
-        link for link in recorded.links if {link.source.name, link.target.name} & {*names}
-    )
-    return Change(model, recorded.audited, fields, links) if fields or links else None
-
-
 def _table_of_links(field: ManyToManyField) -> type[Model] | None:
     through: Any = field.remote_field.through
     concrete: type[Model] | None = through._meta.concrete_model
@@ -226,9 +232,23 @@ def _link(audited: Audited, field: ManyToManyField) -> Link:
     return Link(audited, field, through, source, target)
 
 
-def object_key(model: type[Model], pk: Any) -> str:
-    """Return a key as text, the same for every way in which code may have written it."""
-    return str(model._meta.pk.to_python(pk))
+def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> str:
+    """Return a key as the text that its column has; text that can be no key stays what it is."""
+    field = model._meta.pk
+    try:
+        return str(field.get_db_prep_value(field.to_python(pk), connections[using], prepared=False))
+    except (ValidationError, ValueError, TypeError):
+        return str(pk)
+
+
+def is_masked(model: type[Model], name: str) -> bool:
+    """Whether the values of a field of a model stay out of the trail."""
+    return any(name in audited.masked for audited in covering(model))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field is masked for its name alone."""
+    return bool(SECRET.search(WORD.sub("_", name).lower()))
 
 
 def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[str]:
@@ -242,7 +262,7 @@ def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[
     listed = frozenset(given)
     for name in listed - names:
         raise ImproperlyConfigured(
-            f"The audit trail cannot exclude or mask {name!r} of {model._meta.label}, which"
+            f"The audit trail cannot take {option}={name!r} of {model._meta.label}, which"
             f" has no such field.{_suggestion(name, names)}"
         )
     return listed
@@ -258,7 +278,7 @@ def _audited_as(model: type[Model]) -> Audited:
     meta = model._meta
     names = {field.name for field in (*meta.local_concrete_fields, *meta.local_many_to_many)}
     excluded: set[str] = set()
-    masked = {name for name in names if name.endswith(SECRET_ENDINGS)}
+    masked = set(filter(is_secret, names))
     for registered, options in _registered.items():
         if not issubclass(registered, model):
             continue
@@ -269,7 +289,20 @@ def _audited_as(model: type[Model]) -> Audited:
             registered is model or model not in _registered
         ):
             excluded.add("last_login")
-    return Audited(model, frozenset(excluded & names), frozenset(masked & names))
+    name = _name_of(model, masked | excluded)
+    return Audited(model, frozenset(excluded & names), frozenset(masked & names), name)
+
+
+def _name_of(model: type[Model], withheld: set[str]) -> Field | None:
+    """Return the field that says what an object is called, if the trail may hold its values."""
+    columns = {field.name: field for field in model._meta.local_concrete_fields}
+    asked = [
+        options.name
+        for registered, options in _registered.items()
+        if issubclass(registered, model) and options.name in columns
+    ]
+    names = [name for name in asked or NAMES if name in columns]
+    return columns[names[0]] if names and names[0] not in withheld else None
 
 
 def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> None:
@@ -290,8 +323,10 @@ def _refuse_keys_without_text(model: type[Model], excluded: frozenset[str]) -> N
             )
 
 
-def _obstacle(field: ManyToManyField) -> str:
+def _obstacle(field: Any) -> str:
     """Say why the rows of a join table cannot be recorded as links; empty when they can."""
+    if not isinstance(field, ManyToManyField):
+        return f"are those of a {type(field).__name__} and no plain many-to-many field"
     through: Any = field.remote_field.through
     ends: list[Any] = [
         through._meta.get_field(name)
@@ -303,6 +338,9 @@ def _obstacle(field: ManyToManyField) -> str:
         return "have a key of several columns"
     if any(end.model is not _table_of_links(field) for end in ends):
         return "stand in the table of a model that their own inherits from"
+    others = {*through._meta.local_concrete_fields} - {through._meta.pk, *ends}
+    if through._meta.auto_created and others:
+        return f"hold {min(other.name for other in others)!r} besides the two keys"
     return ""
 
 

@@ -21,7 +21,7 @@ from django.db.models import Func, Max, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from . import append_only
+from . import append_only, triggers
 from .models import Entry, Seal
 
 # A fingerprint is the key of an entry and the first half of the SHA-256 of the rest.
@@ -238,12 +238,8 @@ def verify(
 
 
 def _missing_triggers(using: str) -> Iterator[Finding]:
-    if missing := append_only.missing(connections[using]):
-        text = (
-            f"The database lacks the triggers {', '.join(sorted(missing))}, which keep the trail"
-            " append-only."
-        )
-        yield Finding("triggers", (), text)
+    for fault in triggers.faults(connections[using]):
+        yield Finding("triggers", (), fault)
 
 
 def _faults_of(link: Seal, previous: Seal | None, using: str) -> Iterator[Finding]:

@@ -98,7 +98,6 @@ class Migration(migrations.Migration):
                             ("request", "Request"),
                             ("job", "Job"),
                             ("command", "Command"),
-                            ("fixture", "Fixture"),
                             ("database", "Database"),
                         ],
                         default="command",

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Model
 from django.test import override_settings
 
-from apps.audit import registry
+from apps.audit import registry, triggers
 
 EXAMPLES = "apps.audit.tests.examples"
 
@@ -46,6 +46,7 @@ def audited(models: Sequence[type[Model]], blocker: Any) -> Iterator[None]:
         for model in models:
             if model.__name__ not in ("Restaurant", "Membership"):
                 registry.register(model)
+        triggers.install(connection)
         with blocker.block():
             yield
         with connection.schema_editor() as editor:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit import append_only, retention, seals
+from apps.audit import triggers, retention, seals
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
@@ -29,7 +29,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trail() -> list[int]:
     """Make a trail of ten entries, of which each is a day younger than the one before it."""
-    with append_only.lifted(connection), connection.cursor() as cursor:
+    with triggers.lifted(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry")
     for days in range(10, 0, -1):
         values: dict[str, Any] = {"object_repr": f"{days} days old"}
@@ -68,6 +68,6 @@ def test_the_chain_stays_verifiable(trail: list[int]) -> None:
     assert [seal.kind for seal in Seal.objects.all()] == ["entries"] * 3 + ["pruning", "entries"]
     assert list(seals.verify("default")) == []
     # What is left is still under its seal.
-    with append_only.lifted(connection), connection.cursor() as cursor:
+    with triggers.lifted(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry WHERE id = %s", [trail[7]])
     assert [finding.keys for finding in seals.verify("default")] == [(trail[7],)]

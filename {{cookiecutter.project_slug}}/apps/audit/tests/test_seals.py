@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from apps.audit import append_only, seals
+from apps.audit import seals, triggers
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
@@ -35,7 +35,7 @@ def keys() -> list[int]:
 
 def force(statement: str, *parameters: Any) -> None:
     """Run a statement past the triggers, as the owner of the database can."""
-    with append_only.lifted(connection), connection.cursor() as cursor:
+    with triggers.lifted(connection), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
 
 
@@ -81,10 +81,10 @@ def test_a_removed_seal_is_found(keys: list[int]) -> None:
 
 
 def test_triggers_that_are_gone_are_found(keys: list[int]) -> None:
-    append_only.remove(connection)
+    triggers.Triggers(connection, triggers.KEPT).drop()
     with pytest.raises(CommandError, match="not intact: 1 thing"):
         said("verify")
-    append_only.install(connection)
+    triggers.install(connection)
 
 
 def test_sealing_again_adds_nothing_until_something_is_new(keys: list[int]) -> None:
