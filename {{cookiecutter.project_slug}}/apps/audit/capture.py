@@ -31,7 +31,8 @@ MASKED: Final = '{"masked":true}'
 class Definition:
     """A trigger: its table, when it fires, and the SQL that it runs.
 
-    On PostgreSQL ``event`` is a key of ``triggers.EVENTS``, and ``body`` that of its function.
+    On PostgreSQL ``event`` is a key of ``triggers.EVENTS``, and ``body`` that of its function,
+    which has the parameters ``when``; without an event it is no trigger's.
     """
 
     name: str
@@ -256,7 +257,7 @@ class PostgreSQLCapture(Capture):
         return "clock_timestamp()" if column == "created_at" else f"who.{column}"
 
     def definitions(self, tables: Set[str] | None = None) -> Iterator[Definition]:
-        yield Definition(WHO, "", "", self._who(), self._returned())
+        yield Definition(WHO, "", "", self._who(), self._parameters())
         yield from super().definitions(tables)
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
@@ -317,9 +318,9 @@ class PostgreSQLCapture(Capture):
             return None
         return model, self.quote(model._meta.pk.column), f"CAST({self.quote(field.column)} AS TEXT)"
 
-    def _returned(self) -> str:
+    def _parameters(self) -> str:
         actor = ACTOR.db_type(self.connection)
-        return f"TABLE (actor_id {actor}, actor_name text, source text, request_id text)"
+        return f"OUT actor_id {actor}, OUT actor_name text, OUT source text, OUT request_id text"
 
     def _who(self) -> str:
         """Return the body of the function that reads who acts from the end of the statement."""

@@ -9,14 +9,11 @@ poolers and pools do no harm. It holds keys and no names, for it appears in logs
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DB_CASCADE, DB_SET_DEFAULT, DB_SET_NULL
 from django.utils import timezone
 
 from apps.core.actor import current_actor, current_request_id, current_source
@@ -58,22 +55,6 @@ def attach(connection: BaseDatabaseWrapper) -> None:
         wrapper.connected()
 
 
-@cache
-def tables_that_matter() -> frozenset[str]:
-    """Return the tables whose rows are recorded, or whose deletion changes such rows."""
-    tables = {model._meta.db_table for model in registry.recorded_models()}
-    by_the_database = (DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT)
-    keys = [
-        (field.model._meta.db_table, field.remote_field.model._meta.db_table)
-        for model in apps.get_models(include_auto_created=True)
-        for field in model._meta.local_fields
-        if field.remote_field and field.remote_field.on_delete in by_the_database
-    ]
-    while more := {parent for child, parent in keys if child in tables} - tables:
-        tables |= more
-    return frozenset(tables)
-
-
 class Wrapper:
     """Stands around the statements of one connection."""
 
@@ -104,7 +85,7 @@ class Wrapper:
         SQLite drops no column that a trigger names. Rows that the next step of a migration
         writes are recorded, too.
         """
-        known = tables_that_matter() | KEPT
+        known = registry.tables_that_matter() | KEPT
         named = {table for table in known if table in sql}
         # Every trigger names the table of entries.
         tables = known if append_only.ENTRIES in named else named
@@ -169,7 +150,7 @@ class PostgreSQLWrapper(Wrapper):
 
     def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
         found = WRITES.match(sql)
-        matters = found[1] in tables_that_matter() if found else not READS.match(sql)
+        matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
         return execute(f"{sql} {self.comment()}" if matters else sql, *arguments)
 
     def comment(self) -> str:

@@ -12,7 +12,16 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CompositePrimaryKey, Field, ForeignKey, ManyToManyField, Model
+from django.db.models import (
+    DB_CASCADE,
+    DB_SET_DEFAULT,
+    DB_SET_NULL,
+    CompositePrimaryKey,
+    Field,
+    ForeignKey,
+    ManyToManyField,
+    Model,
+)
 
 from .dialects import key_type
 
@@ -135,7 +144,10 @@ def register(
 
 def forget_what_was_derived() -> None:
     """Work out anew what each model records, after the list of audited models has changed."""
-    for cached in (covering, fields_of, many_to_many_of, recorded_of):
+    for cached in (
+        *(covering, fields_of, many_to_many_of, recorded_of),
+        tables_that_matter,
+    ):
         cached.cache_clear()
 
 
@@ -217,6 +229,22 @@ def recorded_of(model: type[Model]) -> Recorded | None:
     )
     audited = _audited.get(concrete) if concrete else None
     return Recorded(audited, links) if audited or links else None
+
+
+@cache
+def tables_that_matter() -> frozenset[str]:
+    """Return the tables whose rows are recorded, or whose deletion changes such rows."""
+    tables = {model._meta.db_table for model in recorded_models()}
+    by_the_database = (DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT)
+    keys = [
+        (field.model._meta.db_table, field.remote_field.model._meta.db_table)
+        for model in apps.get_models(include_auto_created=True)
+        for field in model._meta.local_fields
+        if field.remote_field and field.remote_field.on_delete in by_the_database
+    ]
+    while more := {parent for child, parent in keys if child in tables} - tables:
+        tables |= more
+    return frozenset(tables)
 
 
 def _table_of_links(field: ManyToManyField) -> type[Model] | None:

@@ -160,10 +160,10 @@ class Triggers:
                 f" BEGIN {definition.body}END"
             ]
         function = f"{self.schema}{name}"
-        returns = "trigger" if definition.event else definition.when
+        returns = "trigger" if definition.event else "record"
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
         statements = [
-            f"CREATE OR REPLACE FUNCTION {function}() RETURNS {returns} LANGUAGE plpgsql"
+            f"CREATE OR REPLACE FUNCTION {function}({definition.when}) RETURNS {returns} LANGUAGE plpgsql"
             f" {settings} AS $audit${definition.body}$audit$"
         ]
         if definition.event:
