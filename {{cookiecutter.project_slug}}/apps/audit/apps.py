@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 from django.core.checks import Tags, register
+from django.db import connections
 
 from apps.core import modules
 
@@ -17,6 +18,13 @@ class AuditConfig(modules.ModuleConfig):
         registry.register_settings()
         register(checks.check_settings)
         register(checks.check_triggers, Tags.database)
+
+    def health(self) -> modules.Health:
+        """Say whether the triggers that record are there, and are what they should be."""
+        from . import triggers
+
+        faulty = any(triggers.faults(connections[alias]) for alias in connections)
+        return modules.Health.DEGRADED if faulty else modules.Health.OK
 
     def effects(self) -> Iterator[modules.Effect]:
         """Say that every write to an audited model leaves an entry, which no signal tells of."""
