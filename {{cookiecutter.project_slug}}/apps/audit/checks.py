@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
@@ -39,9 +39,12 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 def check_triggers(
     app_configs: Sequence[AppConfig] | None, *, databases: Sequence[str] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Find triggers that are missing or are not what they should be; ``--database`` asks for it."""
+    """Find triggers that are missing or are not what they should be; ``--database`` asks for it.
+
+    No errors, which would stop ``migrate``, the way to mend them.
+    """
     return [
-        Error(fault, id="audit.E002")
+        Warning(fault, id="audit.W001")
         for alias in databases or ()
         for fault in triggers.faults(connections[alias])
     ]
@@ -69,7 +72,7 @@ def _routes() -> Iterator[CheckMessage]:
                         " audited, and not that of the trail: nothing would be recorded there.",
                         hint="Let the router allow audit.Entry and audit.Seal in this database.",
                         obj=model,
-                        id="audit.E003",
+                        id="audit.E002",
                     )
 
 
@@ -80,5 +83,5 @@ def _wrappers() -> Iterator[CheckMessage]:
             yield Error(
                 "This Django keeps the wrappers around statements in another way than"
                 " apps/audit/context.py knows: triggers would not be told who acts.",
-                id="audit.E004",
+                id="audit.E003",
             )

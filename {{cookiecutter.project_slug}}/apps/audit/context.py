@@ -37,6 +37,8 @@ READS: Final = re.compile(
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
 REPLACES: Final = re.compile(r"\s*(?:REPLACE\b|(?:INSERT|UPDATE)\s+OR\s+REPLACE\b)", re.IGNORECASE)
+# Of the id of a request.
+MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 _wrapped: Final[WeakKeyDictionary[BaseDatabaseWrapper, Any]] = WeakKeyDictionary()
@@ -67,8 +69,8 @@ class Wrapper:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if not isinstance(sql, str):
-            # A composed query of psycopg.
+        if hasattr(sql, "as_string"):
+            # A query that was composed with psycopg.
             sql = sql.as_string()
         if CHANGES_TABLES.match(sql):
             return self.change_tables(execute, sql, params, many, context)
@@ -140,7 +142,7 @@ class SQLiteWrapper(Wrapper):
                 "actor_id": ACTOR.get_db_prep_save(actor.pk, self.connection) if actor else None,
                 "actor_name": actor.get_username()[:254] if actor and named else "",
                 "source": current_source(),
-                "request_id": current_request_id(),
+                "request_id": current_request_id()[:MOST_CHARACTERS],
             }
         return told[column]
 
@@ -160,5 +162,5 @@ class PostgreSQLWrapper(Wrapper):
             key = str(ACTOR.get_db_prep_save(actor.pk, self.connection))
             if key_type(get_user_model()._meta.pk) == "CharField":
                 key = key.encode().hex()
-        request_id = NO_REQUEST_ID.sub("_", current_request_id())
+        request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
         return f"/*audit {key}|{current_source()}|{request_id}*/"

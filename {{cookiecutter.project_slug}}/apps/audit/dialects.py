@@ -248,11 +248,12 @@ def key_type(field: Field) -> str | None:
 
 
 def _has_other_equals(field: Field) -> bool:
-    """Whether a column may call values equal that are not the same, or cannot compare them at all."""
+    """Whether a column may call values equal that are not the same, or has operators of its own."""
     field = pointed_to(field)
     while (base := getattr(field, "base_field", None)) is not None:
         field = base
-    return bool(getattr(field, "db_collation", None)) or not is_djangos(field)
+    is_core = type(field).__module__.startswith("django.db.")
+    return bool(getattr(field, "db_collation", None)) or not is_core
 
 
 def is_json(field: Field) -> bool:

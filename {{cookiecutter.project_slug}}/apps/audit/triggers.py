@@ -80,8 +80,9 @@ class Triggers:
         if self.vendor == "postgresql":
             ((self.schema,),) = self._rows("SELECT quote_ident(current_schema()) || '.'")
         columns = self._columns(tables)
-        # The trail may not be in this database, or not yet.
-        if KEPT <= columns.keys():
+        # What the database lacks of the trail's own tables, and has of those to record.
+        self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
+        if not self.lost:
             kind: Any = SQLiteCapture if self.vendor == "sqlite" else PostgreSQLCapture
             capture = kind(connection, columns, self.schema, migrating=migrating)
             own = append_only.definitions(connection, self.schema)
@@ -208,6 +209,9 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
         return []
     triggers = Triggers(connection)
     remedy = f"Run `manage.py migrate --database {connection.alias}`."
+    if triggers.lost and triggers.recorded:
+        table = min(triggers.lost)
+        return [f"The database {connection.alias!r} has no table {table}: nothing is recorded. {remedy}"]
     found = [
         f"The trigger {one.name} of the audit trail on the table {one.table or 'of none'} is"
         f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"
