@@ -67,6 +67,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.audit import restore as restoring
+from apps.audit import triggers
 from apps.audit.models import Entry
 
 for model in apps.get_app_config("shop").get_models() if apps.is_installed("apps.shop") else ():
@@ -139,13 +140,7 @@ def renames():
 
 exec(compile(sys.stdin.read(), "proof", "exec"), globals())
 
-said = {"result": result, "check": checked(), "faults": [], "secrets": []}
-try:
-    from apps.audit import triggers
-except ImportError:
-    pass
-else:
-    said["faults"] = triggers.faults(connection)
+said = {"result": result, "check": checked(), "faults": triggers.faults(connection), "secrets": []}
 with connection.cursor() as cursor:
     cursor.execute("SELECT * FROM audit_entry")
     said["secrets"] = [str(row) for row in cursor.fetchall() if "hunter" in str(row)]
@@ -1238,6 +1233,28 @@ def test_a_migrate_that_dies_is_mended_by_the_next(shop: Shop, where: str) -> No
     assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
     assert re.search(r"^  Amount +- 1\n +\+ 2$", found[2], re.M)
     assert found[3] == [["shop.Order", "", {"amount": {"renamed": "total"}}]]
+
+
+def test_a_trigger_that_somebody_dropped_is_put_back_by_a_migrate(shop: Shop) -> None:
+    """Although it has no migration to apply, and although a check has said so."""
+    shop.start(ORDER, ORDERED)
+    said = shop.ask(
+        """
+        names = [name for name in triggers.Triggers(connection).found if "shop_order" in name]
+        on = " ON shop_order" if connection.vendor == "postgresql" else ""
+        with connection.cursor() as cursor:
+            for name in names:
+                cursor.execute(f"DROP TRIGGER {name}{on}")
+        result = len(names)
+        """
+    )
+    assert said.result == len(said.faults)
+    assert said.result >= 3
+    assert "migrate" in said.check
+    done = shop.project.run("python", "manage.py", "migrate", DATABASE_URL=shop.url)
+    assert done.returncode == 0, done.stderr
+    found = shop.run("Order.objects.update(total=3)\nresult = trail(Order.objects.get())[-1]")
+    assert found == ["update", {"total": [2, 3]}]
 
 
 def test_a_rename_that_is_applied_once_is_on_the_trail_once(shop: Shop) -> None:

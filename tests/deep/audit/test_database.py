@@ -8,7 +8,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models import F, Value
 from django.test.utils import CaptureQueriesContext
@@ -186,7 +185,7 @@ WRITES: dict[str, Callable[[Author, Article, Tag], object]] = {
 }
 AUTHOR = Author._meta.db_table
 TAG = Tag._meta.db_table
-COMMENT = re.compile(r" /\*audit [^*]*\*/")
+COMMENT = re.compile(r"\s*/\*audit [^*]*\*/\s*")
 
 
 def statements_of(write: Callable[..., object], ada: Any) -> list[str]:
@@ -701,24 +700,39 @@ def test_a_request_id_that_looks_like_an_actor_is_none(ada: Any) -> None:
         assert who() == (None, "", "job")
 
 
+def outside() -> Any:
+    """Connect to PostgreSQL without Django."""
+    import psycopg
+
+    database: Any = connection
+    parameters = database.get_connection_params()
+    names = ("dbname", "user", "password", "host", "port")
+    return psycopg.connect(
+        **{name: parameters[name] for name in names if name in parameters}, autocommit=True
+    )
+
+
+def execute_outside(sql: str) -> None:
+    """Run a statement without Django, which would put triggers right after some."""
+    if not POSTGRESQL:
+        execute(sql)
+        return
+    with outside() as connected:
+        connected.execute(sql)
+
+
 @on_postgresql
 @committed
 def test_a_write_from_outside_is_that_of_the_database_s_user(ada: Any) -> None:
-    import psycopg
-
-    parameters = connection.get_connection_params()  # type: ignore[attr-defined]
-    wanted = ("dbname", "user", "password", "host", "port")
     with acting_as(ada, source="request"):
         Author.objects.create(name="A")
-        with psycopg.connect(
-            **{name: parameters[name] for name in wanted if name in parameters}, autocommit=True
-        ) as outside:
-            outside.execute(f"INSERT INTO {AUTHOR} (name) VALUES (%s)", ["B"])
-            outside.execute(f"UPDATE {AUTHOR} SET name = %s", ["C"], prepare=True)
-            outside.execute(f"DELETE FROM {AUTHOR} WHERE name = 'C'; SELECT 1")
-            with outside.cursor().copy(f"COPY {AUTHOR} (name) FROM STDIN") as copy:
+        with outside() as connected:
+            connected.execute(f"INSERT INTO {AUTHOR} (name) VALUES (%s)", ["B"])
+            connected.execute(f"UPDATE {AUTHOR} SET name = %s", ["C"], prepare=True)
+            connected.execute(f"DELETE FROM {AUTHOR} WHERE name = 'C'; SELECT 1")
+            with connected.cursor().copy(f"COPY {AUTHOR} (name) FROM STDIN") as copy:
                 copy.write_row(("D",))
-            user = outside.info.user
+            user = connected.info.user
     entries = Entry.objects.filter(model_label=Author._meta.label).order_by("pk")[1:]
     assert len(entries) == 6
     for entry in entries:
@@ -730,7 +744,7 @@ def test_a_write_from_outside_is_that_of_the_database_s_user(ada: Any) -> None:
 @committed
 def test_a_write_from_outside_is_refused() -> None:
     author = Author.objects.create(name="A")
-    outside = sqlite3.connect(connection.settings_dict["NAME"])
+    connected = sqlite3.connect(connection.settings_dict["NAME"])
     try:
         for sql in (
             f"INSERT INTO {AUTHOR} (name) VALUES ('B')",
@@ -739,11 +753,11 @@ def test_a_write_from_outside_is_refused() -> None:
             f"REPLACE INTO {AUTHOR} (id, name) VALUES ({author.pk}, 'B')",
         ):
             with pytest.raises(sqlite3.OperationalError, match="no such function: audit_trail"):
-                outside.execute(sql)
-            outside.rollback()
-        assert outside.execute(f"SELECT name FROM {AUTHOR}").fetchall() == [("A",)]
+                connected.execute(sql)
+            connected.rollback()
+        assert connected.execute(f"SELECT name FROM {AUTHOR}").fetchall() == [("A",)]
     finally:
-        outside.close()
+        connected.close()
     assert actions(author) == ["create"]
 
 
@@ -906,36 +920,23 @@ def test_a_trigger_that_is_not_what_it_should_be_is_found_and_mended(
 ) -> None:
     try:
         for statement in statements(a_trigger()):
-            execute(statement)
+            execute_outside(statement)
         found = triggers.faults(connection)
         assert found
         assert all("manage.py migrate" in fault for fault in found)
-    finally:
         triggers.install(connection)
+        assert triggers.faults(connection) == []
+        author = Author.objects.create(name="A")
+        author.delete()
+        assert [action for action, _, _ in of(Author)] == ["create", "delete"]
+    finally:
         if POSTGRESQL:
             execute("DROP SCHEMA IF EXISTS elsewhere CASCADE")
             execute("DROP FUNCTION IF EXISTS audit_examples_empty() CASCADE")
             execute("DROP FUNCTION IF EXISTS audit_examples_who() CASCADE")
+        if triggers.faults(connection):
+            triggers.Triggers(connection).drop()
             triggers.install(connection)
-    assert triggers.faults(connection) == []
-    author = Author.objects.create(name="A")
-    author.delete()
-    assert [action for action, _, _ in of(Author)] == ["create", "delete"]
-
-
-@committed
-def test_a_migrate_mends_what_is_missing() -> None:
-    for name in list(triggers.Triggers(connection).found)[:5]:
-        on = ""
-        if POSTGRESQL:
-            if not (table := triggers.Triggers(connection).found[name][0]):
-                continue
-            on = f" ON {table}"
-        execute(f"DROP TRIGGER {name}{on}")
-    assert triggers.faults(connection)
-    # The examples do not pass all checks.
-    call_command("migrate", verbosity=0, skip_checks=True)
-    assert triggers.faults(connection) == []
 
 
 # Roles and search paths
