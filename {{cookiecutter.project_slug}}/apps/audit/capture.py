@@ -323,7 +323,7 @@ class PostgreSQLCapture(Capture):
         return f"OUT actor_id {actor}, OUT actor_name text, OUT source text, OUT request_id text"
 
     def _who(self) -> str:
-        """Return the body of the function that reads who acts from the end of the statement."""
+        """Return the body of the function that reads who acts from the beginning of the statement."""
         actor, users = ACTOR.db_type(self.connection), self._users()
         key = "found[1]"
         if key_type(get_user_model()._meta.pk) == "CharField":
@@ -336,8 +336,8 @@ class PostgreSQLCapture(Capture):
                 f" WHERE {pk} = {WHO}.actor_id)"
             )
         return (
-            "DECLARE found text[] := regexp_match(right(current_query(), 1000),"
-            r" '/\*audit ([^|*]*)\|([a-z]+)\|([A-Za-z0-9._-]*)\*/[\s;]*$');"
+            "DECLARE found text[] := regexp_match(left(current_query(), 1000),"
+            r" '^/\*audit ([^|*]*)\|([a-z]+)\|([A-Za-z0-9._-]*)\*/');"
             " BEGIN IF found IS NULL THEN"
             " actor_name := session_user; source := 'database'; request_id := ''; RETURN; END IF;"
             " source := found[2]; request_id := found[3]; actor_name := '';"

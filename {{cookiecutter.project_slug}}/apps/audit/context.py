@@ -2,7 +2,7 @@
 
 Each connection has a wrapper around its statements, which Django offers for such
 things. On SQLite triggers ask a Python function. On PostgreSQL a statement that may
-write to an audited table ends with a comment, which the triggers find in
+write to an audited table begins with a comment, which the triggers find in
 ``current_query()``: it needs no statement of its own and no state of a session, so
 poolers and pools do no harm. It holds keys and no names, for it appears in logs.
 """
@@ -148,12 +148,12 @@ class SQLiteWrapper(Wrapper):
 
 
 class PostgreSQLWrapper(Wrapper):
-    """Adds to statements a comment that says who acts."""
+    """Begins statements with a comment that says who acts."""
 
     def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
         found = WRITES.match(sql)
         matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
-        return execute(f"{sql} {self.comment()}" if matters else sql, *arguments)
+        return execute(f"{self.comment()} {sql}" if matters else sql, *arguments)
 
     def comment(self) -> str:
         """Return the comment, of which nothing can end it or stand for a parameter."""
