@@ -217,9 +217,17 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
         f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"
         for one in triggers.missing()
     ]
-    return found + [
+    found += [
         f"The trigger {name} of the audit trail should not be there. {remedy}"
         for name in triggers.superfluous()
+    ]
+    with connection.cursor() as cursor:
+        views = {*connection.introspection.table_names(cursor, include_views=True)}
+    return found + [
+        f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
+        " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
+        for model in registry.recorded_models()
+        if model._meta.db_table in views - triggers.recorded
     ]
 
 
