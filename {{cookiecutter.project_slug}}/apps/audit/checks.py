@@ -10,7 +10,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from . import registry, triggers
-from .dialects import DIALECTS
 from .models import Entry
 
 
@@ -53,7 +52,7 @@ def check_triggers(
 def _databases() -> Iterator[CheckMessage]:
     for alias in connections:
         connection = connections[alias]
-        if connection.vendor not in DIALECTS and router.allow_migrate_model(alias, Entry):
+        if connection.vendor not in triggers.CAPTURES and router.allow_migrate_model(alias, Entry):
             yield Error(
                 f"The database {alias!r} is {connection.display_name}, to which the audit trail"
                 " cannot write: it knows SQLite and PostgreSQL.",

@@ -19,13 +19,14 @@ from django.utils import timezone
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import append_only, registry, renames
-from .capture import ACTOR, WHO
-from .dialects import key_type
+from .capture import WHO
+from .fields import key_type
 from .models import Entry
 from .triggers import KEPT, Triggers
 
 type Execute = Callable[..., Any]
 
+ACTOR: Final[Any] = Entry._meta.get_field("actor")
 CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 # What Django writes of rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"\.")+)"')
@@ -135,7 +136,7 @@ class SQLiteWrapper(Wrapper):
         # Outside of a statement of Django's nothing says when the next one begins.
         told = {} if self.told is None else self.told
         if not told:
-            actor = current_actor()
+            actor: Any = current_actor()
             named = actor and not registry.is_masked(type(actor), actor.USERNAME_FIELD)
             told |= {
                 "created_at": CREATED_AT.get_db_prep_save(timezone.now(), self.connection),

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import values
-from .dialects import is_djangos
+from .fields import is_djangos
 from .models import Entry
 from .registry import covering
 

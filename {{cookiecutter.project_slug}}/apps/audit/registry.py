@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -23,7 +24,7 @@ from django.db.models import (
     Model,
 )
 
-from .dialects import key_type
+from .fields import key_type
 
 # The values of fields whose names have one of these words never reach the trail.
 SECRETS: Final = (
@@ -185,6 +186,12 @@ def recorded_models() -> list[type[Model]]:
     fields = [field for audited in _audited.values() for field in many_to_many_of(audited)]
     links = [table for field in fields if (table := _table_of_links(field))]
     return list(dict.fromkeys([*_audited, *links]))
+
+
+def user_field() -> Any:
+    """Return the field with the names of users, which may be a parent's."""
+    user: Any = get_user_model()
+    return user._meta.get_field(user.USERNAME_FIELD)
 
 
 @cache

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import connections
 from django.db.migrations.operations import (
     CreateModel,
     RenameField,

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
-from .dialects import is_json
+from .fields import is_json
 from .models import Entry
 from .registry import Audited
 from .renames import Names

@@ -9,9 +9,10 @@ from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import append_only, registry
-from .capture import PREFIX, Definition, PostgreSQLCapture, SQLiteCapture, user_field
-from .dialects import DIALECTS
+from .capture import PREFIX, Capture, Definition
 from .models import Entry
+from .postgresql import PostgreSQLCapture
+from .sqlite import SQLiteCapture
 
 # PostgreSQL: when a trigger fires, how its catalogue says so, the names of its transition tables,
 # and whether it fires in sessions that play the replica, too ("A"). Rows that come to a replica
@@ -24,6 +25,10 @@ EVENTS: Final[dict[str, Any]] = {
     "keep": ("BEFORE UPDATE OR DELETE", 27, None, None, "A"),
     "keep_all": ("BEFORE TRUNCATE", 34, None, None, "A"),
     "admit": ("BEFORE INSERT", 7, None, None, "A"),
+}
+CAPTURES: Final[dict[str, type[Capture]]] = {
+    "postgresql": PostgreSQLCapture,
+    "sqlite": SQLiteCapture,
 }
 NO_EVENT: Final = ("", None, None, None, None)
 ROW: Final = 1
@@ -83,8 +88,7 @@ class Triggers:
         # What the database lacks of the trail's own tables, and has of those to record.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
         if not self.lost:
-            kind: Any = SQLiteCapture if self.vendor == "sqlite" else PostgreSQLCapture
-            capture = kind(connection, columns, self.schema, migrating=migrating)
+            capture = CAPTURES[self.vendor](connection, columns, self.schema, migrating=migrating)
             own = append_only.definitions(connection, self.schema)
             for one in (*capture.definitions(tables), *own):
                 if tables is None or one.table in tables:
@@ -97,7 +101,7 @@ class Triggers:
         """Return the columns of the tables that the triggers name."""
         if tables is None:
             tables = {model._meta.db_table for model in registry.recorded_models()}
-        names = json.dumps(sorted({*tables, *KEPT, user_field().model._meta.db_table}))
+        names = json.dumps(sorted({*tables, *KEPT, registry.user_field().model._meta.db_table}))
         columns: dict[str, set[str]] = {}
         for table, column in self._rows(COLUMNS[self.vendor], names):
             columns.setdefault(table, set()).add(column)
@@ -169,7 +173,8 @@ class Triggers:
         ]
         if definition.event:
             event, kind, old, new, enabled = EVENTS[definition.event]
-            rows = f" REFERENCING {'OLD' if old else 'NEW'} TABLE AS {old or new}" if old or new else ""
+            rows = f" REFERENCING OLD TABLE AS {old}" if old else ""
+            rows = f" REFERENCING NEW TABLE AS {new}" if new else rows
             each = "ROW" if kind & ROW else "STATEMENT"
             statements.append(
                 f"CREATE TRIGGER {name} {event} ON {table}{rows} FOR EACH {each}"
@@ -194,7 +199,7 @@ class Triggers:
 
 def is_kept_in(connection: BaseDatabaseWrapper) -> bool:
     """Whether the trail is kept in a database."""
-    return connection.vendor in DIALECTS and router.allow_migrate_model(connection.alias, Entry)
+    return connection.vendor in CAPTURES and router.allow_migrate_model(connection.alias, Entry)
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
@@ -210,8 +215,8 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
     triggers = Triggers(connection)
     remedy = f"Run `manage.py migrate --database {connection.alias}`."
     if triggers.lost and triggers.recorded:
-        table = min(triggers.lost)
-        return [f"The database {connection.alias!r} has no table {table}: nothing is recorded. {remedy}"]
+        lost = min(triggers.lost)
+        return [f"Nothing is recorded in {connection.alias!r}, which has no table {lost}. {remedy}"]
     found = [
         f"The trigger {one.name} of the audit trail on the table {one.table or 'of none'} is"
         f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"

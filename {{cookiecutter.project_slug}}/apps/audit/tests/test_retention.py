@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit import triggers, retention, seals
+from apps.audit import retention, seals, triggers
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
