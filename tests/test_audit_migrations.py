@@ -1121,7 +1121,8 @@ def test_writes_between_two_changes_of_the_schema(shop: Shop, together: bool) ->
         models,
         """
         result = [trail(Order(pk=pk)) for pk in (1, 2, 3)]
-        names = Entry.objects.filter(model_label="shop.Order").values_list("object_repr", "source")
+        names = Entry.objects.filter(model_label="shop.Order").exclude(action="rename")
+        names = names.values_list("object_repr", "source")
         result.append(sorted(map(list, set(names))))
         """,
     )
