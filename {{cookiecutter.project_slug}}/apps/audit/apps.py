@@ -30,7 +30,7 @@ class AuditConfig(modules.ModuleConfig):
         """Say that every write to an audited model leaves an entry, which no signal tells of."""
         from . import registry, triggers
 
-        for model in registry.recorded_models():
+        for model in registry.recorded():
             yield modules.Effect(
                 sender=model._meta.label,
                 event="every write",

@@ -61,6 +61,8 @@ class Capture:
     """
 
     is_not: str
+    # Whether a statement records several links of one object together.
+    groups: bool
 
     def __init__(
         self,
@@ -76,10 +78,9 @@ class Capture:
 
     def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
         """Make the triggers of some tables, or of all, that are there and recorded."""
-        for model in registry.recorded_models():
-            recorded = registry.recorded_of(model)
+        for model, recorded in registry.recorded().items():
             chosen = tables is None or model._meta.db_table in tables
-            if chosen and recorded and self.has(model, model._meta.pk):
+            if chosen and self.has(model, model._meta.pk):
                 yield from self.of(model, recorded)
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
@@ -103,7 +104,7 @@ class Capture:
         raise NotImplementedError
 
     def array_of(self, sql: str) -> str:
-        """Return the aggregate that makes a JSON array of members."""
+        """Return what makes a JSON array of a member, or of those that are grouped."""
         raise NotImplementedError
 
     def object_of(self, members: Members) -> str:
@@ -129,13 +130,14 @@ class Capture:
             value = self.value(field, self.column(row, field))
             old, new = (value, none) if is_deletion else (none, value)
             members.append(self._change(audited, field.name, old, new))
-        order = f" ORDER BY {self.column(row, audited.model._meta.pk)}" if source else ""
-        own = self._entry(audited, action, row, self.object_of(members), source + order)
+        pk = self.column(row, audited.model._meta.pk)
+        tail = f"{source} ORDER BY {pk}" if source else ""
+        own = self._entry(audited, action, pk, self.object_of(members), tail, row)
         return [*statements, own] if is_deletion else [own, *statements]
 
     def rekeyed(self, audited: Audited) -> tuple[str, list[str]]:
         """Return the condition that a row has got another key, and the statements for that."""
-        pk, own = audited.model._meta.pk, Recorded(audited, ())
+        pk, own = audited.model._meta.pk, Recorded(audited)
         condition = self.differs(pk, self.column("OLD", pk), self.column("NEW", pk))
         return condition, [*self.whole(own, "delete", "OLD"), *self.whole(own, "create", "NEW")]
 
@@ -153,8 +155,8 @@ class Capture:
             members.append((column, self.literal(MASKED)))
         if not members:
             return "FALSE", []
-        changes = self.some_of(members, conditions[1:])
-        return " OR ".join(conditions), [self._entry(audited, "update", "NEW", changes)]
+        pk, changes = self.column("NEW", audited.model._meta.pk), self.some_of(members, conditions[1:])
+        return " OR ".join(conditions), [self._entry(audited, "update", pk, changes, row="NEW")]
 
     def moved(self, link: Link) -> tuple[str, list[str]]:
         """Return the condition that a row has become another link, and the statements for that."""
@@ -167,27 +169,25 @@ class Capture:
 
     def linked(self, link: Link, verb: str, row: str, source: str = "") -> str:
         """Return the statement that records links together for each object that has the field."""
-        targets = self.array_of(self.value(link.target, "target"))
-        none = self.literal("[]")
+        pk, target = self.column(row, link.source), self.column(row, link.target)
+        tail = f" WHERE {pk} IS NOT NULL AND {target} IS NOT NULL"
+        if self.groups:
+            tail = f" FROM (SELECT {pk} AS pk, {target} AS target{source}{tail} ORDER BY 1, 2) AS links"
+            pk, target, tail = "links.pk", "links.target", f"{tail} GROUP BY pk"
+        targets, none = self.array_of(self.value(link.target, target)), self.literal("[]")
         added, removed = (targets, none) if verb == "added" else (none, targets)
         change = self.object_of([("added", added), ("removed", removed)])
         if link.field.name in link.audited.masked:
             change = self.literal(MASKED)
-        tail = (
-            f" FROM (SELECT {self.column(row, link.source)} AS pk,"
-            f" {self.column(row, link.target)} AS target{source} ORDER BY 1, 2) AS links"
-            " WHERE pk IS NOT NULL AND target IS NOT NULL GROUP BY pk"
-        )
-        return self._entry(
-            link.audited, "update", "", self.object_of([(link.field.name, change)]), tail
-        )
+        changes = self.object_of([(link.field.name, change)])
+        return self._entry(link.audited, "update", pk, changes, tail)
 
     def links(self, recorded: Recorded) -> list[Link]:
         """List the links that a row is, of those whose columns are there."""
         return [
             link
             for link in recorded.links
-            if self.has(link.through, link.source) and self.has(link.through, link.target)
+            if self.has(link.source.model, link.source) and self.has(link.target.model, link.target)
         ]
 
     def has(self, model: type[Model], field: Field) -> bool:
@@ -198,9 +198,10 @@ class Capture:
         """Return SQL for a column of a row."""
         return f"{row}.{self.quote(field.column)}"
 
-    def _entry(self, audited: Audited, action: str, row: str, changes: str, tail: str = "") -> str:
-        pk = audited.model._meta.pk
-        key = f"CAST({self.column(row, pk) if row else 'pk'} AS TEXT)"
+    def _entry(
+        self, audited: Audited, action: str, pk: str, changes: str, tail: str = "", row: str = ""
+    ) -> str:
+        key = f"CAST({pk} AS TEXT)"
         who = {name: self.who(name) for name in ("actor_id", "actor_name", "source", "request_id")}
         columns = who | {
             "created_at": self.who("created_at"),
@@ -232,7 +233,7 @@ class Capture:
         return name, self.object_of([("old", old), ("new", new)])
 
     def _fields(self, audited: Audited) -> list[Field]:
-        return [field for field in registry.fields_of(audited) if self.has(audited.model, field)]
+        return [field for field in audited.fields if self.has(audited.model, field)]
 
     def _unknown(self, model: type[Model]) -> Sequence[str]:
         known = {field.column for field in model._meta.local_concrete_fields}

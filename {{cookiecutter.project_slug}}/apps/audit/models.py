@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from . import registry
+from .lineage import Names
 
 
 class AppendOnlyError(Exception):
@@ -40,10 +41,8 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
     def _named(self, labels: Sequence[str], key: str) -> "EntryQuerySet":
         """Find entries under all names that a model has had."""
-        from .renames import Names
-
-        condition = Names(self.db).condition(labels)
-        return self.filter(condition, object_id=key).order_by("-pk")
+        entries: models.QuerySet[Entry] = models.QuerySet(Entry, using=self.db)
+        return self.filter(Names(entries).condition(labels), object_id=key).order_by("-pk")
 
     def update(self, **kwargs: Any) -> Never:
         refuse("changed")

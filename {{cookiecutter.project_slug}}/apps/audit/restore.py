@@ -11,9 +11,9 @@ from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model
 
 from . import registry, values
 from .fields import is_json
+from .lineage import Names
 from .models import Entry
 from .registry import Audited
-from .renames import Names
 
 
 class CannotRestoreError(Exception):
@@ -62,7 +62,7 @@ def state_after(entry: Entry) -> State:
         CannotRestoreError: when the project no longer has the model, or does not audit it.
     """
     using = entry._state.db or DEFAULT_DB_ALIAS
-    label = Names(using).label(entry)
+    label = Names(Entry.objects.using(using)).label(entry)
     for model in registry.audited_models():
         if model._meta.label == label:
             return _state(model, entry.object_id, entry.pk, using)
@@ -156,7 +156,7 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
     covering = registry.covering(model)
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
-    state, names = State(model, pk, using, exists=True), Names(using)
+    state, names = State(model, pk, using, exists=True), Names(Entry.objects.using(using))
     for audited in covering:
         history = _History(audited, pk, until, using, names)
         row = history.row()
@@ -165,7 +165,7 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
             continue
         state.values |= row
         for many in audited.model._meta.local_many_to_many:
-            links = None if many.name in audited.excluded else history.links(many)
+            links = history.links(many) if many in audited.many else None
             if links is None:
                 state.unknown.add(many.name)
             else:
@@ -195,7 +195,7 @@ class _History:
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
-        fields = registry.fields_of(self.audited)
+        fields = self.audited.fields
         found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
         now = found.values("pk", *(column.attname for column in fields)).first()
         row = now and {column.name: now[column.attname] for column in fields}

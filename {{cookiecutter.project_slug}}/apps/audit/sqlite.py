@@ -22,7 +22,7 @@ JSON_TYPES: Final = (
 class SQLiteCapture(Capture):
     """See ``Capture``."""
 
-    is_not = "IS NOT"
+    is_not, groups = "IS NOT", False
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label
@@ -85,12 +85,12 @@ class SQLiteCapture(Capture):
         return f"'{json}'"
 
     def array_of(self, sql: str) -> str:
-        return f"'[' || group_concat({sql}) || ']'"
+        return f"'[' || {sql} || ']'"
 
     def object_of(self, members: Members) -> str:
         # In brackets and with few parts, for SQLite limits how deep an expression may be.
-        parts = [f"'{',' * (n > 0)}\"{name}\":' || {sql} ||" for n, (name, sql) in enumerate(members)]
-        return f"('{{' || {' '.join(parts)} '}}')"
+        parts = (f"'\"{name}\":' || {sql}" for name, sql in members)
+        return f"('{{' || {" || ',' || ".join(parts) or "''"} || '}}')"
 
     def some_of(self, members: Members, conditions: Sequence[str]) -> str:
         parts = (

@@ -100,7 +100,7 @@ class Triggers:
     def _columns(self, tables: Set[str] | None) -> dict[str, set[str]]:
         """Return the columns of the tables that the triggers name."""
         if tables is None:
-            tables = {model._meta.db_table for model in registry.recorded_models()}
+            tables = {model._meta.db_table for model in registry.recorded()}
         names = json.dumps(sorted({*tables, *KEPT, registry.user_field().model._meta.db_table}))
         columns: dict[str, set[str]] = {}
         for table, column in self._rows(COLUMNS[self.vendor], names):
@@ -231,7 +231,7 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
     return found + [
         f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
         " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
-        for model in registry.recorded_models()
+        for model in registry.recorded()
         if model._meta.db_table in views - triggers.recorded
     ]
 
