@@ -733,11 +733,9 @@ class Hotel(Place):
     shop.add(
         rename_field("beds", "rooms", "hotel"),
         rename_field("name", "title", "place"),
-        'migrations.RenameModel("Place", "House")',
-        'migrations.RenameField("hotel", "place_ptr", "house_ptr")',
     )
     found = shop.change(
-        models.replace("Place", "House").replace("name", "title").replace("beds", "rooms"),
+        models.replace("name", "title").replace("beds", "rooms"),
         f"""
         hotel = Hotel.objects.get()
         hotel.title, hotel.rooms = "Three", 3

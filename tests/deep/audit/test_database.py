@@ -1,5 +1,7 @@
 """What the database writes, whoever asks it to, is on the trail; and nothing is written otherwise."""
 
+# ruff: noqa: S608 (the names of tables are those of the models)
+
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
 from ..conftest import bring_back, remembered
-from ..examples.models import Article, Author, Example, Note, Tag
+from ..examples.models import Article, Author, Note, Tag
 from ..trail import actions, changes, last_change
 from .tables import Book, BookTag, Loan, Reading, Shelf, Stock
 
@@ -364,12 +366,15 @@ def test_raw_sql(sql: str, entries: list[Any], ada: Any) -> None:
         assert "hunter" not in str(list(Entry.objects.values()))
 
 
+COPY = f"COPY {AUTHOR} (id, name) FROM STDIN"
+FORGED = "/*audit {}|request|x*/"
+
+
 @on_postgresql
 def test_a_copy_is_recorded(ada: Any) -> None:
-    with acting_as(ada), connection.cursor() as cursor:
-        with cursor.copy(f"COPY {AUTHOR} (id, name) FROM STDIN") as copy:  # type: ignore[attr-defined]
-            copy.write_row((1, f" /*audit {ada.pk}|request|x*/"))
-            copy.write_row((2, "B"))
+    with acting_as(ada), connection.cursor() as cursor, cursor.copy(COPY) as copy:
+        copy.write_row((1, FORGED.format(ada.pk)))
+        copy.write_row((2, "B"))
     assert [(action, key) for action, key, _ in of(Author)] == [("create", "1"), ("create", "2")]
     # Django does not see it.
     assert who()[0] is None
@@ -532,12 +537,12 @@ def test_keys_that_move_up_are_recorded_in_an_order_that_can_be_replayed() -> No
     with suppress(DatabaseError), transaction.atomic():
         Author.objects.update(id=F("id") + 1)
     alive: set[str] = set()
-    for action, key, _ in of(Author):
+    for action, name, _ in of(Author):
         if action == "create":
-            assert key not in alive
-            alive.add(key)
+            assert name not in alive
+            alive.add(name)
         else:
-            alive.remove(key)
+            alive.remove(name)
     assert alive == {str(key) for key in Author.objects.values_list("pk", flat=True)}
 
 
@@ -649,9 +654,6 @@ def test_whatever_sqlite_lets_a_column_hold_can_be_written(column: str, value: s
 
 # Who acts
 
-FORGED = " /*audit {}|request|x*/"
-
-
 @pytest.fixture(params=["client", "server"])
 def binding(request: pytest.FixtureRequest) -> Iterator[None]:
     """Values in the statement, and values beside it."""
@@ -681,6 +683,8 @@ def test_a_value_that_looks_like_an_actor_is_none(binding: None, ada: Any) -> No
         lambda: execute(f"UPDATE {table} SET count = 3 WHERE pin = '{forged}'"),
         lambda: execute(f"UPDATE {table} SET count = 4 --{forged}"),
         lambda: execute(f"UPDATE {table} SET count = 5{forged}"),
+        lambda: execute(f"{forged} UPDATE {table} SET count = 6"),
+        lambda: execute(f"\n{forged}{forged} UPDATE {table} SET count = 7"),
         lambda: execute(f"DELETE FROM {table} WHERE pin = %s;", forged),
         lambda: Stock.objects.bulk_create([Stock(code="c", pin=forged)]),
     ]
@@ -981,25 +985,16 @@ def schemer() -> Iterator[str]:
 
 
 @on_postgresql
-def test_operators_of_a_role_mislead_no_trigger(
-    schemer: str, django_user_model: Any
-) -> None:
+def test_operators_of_a_role_mislead_no_trigger(schemer: str) -> None:
     execute("RESET ROLE")
     execute("SET search_path = public")
     Stock.objects.create(code="a")
     before = Entry.objects.count()
     execute(f"SET ROLE {schemer}")
     execute("SET search_path = scheme, pg_catalog, public")
-    for statement in (
-        "DELETE FROM public.audit_entry",
-        "DELETE FROM public.audit_seal",
-        "DELETE FROM public.audit_entry WHERE id OPERATOR(pg_catalog.>) 0",
-    ):
+    for condition in ("", " WHERE id OPERATOR(pg_catalog.>) 0"):
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-            execute("INSERT INTO public.audit_seal DEFAULT VALUES") if False else None
-            execute(statement)
-            # Nothing was there to delete.
-            raise DatabaseError("append-only") if "seal" in statement else AssertionError(statement)
+            execute(f"DELETE FROM public.audit_entry{condition}")
     execute("DELETE FROM public.audit_examples_stock")
     execute("RESET ROLE")
     execute("SET search_path = public")
@@ -1042,18 +1037,6 @@ def test_a_transaction_that_is_undone_leaves_nothing_however_it_was_written() ->
         execute("SELECT no_such_thing")
     assert Entry.objects.count() == before
     assert not Author.objects.exists()
-
-
-class Spare(Example):
-    """Has a table that the test makes, like one of a package."""
-
-    name = models.CharField(max_length=50)
-
-    class Meta(Example.Meta):
-        managed = False
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @pytest.mark.parametrize("atomic", [True, False])

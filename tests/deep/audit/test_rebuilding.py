@@ -172,12 +172,10 @@ def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any,
 
 def recorded_columns(model: type[Model]) -> dict[str, str]:
     """Name the columns whose values the trail keeps, and the attributes that hold them."""
-    recorded = registry.recorded_of(model)
-    assert recorded
-    assert recorded.audited
-    masked = recorded.audited.masked
-    fields = registry.fields_of(recorded.audited)
-    return {field.name: field.attname for field in fields if field.name not in masked}
+    audited = registry.audited_models()[model]
+    return {
+        field.name: field.attname for field in audited.fields if field.name not in audited.masked
+    }
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Writes of every kind, by the ORM and past it, each made of a few random choices."""
 
+# ruff: noqa: S608 (the names of tables are those of the models)
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -381,7 +383,9 @@ def change_a_key(c: Choices) -> None:
     match c.one % 4:
         case 0:
             tags = Tag._base_manager.filter(articles=None, review=None, booktag=None)
-            tags.filter(pk=getattr(c.row(Tag, c.two), "pk", None)).update(slug=f"{c.text}{c.three}!")
+            tags.filter(pk=getattr(c.row(Tag, c.two), "pk", None)).update(
+                slug=f"{c.text}{c.three}!"
+            )
         case 1:
             notes = Note.objects.filter(review=None, pk=getattr(c.row(Note, c.two), "pk", None))
             notes.update(id=UUID(int=1000 + 10 * c.two + c.three), text=c.text)
@@ -555,7 +559,7 @@ def write_as_migrations_do(c: Choices) -> None:
     state = ProjectState.from_apps(apps)
     operation = [fill, run][c.one % 2](c)
     # Inside of a transaction, as the migrations of SQLite cannot be.
-    editor = connection.SchemaEditorClass(connection, atomic=False)  # type: ignore[attr-defined]
+    editor = connection.SchemaEditorClass(connection, atomic=False)
     editor.deferred_sql = []
     operation.database_forwards("audit_examples", editor, state, state.clone())
 
