@@ -32,9 +32,9 @@ CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"\.")+)"')
 # What writes nothing to any row. All else may do so, whatever it is.
 READS: Final = re.compile(
-    r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|EXPLAIN|CREATE|ALTER|DROP"
-    r"|DECLARE|FETCH|CLOSE|LOCK|PRAGMA)\b",
-    re.IGNORECASE,
+    r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
+    r"|CLOSE|LOCK|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    re.IGNORECASE | re.DOTALL,
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
 REPLACES: Final = re.compile(r"\s*(?:REPLACE\b|(?:INSERT|UPDATE)\s+OR\s+REPLACE\b)", re.IGNORECASE)

@@ -286,7 +286,8 @@ def _obstacle(many: Any) -> str:
     """Say why the rows of a join table cannot be recorded as links; empty when they can."""
     if not isinstance(many, ManyToManyField):
         return f"are those of a {type(many).__name__} and no plain many-to-many field"
-    ends, meta = _ends(many), many.remote_field.through._meta
+    ends = _ends(many)
+    meta: Any = many.remote_field.through._meta
     if not all(end.target_field.primary_key for end in ends):
         return "name objects by another field than their key"
     if key_type(meta.pk) is None:

@@ -1,7 +1,7 @@
 """The trail's triggers on SQLite: one for each kind of change of a row. JSON is text."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import DecimalField, Field, Model
@@ -23,6 +23,26 @@ class SQLiteCapture(Capture):
     """See ``Capture``."""
 
     is_not, groups = "IS NOT", False
+    live = """
+        SELECT tables.name, columns.name FROM sqlite_master AS tables
+        JOIN pragma_table_xinfo(tables.name) AS columns
+        WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
+    """
+    there = """
+        SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND instr(name, %s) = 1
+    """
+
+    def creation(self, one: Definition) -> list[str]:
+        name, table = self.quote(one.name), self.quote(one.table)
+        when = f" WHEN {one.when}" if one.when else ""
+        made = f"CREATE TRIGGER {name} {one.event} ON {table}{when} BEGIN {one.body}END"
+        return [self.removal(one.name), made]
+
+    def removal(self, name: str) -> str:
+        return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
+
+    def as_found(self, one: Definition) -> list[Any]:
+        return [one.table, self.creation(one)[1]]
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label
