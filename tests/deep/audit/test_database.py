@@ -654,6 +654,7 @@ def test_whatever_sqlite_lets_a_column_hold_can_be_written(column: str, value: s
 
 # Who acts
 
+
 @pytest.fixture(params=["client", "server"])
 def binding(request: pytest.FixtureRequest) -> Iterator[None]:
     """Values in the statement, and values beside it."""
@@ -846,7 +847,8 @@ def test_nothing_is_missing() -> None:
 def a_trigger() -> str:
     """Return the name of a trigger on a table of examples."""
     names = [name for name in triggers.Triggers(connection).found if "delete" in name]
-    return next(name for name in names if name.endswith("audit_examples_author"))
+    (name,) = [name for name in names if name.endswith("audit_examples_author")]
+    return name
 
 
 BREAKS: dict[str, Callable[[str], list[str]]] = {
