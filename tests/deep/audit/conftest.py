@@ -14,8 +14,9 @@ from ..conftest import audited
 def more_examples(examples: None, django_db_blocker: Any) -> Iterator[None]:
     """Install them besides the others."""
     from .models import Invoice
+    from .tables import TABLES
 
-    tables: list[type[Model]] = [Invoice]
+    tables: list[type[Model]] = [Invoice, *TABLES]
     if connection.vendor == "postgresql":
         from .postgresql import Season
 
