@@ -902,8 +902,8 @@ BREAKS_OF_POSTGRESQL: dict[str, Callable[[str], list[str]]] = {
         f" FOR EACH ROW EXECUTE FUNCTION {name}()",
     ],
     "who acts": lambda name: [
-        "ALTER FUNCTION audit_trail_who() RENAME TO audit_examples_who",
-        "CREATE FUNCTION audit_trail_who() RETURNS record LANGUAGE plpgsql"
+        "ALTER FUNCTION _audit_trail_who() RENAME TO audit_examples_who",
+        "CREATE FUNCTION _audit_trail_who() RETURNS record LANGUAGE plpgsql"
         " AS $$ BEGIN RETURN NULL; END $$",
     ],
 }
