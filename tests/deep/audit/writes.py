@@ -14,19 +14,8 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Now, Upper
 from hypothesis import strategies as st
 
-from ..examples.models import (
-    Article,
-    Author,
-    Club,
-    FrontPage,
-    Hotel,
-    Membership,
-    Note,
-    Place,
-    Restaurant,
-    Review,
-    Tag,
-)
+from ..examples.models import Article, Author, Tag
+from .models import Club, FrontPage, Hotel, Membership, Note, Place, Restaurant, Review
 
 TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", 'it\'s 100% "so"', "back\\slash {}", "%s %(a)s")
 
