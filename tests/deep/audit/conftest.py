@@ -14,9 +14,10 @@ from ..conftest import audited
 def more_examples(examples: None, django_db_blocker: Any) -> Iterator[None]:
     """Install them besides the others."""
     from . import models as m
+    from .tables import TABLES
 
     tables: list[type[Model]] = [m.Note, m.Review, m.Club, m.Membership]
-    tables += [m.Place, m.Restaurant, m.Hotel, m.Invoice]
+    tables += [m.Place, m.Restaurant, m.Hotel, m.Invoice, *TABLES]
     if connection.vendor == "postgresql":
         from .postgresql import Season
 

@@ -4,12 +4,15 @@
 # ruff: noqa: F401, F811
 
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.text import capfirst
 
@@ -19,12 +22,47 @@ from apps.audit.presentation import Change, changes_of
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
-from ..test_admin import history_of, objects, page_of, reader
+from ..test_admin import objects, page_of, reader
+from .models import Note, Review
 
 pytestmark = pytest.mark.django_db
 
 
 LIST = "/admin/audit/entry/"
+
+
+def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
+    url = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
+    response = reader.get(url, query)
+    assert response.status_code == 200
+    return [row["entry"].object_repr for row in response.context["rows"]]
+
+
+def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
+    tag = Tag.objects.create(slug="a/b?c_d")
+    tag.delete()
+    assert history_of(reader, "audit_examples.Tag", "a/b?c_d") == ["#a/b?c_d"] * 2
+    values: dict[str, Any] = {"object_id": "x", "action": "update"}
+    Entry(model_label="gone.Model", object_repr="Gone", **values).save()
+    assert history_of(reader, "gone.Model", "x") == ["Gone"]
+    # The model has got keys of another type since.
+    Entry(model_label="audit_examples.Author", object_repr="Other", **values).save()
+    assert history_of(reader, "audit_examples.Author", "x") == ["Other"]
+
+
+def test_what_is_different_in_a_long_text_is_marked(reader: Any) -> None:
+    text = "It was the best of times, it was the worst of times. "
+    article = Article.objects.create(title="One", body=text * 20 + "The <end>.")
+    article.body = article.body.replace("worst", "last", 1)
+    article.save()
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    html = response.content.decode()
+    assert "It was the best of times, it was the <mark>worst</mark> of times. It was" in html
+    assert "<mark>last</mark>" in html
+    (change,) = response.context["changes"]
+    # The rest, of which nothing has changed, is left out.
+    assert change.new_parts[-1][0].endswith("…")
+    assert "end" not in html.split("audit-diff")[1]
 
 
 def test_the_list_names_action_object_actor_and_fields(reader: Any, admin_user: Any) -> None:
@@ -171,7 +209,7 @@ def test_nothing_makes_the_list_count(
 ) -> None:
     for number in range(60):
         Tag.objects.create(slug=str(number))
-    with django_assert_max_num_queries(6) as captured:
+    with django_assert_max_num_queries(7) as captured:
         changelist = reader.get(f"{LIST}?{query}").context["cl"]
     assert len(changelist.result_list) == 50
     assert not [sql for sql in captured if "COUNT(" in sql["sql"]]
@@ -338,7 +376,8 @@ def test_many_rows_cost_no_more_queries_than_few(
     with acting_as(admin_user):
         for number in range(40):
             Author.objects.create(name=str(number))
-    with django_assert_max_num_queries(5):
+    # One each for the names of authors, groups and users.
+    with django_assert_max_num_queries(8):
         admin_client.get(LIST)
     entry = Entry.objects.of(admin_user).first()
     assert entry is not None
@@ -366,3 +405,184 @@ def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
     links = {"tags": {"added": ["\ud800"], "removed": []}}
     (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
     assert shown.added == ["\\ud800"]
+
+
+TWO_MB = "It was the best of times, it was the worst of times. " * 38_000
+
+
+def differing(kind: str) -> tuple[str, str]:
+    """Return two texts of 2 MB."""
+    middle = len(TWO_MB) // 2
+    return {
+        "one word": (TWO_MB, TWO_MB[:middle] + "once " + TWO_MB[middle:]),
+        "many words": (TWO_MB, TWO_MB.replace("worst", "last")),
+        "everything": (TWO_MB, "Call me Ishmael, some years ago. " * 61_000),
+        "no spaces": ("x" * 2_000_000, "x" * 1_000_000 + "y" + "x" * 1_000_000),
+        "a creation": ("", TWO_MB),
+    }[kind]
+
+
+KINDS = ("one word", "many words", "everything", "no spaces", "a creation")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["body", "details", "lost"])
+def test_long_values_are_shown_in_little_space(reader: Any, kind: str, field: str) -> None:
+    old, new = differing(kind)
+    values: dict[str, Any] = {"model_label": "audit_examples.Article", "object_id": "1"}
+    change = {"old": {"text": old}, "new": {"text": new}} if field == "details" else {
+        "old": old, "new": new
+    }  # fmt: skip
+    entry = Entry(action="update", changes={field: change}, **values)
+    entry.save()
+    (shown,) = changes_of(entry)
+    for parts, more, whole in (
+        (shown.old_parts, shown.old_more, old),
+        (shown.new_parts, shown.new_more, new),
+    ):
+        assert sum(len(text) for text, _ in parts) < 2400
+        assert bool(more) is (kind in ("many words", "everything") or whole == TWO_MB > old)
+    for _ in range(19):
+        Entry(action="update", changes={field: change}, **values).save()
+    page = reader.get(page_of(entry)).text
+    history = reader.get(f"{LIST}of/audit_examples.Article/1/").text
+    assert len(page) < 20_000
+    assert len(history) < 20 * 7_000
+    assert ("characters more" in page) is bool(shown.old_more or shown.new_more)
+
+
+def test_the_work_of_comparing_grows_no_faster_than_the_texts() -> None:
+    """Counts the calls of functions, of which the search for words took one for each."""
+    calls: dict[int, int] = {}
+    for size in (1_000, 64_000):
+        old, new = "a b " * size, "a c " * size
+        counted = [0]
+        sys.setprofile(lambda *_, counted=counted: counted.__setitem__(0, counted[0] + 1))
+        Change("Text", old=old, new=new)
+        sys.setprofile(None)
+        calls[size] = counted[0]
+    assert calls[64_000] < calls[1_000] + 200
+
+
+def test_the_list_does_not_load_values(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    author.name = "Secret value"
+    author.save()
+    Author.objects.all().delete()
+    with CaptureQueriesContext(connection) as captured:
+        entries = reader.get(LIST, {"model": "audit_examples.Author"}).context["cl"].result_list
+    assert [entry.touched for entry in entries] == [None, ["name"], None]
+    assert all("changes" in entry.get_deferred_fields() for entry in entries)
+    assert len([q for q in captured if 'FROM "audit_entry"' in q["sql"]]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "listed"),
+    [
+        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title"), "caption → title"),
+        (
+            {"": {"renamed": "audit_examples.Text"}},
+            ("Model", "audit_examples.Text", "audit_examples.Article"),
+            "audit_examples.Text → audit_examples.Article",
+        ),
+    ],
+)
+def test_a_renaming_is_shown(
+    reader: Any, changes: Any, shown: tuple[str, str, str], listed: str
+) -> None:
+    entry = Entry(action="rename", model_label="audit_examples.Article", changes=changes)
+    entry.save()
+    html = reader.get(LIST).text
+    assert "Renamed" in html
+    assert listed in html
+    response = reader.get(page_of(entry))
+    (change,) = response.context["changes"]
+    assert (change.label, change.old, change.new) == shown
+    assert response.context["title"] == "Renamed: Article"
+    assert response.context["history_url"] is None
+    # Also where it is one of the entries of an object.
+    assert changes_of(Entry(action="rename", changes=changes, model_label="gone.Model"))
+
+
+def test_a_user_of_the_database_is_an_actor(reader: Any) -> None:
+    values: dict[str, Any] = {"model_label": "audit_examples.Author", "action": "update"}
+    Entry(source="database", actor_name="postgres", object_id="1", **values).save()
+    response = reader.get(page_of(Entry.objects.first()))
+    assert "postgres" in response.text
+    assert "Database" in response.text
+    assert objects(reader.get(response.context["actor_url"])) == ["Author 1"]
+
+
+def test_objects_are_named_as_they_are_called_today(reader: Any) -> None:
+    ada, bob = (Author.objects.create(name=name) for name in ("Ada", "Bob"))
+    Author.objects.filter(pk=ada.pk).update(name="Ada Lovelace")
+    bob.delete()
+    assert {*objects(reader.get(LIST, {"model": "audit_examples.Author"}))} == {
+        "Ada Lovelace",
+        "Bob",
+    }
+    page = reader.get(page_of(Entry.objects.of(ada).last()))
+    assert page.context["title"] == "Created: Ada Lovelace"
+    history = reader.get(page.context["history_url"])
+    assert history.context["title"] == "Audit trail: Ada Lovelace"
+
+
+@pytest.mark.parametrize("page", ["list", "history", "entry"])
+def test_names_cost_one_query_a_model_and_one_a_relation(
+    reader: Any, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Note, "__str__", lambda self: f"{self.article.author.name}: {self.text}")
+    for number in range(10):
+        author = Author.objects.create(name=f"author {number}")
+        article = Article.objects.create(title="One", author=author)
+        note = Note.objects.create(article=article, text=f"note {number}")
+        Review.objects.create(note=note)
+    note.text = "New"
+    note.save()
+    entry = Entry.objects.of(note).first()
+    url = {
+        "list": f"{LIST}?model=audit_examples.Note",
+        "history": f"{LIST}of/audit_examples.Note/{note.pk}/",
+        "entry": page_of(entry),
+    }[page]
+    with CaptureQueriesContext(connection) as captured:
+        assert "author 9: New" in reader.get(url).text
+    for model in (Note, Article, Author):
+        found = [q for q in captured if f'FROM "{model._meta.db_table}"' in q["sql"]]
+        assert len(found) <= 1 + (page != "list" and model is Article), found
+
+
+def test_no_name_holds_a_masked_value(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    article = Article.objects.create(title="One", access_token="hunter2")
+    note = Note.objects.create(article=article, text="x")
+    Review.objects.create(note=note)
+    monkeypatch.setattr(Article, "__str__", lambda self: f"By {self.access_token}")
+    monkeypatch.setattr(Note, "__str__", lambda self: f"Of {self.article.access_token}")
+    pages = [LIST, *(page_of(entry) for entry in Entry.objects.all())]
+    pages.append(f"{LIST}of/audit_examples.Note/{note.pk}/")
+    html = [reader.get(page).text for page in pages]
+    assert not [text for text in html if "hunter2" in text]
+    assert f"Note {note.pk}" in html[0]
+    assert f"Article {article.pk}" in html[0]
+
+
+def failing(self: Any) -> str:
+    raise RuntimeError("no name")
+
+
+@pytest.mark.parametrize("method", [failing, lambda self: None, lambda self: ""])
+def test_a_name_that_cannot_be_made_stops_no_page(
+    reader: Any, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    author = Author.objects.create(name="Ada")
+    monkeypatch.setattr(Author, "__str__", method)
+    for page in (LIST, page_of(Entry.objects.of(author).first())):
+        assert f"Author {author.pk}" in reader.get(page).text
+
+
+def test_keys_that_no_column_holds_are_not_asked_for(reader: Any) -> None:
+    values: dict[str, Any] = {"action": "update", "model_label": "audit_examples.Author"}
+    for key in ("x", "9" * 30, "-1"):
+        Entry(object_id=key, **values).save()
+    keys = ["9" * 30, "x", "-1"]
+    assert {*objects(reader.get(LIST))} >= {f"Author {key}" for key in keys}

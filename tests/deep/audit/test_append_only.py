@@ -93,13 +93,11 @@ def test_a_whole_table_cannot_be_emptied(entry: Entry) -> None:
 def test_a_row_cannot_be_replaced(other_database: str) -> None:
     # Only SQLite has this statement, which deletes a row without asking its triggers.
     other = connections[other_database]
+    triggers.install(other)
     Entry(object_repr="One").save(using=other_database)
     Seal.objects.using(other_database).create(number=1, until=0, **PRUNING)
-    for table in ("audit_entry", "audit_seal"):
-        with (
-            pytest.raises(IntegrityError, match=f"append-only: {table}"),
-            other.cursor() as cursor,
-        ):
+    for table, refusal in (("audit_entry", "append-only: audit_entry"), ("audit_seal", "next link")):
+        with pytest.raises(IntegrityError, match=refusal), other.cursor() as cursor:
             cursor.execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")  # noqa: S608
 
 
@@ -172,7 +170,8 @@ def test_a_temporary_table_opens_nothing(entry: Entry) -> None:
 
 
 def test_the_triggers_can_be_taken_out_and_put_back(entry: Entry) -> None:
-    own = [one.name for one in append_only.definitions(connection, "")]
+    found = triggers.Triggers(connection, triggers.KEPT).found
+    own = [name for name in found if name.endswith(("_audit_entry", "_audit_seal"))]
     for _ in range(2):
         triggers.Triggers(connection, triggers.KEPT).drop()
     missing = triggers.faults(connection)
@@ -199,6 +198,7 @@ def test_a_trigger_that_is_switched_off_somewhere_is_not_what_it_should_be(how: 
 
 def test_another_database_has_triggers_of_its_own(other_database: str) -> None:
     other = connections[other_database]
+    triggers.install(other)
     assert triggers.faults(other) == []
     triggers.Triggers(other, triggers.KEPT).drop()
     assert len(triggers.faults(other)) == len(append_only.SQLITE)

@@ -14,7 +14,7 @@ from apps.audit.models import Entry
 
 from ..examples.models import Article, Author, Tag
 from ..trail import actions, changes, last_change
-from .models import Club, Hotel, Membership, Place, Review
+from .models import Club, Hotel, Membership, Note, Place, Review
 
 pytestmark = pytest.mark.django_db
 

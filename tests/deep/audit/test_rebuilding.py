@@ -29,9 +29,11 @@ from apps.audit.models import Entry
 
 from ..examples.models import Article, Author, Tag
 from .models import Club, Hotel, Note, Place, Review
+from .tables import Book, BookTag, Loan, Shelf, Stock
 from .writes import WRITES, Choices, choices, populate
 
-MODELS: Final = (Author, Tag, Article, Note, Review, Club, Place, Hotel)
+SHELVED: Final = (Shelf, Book, BookTag, Loan, Stock)
+MODELS: Final = (Author, Tag, Article, Note, Review, Club, Place, Hotel, *SHELVED)
 LINKS: Final = ("tags", "related", "members")
 STEPS: Final = 50
 OPERATIONS: Final = int(os.environ.get("AUDIT_OPERATIONS", "300"))
@@ -111,19 +113,20 @@ def compare(*, several_writers: bool = False) -> None:
     tables = {}
     for model in MODELS:
         for row in model._base_manager.values("pk", *recorded_columns(model).values()):
-            tables[model._meta.label, str(row["pk"])] = {
+            tables[model._meta.label, registry.object_key(model, row["pk"])] = {
                 name: plain(row[column]) for name, column in recorded_columns(model).items()
             }
     assert rebuilt == tables
     linked: dict[Any, set[Any]] = defaultdict(set)
-    for model in (Article, Club):
+    for model in (Article, Club, Book):
         for field in model._meta.many_to_many:
             names = (field.m2m_field_name(), field.m2m_reverse_field_name())
             through: Any = field.remote_field.through
             pairs = through._base_manager.values_list(*names)
             # A row of a model of its own may lack an end.
             for source, target in (pair for pair in pairs if None not in pair):
-                linked[model._meta.label, str(source), field.name].add(target)
+                key = registry.object_key(model, source)
+                linked[model._meta.label, key, field.name].add(target)
     assert {key: found for key, found in links.items() if found} == linked
 
 
@@ -170,12 +173,10 @@ def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any,
 
 def recorded_columns(model: type[Model]) -> dict[str, str]:
     """Name the columns whose values the trail keeps, and the attributes that hold them."""
-    recorded = registry.recorded_of(model)
-    assert recorded
-    assert recorded.audited
-    masked = recorded.audited.masked
-    fields = registry.fields_of(recorded.audited)
-    return {field.name: field.attname for field in fields if field.name not in masked}
+    audited = registry.audited_models()[model]
+    return {
+        field.name: field.attname for field in audited.fields if field.name not in audited.masked
+    }
 
 
 def plain(value: Any) -> Any:

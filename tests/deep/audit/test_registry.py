@@ -10,7 +10,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
-from django.db.models.fields.related import RelatedField
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
@@ -333,7 +332,7 @@ def test_secret_fields_are_masked_whatever_the_options_say() -> None:
     class Thing(Example):
         clientSecret = models.CharField(max_length=50)  # noqa: N815  how some name their fields
         shipping = models.CharField(max_length=50)
-        otpDevices = models.ManyToManyField(Author, related_name="+")  # noqa: N815
+        otpDevices = models.ManyToManyField("self", related_name="+")  # noqa: N815
 
         class Meta(Example.Meta):
             db_table = "thing"
@@ -458,17 +457,15 @@ def test_options_in_the_settings_that_are_none_are_refused(options: Any, setting
 
 @isolate_apps("apps.audit.tests.examples")
 def test_a_field_that_links_in_a_way_of_its_own_is_refused() -> None:
-    class Tags(RelatedField):
+    class Tags(models.Field):
         """Like the field of django-taggit: no many-to-many field, and listed as one."""
-
-        many_to_many = True
-        name = "labels"
 
     class Thing(Example):
         class Meta(Example.Meta):
             pass
 
-    labels: Any = Tags.__new__(Tags)
+    labels: Any = Tags(name="labels")
+    labels.concrete = False
     Thing._meta.local_many_to_many.append(labels)
     with pytest.raises(ImproperlyConfigured, match=r"'labels' of .*Thing, whose links are those of a Tags"):
         registry.register(Thing)
@@ -478,14 +475,14 @@ def test_a_field_that_links_in_a_way_of_its_own_is_refused() -> None:
 @isolate_apps("apps.audit.tests.examples")
 def test_sorted_links_are_refused_unless_left_out() -> None:
     class Thing(Example):
-        authors = models.ManyToManyField(Author, related_name="+")
+        related = models.ManyToManyField("self")
 
         class Meta(Example.Meta):
             pass
 
-    through: Any = Thing.authors.through
+    through: Any = Thing.related.through
     models.IntegerField().contribute_to_class(through, "sort_value")
     with pytest.raises(ImproperlyConfigured, match=r"whose links hold 'sort_value' besides"):
         registry.register(Thing)
-    registry.register(Thing, exclude=["authors"])
+    registry.register(Thing, exclude=["related"])
     assert registry.audited_models()[Thing].many == ()

@@ -17,8 +17,9 @@ from .fields import MASKED
 from .models import Entry
 from .registry import Audited, Link, Recorded
 
-# Triggers and functions of these names belong to the trail. PostgreSQL takes 63 characters.
-PREFIX: Final = "audit_trail_"
+# Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
+# of their names, and an underscore comes before small letters. It takes 63 characters.
+PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
 # The function that a trigger asks who acts: on PostgreSQL its own, on SQLite one of Python.
 WHO: Final = f"{PREFIX}who"

@@ -83,8 +83,10 @@ class Names:
     def label(self, entry: Any) -> str:
         """Return what the model of an entry is called today."""
         label: str = entry.model_label
+        # One that is not on the trail is of today.
+        last = LAST if entry.pk is None else entry.pk
         for key, one in reversed(self.renamings):
-            if key > entry.pk and one.new == MODEL and one.old == label:
+            if key > last and one.new == MODEL and one.old == label:
                 label = one.label
         return label
 

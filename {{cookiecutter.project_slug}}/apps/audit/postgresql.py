@@ -42,8 +42,8 @@ class PostgreSQLCapture(Capture):
     is_not, groups = "IS DISTINCT FROM", True
     live = """
         SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s))) AND relkind IN ('r', 'p')
-            AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
+        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s))) AND relkind = 'r'
+            AND NOT relispartition AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
     """
     there = """
         SELECT proname, relname, prosrc, proconfig, prosecdef, lanname, tgtype, tgoldtable,
@@ -63,9 +63,10 @@ class PostgreSQLCapture(Capture):
         name, table = self.quote(one.name), self.quote(one.table)
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
         statements = [
-            f"CREATE OR REPLACE FUNCTION {self.schema}{name}({one.when})"
+            self.removal(one.name),
+            f"CREATE FUNCTION {self.schema}{name}({one.when})"
             f" RETURNS {'trigger' if one.event else 'record'}"
-            f" LANGUAGE plpgsql {settings} AS $audit${one.body}$audit$"
+            f" LANGUAGE plpgsql {settings} AS $audit${one.body}$audit$",
         ]
         if one.event:
             event, kind, old, new, enabled = EVENTS[one.event]
