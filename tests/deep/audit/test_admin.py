@@ -21,8 +21,9 @@ from apps.audit.models import Entry
 from apps.audit.presentation import Change, changes_of
 from apps.core.actor import acting_as
 
-from ..examples.models import Article, Author, Note, Review, Tag
+from ..examples.models import Article, Author, Tag
 from ..test_admin import objects, page_of, reader
+from .models import Note, Review
 
 pytestmark = pytest.mark.django_db
 

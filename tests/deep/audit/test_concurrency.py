@@ -11,8 +11,9 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 
-from ..examples.models import Article, Author, Review, Tag
+from ..examples.models import Article, Author, Tag
 from ..trail import actions, changes
+from .models import Review
 from .test_rebuilding import compare
 from .writes import TEXTS, WRITES, Choices, populate
 

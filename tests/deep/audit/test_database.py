@@ -20,8 +20,9 @@ from apps.audit.restore import state_after
 from apps.core.actor import acting_as
 
 from ..conftest import bring_back, remembered
-from ..examples.models import Article, Author, Note, Tag
+from ..examples.models import Article, Author, Tag
 from ..trail import actions, changes, last_change
+from .models import Note
 from .tables import Book, BookTag, Loan, Reading, Shelf, Stock
 
 pytestmark = pytest.mark.django_db

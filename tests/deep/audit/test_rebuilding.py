@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 from apps.audit import registry, values
 from apps.audit.models import Entry
 
-from ..examples.models import Article, Author, Club, Hotel, Note, Place, Review, Tag
+from ..examples.models import Article, Author, Tag
+from .models import Club, Hotel, Note, Place, Review
 from .tables import Book, BookTag, Loan, Shelf, Stock
 from .writes import WRITES, Choices, choices, populate
 

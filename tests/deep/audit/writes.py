@@ -18,19 +18,8 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Now, Upper
 from hypothesis import strategies as st
 
-from ..examples.models import (
-    Article,
-    Author,
-    Club,
-    FrontPage,
-    Hotel,
-    Membership,
-    Note,
-    Place,
-    Restaurant,
-    Review,
-    Tag,
-)
+from ..examples.models import Article, Author, Tag
+from .models import Club, FrontPage, Hotel, Membership, Note, Place, Restaurant, Review
 from .tables import Book, BookTag, Loan, Shelf, Stock
 
 ARTICLE, AUTHOR, REVIEW, TAG = (model._meta.db_table for model in (Article, Author, Review, Tag))

@@ -69,7 +69,7 @@ def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article
     [
         (["nonsense", "1"], "'nonsense' is no model of this project; for example accounts.User"),
         (["auth.Group", "1"], "auth.Group is not audited"),
-        (["audit_examples.Note", "x"], "has no entry of audit_examples.Note x"),
+        (["audit_examples.Tag", "x"], "has no entry of audit_examples.Tag x"),
         (["audit_examples.Author", "0"], "has no entry of audit_examples.Author 0"),
     ],
 )
