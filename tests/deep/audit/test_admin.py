@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from apps.accounts.models import User
+from apps.audit.differences import Change
 from apps.audit.models import Entry
-from apps.audit.presentation import Change, changes_of
+from apps.audit.presentation import changes_of
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Note, Review, Tag
@@ -246,7 +247,7 @@ def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: An
 def test_an_actor_who_was_not_active_lately_is_still_named(
     reader: Any, admin_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.audit.admin.LATELY", 1)
+    monkeypatch.setattr("apps.audit.changelist.LATELY", 1)
     with acting_as(admin_user):
         Author.objects.create(name="Ada")
     Author.objects.create(name="Bob")
@@ -404,6 +405,54 @@ def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
     links = {"tags": {"added": ["\ud800"], "removed": []}}
     (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
     assert shown.added == ["\\ud800"]
+
+
+def test_the_diff_shows_values_of_each_kind(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    article = Article.objects.create(title="<b>Old</b>", body="Text", access_token="hunter2")
+    article.title = "New"
+    article.body = ""
+    article.status = Article.Status.PUBLIC
+    article.author = author
+    article.is_open = True
+    article.access_token = "hunter3"
+    article.details = {"a": 1}
+    article.picture = b"\x00\x01"
+    article.save()
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
+    assert shown == {
+        "Headline": ("<b>Old</b>", "New"),
+        "Body": ("Text", ""),
+        "Status": ("Draft", "Public"),
+        "Author": (None, f"Ada ({author.pk})"),
+        "Is open": ("No", "Yes"),
+        "Access token": (None, None),
+        "Details": (None, '{\n  "a": 1\n}'),
+        "Picture": (None, "2 bytes"),
+    }
+    html = response.content.decode()
+    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in html
+    assert "<ins>New</ins>" in html
+    assert "The value is secret" in html
+    assert "hunter" not in html
+
+
+def test_each_filter_and_the_search(reader: Any, admin_user: Any) -> None:
+    with acting_as(admin_user):
+        ada = Author.objects.create(name="Ada")
+        Tag.objects.create(slug="django")
+    Author.objects.create(name="Bob").delete()
+    Entry(object_repr="By one who left", actor_name="gone").save()
+    author = "audit_examples.Author"
+    assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
+    assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["#django", "Ada"]
+    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
+    assert objects(reader.get(LIST, {"q": "djan"})) == ["#django"]
+    assert objects(reader.get(LIST, {"q": ada.pk, "model": author})) == ["Ada"]
+    assert objects(reader.get(LIST, {"created_at__gte": "2999-01-01 00:00:00+00:00"})) == []
+    assert reader.get(LIST, {"actor": "nonsense"}).status_code == 302
 
 
 TWO_MB = "It was the best of times, it was the worst of times. " * 38_000

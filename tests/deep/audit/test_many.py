@@ -143,7 +143,8 @@ def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_
     fill(admin_user)
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}?model=audit_examples.Tag")
-    assert "audit_object" in plan_of(captured[-1]["sql"])
+    entries = [query["sql"] for query in captured if 'FROM "audit_entry"' in query["sql"]]
+    assert "audit_object" in plan_of(entries[-1])
 
 
 def plan_of(sql: str) -> str:
