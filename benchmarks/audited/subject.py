@@ -289,13 +289,13 @@ def measure(recorder: Recorder, operation: Operation, *, timing: bool) -> dict[s
         with transaction.atomic():
             do(recorder, operation, prepared)
         seconds = time.process_time() - client + seconds_of_server() - server
-    found: dict[str, float] = {"seconds": seconds}
+    found: dict[str, float] = {"seconds": seconds, "written": operation.rows}
     if not timing:
         # What is asked of the server for the time, and of the tag for the links.
         asked = 2 if connection.vendor == "postgresql" else 0
         asked += "link" in operation.write.__name__
         writes = operation.rows if operation.rows == SINGLE else 1
-        found = {"statements": round((len(counting) - asked) / writes, 2)}
+        found |= {"statements": round((len(counting) - asked) / writes, 2)}
         found["rows"] = entries_of(recorder) - before
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audited_article_tags")

@@ -1,4 +1,4 @@
-"""System checks: what the trail could not see, said before anything is lost."""
+"""System checks: what would keep the trail from being complete."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,19 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
-from django.db.models import DO_NOTHING, Field, Model
-from django.db.models.deletion import SKIP_COLLECTION
 
-from . import registry
-from .dialects import DIALECTS
+from . import registry, triggers
 from .models import Entry
-
-
-def check_what_cannot_be_seen(
-    app_configs: Sequence[AppConfig] | None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Warn of changes that a database makes by itself, and of databases that cannot be written to."""
-    return [*_changes_of_the_database(), *_databases()]
 
 
 def refuse_local_times() -> None:
@@ -40,34 +30,57 @@ def refuse_local_times() -> None:
             )
 
 
-def _changes_of_the_database() -> Iterator[CheckMessage]:
-    for model in registry.audited_models():
-        for field in _keys_of_rows_and_links(model):
-            on_delete = getattr(field.remote_field, "on_delete", None)
-            if on_delete in SKIP_COLLECTION and on_delete is not DO_NOTHING:
-                yield Warning(
-                    f"{field} has on_delete={on_delete}, which the database carries out by itself:"
-                    " the audit trail will not have what becomes of these rows.",
-                    hint=f"Use models.{str(on_delete).removeprefix('DB_')} instead.",
-                    obj=model,
-                    id="audit.W001",
-                )
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Find databases that the trail cannot be kept in, without asking any."""
+    return [*_databases(), *_routes(), *_wrappers()]
 
 
-def _keys_of_rows_and_links(model: type[Model]) -> Iterator[Field]:
-    yield from model._meta.local_concrete_fields
-    for many in model._meta.local_many_to_many:
-        through: Any = many.remote_field.through
-        yield from through._meta.local_concrete_fields
+def check_triggers(
+    app_configs: Sequence[AppConfig] | None, *, databases: Sequence[str] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find triggers that are missing or are not what they should be; ``--database`` asks for it.
+
+    No errors, which would stop ``migrate``, the way to mend them.
+    """
+    return [
+        Warning(fault, id="audit.W001")
+        for alias in databases or ()
+        for fault in triggers.faults(connections[alias])
+    ]
 
 
 def _databases() -> Iterator[CheckMessage]:
     for alias in connections:
         connection = connections[alias]
-        if connection.vendor not in DIALECTS and router.allow_migrate_model(alias, Entry):
+        if connection.vendor not in triggers.CAPTURES and router.allow_migrate_model(alias, Entry):
             yield Error(
                 f"The database {alias!r} is {connection.display_name}, to which the audit trail"
                 " cannot write: it knows SQLite and PostgreSQL.",
                 hint="For example DATABASE_URL=postgres://user:password@127.0.0.1:5432/name.",
                 id="audit.E001",
+            )
+
+
+def _routes() -> Iterator[CheckMessage]:
+    for alias in connections:
+        if not router.allow_migrate_model(alias, Entry):
+            for model in registry.audited_models():
+                if router.allow_migrate_model(alias, model):
+                    yield Error(
+                        f"The database {alias!r} has the table of {model._meta.label}, which is"
+                        " audited, and not that of the trail: nothing would be recorded there.",
+                        hint="Let the router allow audit.Entry and audit.Seal in this database.",
+                        obj=model,
+                        id="audit.E002",
+                    )
+
+
+def _wrappers() -> Iterator[CheckMessage]:
+    """Hold on to what Django does not document: the list that ``execute_wrapper()`` adds to."""
+    for alias in connections:
+        if not isinstance(getattr(connections[alias], "execute_wrappers", None), list):
+            yield Error(
+                "This Django keeps the wrappers around statements in another way than"
+                " apps/audit/context.py knows: triggers would not be told who acts.",
+                id="audit.E003",
             )

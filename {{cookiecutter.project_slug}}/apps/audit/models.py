@@ -1,57 +1,43 @@
-"""The trail itself: entries that Python code can add but neither change nor delete."""
+"""The trail itself, and the seals that show whether it is still as it was."""
 
-from typing import Any, Never
+from collections.abc import Sequence
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
 from . import registry
-
-
-class AppendOnlyError(Exception):
-    """Raised when code tries to change or delete entries of the trail."""
+from .lineage import Names
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
-    """Entries; what would change or delete them is refused."""
+    """Entries, which can be added and read. The database refuses to change or delete them."""
 
     def of(self, instance: models.Model) -> "EntryQuerySet":
         """Select the history of one object, of its audited parents too; the latest entry first."""
-        audited = [entry.model for entry in registry.covering(type(instance))] or [type(instance)]
-        return self.filter(
-            model_label__in=[model._meta.label for model in audited],
-            object_id=registry.object_key(type(instance), instance.pk),
-        ).order_by("-pk")
+        model = type(instance)
+        labels = [one.model._meta.label for one in registry.covering(model)] or [model._meta.label]
+        return self._named(labels, registry.object_key(model, instance.pk, self.db))
 
     def named(self, label: str, key: str) -> "EntryQuerySet":
         """Select the history of one object, also of one whose model is gone or was changed.
 
         Args:
             label: the label of its model, ``"shop.Order"``.
-            key: its primary key, as entries have it in ``object_id``.
+            key: its primary key, as Python or as the column writes it.
         """
         if "\x00" in label + key:
             return self.none()
         try:
             return self.of(apps.get_model(label)(pk=key))
-        except (LookupError, ValueError, ValidationError):
-            # The model is gone, or has got keys of another type since.
-            return self.filter(model_label=label, object_id=key).order_by("-pk")
+        except (LookupError, ValueError):
+            return self._named([label], key)
 
-    def update(self, **kwargs: Any) -> Never:
-        refuse("changed")
-
-    def bulk_update(self, *args: Any, **kwargs: Any) -> Never:
-        refuse("changed")
-
-    def delete(self) -> Never:
-        refuse("deleted")
-
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
+    def _named(self, labels: Sequence[str], key: str) -> "EntryQuerySet":
+        """Find entries under all names that a model has had."""
+        entries: models.QuerySet[Entry] = models.QuerySet(Entry, using=self.db)
+        return self.filter(Names(entries).condition(labels), object_id=key).order_by("-pk")
 
 
 class Entry(models.Model):
@@ -60,12 +46,13 @@ class Entry(models.Model):
     ``source`` says from where the change came, and ``request_id`` which request was
     at the beginning of it, also of a job's; it is empty where there was none.
 
-    ``changes`` maps the name of each changed field to one of
+    ``changes`` maps the name of each changed field, as it was called then, to one of
 
     - ``{"old": …, "new": …}``, values that ``apps.audit.values.decode`` reads;
       ``old`` is None on a creation and ``new`` on a deletion;
     - ``{"added": […], "removed": […]}``, the keys of a many-to-many field;
-    - ``{"masked": true}`` for a field whose values stay out of the trail.
+    - ``{"masked": true}`` for a field whose values stay out of the trail;
+    - ``{"renamed": …}``, the old name of a field, or of the model under the empty name.
 
     Ids grow in the order of the changes to an object; clocks may step back, so
     order by id. Nothing that is deleted elsewhere takes an entry along: the foreign
@@ -83,15 +70,14 @@ class Entry(models.Model):
         REQUEST = "request", "Request"
         JOB = "job", "Job"
         COMMAND = "command", "Command"
-        FIXTURE = "fixture", "Fixture"
         DATABASE = "database", "Database"
 
     id = models.BigAutoField(primary_key=True)
-    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
-    action = models.CharField(max_length=6, choices=Action, editable=False)
-    model_label = models.CharField("model", max_length=201, editable=False)
-    object_id = models.TextField(editable=False)
-    object_repr = models.CharField("object", max_length=200, blank=True, editable=False)
+    created_at = models.DateTimeField("time", default=timezone.now)
+    action = models.CharField(max_length=6, choices=Action)
+    model_label = models.CharField("model", max_length=201)
+    object_id = models.TextField()
+    object_repr = models.CharField("object", max_length=200, blank=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -99,12 +85,11 @@ class Entry(models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        editable=False,
     )
-    actor_name = models.CharField("actor", max_length=254, blank=True, editable=False)
-    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND, editable=False)
-    request_id = models.CharField("request", max_length=64, blank=True, editable=False)
-    changes = models.JSONField(default=dict, editable=False)
+    actor_name = models.CharField("actor", max_length=254, blank=True)
+    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND)
+    request_id = models.CharField("request", max_length=64, blank=True)
+    changes = models.JSONField(default=dict)
 
     objects = EntryQuerySet.as_manager()
 
@@ -125,20 +110,6 @@ class Entry(models.Model):
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.model_label} {self.object_repr}"
 
-    def save(self, *, using: str | None = None, **kwargs: Any) -> None:
-        """Add the entry to the trail.
-
-        Raises:
-            AppendOnlyError: when the entry is there already.
-        """
-        if not self._state.adding:
-            refuse("changed")
-        super().save(force_insert=True, using=using)
-
-    def delete(self, *args: Any, **kwargs: Any) -> Never:
-        """Refuse: entries stay."""
-        refuse("deleted")
-
 
 class Seal(models.Model):
     """One link of the chain that shows whether sealed entries are still as they were.
@@ -154,13 +125,13 @@ class Seal(models.Model):
         PRUNING = "pruning", "Pruning"
 
     # Given out by the code: of two runs at a time only one can add the next link.
-    number = models.BigIntegerField(primary_key=True, editable=False)
-    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
-    kind = models.CharField(max_length=7, choices=Kind, editable=False)
-    until = models.BigIntegerField(editable=False)
-    count = models.BigIntegerField(editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    fingerprints = models.BinaryField(default=bytes, editable=False)
+    number = models.BigIntegerField(primary_key=True)
+    created_at = models.DateTimeField("time", default=timezone.now)
+    kind = models.CharField(max_length=7, choices=Kind)
+    until = models.BigIntegerField()
+    count = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+    fingerprints = models.BinaryField(default=bytes)
 
     class Meta:
         ordering = ("number",)
@@ -173,11 +144,3 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}:{self.digest}"
-
-
-def refuse(what: str) -> Never:
-    """Say why an entry cannot be changed or deleted."""
-    raise AppendOnlyError(
-        f"Entries of the audit trail cannot be {what}, only added: a trail that can be"
-        " rewritten proves nothing. To correct a change, change the object itself again."
-    )

@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import registry, values
-from .dialects import is_djangos, pointed_to
 from .differences import Change
 from .differences import harmless as harmless
+from .fields import is_djangos, pointed_to
+from .lineage import Names
 from .models import Entry
 
 NOTHING: Final = "—"
@@ -113,13 +114,15 @@ class Page:
     """
 
     def __init__(self, entries: Sequence[Entry], *, related: bool = True) -> None:
+        using = entries[0]._state.db if entries else None
+        trail: models.QuerySet[Entry] = models.QuerySet(Entry, using=using)
+        self._names = Names(trail)
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
-            references = [self._reference(entry), *(_related(entry) if related else ())]
+            references = [self._reference(entry), *(self._related(entry) if related else ())]
             for target, key in filter(None, references):
                 wanted[target].add(key)
         self._objects: dict[Reference, models.Model] = {}
-        using = entries[0]._state.db if entries else None
         for target, keys in wanted.items():
             found: models.QuerySet[models.Model] = models.QuerySet(target.model, using=using)
             # Names that are made of further objects cost one query more, not one each.
@@ -135,15 +138,19 @@ class Page:
         """Return what the object of an entry is called, or was, or else its model and key."""
         there = self.object(entry)
         name = text_of(there) if there else entry.object_repr
-        return harmless(name or f"{model_name(entry.model_label)} {entry.object_id}".rstrip())
+        return harmless(name or f"{model_name(self.label(entry))} {entry.object_id}".rstrip())
+
+    def label(self, entry: Entry) -> str:
+        """Return the label that the model of an entry has today."""
+        return self._names.label(entry)
 
     def changes(self, entry: Entry) -> list[Change]:
         """Describe each changed field, but not those in which a new or gone object has no value."""
         if entry.action == Entry.Action.RENAME:
             return renamed(entry.model_label, entry.changes)
         found = [
-            self._change(one, label, entry.changes[name])
-            for name, one, label in fields_of(entry.model_label, entry.changes)
+            self._change(one, label, change)
+            for one, label, change in self._fields(entry)
         ]
         is_update = entry.action == Entry.Action.UPDATE
         return [
@@ -153,9 +160,23 @@ class Page:
             or any((change.masked, change.added, change.removed, change.old, change.new))
         ]
 
-    @staticmethod
-    def _reference(entry: Entry) -> Reference | None:
-        model = model_of(entry.model_label)
+    def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+        changes = self._names.changes(entry)
+        for name, one, label in fields_of(self.label(entry), changes):
+            yield one, label, changes[name]
+
+    def _related(self, entry: Entry) -> Iterator[Reference | None]:
+        """Return the objects that are values of the changed fields of an entry."""
+        for one, _, change in self._fields(entry):
+            target = _target(one)
+            if target is not None:
+                found = [change.get("old"), change.get("new")]
+                for side in ("added", "removed"):
+                    found += change.get(side, ())[:MOST_LINKS]
+                yield from (_reference(target, data) for data in found if data is not None)
+
+    def _reference(self, entry: Entry) -> Reference | None:
+        model = model_of(self.label(entry))
         # Who may see the trail sees what audited objects are called, and no others.
         if not model or not registry.covering(model) or not entry.object_id:
             return None
@@ -187,17 +208,6 @@ class Page:
         reference = _reference(target, data)
         there = self._objects.get(reference) if reference else None
         return f"{text_of(there) if there else 'no longer there'} ({data})"
-
-
-def _related(entry: Entry) -> Iterator[Reference | None]:
-    """Return the objects that are values of the changed fields of an entry."""
-    for name, model_field, _ in fields_of(entry.model_label, entry.changes):
-        target, change = _target(model_field), entry.changes[name]
-        if target is not None:
-            found = [change.get("old"), change.get("new")]
-            for side in ("added", "removed"):
-                found += change.get(side, ())[:MOST_LINKS]
-            yield from (_reference(target, data) for data in found if data is not None)
 
 
 def _target(model_field: models.Field | None) -> models.Field | None:

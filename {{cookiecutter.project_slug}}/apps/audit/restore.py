@@ -10,7 +10,8 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
-from .dialects import is_json
+from .fields import is_json
+from .lineage import Names
 from .models import Entry
 from .registry import Audited
 
@@ -26,7 +27,8 @@ class State:
     ``values`` maps names of fields to Python values, foreign keys to keys, and is JSONNull()
     where JSON's null was; ``links`` maps names of many-to-many fields to sets of keys.
     ``unknown`` names the fields that the trail cannot tell: those that are masked, or cannot
-    read what is recorded, and were changed since, and those that it does not record.
+    read what is recorded, and were changed since, those that it does not record, and those that
+    it has not met before that time, which may have had another name then.
     """
 
     model: type[Model]
@@ -60,8 +62,9 @@ def state_after(entry: Entry) -> State:
         CannotRestoreError: when the project no longer has the model, or does not audit it.
     """
     using = entry._state.db or DEFAULT_DB_ALIAS
+    label = Names(Entry.objects.using(using)).label(entry)
     for model in registry.audited_models():
-        if model._meta.label == entry.model_label:
+        if model._meta.label == label:
             return _state(model, entry.object_id, entry.pk, using)
     raise CannotRestoreError(f"{entry.model_label} is no audited model of this project any more.")
 
@@ -153,16 +156,16 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
     covering = registry.covering(model)
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
-    state = State(model, pk, using, exists=True)
+    state, names = State(model, pk, using, exists=True), Names(Entry.objects.using(using))
     for audited in covering:
-        history = _History(audited, pk, until, using)
+        history = _History(audited, pk, until, using, names)
         row = history.row()
         if row is None:
             state.exists = False
             continue
         state.values |= row
         for many in audited.model._meta.local_many_to_many:
-            links = None if many.name in audited.excluded else history.links(many)
+            links = history.links(many) if many in audited.many else None
             if links is None:
                 state.unknown.add(many.name)
             else:
@@ -180,15 +183,19 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
 class _History:
     """The entries of one row of one table, around the one with the id ``until``."""
 
-    def __init__(self, audited: Audited, pk: Any, until: int, using: str) -> None:
+    def __init__(self, audited: Audited, pk: Any, until: int, using: str, names: Names) -> None:
         self.audited, self.pk, self.using = audited, pk, using
-        entries = Entry.objects.using(using).of(audited.model(pk=pk)).filter(pk__gt=until)
         label = audited.model._meta.label
-        self.later = [entry for entry in entries if entry.model_label == label]
+        history = Entry.objects.using(using).of(audited.model(pk=pk))
+        history = history.filter(names.condition([label]))
+        self.later = [(each.action, names.changes(each)) for each in history.filter(pk__gt=until)]
+        self.earlier = (
+            (each.action, names.changes(each)) for each in history.filter(pk__lte=until).iterator()
+        )
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
-        fields = registry.fields_of(self.audited)
+        fields = self.audited.fields
         found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
         now = found.values("pk", *(column.attname for column in fields)).first()
         row = now and {column.name: now[column.attname] for column in fields}
@@ -197,19 +204,34 @@ class _History:
             if row and row[name] is None and found.filter(**{name: JSONNull()}).exists():
                 row[name] = JSONNull()
         columns = {column.name: column for column in fields}
-        for entry in self.later:
-            if entry.action == Entry.Action.CREATE:
+        for action, changes in self.later:
+            if action == Entry.Action.CREATE:
                 row = None
                 continue
-            if entry.action == Entry.Action.DELETE or row is None:
+            if action == Entry.Action.DELETE or row is None:
                 row = {}
-            for name in columns.keys() & entry.changes.keys():
+            for name in columns.keys() & changes.keys():
                 # It has no values where it is masked.
                 row.pop(name, None)
-                if "old" in entry.changes[name]:
+                if "old" in changes[name]:
                     with suppress(values.UnreadableError):
-                        row[name] = _decoded(columns[name], entry.changes[name]["old"], self.using)
-        return row
+                        row[name] = _decoded(columns[name], changes[name]["old"], self.using)
+        if row is None:
+            return None
+        return {name: row[name] for name in row.keys() - self._doubtful(set(row))}
+
+    def _doubtful(self, names: set[str]) -> set[str]:
+        """Return those fields that may have been there under another name, or not at all."""
+        known = {field.name for field in self.audited.model._meta.get_fields()}
+        doubtful, is_doubtful = set(names), any(changes.keys() - known for _, changes in self.later)
+        for action, changes in self.earlier:
+            doubtful -= changes.keys()
+            if action == Entry.Action.CREATE:
+                # It names every field that there was.
+                return doubtful
+            if not doubtful:
+                break
+        return doubtful if is_doubtful else set()
 
     def links(self, many: ManyToManyField) -> set[Any] | None:
         """Return the keys that a field held; None when the trail does not tell."""
@@ -217,11 +239,12 @@ class _History:
             return None
         target = many.remote_field.model._meta.pk
         links = _links_now(many, self.pk, self.using)
-        for entry in self.later:
-            if entry.action == Entry.Action.DELETE:
-                # What links there were was removed, and recorded, right before.
-                links = set()
-            change = entry.changes.get(many.name, {})
+        known = {field.name for field in self.audited.model._meta.get_fields()}
+        for _, changes in self.later:
+            if any("added" in changes[name] for name in changes.keys() - known):
+                # They may have been the links of this field.
+                return None
+            change = changes.get(many.name, {})
             try:
                 added, removed = (
                     {_decoded(target, key, self.using) for key in change.get(verb, ())}

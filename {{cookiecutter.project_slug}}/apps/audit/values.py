@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import DecimalField, Field
 
-from .dialects import JSON_NULL, is_json, pointed_to
+from .fields import JSON_NULL, is_json, pointed_to
 
 # A range as PostgreSQL writes it, with quotation marks around a bound that needs them.
 BOUND: Final = r'("(?:[^"\\]|\\.|"")*"|[^",\\\[\]()]*)'

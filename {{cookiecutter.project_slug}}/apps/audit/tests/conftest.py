@@ -10,20 +10,18 @@ from django.db import connection
 from django.db.models import Model
 from django.test import override_settings
 
-from apps.audit import registry
+from apps.audit import registry, triggers
 
 EXAMPLES = "apps.audit.tests.examples"
 
 
-def remembered() -> list[dict[Any, Any]]:
-    return [registry._registered.copy(), registry._audited.copy()]
+def remembered() -> dict[Any, Any]:
+    return registry._registered.copy()
 
 
-def bring_back(before: list[dict[Any, Any]]) -> None:
-    tables: list[dict[Any, Any]] = [registry._registered, registry._audited]
-    for now, then in zip(tables, before, strict=True):
-        now.clear()
-        now.update(then)
+def bring_back(before: dict[Any, Any]) -> None:
+    registry._registered.clear()
+    registry._registered.update(before)
     registry.forget_what_was_derived()
 
 
@@ -46,6 +44,7 @@ def audited(models: Sequence[type[Model]], blocker: Any) -> Iterator[None]:
         for model in models:
             if model.__name__ not in ("Restaurant", "Membership"):
                 registry.register(model)
+        triggers.install(connection)
         with blocker.block():
             yield
         with connection.schema_editor() as editor:

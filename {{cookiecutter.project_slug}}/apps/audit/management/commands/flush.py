@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands import flush
 from django.db import connections
 
-from apps.audit import append_only
+from apps.audit import triggers
 from apps.audit.append_only import ENTRIES
 
 
@@ -24,8 +24,11 @@ class Command(flush.Command):
         if not hasattr(mail, "outbox"):
             raise CommandError(
                 f"flush would empty the audit trail of the database {connection.alias!r} with"
-                " everything else, and the trail can only be added to. To start anew in"
+                " everything else, and the trail can only be added to. To begin again in"
                 " development, drop the database and run migrate."
             )
-        with append_only.lifted(connection):
+        with triggers.lifted(connection):
             super().handle(**options)
+            with connection.cursor() as cursor:
+                # What was deleted after the entries has left new ones.
+                cursor.execute(f"DELETE FROM {ENTRIES}")  # noqa: S608

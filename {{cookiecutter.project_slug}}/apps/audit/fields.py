@@ -1,0 +1,46 @@
+"""What the trail has to know of a field to record the values of its column and to read them."""
+
+from typing import Any, Final
+
+from django.db.models import Field, ForeignKey
+
+# JSON's null is recorded as the value of this key, for it is not the NULL of an empty column;
+# so are objects that have such a key themselves.
+JSON_NULL: Final = "json"
+# What stands in the place of values that stay out of the trail.
+MASKED: Final = '{"masked":true}'
+
+
+def pointed_to(field: Any) -> Any:
+    """Follow a foreign key to the field whose values it holds."""
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    return field
+
+
+def key_type(field: Field) -> str | None:
+    """Return whether a key is an IntegerField, a CharField or a UUIDField; None for another type."""
+    name: str = pointed_to(field).get_internal_type()
+    if name in ("CharField", "TextField", "SlugField"):
+        return "CharField"
+    if name.endswith(("IntegerField", "AutoField")):
+        return "IntegerField"
+    return name if name == "UUIDField" else None
+
+
+def is_json(field: Field) -> bool:
+    """Whether the column of a field holds JSON."""
+    return field.get_internal_type() == "JSONField"
+
+
+def is_djangos(field: Field, package: str = "django.") -> bool:
+    """Whether a field is one of Django's own classes, and so converts values as they do."""
+    return type(field).__module__.startswith(package)
+
+
+def has_other_equals(field: Any) -> bool:
+    """Whether a column may call values equal that are not the same, or has operators of its own."""
+    field = pointed_to(field)
+    while (base := getattr(field, "base_field", None)) is not None:
+        field = base
+    return bool(getattr(field, "db_collation", None)) or not is_djangos(field, "django.db.")

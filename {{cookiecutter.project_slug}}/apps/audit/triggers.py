@@ -1,0 +1,144 @@
+"""The triggers of a database: what should be there, what is, and putting that right."""
+
+import json
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from . import append_only, registry
+from .capture import PREFIX, Capture, Definition
+from .models import Entry
+from .postgresql import PostgreSQLCapture
+from .sqlite import SQLiteCapture
+
+CAPTURES: Final[dict[str, type[Capture]]] = {
+    "postgresql": PostgreSQLCapture,
+    "sqlite": SQLiteCapture,
+}
+# The tables of the trail itself.
+KEPT: Final = frozenset({append_only.ENTRIES, append_only.SEALS})
+
+
+class Triggers:
+    """The triggers that a database should have, and those that it has.
+
+    Args:
+        connection: the database.
+        tables: the tables to look at; all when it is None.
+        migrating: whether they are being changed; see ``capture.Capture``.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        tables: Set[str] | None = None,
+        *,
+        migrating: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.capture = capture = CAPTURES[connection.vendor](connection, migrating=migrating)
+        named = tables or {model._meta.db_table for model in registry.recorded()}
+        names = sorted({*named, *KEPT, registry.user_field().model._meta.db_table})
+        for table, column in self._rows(capture.live, json.dumps(names)):
+            capture.columns.setdefault(table, set()).add(column)
+        # What the database lacks of the trail's own tables, and has of those to record.
+        self.lost, self.recorded = KEPT - capture.columns.keys(), capture.columns.keys() - KEPT
+        self.wanted: dict[str, Definition] = {}
+        if not self.lost:
+            for one in (*capture.definitions(), *append_only.definitions(capture)):
+                if tables is None or one.table in tables:
+                    self.wanted[one.name] = one
+        self.found = {
+            name: found
+            for name, *found in self._rows(capture.there, PREFIX)
+            if tables is None or found[0] in tables
+        }
+
+    def missing(self) -> list[Definition]:
+        """List the triggers that are not there, or are not what they should be."""
+        found = self.found
+        return [
+            one for one in self.wanted.values() if found.get(one.name) != self.capture.as_found(one)
+        ]
+
+    def superfluous(self) -> list[str]:
+        """List the names of triggers of the trail that should not be there."""
+        return sorted(self.found.keys() - self.wanted.keys())
+
+    def put_right(self) -> None:
+        """Add, replace and remove; what is as it should be is not locked."""
+        statements = [sql for one in self.missing() for sql in self.capture.creation(one)]
+        self._run(statements + [self.capture.removal(name) for name in self.superfluous()])
+
+    def drop(self) -> None:
+        """Take the triggers off."""
+        self._run([self.capture.removal(name) for name in self.found])
+
+    def _run(self, statements: list[str]) -> None:
+        if statements:
+            with transaction.atomic(using=self.connection.alias):
+                for statement in statements:
+                    with self.connection.cursor() as cursor:
+                        cursor.execute(statement)
+
+    def _rows(self, sql: str, param: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [param])
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def is_kept_in(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the trail is kept in a database."""
+    return connection.vendor in CAPTURES and router.allow_migrate_model(connection.alias, Entry)
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Give a database the triggers that it should have."""
+    if is_kept_in(connection):
+        Triggers(connection).put_right()
+
+
+def faults(connection: BaseDatabaseWrapper) -> list[str]:
+    """Say which triggers a database lacks, and which are not what they should be."""
+    if not is_kept_in(connection):
+        return []
+    triggers = Triggers(connection)
+    remedy = f"Run `manage.py migrate --database {connection.alias}`."
+    if triggers.lost and triggers.recorded:
+        lost = min(triggers.lost)
+        return [f"Nothing is recorded in {connection.alias!r}, which has no table {lost}. {remedy}"]
+    found = [
+        f"The trigger {one.name} of the audit trail on the table {one.table or 'of none'} is"
+        f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"
+        for one in triggers.missing()
+    ]
+    found += [
+        f"The trigger {name} of the audit trail should not be there. {remedy}"
+        for name in triggers.superfluous()
+    ]
+    with connection.cursor() as cursor:
+        views = {*connection.introspection.table_names(cursor, include_views=True)}
+    return found + [
+        f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
+        " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
+        for model in registry.recorded()
+        if model._meta.db_table in views - triggers.recorded
+    ]
+
+
+@contextmanager
+def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Take the triggers off entries and seals for a block, in one transaction with all it does.
+
+    For the tests, which empty all tables, and for what no other way leads to, such as
+    the order of a court. It takes the right to change the table's structure. What was
+    sealed stays under the seal: ``verify`` finds what a block like this has changed.
+    """
+    with transaction.atomic(using=connection.alias):
+        Triggers(connection, KEPT).drop()
+        yield
+        Triggers(connection, KEPT).put_right()
