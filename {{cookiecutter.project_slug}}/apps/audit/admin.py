@@ -100,7 +100,8 @@ class EntryAdmin(admin.ModelAdmin):
         shown = found[:HISTORY_PAGE]
         # What the object is called on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
-        subject = Entry(model_label=label, object_id=key, object_repr=last_name)
+        place = shown[0].pk if shown else 0
+        subject = Entry(pk=place, model_label=label, object_id=key, object_repr=last_name)
         page = presentation.Page([*shown, subject])
         name = page.name(subject)
         context = {

@@ -148,10 +148,7 @@ class Page:
         """Describe each changed field, but not those in which a new or gone object has no value."""
         if entry.action == Entry.Action.RENAME:
             return renamed(entry.model_label, entry.changes)
-        found = [
-            self._change(one, label, change)
-            for one, label, change in self._fields(entry)
-        ]
+        found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
         is_update = entry.action == Entry.Action.UPDATE
         return [
             change
