@@ -150,7 +150,7 @@ def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_
 
 def is_of_entries(sql: str) -> bool:
     """Whether a query reads entries, and not only renamings, which have an index."""
-    return 'FROM "audit_entry"' in sql and "WHERE \"audit_entry\".\"action\" = 'rename'" not in sql
+    return 'FROM "audit_entry"' in sql and 'WHERE "audit_entry"."action" = \'rename\'' not in sql
 
 
 def plan_of(sql: str) -> str:
