@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.audit import registry, triggers
 from apps.audit.models import Entry
+from apps.audit.restore import state_after
 from apps.core.actor import acting_as
 
 from ..conftest import bring_back, remembered
@@ -422,12 +423,13 @@ def test_writes_of_a_function_that_a_query_calls(ada: Any) -> None:
     )
     with acting_as(ada):
         execute("SELECT audit_examples_add()")
-    assert who() == (ada.pk, "ada", "command")
+    # Nothing tells a query that writes from one that reads.
+    assert who()[::2] == (None, "database")
 
 
 @pytest.mark.parametrize("by", ["the ORM", "SQL"])
 def test_writes_of_a_trigger_of_another_table(by: str, ada: Any) -> None:
-    """Who wrote to that table wrote this row."""
+    """Who wrote to that table wrote this row, where the statement may have said so."""
     execute("CREATE TABLE audit_examples_plain (id integer PRIMARY KEY, name varchar(50))")
     insert = f"INSERT INTO {AUTHOR} (name) VALUES (NEW.name);"
     if POSTGRESQL:
@@ -446,7 +448,10 @@ def test_writes_of_a_trigger_of_another_table(by: str, ada: Any) -> None:
     with acting_as(ada):
         execute(f"INSERT INTO {quoted} VALUES (1, %s)", "Ada")
     assert of(Author) == [("create", str(Author.objects.get().pk), {"name": (None, "Ada")})]
-    assert who() == (ada.pk, "ada", "command")
+    if POSTGRESQL and by == "the ORM":
+        assert who()[::2] == (None, "database")
+    else:
+        assert who() == (ada.pk, "ada", "command")
 
 
 # What Django lets the database do
@@ -464,9 +469,19 @@ def test_rows_that_the_database_takes_along(ada: Any) -> None:
     assert not BookTag.objects.exists()
     assert actions(Shelf(pk=key)) == ["create", "delete"]
     assert actions(Book(pk=other.pk)) == ["create", "delete"]
-    assert actions(Book(pk=book.pk)) == ["create", "update", "update", "delete"]
-    assert changes(Book(pk=book.pk))[2] == {"tags": {"added": [], "removed": ["t"]}}
-    assert changes(Book(pk=book.pk))[3] == {"title": ("a", None), "shelf": (key, None)}
+    # PostgreSQL tells of what went along after what it went along with.
+    last = [
+        ("update", {"tags": {"added": [], "removed": ["t"]}}),
+        ("delete", {"title": ("a", None), "shelf": (key, None)}),
+    ]
+    expected = last[::-1] if POSTGRESQL else last
+    gone = Book(pk=book.pk)
+    assert [*zip(actions(gone), changes(gone), strict=True)][2:] == expected
+    deleted = Entry.objects.of(gone).get(action="delete")
+    assert not state_after(deleted).exists
+    assert state_after(Entry.objects.of(gone).filter(pk__lt=deleted.pk)[1 - POSTGRESQL]).links == {
+        "tags": {"t"}
+    }
     assert last_change(loan) == {"book": (book.pk, None)}
     for entry in Entry.objects.filter(action="delete"):
         assert (entry.actor_id, entry.actor_name) == (ada.pk, "ada")
@@ -580,7 +595,8 @@ def test_a_trigger_that_writes_its_own_row_does_so_once(name: str, event: str, a
     assert who() == (ada.pk, "ada", "command")
 
 
-@pytest.mark.parametrize("event", ["INSERT", "UPDATE"])
+# PostgreSQL tells of new rows when all that their own triggers do has been done.
+@pytest.mark.parametrize("event", ["UPDATE"] if POSTGRESQL else ["INSERT", "UPDATE"])
 @pytest.mark.parametrize("name", ["aa_first", "zz_last"])
 def test_a_trigger_that_writes_its_own_row_is_recorded_after_the_write(
     name: str, event: str
@@ -595,38 +611,6 @@ def test_a_trigger_that_writes_its_own_row_is_recorded_after_the_write(
     assert counts[0][0] is None
     assert [old for old, _ in counts[1:]] == [new for _, new in counts[:-1]]
     assert counts[-1][1] == 101
-
-
-@on_sqlite
-def test_a_trigger_that_writes_its_own_row_when_one_is_replaced() -> None:
-    """SQLite does not let it call itself, also while it tells the trail of the old row."""
-    table = Stock._meta.db_table
-    execute(
-        f"CREATE TRIGGER own AFTER UPDATE ON {table}"
-        f" BEGIN UPDATE {table} SET count = count + 100 WHERE id = NEW.id; END"
-    )
-    execute(
-        f"CREATE TRIGGER new AFTER INSERT ON {table}"
-        f" BEGIN UPDATE {table} SET count = count + 10 WHERE id = NEW.id; END"
-    )
-    Stock.objects.create(pk=1, code="a")
-    assert Stock.objects.get().count == 110
-    execute(f"INSERT OR REPLACE INTO {table} (id, code, count, pin) VALUES (1, 'a', 1, '')")
-    assert Stock.objects.get().count == 111
-
-
-@on_sqlite
-def test_a_row_that_the_table_itself_replaces() -> None:
-    """With a constraint of an owner's own, on whose conflict an insertion replaces."""
-    execute(
-        f"CREATE TABLE {Reading._meta.db_table} (device varchar(50) PRIMARY KEY"
-        " ON CONFLICT REPLACE, value integer, at integer)"
-    )
-    with registered(Reading):
-        Reading.objects.create(device="a", value=1)
-        Reading.objects.bulk_create([Reading(device="a", value=2)])
-    values = [change["value"] for _, _, change in of(Reading)]
-    assert values == [(None, 1), (1, None), (None, 2)]
 
 
 @on_sqlite
@@ -758,7 +742,7 @@ def test_a_write_from_outside_is_refused() -> None:
             f"DELETE FROM {AUTHOR}",
             f"REPLACE INTO {AUTHOR} (id, name) VALUES ({author.pk}, 'B')",
         ):
-            with pytest.raises(sqlite3.OperationalError, match="no such function: audit_trail"):
+            with pytest.raises(sqlite3.OperationalError, match="no such function: _audit_trail"):
                 connected.execute(sql)
             connected.rollback()
         assert connected.execute(f"SELECT name FROM {AUTHOR}").fetchall() == [("A",)]
@@ -1007,28 +991,26 @@ def test_operators_of_a_role_mislead_no_trigger(schemer: str) -> None:
 
 
 @on_postgresql
-@pytest.mark.parametrize("kind", ["partition", "child"])
-def test_rows_in_a_table_that_is_part_of_another(kind: str) -> None:
-    """Written by the name of either table, they are rows of the model."""
+def test_rows_in_a_table_that_inherits_from_another() -> None:
+    """Written by the name of the parent, they are rows of the model."""
     table = Reading._meta.db_table
-    columns = "device varchar(50), value integer, at integer"
-    if kind == "partition":
-        execute(f"CREATE TABLE {table} ({columns}) PARTITION BY LIST (at)")
-        execute(f"CREATE TABLE {table}_1 PARTITION OF {table} FOR VALUES IN (0, 1)")
-        execute(f"CREATE TABLE {table}_2 PARTITION OF {table} FOR VALUES IN (2)")
-    else:
-        execute(f"CREATE TABLE {table} ({columns})")
-        execute(f"CREATE TABLE {table}_1 () INHERITS ({table})")
+    execute(f"CREATE TABLE {table} (device varchar(50), value integer, at integer)")
+    execute(f"CREATE TABLE {table}_1 () INHERITS ({table})")
     with registered(Reading):
         Reading.objects.create(device="a", value=1, at=1)
         Reading.objects.update(value=2)
-        if kind == "partition":
-            Reading.objects.update(at=2)
         Reading.objects.all().delete()
-    done = ["create", "update", "delete"]
-    if kind == "partition":
-        done.insert(2, "update")
-    assert [action for action, _, _ in of(Reading)] == done
+    assert [action for action, _, _ in of(Reading)] == ["create", "update", "delete"]
+
+
+@on_postgresql
+def test_a_table_that_is_made_of_partitions_cannot_be_recorded() -> None:
+    """A row can move to another partition, of which no trigger tells."""
+    table = Reading._meta.db_table
+    execute(f"CREATE TABLE {table} (device text, value int, at int) PARTITION BY LIST (at)")
+    with registered(Reading):
+        (fault,) = triggers.faults(connection)
+    assert "Reading is audited, but audit_examples_reading is no table that can" in fault
 
 
 @committed

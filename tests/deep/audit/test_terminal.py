@@ -66,3 +66,23 @@ def test_nothing_on_the_trail_commands_the_terminal(
 def test_what_is_no_number_of_entries_is_refused(limit: str) -> None:
     with pytest.raises(CommandError, match="is no number of entries; for example 20"):
         history("audit_examples.Author", "1", "--limit", limit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense", "1"], "'nonsense' is no model of this project; for example accounts.User"),
+        (["auth.Group", "1"], "auth.Group is not audited"),
+        (["audit_examples.Note", "x"], "has no entry of audit_examples.Note x"),
+        (["audit_examples.Author", "0"], "has no entry of audit_examples.Author 0"),
+    ],
+)
+def test_each_reason_for_no_history_is_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        history(*arguments)
+
+
+def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk), "--limit=1")
+    assert text.count("#") == 1
+    assert "There are more entries: --limit 5" in text

@@ -3,83 +3,24 @@
 from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connections
-from django.db.models import Model, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from . import presentation, registry
-from .changelist import OLDER_THAN, KeysetChangeList
+from .changelist import OLDER_THAN, ActorFilter, KeysetChangeList, ModelFilter
 from .models import Entry
 
-# How many of the latest entries are asked who was active lately.
-LATELY: Final = 2000
 # How many of the latest entries are searched for a name, which no index finds.
 SEARCHED: Final = 1_000_000
 MOST_LABELS: Final = 4
 HISTORY_PAGE: Final = 20
 WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
-
-
-class ModelFilter(admin.SimpleListFilter):
-    """Entries of one model."""
-
-    title = "model"
-    parameter_name = "model"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        labels = [model._meta.label for model in registry.audited_models()]
-        names = [(label, presentation.model_name(label)) for label in labels]
-        return sorted(names, key=lambda name: name[1].lower())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        if not self.value():
-            return queryset
-        if connections[queryset.db].vendor == "sqlite":
-            # It would take the index on models and objects whenever there is one, and then read
-            # and sort all entries of a model; an expression keeps it off.
-            return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
-        return queryset.filter(model_label=self.value())
-
-
-class ActorFilter(admin.SimpleListFilter):
-    """Entries of one actor, or of none: commands, jobs and visitors who are not logged in."""
-
-    title = "actor, lately"
-    parameter_name = "actor"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        entries = Entry.objects.order_by("-pk")
-        lately = entries.values_list("actor_id", "actor_name")[:LATELY]
-        names = {str(key): name for key, name in reversed(lately) if key is not None}
-        chosen: Any = self.value()
-        if chosen and chosen != "nobody" and chosen not in names:
-            names[chosen] = chosen
-            if entry := self.queryset(request, entries).first():
-                names[chosen] = entry.actor_name
-        sorted_names = sorted(names.items(), key=lambda item: item[1].lower())
-        return [("nobody", "The system"), *sorted_names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        value = self.value()
-        if not value:
-            return queryset
-        if value == "nobody":
-            return queryset.filter(actor=None, actor_name="")
-        pk = get_user_model()._meta.pk
-        try:
-            key = pk.to_python(value)
-            pk.run_validators(key)
-        except ValidationError as error:
-            raise IncorrectLookupParameters(error) from error
-        return queryset.filter(actor_id=key)
 
 
 @admin.register(Entry)
@@ -159,7 +100,8 @@ class EntryAdmin(admin.ModelAdmin):
         shown = found[:HISTORY_PAGE]
         # What the object is called on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
-        subject = Entry(model_label=label, object_id=key, object_repr=last_name)
+        place = shown[0].pk if shown else 0
+        subject = Entry(pk=place, model_label=label, object_id=key, object_repr=last_name)
         page = presentation.Page([*shown, subject])
         name = page.name(subject)
         context = {

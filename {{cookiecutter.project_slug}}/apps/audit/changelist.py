@@ -1,17 +1,25 @@
-"""The admin's list of entries, page by page, without ever counting them."""
+"""The admin's list of entries: its filters, and its pages, which are never counted."""
 
 from typing import Any, Final
 
+from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Case, F, Func, JSONField, QuerySet, When
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import connections
+from django.db.models import Case, F, Func, JSONField, QuerySet, Value, When
+from django.db.models.functions import Concat
 from django.http import HttpRequest
 
+from . import registry
 from .models import Entry
-from .presentation import Page
+from .presentation import Page, model_name
 
 OLDER_THAN: Final = "before"
 NEWER_THAN: Final = "after"
+# How many of the latest entries are asked who was active lately.
+LATELY: Final = 2000
 
 
 class Names(Func):
@@ -31,6 +39,60 @@ TOUCHED: Final = Case(
     When(action=Entry.Action.UPDATE, then=Names("changes")),
     output_field=JSONField(),
 )
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """Entries of one model."""
+
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        labels = [model._meta.label for model in registry.audited_models()]
+        names = [(label, model_name(label)) for label in labels]
+        return sorted(names, key=lambda name: name[1].lower())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        if not self.value():
+            return queryset
+        if connections[queryset.db].vendor == "sqlite":
+            # It would take the index on models and objects whenever there is one, and then read
+            # and sort all entries of a model; an expression keeps it off.
+            return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
+        return queryset.filter(model_label=self.value())
+
+
+class ActorFilter(admin.SimpleListFilter):
+    """Entries of one actor, or of none: commands, jobs and visitors who are not logged in."""
+
+    title = "actor, lately"
+    parameter_name = "actor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        entries = Entry.objects.order_by("-pk")
+        lately = entries.values_list("actor_id", "actor_name")[:LATELY]
+        names = {str(key): name for key, name in reversed(lately) if key is not None}
+        chosen: Any = self.value()
+        if chosen and chosen != "nobody" and chosen not in names:
+            names[chosen] = chosen
+            if entry := self.queryset(request, entries).first():
+                names[chosen] = entry.actor_name
+        sorted_names = sorted(names.items(), key=lambda item: item[1].lower())
+        return [("nobody", "The system"), *sorted_names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        value = self.value()
+        if not value:
+            return queryset
+        if value == "nobody":
+            return queryset.filter(actor=None, actor_name="")
+        pk = get_user_model()._meta.pk
+        try:
+            key = pk.to_python(value)
+            pk.run_validators(key)
+        except ValidationError as error:
+            raise IncorrectLookupParameters(error) from error
+        return queryset.filter(actor_id=key)
 
 
 class KeysetChangeList(ChangeList):

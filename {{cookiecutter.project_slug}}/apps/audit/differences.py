@@ -1,7 +1,7 @@
-"""Where two texts differ, in pieces that are short enough to be shown."""
+"""Old and new values as texts: where they differ, in pieces short enough to be shown."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 # Texts of fewer characters are shown without marks.
@@ -12,14 +12,45 @@ CONTEXT: Final = 150
 MOST: Final = 2000
 LONGEST_WORD: Final = 40
 WORD: Final = re.compile(r"\w")
+# What a terminal obeys instead of showing it, what turns the direction of text round, and halves
+# of characters, which JSON may hold and which nothing can write as UTF-8.
+UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-@dataclass(slots=True)
-class Shown:
-    """A text in pieces, each with whether it differs, and how many characters are left out."""
+# The pieces of a text, each with whether it differs, and how many characters are left out.
+type Shown = tuple[list[tuple[str, bool]], int]
 
-    parts: list[tuple[str, bool]]
-    more: int = 0
+
+def harmless(text: str) -> str:
+    """Escape what is not to be seen in a text, as JSON does: ``\\u001b``."""
+    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+@dataclass
+class Change:
+    """One changed field, in words; ``old`` and ``new`` are None for no value.
+
+    They are what is shown of the value. ``old_parts`` and ``new_parts`` are the same in pieces,
+    each with whether it is different, and ``old_more`` and ``new_more`` say how many characters
+    follow.
+    """
+
+    label: str
+    old: str | None = None
+    new: str | None = None
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        self.label = harmless(self.label)
+        self.added, self.removed = [*map(harmless, self.added)], [*map(harmless, self.removed)]
+        old, new = compare(self.old or "", self.new or "")
+        (self.old_parts, self.old_more), (self.new_parts, self.new_more) = old, new
+        if self.old is not None:
+            self.old = "".join(text for text, _ in self.old_parts)
+        if self.new is not None:
+            self.new = "".join(text for text, _ in self.new_parts)
 
 
 def compare(old: str, new: str) -> tuple[Shown, Shown]:
@@ -41,7 +72,7 @@ def _side(text: str, start: int, end: int, *, mark: bool = True) -> Shown:
     if not more:
         rest = f"{text[end : end + CONTEXT]}{'…' * (len(text) - end > CONTEXT)}"
         parts.append((rest, False))
-    return Shown([part for part in parts if part[0]], more)
+    return [(harmless(part), marked) for part, marked in parts if part], more
 
 
 def _alike(one: str, other: str) -> int:

@@ -1,10 +1,8 @@
 """Entries as people read them: what objects are called, and what has changed in their fields."""
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +14,8 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import registry, values
-from .differences import Shown, compare
+from .differences import Change
+from .differences import harmless as harmless
 from .fields import is_djangos, pointed_to
 from .lineage import Names
 from .models import Entry
@@ -27,48 +26,7 @@ MOST_LINKS: Final = 50
 MOST_OF_A_NAME: Final = 200
 # JSON of more characters is shown on one line: to indent it takes too long.
 MOST_INDENTED: Final = 10_000
-# What a terminal obeys instead of showing it, what turns the direction of text round, and halves
-# of characters, which JSON may hold and which nothing can write as UTF-8.
-UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
 type Reference = tuple[models.Field, Any]
-
-
-def harmless(text: str) -> str:
-    """Escape what is not to be seen in a text, as JSON does: ``\\u001b``."""
-    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-@dataclass
-class Change:
-    """One changed field, in words; ``old`` and ``new`` are None for no value.
-
-    They are what is shown of the value. ``old_parts`` and ``new_parts`` are the same in pieces,
-    each with whether it is different, and ``old_more`` and ``new_more`` say how many characters
-    follow.
-    """
-
-    label: str
-    old: str | None = None
-    new: str | None = None
-    added: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    masked: bool = False
-
-    def __post_init__(self) -> None:
-        self.label = harmless(self.label)
-        self.added, self.removed = [*map(harmless, self.added)], [*map(harmless, self.removed)]
-        old, new = compare(self.old or "", self.new or "")
-        self.old_parts, self.old_more = _harmless_parts(old), old.more
-        self.new_parts, self.new_more = _harmless_parts(new), new.more
-        if self.old is not None:
-            self.old = "".join(text for text, _ in self.old_parts)
-        if self.new is not None:
-            self.new = "".join(text for text, _ in self.new_parts)
-
-
-def _harmless_parts(shown: Shown) -> list[tuple[str, bool]]:
-    return [(harmless(text), different) for text, different in shown.parts]
 
 
 def local(moment: datetime) -> datetime:
@@ -146,11 +104,9 @@ def changes_of(entry: Entry) -> list[Change]:
 
 
 class Page:
-    """Entries that are shown together, with the objects that they name and that are there.
+    """Entries that are shown together, and those objects they name that are still there.
 
-    It costs one query for each model, whatever the number of entries and objects. Of
-    objects that no entry could be about, as their model is not audited, only those are
-    looked up that an audited object points to.
+    It costs one query for each model, whatever the number of entries and objects.
 
     Args:
         entries: what is shown.
@@ -192,10 +148,7 @@ class Page:
         """Describe each changed field, but not those in which a new or gone object has no value."""
         if entry.action == Entry.Action.RENAME:
             return renamed(entry.model_label, entry.changes)
-        found = [
-            self._change(one, label, change)
-            for one, label, change in self._fields(entry)
-        ]
+        found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
         is_update = entry.action == Entry.Action.UPDATE
         return [
             change

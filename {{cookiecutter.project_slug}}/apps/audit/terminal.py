@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from .differences import Change
 from .models import Entry
-from .presentation import Change, Page, actor_name, local
+from .presentation import Page, actor_name, local
 
 LABEL: Final = 18
 FEWEST: Final = 20
