@@ -154,7 +154,7 @@ def test_what_cannot_be_updated_is_refused_as_without_the_trail(article: Article
 
 def test_rows_that_nothing_has_loaded_have_their_names(article: Article) -> None:
     Article.objects.filter(pk=article.pk).update(title="Renamed")
-    one, other = Article.objects.bulk_create([Article(title="One"), Article(title="x" * 50)])
+    one, _ = Article.objects.bulk_create([Article(title="One"), Article(title="Other")])
     Article.objects.all().delete()
     for row, names in ((article, ["Old", "Renamed", "Renamed"]), (one, ["One"] * 2)):
         entries = Entry.objects.named("audit_examples.Article", str(row.pk)).reverse()

@@ -62,7 +62,7 @@ def test_a_clear_of_two_of_five_says_two(article: Article, tags: list[Tag]) -> N
     assert links(article, "tags")[:2] == [("+", key) for _, key in links(article, "tags")[:2]]
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no transition tables")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no transition tables")
 def test_links_that_one_statement_makes_are_recorded_together(
     article: Article, tags: list[Tag]
 ) -> None:

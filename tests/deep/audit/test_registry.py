@@ -78,7 +78,7 @@ def test_the_settings_name_the_user_model(settings: Any, django_user_model: Any)
 @pytest.mark.parametrize("option", ["exclude", "mask"])
 def test_an_unknown_field_is_refused(option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"'titel' of .*Article.* mean 'title'\?"):
-        registry.register(Article, **{option: ["titel"]})
+        register(Article, **{option: ["titel"]})
 
 
 def test_an_abstract_model_is_refused() -> None:
@@ -451,7 +451,9 @@ def test_the_settings_can_say_what_a_call_can(settings: Any) -> None:
 def test_options_in_the_settings_that_are_none_are_refused(options: Any, settings: Any) -> None:
     registry._registered.clear()
     settings.AUDITED_MODELS = {"audit_examples.Article": options}
-    with pytest.raises(ImproperlyConfigured, match=r"gives audit_examples.Article the options .*mask"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"gives audit_examples.Article the options .*mask"
+    ):
         registry.register_settings()
 
 
@@ -467,7 +469,9 @@ def test_a_field_that_links_in_a_way_of_its_own_is_refused() -> None:
     labels: Any = Tags(name="labels")
     labels.concrete = False
     Thing._meta.local_many_to_many.append(labels)
-    with pytest.raises(ImproperlyConfigured, match=r"'labels' of .*Thing, whose links are those of a Tags"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"'labels' of .*Thing, whose links are those of a Tags"
+    ):
         registry.register(Thing)
     assert Thing not in registry.audited_models()
 

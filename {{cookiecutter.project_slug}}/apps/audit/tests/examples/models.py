@@ -42,6 +42,7 @@ class Tag(Example):
 
     slug = models.CharField(max_length=50, primary_key=True)
 
+    articles: Any
     objects: ClassVar[Any] = ShownTags()
 
     def __str__(self) -> str:
