@@ -643,3 +643,20 @@ def test_keys_that_no_column_holds_are_not_asked_for(reader: Any) -> None:
         Entry(object_id=key, **values).save()
     keys = ["9" * 30, "x", "-1"]
     assert {*objects(reader.get(LIST))} >= {f"Author {key}" for key in keys}
+
+
+def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    old, new = "audit_examples.Writer", Author._meta.label
+    changes = {"called": {"old": "A", "new": "Ada"}, "lost": {"old": 1, "new": 2}}
+    Entry(action="update", model_label=old, object_id=str(author.pk), changes=changes).save()
+    before = Entry.objects.get(model_label=old)
+    Entry(action="rename", model_label=old, changes={"name": {"renamed": "called"}}).save()
+    Entry(action="rename", model_label=new, changes={"": {"renamed": old}}).save()
+    (listed,) = [each for each in reader.get(LIST).context["cl"].result_list if each == before]
+    assert (listed.label, listed.name) == (new, "Ada")
+    assert sorted(listed.touched) == ["lost", "name"]
+    page = reader.get(page_of(before))
+    assert sorted(change.label for change in page.context["changes"]) == ["Name", "lost"]
+    assert page.context["model_name"] == "Author"
+    assert history_of(reader, new, str(author.pk)) == ["Ada"] * 2

@@ -130,7 +130,7 @@ class EntryAdmin(admin.ModelAdmin):
         context |= self._row(entry, page) | {
             "title": f"{entry.get_action_display()}: {page.name(entry)}",
             "subtitle": None,
-            "model_name": presentation.model_name(entry.model_label),
+            "model_name": presentation.model_name(page.label(entry)),
             "name": page.name(entry),
             "object_url": self._object_url(request, page.object(entry)),
             "user_url": self._object_url(request, user),
@@ -145,8 +145,8 @@ class EntryAdmin(admin.ModelAdmin):
         return format_html('<span class="audit-action audit-{}">{}</span>', entry.action, action)
 
     @admin.display(description="model")
-    def model_name(self, entry: Entry) -> str:
-        return presentation.model_name(entry.model_label)
+    def model_name(self, entry: Any) -> str:
+        return presentation.model_name(entry.label)
 
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
@@ -164,7 +164,7 @@ class EntryAdmin(admin.ModelAdmin):
         if entry.action == Entry.Action.RENAME:
             changes = presentation.renamed(entry.model_label, entry.touched)
             return ", ".join(f"{change.old} → {change.new}" for change in changes)
-        fields = presentation.fields_of(entry.model_label, entry.touched or ())
+        fields = presentation.fields_of(entry.label, entry.touched or ())
         labels = [label for _, _, label in fields]
         more = len(labels) - MOST_LABELS
         return ", ".join(labels[:MOST_LABELS]) + (f" and {more} more" if more > 0 else "")

@@ -135,7 +135,9 @@ class KeysetChangeList(ChangeList):
         self.first_url = self.get_query_string() if older_than or newer_than else None
         page = Page(shown, related=False)
         for entry in shown:
-            entry.name = page.name(entry)
+            entry.name, entry.label = page.name(entry), page.label(entry)
+            if entry.action == Entry.Action.UPDATE:
+                entry.touched = page.names.today(entry, entry.touched)
         self.result_list, self.result_count = shown, len(shown)
         self.full_result_count, self.show_full_result_count = None, False
         self.show_admin_actions = self.can_show_all = self.multi_page = False

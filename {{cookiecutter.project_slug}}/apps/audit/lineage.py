@@ -90,14 +90,14 @@ class Names:
                 label = one.label
         return label
 
+    def today(self, entry: Any, names: Iterable[str]) -> list[str]:
+        """Return what names of fields in an entry have become; one that has gone is marked."""
+        spans = (one for one in self.spans(self.label(entry)) if one.after < entry.pk <= one.until)
+        then = next((span.names for span in spans), dict[str, str | None]())
+        return [then.get(name, name) or f"{name} (gone)" for name in names]
+
     def changes(self, entry: Any) -> dict[str, Any]:
-        """Return the changes of an entry under today's names; what has gone keeps its own."""
+        """Return the changes of an entry under the names of today."""
         if entry.action == "rename":
             return {}
-        for span in self.spans(self.label(entry)):
-            if span.after < entry.pk <= span.until:
-                return {
-                    (span.names.get(name, name) or f"{name} (gone)"): change
-                    for name, change in entry.changes.items()
-                }
-        return dict(entry.changes)
+        return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))

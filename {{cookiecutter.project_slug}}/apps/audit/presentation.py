@@ -116,7 +116,7 @@ class Page:
     def __init__(self, entries: Sequence[Entry], *, related: bool = True) -> None:
         using = entries[0]._state.db if entries else None
         trail: models.QuerySet[Entry] = models.QuerySet(Entry, using=using)
-        self._names = Names(trail)
+        self.names = Names(trail)
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
             references = [self._reference(entry), *(self._related(entry) if related else ())]
@@ -142,7 +142,7 @@ class Page:
 
     def label(self, entry: Entry) -> str:
         """Return the label that the model of an entry has today."""
-        return self._names.label(entry)
+        return self.names.label(entry)
 
     def changes(self, entry: Entry) -> list[Change]:
         """Describe each changed field, but not those in which a new or gone object has no value."""
@@ -158,7 +158,7 @@ class Page:
         ]
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
-        changes = self._names.changes(entry)
+        changes = self.names.changes(entry)
         for name, one, label in fields_of(self.label(entry), changes):
             yield one, label, changes[name]
 
