@@ -4,7 +4,7 @@ A trigger is made of the columns that a table has at the moment, so that it work
 between two steps of a migration as well.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
 # The function that a trigger asks who acts: on PostgreSQL its own, on SQLite one of Python.
 WHO: Final = f"{PREFIX}who"
+
+ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 # Members of a JSON object: the name of each, and SQL for it.
 type Members = Sequence[tuple[str, str]]
@@ -47,6 +49,12 @@ def name_of(event: str, label: str) -> str:
     """Return the name of a trigger."""
     name = f"{PREFIX}{event}_{label.lower().replace('.', '_')}"
     return truncate_name(name, MOST_CHARACTERS, hash_len=8)
+
+
+def user_field() -> Any:
+    """Return the field with the names of users, which may be a parent's."""
+    user = ACTOR.remote_field.model
+    return user._meta.get_field(user.USERNAME_FIELD)
 
 
 class Capture:
@@ -74,10 +82,11 @@ class Capture:
         self.quote, self.schema = connection.ops.quote_name, self.find_schema()
         self.entries = self.schema + self.quote(Entry._meta.db_table)
 
-    def definitions(self) -> Iterator[Definition]:
-        """Make the triggers of all recorded tables that are there."""
+    def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
+        """Make the triggers of some tables, or of all, that are recorded and there."""
         for model, recorded in registry.recorded().items():
-            if self.has(model, model._meta.pk):
+            chosen = tables is None or model._meta.db_table in tables
+            if chosen and self.has(model, model._meta.pk):
                 yield from self.of(model, recorded)
 
     def find_schema(self) -> str:

@@ -12,28 +12,26 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from django.contrib.auth import get_user_model
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import append_only, registry, renames
-from .capture import WHO
+from .capture import ACTOR, WHO
 from .fields import key_type
 from .models import Entry
 from .triggers import KEPT, Triggers
 
 type Execute = Callable[..., Any]
 
-ACTOR: Final[Any] = Entry._meta.get_field("actor")
 CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 # What Django writes of rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"\.")+)"')
 # What writes nothing to any row. All else may do so, whatever it is.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
-    r"|CLOSE|LOCK|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
@@ -170,7 +168,7 @@ class PostgreSQLWrapper(Wrapper):
         actor, key = current_actor(), ""
         if actor is not None and actor.pk is not None:
             key = str(ACTOR.get_db_prep_save(actor.pk, self.connection))
-            if key_type(get_user_model()._meta.pk) == "CharField":
+            if key_type(ACTOR) == "CharField":
                 key = key.encode().hex()
         request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
         return f"/*audit {key}|{current_source()}|{request_id}*/"

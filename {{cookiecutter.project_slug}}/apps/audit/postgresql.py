@@ -4,20 +4,17 @@ The rows of an UPDATE come one by one, for only so old and new belong together w
 became of their keys.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import batched
 from typing import Any, Final
 
-from django.contrib.auth import get_user_model
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import WHO, Capture, Definition, Members, name_of
+from .capture import ACTOR, WHO, Capture, Definition, Members, name_of, user_field
 from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
-from .models import Entry
 from .registry import Recorded
 
-ACTOR: Final[Any] = Entry._meta.get_field("actor")
 # When a trigger fires, how the catalogue says so (an odd number: for each row), the names of its
 # transition tables, and whether it fires in sessions that play the replica, too ("A"). Rows that
 # come to a replica come with the entries that were written of them.
@@ -89,11 +86,11 @@ class PostgreSQLCapture(Capture):
         _, *kind = EVENTS.get(one.event, [None] * 5)
         return [one.table or None, one.body, settings, False, "plpgsql", *kind, None]
 
-    def definitions(self) -> Iterator[Definition]:
+    def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
         actor = f"OUT actor_id {ACTOR.db_type(self.connection)}"
         returned = f"{actor}, OUT actor_name text, OUT source text, OUT request_id text"
         yield Definition(WHO, "", "", self._who(), returned)
-        yield from super().definitions()
+        yield from super().definitions(tables)
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label
@@ -185,8 +182,9 @@ class PostgreSQLCapture(Capture):
 
     def _users(self) -> tuple[type[Model], str, str] | None:
         """Return the model with the names of users, and SQL for its key and the name."""
-        field = registry.user_field()
-        if registry.is_masked(get_user_model(), field.name) or not self.has(field.model, field):
+        field = user_field()
+        is_masked = registry.is_masked(ACTOR.remote_field.model, field.name)
+        if is_masked or not self.has(field.model, field):
             return None
         key = self.quote(field.model._meta.pk.column)
         return field.model, key, f"substr(CAST({self.quote(field.column)} AS TEXT), 1, 254)"
@@ -194,7 +192,7 @@ class PostgreSQLCapture(Capture):
     def _who(self) -> str:
         """Return the body of the function that reads who acts from the front of the statement."""
         key, name = "found[1]", "NULL"
-        if key_type(get_user_model()._meta.pk) == "CharField":
+        if key_type(ACTOR) == "CharField":
             key = "convert_from(decode(found[1], 'hex'), 'UTF8')"
         if users := self._users():
             table = self.schema + self.quote(users[0]._meta.db_table)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -203,12 +202,6 @@ def tables_that_matter() -> frozenset[str]:
     while more := {parent for child, parent in keys if child in tables} - tables:
         tables |= more
     return frozenset(tables)
-
-
-def user_field() -> Any:
-    """Return the field with the names of users, which may be a parent's."""
-    user: Any = get_user_model()
-    return user._meta.get_field(user.USERNAME_FIELD)
 
 
 def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> str:

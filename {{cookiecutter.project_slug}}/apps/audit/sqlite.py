@@ -44,8 +44,10 @@ class SQLiteCapture(Capture):
             body = "".join(f"{statement}; " for statement in statements)
             return Definition(name_of(event, label), table, timing, body, when)
 
-        yield definition("insert", self.whole(recorded, "create", "NEW"))
-        yield definition("delete", self.whole(recorded, "delete", "OLD"))
+        for event, action, row in (("insert", "create", "NEW"), ("delete", "delete", "OLD")):
+            # None for a join table that has no columns of a link while it is changed.
+            if statements := self.whole(recorded, action, row):
+                yield definition(event, statements)
         if recorded.audited:
             rekeyed, statements = self.rekeyed(recorded.audited)
             yield definition("rekey", statements, rekeyed)

@@ -9,7 +9,7 @@ from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import append_only, registry
-from .capture import PREFIX, Capture, Definition
+from .capture import PREFIX, Capture, Definition, user_field
 from .models import Entry
 from .postgresql import PostgreSQLCapture
 from .sqlite import SQLiteCapture
@@ -38,23 +38,24 @@ class Triggers:
         *,
         migrating: bool = False,
     ) -> None:
-        self.connection = connection
+        self.connection, self.tables = connection, tables
         self.capture = capture = CAPTURES[connection.vendor](connection, migrating=migrating)
         named = tables or {model._meta.db_table for model in registry.recorded()}
-        names = sorted({*named, *KEPT, registry.user_field().model._meta.db_table})
+        names = sorted({*named, *KEPT, user_field().model._meta.db_table})
         for table, column in self._rows(capture.live, json.dumps(names)):
             capture.columns.setdefault(table, set()).add(column)
         # What the database lacks of the trail's own tables, and has of those to record.
         self.lost, self.recorded = KEPT - capture.columns.keys(), capture.columns.keys() - KEPT
         self.wanted: dict[str, Definition] = {}
         if not self.lost:
-            for one in (*capture.definitions(), *append_only.definitions(capture)):
-                if tables is None or one.table in tables:
+            for one in (*capture.definitions(tables), *append_only.definitions(capture)):
+                # A function that all triggers call belongs to no table.
+                if tables is None or one.table in {*tables, ""}:
                     self.wanted[one.name] = one
         self.found = {
             name: found
             for name, *found in self._rows(capture.there, PREFIX)
-            if tables is None or found[0] in tables
+            if tables is None or found[0] in {*tables, None}
         }
 
     def missing(self) -> list[Definition]:
@@ -66,7 +67,7 @@ class Triggers:
 
     def superfluous(self) -> list[str]:
         """List the names of triggers of the trail that should not be there."""
-        return sorted(self.found.keys() - self.wanted.keys())
+        return sorted(name for name in self._removable() if name not in self.wanted)
 
     def put_right(self) -> None:
         """Add, replace and remove; what is as it should be is not locked."""
@@ -75,7 +76,11 @@ class Triggers:
 
     def drop(self) -> None:
         """Take the triggers off."""
-        self._run([self.capture.removal(name) for name in self.found])
+        self._run([self.capture.removal(name) for name in self._removable()])
+
+    def _removable(self) -> list[str]:
+        """List what belongs to the tables alone."""
+        return [name for name, found in self.found.items() if found[0] or self.tables is None]
 
     def _run(self, statements: list[str]) -> None:
         if statements:
