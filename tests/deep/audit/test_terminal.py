@@ -8,8 +8,10 @@ import re
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
+from django.db import connection
 
+from apps.audit import triggers
 from apps.audit.models import Entry
 
 from ..examples.models import Article, Tag
@@ -86,3 +88,15 @@ def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article
     text = history("audit_examples.Article", str(article.pk), "--limit=1")
     assert text.count("#") == 1
     assert "There are more entries: --limit 5" in text
+
+
+def test_the_trail_can_be_stopped_before_the_module_is_taken_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call_command("audit", "stop")
+    assert "Nothing is recorded in 'default' any more." in capsys.readouterr().out
+    Article.objects.create(title="Unseen")
+    assert not Entry.objects.exists()
+    assert triggers.faults(connection)
+    triggers.install(connection)
+    assert triggers.faults(connection) == []

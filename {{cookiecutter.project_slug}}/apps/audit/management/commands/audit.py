@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
 from django.utils import timezone
 
-from apps.audit import export, registry, retention, seals, terminal
+from apps.audit import export, registry, retention, seals, terminal, triggers
 from apps.audit.models import Entry, Seal
 from apps.audit.presentation import harmless, local
 
@@ -79,7 +79,7 @@ def counted(number: int) -> str:
 
 
 class Command(BaseCommand):
-    help = "Seals, verifies, prunes, exports and shows the audit trail."
+    help = "Seals, verifies, prunes, exports, shows and stops the audit trail."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
@@ -103,6 +103,7 @@ class Command(BaseCommand):
         history.add_argument("model", metavar="app.Model")
         history.add_argument("key", help="The primary key of the object.")
         history.add_argument("--limit", type=number_of_entries, default=20, help="Default: 20.")
+        add("stop", "Take the triggers off all tables; `migrate` puts them back.")
         self.add_filters(add("export", "Write entries as lines of JSON, the oldest first."))
 
     def add_filters(self, export: CommandParser) -> None:
@@ -199,6 +200,11 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if len(some) > limit:
             self.stdout.write(f"\nThere are more entries: --limit {limit * 5}")
+
+    def handle_stop(self, *, database: str, **options: Any) -> None:
+        """Take the triggers off, also those that keep the trail append-only."""
+        triggers.Triggers(connections[database]).drop()
+        self.stdout.write(f"Nothing is recorded in {database!r} any more. `migrate` changes that.")
 
     def _no_history(self, label: str, key: str) -> str:
         try:
