@@ -13,8 +13,9 @@ from apps.audit.models import Entry
 
 from ..conftest import register
 from ..examples.models import Article, Author, Example, Tag
-from ..trail import actions, changes, last_change, links
+from ..trail import actions, changes, last_change
 from .models import Club, FrontPage, Membership, early
+from .trail import links
 
 pytestmark = pytest.mark.django_db
 

@@ -21,8 +21,8 @@ from apps.audit.restore import CannotRestoreError, restore, state_after, state_a
 from ..conftest import register
 from ..examples.models import Article, Author, Tag
 from ..test_restore import article, latest, tags
-from ..trail import links
 from .models import Club, FrontPage, Hotel, Invoice, Note, Place, Restaurant
+from .trail import links
 
 pytestmark = pytest.mark.django_db
 

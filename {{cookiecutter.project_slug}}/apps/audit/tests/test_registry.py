@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
         (["accounts.Usr"], "'accounts.Usr', which AUDITED_MODELS .* mean 'accounts.User'?"),
         ("accounts.User", r"must be a list of labels, for example \['accounts.User'\]"),
         (["audit.Entry"], "cannot record itself"),
+        (["auth.User"], "has no table: it is swapped for accounts.User"),
+        ({"auth.Group": {"mask": "name"}}, r"must be a list of names .* for example \['name'\]"),
         ({"auth.Group": {"mask": ["nam"]}}, "mask='nam' of auth.Group.* mean 'name'?"),
         ({"auth.Group": {"maks": ["name"]}}, "gives auth.Group the options .* for example"),
     ],
@@ -36,8 +39,7 @@ def test_a_mistake_in_the_settings_is_refused(models: Any, words: str, settings:
 def test_excluded_fields_leave_no_entry() -> None:
     register(Article, exclude=["body", "tags"])
     article = Article.objects.create(title="One", body="Text")
-    article.body = "New"
-    article.save()
+    Article.objects.update(body="New")
     article.tags.create(slug="a")
     assert actions(article) == ["create"]
     assert "body" not in last_change(article)
@@ -46,8 +48,7 @@ def test_excluded_fields_leave_no_entry() -> None:
 def test_masked_fields_leave_their_name_only() -> None:
     register(Article, mask=["title", "tags"], name="body")
     article = Article.objects.create(title="One", access_token="hunter2")
-    article.title = "Two"
-    article.save()
+    Article.objects.update(title="Two")
     article.tags.create(slug="a")
     masked = {"masked": True}
     assert changes(article)[0]["access_token"] == masked
@@ -55,9 +56,12 @@ def test_masked_fields_leave_their_name_only() -> None:
 
 
 def test_a_missing_trigger_is_reported() -> None:
+    config: Any = apps.get_app_config("audit")
+    assert len([*config.effects()]) == len(registry.recorded())
     triggers.Triggers(connection, {"audit_examples_article"}).drop()
     found = run_checks(databases=["default"])
     assert {one.id for one in found} == {"audit.W001"}
+    assert config.health() == "degraded"
     assert all("Run `manage.py migrate --database default`." in str(one.msg) for one in found)
     triggers.install(connection)
     assert not run_checks(databases=["default"])

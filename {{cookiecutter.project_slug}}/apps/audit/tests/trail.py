@@ -25,10 +25,3 @@ def changes(instance: Model) -> list[dict[str, Any]]:
 def last_change(instance: Model) -> dict[str, Any]:
     """Return the latest changes of an object."""
     return changes(instance)[-1]
-
-
-def links(instance: Model, name: str) -> list[tuple[str, Any]]:
-    """List each key that a field was given (+) or lost (-): SQLite has an entry for each."""
-    found = [change[name] for change in changes(instance) if "added" in change.get(name, {})]
-    signs = (("-", "removed"), ("+", "added"))
-    return [(sign, key) for change in found for sign, verb in signs for key in change[verb]]
