@@ -831,7 +831,7 @@ def test_nothing_is_missing() -> None:
 
 def a_trigger() -> str:
     """Return the name of a trigger on a table of examples."""
-    names = [name for name in triggers.Triggers(connection).found if "delete" in name]
+    names: list[str] = [name for name in triggers.Triggers(connection).found if "delete" in name]
     (name,) = [name for name in names if name.endswith("audit_examples_author")]
     return name
 

@@ -527,7 +527,11 @@ def replace_by_sql(c: Choices) -> None:
         )
         with connection.cursor() as cursor:
             raw: Any = cursor
-            with raw.copy(f"COPY {AUTHOR} (name) FROM STDIN") as copy:
+            # Django does not see the errors of this one.
+            with (
+                connection.wrap_database_errors,
+                raw.copy(f"COPY {AUTHOR} (name) FROM STDIN") as copy,
+            ):
                 copy.write_row((c.text,))
         if c.three == 9:
             execute(f"TRUNCATE {STOCK}, {BOOK_TAG}")
