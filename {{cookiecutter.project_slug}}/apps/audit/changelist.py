@@ -137,7 +137,7 @@ class KeysetChangeList(ChangeList):
         for entry in shown:
             entry.name, entry.label = page.name(entry), page.label(entry)
             if entry.action == Entry.Action.UPDATE:
-                entry.touched = page.names.today(entry, entry.touched)
+                entry.touched = page.names.today(entry, entry.touched or ())
         self.result_list, self.result_count = shown, len(shown)
         self.full_result_count, self.show_full_result_count = None, False
         self.show_admin_actions = self.can_show_all = self.multi_page = False
