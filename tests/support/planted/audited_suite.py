@@ -1,0 +1,91 @@
+"""Settings for Django's own ``runtests.py``, and an app that audits all models of its tests."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import __main__
+import apps
+import environ
+from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
+from django.test.runner import DiscoverRunner
+
+# Among Django's tests is a folder named like that of the project's apps.
+apps.__path__.append(f"{os.environ['PROJECT']}/apps")
+# runtests.py installs what this function lists, whatever settings say. It installs a few apps
+# before, for a moment: receivers of the trail would then know an app that is no longer installed.
+apps_to_install = __main__.get_apps_to_install
+__main__.get_apps_to_install = lambda modules: [
+    *("apps.core", "apps.audit", "audited_suite.AuditEverything"),
+    *apps_to_install(modules),
+]
+
+
+def database(alias: str) -> dict[str, Any]:
+    config: dict[str, Any] = environ.Env.db_url_config(os.environ["DATABASE_URL"])
+    return config if config["NAME"] == ":memory:" else config | {"NAME": f"{config['NAME']}_{alias}"}
+
+
+# As in the settings that Django's tests come with.
+DATABASES = {alias: database(alias) for alias in ("default", "other")}
+SECRET_KEY = "for-tests-alone"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+USE_TZ = False
+
+TEST_RUNNER = "audited_suite.Runner"
+TRUST_REQUEST_ID = False
+
+
+class AuditEverything(AppConfig):
+    name = "audited_suite"
+    refused: ClassVar[dict[str, str]] = {}
+
+    def ready(self) -> None:
+        from apps.audit import registry
+
+        self.refused.clear()
+        for model in self.apps.get_models():
+            if model._meta.app_label == "audit":
+                continue
+            links = [field.name for field in model._meta.local_many_to_many]
+            try:
+                try:
+                    registry.register(model)
+                except ImproperlyConfigured:
+                    registry.register(model, exclude=links)
+            except ImproperlyConfigured as error:
+                self.refused[model._meta.label] = str(error)
+
+
+class Runner(DiscoverRunner):
+    """Runs the tests, and writes down what failed; also triggers that are no longer right."""
+
+    faults: dict[str, str]
+
+    def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
+        from apps.audit import triggers
+
+        found = {each.alias: triggers.faults(each) for each, _, created in old_config if created}
+        self.faults = {f"triggers of {alias}": "\n".join(of) for alias, of in found.items() if of}
+        super().teardown_databases(old_config, **kwargs)
+
+    def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> int:
+        from apps.audit import registry
+
+        failed = [*result.failures, *result.errors, *((one, "") for one in result.unexpectedSuccesses)]
+        written = {
+            "tests": result.testsRun,
+            "audited": len(registry.audited_models()),
+            "refused": AuditEverything.refused,
+            "failures": {path_of(test): said for test, said in failed} | self.faults,
+        }
+        Path(os.environ["RESULT"]).write_text(json.dumps(written), encoding="utf-8")
+        return super().suite_result(suite, result, **kwargs)
+
+
+def path_of(test: Any) -> str:
+    """Return the dotted path of a test, without the parameters of a subtest, or of a class."""
+    words = str(test.id()).split(maxsplit=1)
+    return words[1].strip("()") if words[0] in ("setUpClass", "tearDownClass") else words[0]
