@@ -27,7 +27,7 @@ class SuiteRun:
 
     tests: int
     audited: int
-    refused: list[str]
+    refused: dict[str, str]
     failures: dict[str, str]
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ def _fetch(requirement: str, to: Path) -> None:
     Raises:
         FileNotFoundError: when it cannot be had.
     """
-    pip = [UV, "tool", "run", "--python", sys.executable, "pip==26.3"]
+    pip: list[str | Path] = [UV, "tool", "run", "--python", sys.executable, "pip==26.3"]
     what = ["download", "--no-deps", "--no-binary=django", f"--dest={to}", requirement]
     done = run([*pip, *what], folder=ROOT)
     archives = list(to.glob("*.tar.gz"))

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-import __main__
 import apps
 import environ
 from django.apps import AppConfig
 from django.core.exceptions import ImproperlyConfigured
 from django.test.runner import DiscoverRunner
+
+import __main__
 
 # Among Django's tests is a folder named like that of the project's apps.
 apps.__path__.append(f"{os.environ['PROJECT']}/apps")
@@ -25,7 +26,9 @@ __main__.get_apps_to_install = lambda modules: [
 
 def database(alias: str) -> dict[str, Any]:
     config: dict[str, Any] = environ.Env.db_url_config(os.environ["DATABASE_URL"])
-    return config if config["NAME"] == ":memory:" else config | {"NAME": f"{config['NAME']}_{alias}"}
+    return (
+        config if config["NAME"] == ":memory:" else config | {"NAME": f"{config['NAME']}_{alias}"}
+    )
 
 
 # As in the settings that Django's tests come with.
@@ -74,7 +77,11 @@ class Runner(DiscoverRunner):
     def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> int:
         from apps.audit import registry
 
-        failed = [*result.failures, *result.errors, *((one, "") for one in result.unexpectedSuccesses)]
+        failed = [
+            *result.failures,
+            *result.errors,
+            *((one, "") for one in result.unexpectedSuccesses),
+        ]
         written = {
             "tests": result.testsRun,
             "audited": len(registry.audited_models()),
