@@ -1,13 +1,13 @@
-"""Settings for Django's own ``runtests.py``, and an app that audits all models of its tests."""
+"""Settings for Django's own ``runtests.py``, with a runner that audits all models of its tests."""
 
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import apps
 import environ
-from django.apps import AppConfig
+from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test.runner import DiscoverRunner
 
@@ -19,7 +19,7 @@ apps.__path__.append(f"{os.environ['PROJECT']}/apps")
 # before, for a moment: receivers of the trail would then know an app that is no longer installed.
 apps_to_install = __main__.get_apps_to_install
 __main__.get_apps_to_install = lambda modules: [
-    *("apps.core", "apps.audit", "audited_suite.AuditEverything"),
+    *("apps.core", "apps.audit"),
     *apps_to_install(modules),
 ]
 
@@ -41,31 +41,16 @@ TEST_RUNNER = "audited_suite.Runner"
 TRUST_REQUEST_ID = False
 
 
-class AuditEverything(AppConfig):
-    name = "audited_suite"
-    refused: ClassVar[dict[str, str]] = {}
-
-    def ready(self) -> None:
-        from apps.audit import registry
-
-        self.refused.clear()
-        for model in self.apps.get_models():
-            if model._meta.app_label == "audit":
-                continue
-            links = [field.name for field in model._meta.local_many_to_many]
-            try:
-                try:
-                    registry.register(model)
-                except ImproperlyConfigured:
-                    registry.register(model, exclude=links)
-            except ImproperlyConfigured as error:
-                self.refused[model._meta.label] = str(error)
-
-
 class Runner(DiscoverRunner):
     """Runs the tests, and writes down what failed; also triggers that are no longer right."""
 
+    refused: dict[str, str]
     faults: dict[str, str]
+
+    def setup_databases(self, **kwargs: Any) -> Any:
+        # Some models are made by modules of tests, which have been imported by now.
+        self.refused = audit_everything()
+        return super().setup_databases(**kwargs)
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         from apps.audit import triggers
@@ -85,11 +70,30 @@ class Runner(DiscoverRunner):
         written = {
             "tests": result.testsRun,
             "audited": len(registry.audited_models()),
-            "refused": AuditEverything.refused,
+            "refused": self.refused,
             "failures": {path_of(test): said for test, said in failed} | self.faults,
         }
         Path(os.environ["RESULT"]).write_text(json.dumps(written), encoding="utf-8")
         return super().suite_result(suite, result, **kwargs)
+
+
+def audit_everything() -> dict[str, str]:
+    """Audit every model, if need be without its links; return why others cannot be."""
+    from apps.audit import registry
+
+    refused = {}
+    for model in django_apps.get_models():
+        if model._meta.app_label == "audit":
+            continue
+        links = [field.name for field in model._meta.local_many_to_many]
+        try:
+            try:
+                registry.register(model)
+            except ImproperlyConfigured:
+                registry.register(model, exclude=links)
+        except ImproperlyConfigured as error:
+            refused[model._meta.label] = str(error)
+    return refused
 
 
 def path_of(test: Any) -> str:
