@@ -26,9 +26,8 @@ __main__.get_apps_to_install = lambda modules: [
 
 def database(alias: str) -> dict[str, Any]:
     config: dict[str, Any] = environ.Env.db_url_config(os.environ["DATABASE_URL"])
-    return (
-        config if config["NAME"] == ":memory:" else config | {"NAME": f"{config['NAME']}_{alias}"}
-    )
+    in_memory = config["NAME"] == ":memory:"
+    return config if in_memory else config | {"NAME": f"{config['NAME']}_{alias}"}
 
 
 # As in the settings that Django's tests come with.
@@ -44,37 +43,28 @@ TRUST_REQUEST_ID = False
 class Runner(DiscoverRunner):
     """Runs the tests, and writes down what failed; also triggers that are no longer right."""
 
-    refused: dict[str, str]
-    faults: dict[str, str]
-
     def setup_databases(self, **kwargs: Any) -> Any:
         # Some models are made by modules of tests, which have been imported by now.
         self.refused = audit_everything()
-        return super().setup_databases(**kwargs)
+        self.databases = super().setup_databases(**kwargs)
+        return self.databases
 
-    def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
-        from apps.audit import triggers
+    def run_suite(self, suite: Any, **kwargs: Any) -> Any:
+        from apps.audit import registry, triggers
 
-        found = {each.alias: triggers.faults(each) for each, _, created in old_config if created}
-        self.faults = {f"triggers of {alias}": "\n".join(of) for alias, of in found.items() if of}
-        super().teardown_databases(old_config, **kwargs)
-
-    def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> int:
-        from apps.audit import registry
-
-        failed = [
-            *result.failures,
-            *result.errors,
-            *((one, "") for one in result.unexpectedSuccesses),
-        ]
+        result = super().run_suite(suite, **kwargs)
+        failed = {path_of(test): said for test, said in (*result.failures, *result.errors)}
+        failed |= {path_of(test): "passes unexpectedly" for test in result.unexpectedSuccesses}
+        faults = {each: triggers.faults(each) for each, _, created in self.databases if created}
+        failed |= {f"triggers of {each.alias}": "\n".join(of) for each, of in faults.items() if of}
         written = {
             "tests": result.testsRun,
             "audited": len(registry.audited_models()),
             "refused": self.refused,
-            "failures": {path_of(test): said for test, said in failed} | self.faults,
+            "failures": failed,
         }
         Path(os.environ["RESULT"]).write_text(json.dumps(written), encoding="utf-8")
-        return super().suite_result(suite, result, **kwargs)
+        return result
 
 
 def audit_everything() -> dict[str, str]:
