@@ -40,11 +40,22 @@ PARTS = {
         validation xor_lookups
     """,
 }
-# Tests that fail, by the start of their paths, and why.
-POOL = "Without the trail as well: projects do not have psycopg_pool."
+# Tests that may fail, by the start of their paths, and why.
+POOL = "It needs psycopg_pool, which projects do not have: it fails without the trail as well."
+WRAPPER = "It wants a connection with no wrapper around its statements; the trail has one there."
+TEXT = (
+    "It compares the text of a statement, or its beginning, with a comment of the trail in front."
+)
 EXCUSED = {
+    "backends.base.test_base.ExecuteWrapperTests.test_wrapper_connection_specific": WRAPPER,
+}
+EXCUSED_ON_POSTGRESQL = {
+    "admin_views.test_actions.AdminActionsTest.test_model_admin_default_delete_action": TEXT,
     "backends.postgresql.tests.Tests.test_connect_pool": POOL,
     "backends.postgresql.tests.Tests.test_pool": POOL,
+    "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict": TEXT,
+    "backends.tests.LastExecutedQueryTest.test_last_executed_query_with_duplicate_params": TEXT,
+    "get_or_create.tests.UpdateOrCreateTests.test_update_only_defaults_and_pre_save_fields": TEXT,
 }
 
 
@@ -55,8 +66,7 @@ def test_passes_with_every_model_audited(
     """Each test that passes without the trail passes with it, and the triggers stay right."""
     done = run_suite(all_on, PARTS[part].split(), database_url, tmp_path)
     print(done)
-    failures = {
-        path: said for path, said in done.failures.items() if not path.startswith(tuple(EXCUSED))
-    }
+    excused = (*EXCUSED, *(EXCUSED_ON_POSTGRESQL if database_url else ()))
+    failures = {at: of for at, of in done.failures.items() if not at.startswith(excused)}
     assert done.audited > 9 * len(done.refused), done.refused
     assert not failures, "\n\n".join([str(done), *(f"{at}\n{of}" for at, of in failures.items())])
