@@ -7,11 +7,20 @@ from tests.checks.check import expect_none
 from tests.support.deep import folder_of, plant
 from tests.support.project import BakedProject
 
-TESTS = [f"{folder_of('audit')}/test_{name}.py" for name in ("rebuilding", "concurrency")]
+pytestmark = pytest.mark.whole
 
 
-@pytest.mark.whole
+def rebuild(project: BakedProject, url: str, test: str, operations: int) -> None:
+    """Run a test of the trail with a number of writes."""
+    tests = [f"{folder_of('audit')}/test_{test}.py"]
+    variables = {"AUDIT_OPERATIONS": str(operations), "DATABASE_URL": url}
+    expect_none(commands.own_tests(plant(project), options=tests, variables=variables))
+
+
 def test_thousands_of_writes(all_on: BakedProject, database_url: str) -> None:
-    """Also where several writers race, on the database that has several."""
-    operations = {"AUDIT_OPERATIONS": "1000", "DATABASE_URL": database_url}
-    expect_none(commands.own_tests(plant(all_on), options=TESTS, variables=operations))
+    rebuild(all_on, database_url, "rebuilding", 20_000)
+
+
+def test_writers_that_race(all_on: BakedProject, database_url: str) -> None:
+    """On the database that has several at a time."""
+    rebuild(all_on, database_url, "concurrency", 1_000)

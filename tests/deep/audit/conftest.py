@@ -13,12 +13,14 @@ from ..conftest import audited
 @pytest.fixture(scope="package", autouse=True)
 def more_examples(examples: None, django_db_blocker: Any) -> Iterator[None]:
     """Install them besides the others."""
-    from .models import Invoice
+    from . import models as m
+    from .tables import TABLES
 
-    tables: list[type[Model]] = [Invoice]
+    tables: list[type[Model]] = [m.Note, m.Review, m.Club, m.Membership]
+    tables += [m.Place, m.Restaurant, m.Hotel, m.Invoice, *TABLES]
     if connection.vendor == "postgresql":
         from .postgresql import Season
 
         tables.append(Season)
-    with audited(tables, django_db_blocker):
+    with audited(tables, django_db_blocker, unaudited=[m.Membership, m.Restaurant]):
         yield

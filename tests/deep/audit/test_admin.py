@@ -4,27 +4,67 @@
 # ruff: noqa: F401, F811
 
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.text import capfirst
 
 from apps.accounts.models import User
+from apps.audit.differences import Change
 from apps.audit.models import Entry
-from apps.audit.presentation import Change, changes_of
+from apps.audit.presentation import changes_of
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
-from ..test_admin import history_of, objects, page_of, reader
+from ..test_admin import objects, page_of, reader
+from .models import Note, Review
 
 pytestmark = pytest.mark.django_db
 
 
 LIST = "/admin/audit/entry/"
+
+
+def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
+    url = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
+    response = reader.get(url, query)
+    assert response.status_code == 200
+    return [row["entry"].object_repr for row in response.context["rows"]]
+
+
+def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
+    Tag.objects.create(slug="a/b?c_d").delete()
+    tag_name = Entry.objects.named("audit_examples.Tag", "a/b?c_d")[0].object_repr
+    assert tag_name.endswith("a/b?c_d")
+    assert history_of(reader, "audit_examples.Tag", "a/b?c_d") == [tag_name] * 2
+    values: dict[str, Any] = {"object_id": "x", "action": "update"}
+    Entry(model_label="gone.Model", object_repr="Gone", **values).save()
+    assert history_of(reader, "gone.Model", "x") == ["Gone"]
+    # The model has got keys of another type since.
+    Entry(model_label="audit_examples.Author", object_repr="Other", **values).save()
+    assert history_of(reader, "audit_examples.Author", "x") == ["Other"]
+
+
+def test_what_is_different_in_a_long_text_is_marked(reader: Any) -> None:
+    text = "It was the best of times, it was the worst of times. "
+    article = Article.objects.create(title="One", body=text * 20 + "The <end>.")
+    article.body = article.body.replace("worst", "last", 1)
+    article.save()
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    html = response.content.decode()
+    assert "It was the best of times, it was the <mark>worst</mark> of times. It was" in html
+    assert "<mark>last</mark>" in html
+    (change,) = response.context["changes"]
+    # The rest, of which nothing has changed, is left out.
+    assert change.new_parts[-1][0].endswith("…")
+    assert "end" not in html.split("audit-diff")[1]
 
 
 def test_the_list_names_action_object_actor_and_fields(reader: Any, admin_user: Any) -> None:
@@ -127,7 +167,7 @@ def test_pages_follow_each_other_in_both_directions(
     assert (first.first_url, first.newer_url) == (None, None)
     second = reader.get(f"{LIST}{first.older_url}").context["cl"]
     last = reader.get(f"{LIST}{second.older_url}").context["cl"]
-    names = [[entry.object_repr for entry in page.result_list] for page in (first, second, last)]
+    names = [[entry.name for entry in page.result_list] for page in (first, second, last)]
     assert names == [["#4", "#3"], ["#2", "#1"], ["#0"]]
     assert last.older_url is None
     back = reader.get(f"{LIST}{last.newer_url}").context["cl"]
@@ -171,7 +211,7 @@ def test_nothing_makes_the_list_count(
 ) -> None:
     for number in range(60):
         Tag.objects.create(slug=str(number))
-    with django_assert_max_num_queries(6) as captured:
+    with django_assert_max_num_queries(8) as captured:
         changelist = reader.get(f"{LIST}?{query}").context["cl"]
     assert len(changelist.result_list) == 50
     assert not [sql for sql in captured if "COUNT(" in sql["sql"]]
@@ -209,7 +249,7 @@ def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: An
 def test_an_actor_who_was_not_active_lately_is_still_named(
     reader: Any, admin_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.audit.admin.LATELY", 1)
+    monkeypatch.setattr("apps.audit.changelist.LATELY", 1)
     with acting_as(admin_user):
         Author.objects.create(name="Ada")
     Author.objects.create(name="Bob")
@@ -227,7 +267,7 @@ def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
     monkeypatch.setattr("apps.audit.admin.SEARCHED", 3)
     assert objects(reader.get(LIST, {"q": "OL"})) == []
     assert objects(reader.get(LIST, {"q": " old "})) == ["#old"]
-    assert objects(reader.get(LIST, {"q": "#new"})) == ["#new-4", "#new-3", "#new-2"]
+    assert objects(reader.get(LIST, {"q": "new-"})) == ["#new-4", "#new-3", "#new-2"]
     assert objects(reader.get(LIST, {"q": " ", "model": "audit_examples.Tag"}))[-1] == "#old"
 
 
@@ -268,10 +308,13 @@ def test_the_diff_of_links_shows_names(reader: Any) -> None:
     gone = Tag.objects.create(slug="gone")
     article.tags.add(tag, gone)
     gone.delete()
-    unlinked, linked = Entry.objects.of(article)[:2]
+    unlinked = Entry.objects.of(article)[0]
     (change,) = reader.get(page_of(unlinked)).context["changes"]
     assert change.removed == ["no longer there (gone)"]
-    response = reader.get(page_of(linked))
+    links = {"tags": {"added": ["gone", "kept"], "removed": []}}
+    label = {"model_label": "audit_examples.Article", "object_id": str(article.pk)}
+    Entry(action="update", changes=links, **label).save()
+    response = reader.get(page_of(Entry.objects.first()))
     (change,) = response.context["changes"]
     assert change.added == ["no longer there (gone)", "#kept (kept)"]
     assert b"<ins>#kept (kept)</ins>" in response.content
@@ -284,7 +327,7 @@ def test_thousands_of_links_are_not_all_listed(
     links = {"tags": {"added": [f"tag-{n}" for n in range(3000)], "removed": []}}
     label = {"model_label": "audit_examples.Article", "object_id": str(article.pk)}
     Entry(action="update", changes=links, **label).save()
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         response = reader.get(page_of(Entry.objects.first()))
     (change,) = response.context["changes"]
     assert len(change.added) == 51
@@ -338,12 +381,16 @@ def test_many_rows_cost_no_more_queries_than_few(
     with acting_as(admin_user):
         for number in range(40):
             Author.objects.create(name=str(number))
-    with django_assert_max_num_queries(5):
+    # One each for the names of authors, groups and users.
+    with django_assert_max_num_queries(9):
         admin_client.get(LIST)
-    entry = Entry.objects.of(admin_user).first()
-    assert entry is not None
-    assert len(entry.changes["user_permissions"]["added"]) > 20
-    with django_assert_max_num_queries(8):
+    keys = list(Permission.objects.values_list("pk", flat=True))
+    assert len(keys) > 20
+    links = {"user_permissions": {"added": keys, "removed": []}}
+    values: dict[str, Any] = {"model_label": "accounts.User", "object_id": str(admin_user.pk)}
+    entry = Entry(action="update", changes=links, **values)
+    entry.save()
+    with django_assert_max_num_queries(9):
         admin_client.get(page_of(entry))
 
 
@@ -355,7 +402,7 @@ def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
 def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
     values: dict[str, Any] = {"object_id": "1", "action": "update"}
     change = {"old": {"a": "\ud800"}, "new": "\ud800"}
-    entry = Entry(model_label="gone.Model", changes={"data": change}, **values)
+    entry = Entry(pk=10**6, model_label="gone.Model", changes={"data": change}, **values)
     if connection.vendor == "sqlite":
         # PostgreSQL refuses it.
         entry.save()
@@ -364,5 +411,235 @@ def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
     (shown,) = changes_of(entry)
     assert (shown.old, shown.new) == ('{"a": "\\ud800"}', "\\ud800")
     links = {"tags": {"added": ["\ud800"], "removed": []}}
-    (shown,) = changes_of(Entry(model_label="gone.Model", changes=links, **values))
+    (shown,) = changes_of(Entry(pk=1, model_label="gone.Model", changes=links, **values))
     assert shown.added == ["\\ud800"]
+
+
+def test_the_diff_shows_values_of_each_kind(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    article = Article.objects.create(title="<b>Old</b>", body="Text", access_token="hunter2")
+    article.title = "New"
+    article.body = ""
+    article.status = Article.Status.PUBLIC
+    article.author = author
+    article.is_open = True
+    article.access_token = "hunter3"
+    article.details = {"a": 1}
+    article.picture = b"\x00\x01"
+    article.save()
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
+    assert shown == {
+        "Headline": ("<b>Old</b>", "New"),
+        "Body": ("Text", ""),
+        "Status": ("Draft", "Public"),
+        "Author": (None, f"Ada ({author.pk})"),
+        "Is open": ("No", "Yes"),
+        "Access token": (None, None),
+        "Details": (None, '{\n  "a": 1\n}'),
+        "Picture": (None, "2 bytes"),
+    }
+    html = response.content.decode()
+    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in html
+    assert "<ins>New</ins>" in html
+    assert "The value is secret" in html
+    assert "hunter" not in html
+
+
+def test_each_filter_and_the_search(reader: Any, admin_user: Any) -> None:
+    with acting_as(admin_user):
+        ada = Author.objects.create(name="Ada")
+        Tag.objects.create(slug="django")
+    Author.objects.create(name="Bob").delete()
+    Entry(object_repr="By one who left", actor_name="gone").save()
+    author = "audit_examples.Author"
+    assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
+    assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["#django", "Ada"]
+    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
+    assert objects(reader.get(LIST, {"q": "djan"})) == ["#django"]
+    assert objects(reader.get(LIST, {"q": ada.pk, "model": author})) == ["Ada"]
+    assert objects(reader.get(LIST, {"created_at__gte": "2999-01-01 00:00:00+00:00"})) == []
+    assert reader.get(LIST, {"actor": "nonsense"}).status_code == 302
+
+
+TWO_MB = "It was the best of times, it was the worst of times. " * 38_000
+
+
+def differing(kind: str) -> tuple[str, str]:
+    """Return two texts of 2 MB."""
+    middle = len(TWO_MB) // 2
+    return {
+        "one word": (TWO_MB, TWO_MB[:middle] + "once " + TWO_MB[middle:]),
+        "many words": (TWO_MB, TWO_MB.replace("worst", "last")),
+        "everything": (TWO_MB, "Call me Ishmael, some years ago. " * 61_000),
+        "no spaces": ("x" * 2_000_000, "x" * 1_000_000 + "y" + "x" * 1_000_000),
+        "a creation": ("", TWO_MB),
+    }[kind]
+
+
+KINDS = ("one word", "many words", "everything", "no spaces", "a creation")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["body", "details", "lost"])
+def test_long_values_are_shown_in_little_space(reader: Any, kind: str, field: str) -> None:
+    old, new = differing(kind)
+    values: dict[str, Any] = {"model_label": "audit_examples.Article", "object_id": "1"}
+    change = {"old": {"text": old}, "new": {"text": new}} if field == "details" else {
+        "old": old, "new": new
+    }  # fmt: skip
+    entry = Entry(action="update", changes={field: change}, **values)
+    entry.save()
+    (shown,) = changes_of(entry)
+    for parts, more, whole in (
+        (shown.old_parts, shown.old_more, old),
+        (shown.new_parts, shown.new_more, new),
+    ):
+        assert sum(len(text) for text, _ in parts) < 2400
+        assert bool(more) is (kind in ("many words", "everything") or whole == TWO_MB > old)
+    for _ in range(19):
+        Entry(action="update", changes={field: change}, **values).save()
+    page = reader.get(page_of(entry)).text
+    history = reader.get(f"{LIST}of/audit_examples.Article/1/").text
+    assert len(page) < 20_000
+    assert len(history) < 20 * 7_000
+    assert ("characters more" in page) is bool(shown.old_more or shown.new_more)
+
+
+def test_the_work_of_comparing_grows_no_faster_than_the_texts() -> None:
+    """Counts the calls of functions, of which the search for words took one for each."""
+    calls: dict[int, int] = {}
+    for size in (1_000, 64_000):
+        old, new = "a b " * size, "a c " * size
+        counted = [0]
+        sys.setprofile(lambda *_, counted=counted: counted.__setitem__(0, counted[0] + 1))
+        Change("Text", old=old, new=new)
+        sys.setprofile(None)
+        calls[size] = counted[0]
+    assert calls[64_000] < calls[1_000] + 200
+
+
+def test_the_list_does_not_load_values(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    author.name = "Secret value"
+    author.save()
+    Author.objects.all().delete()
+    with CaptureQueriesContext(connection) as captured:
+        entries = reader.get(LIST, {"model": "audit_examples.Author"}).context["cl"].result_list
+    assert [entry.touched for entry in entries] == [None, ["name"], None]
+    assert all("changes" in entry.get_deferred_fields() for entry in entries)
+    values = [q for q in captured if '"audit_entry"."changes" AS "changes"' in q["sql"]]
+    assert all("'rename'" in q["sql"] for q in values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "listed"),
+    [
+        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title"), "caption → title"),
+        (
+            {"": {"renamed": "audit_examples.Text"}},
+            ("Model", "audit_examples.Text", "audit_examples.Article"),
+            "audit_examples.Text → audit_examples.Article",
+        ),
+    ],
+)
+def test_a_renaming_is_shown(
+    reader: Any, changes: Any, shown: tuple[str, str, str], listed: str
+) -> None:
+    entry = Entry(action="rename", model_label="audit_examples.Article", changes=changes)
+    entry.save()
+    html = reader.get(LIST).text
+    assert "Renamed" in html
+    assert listed in html
+    response = reader.get(page_of(entry))
+    (change,) = response.context["changes"]
+    assert (change.label, change.old, change.new) == shown
+    assert response.context["title"] == "Renamed: Article"
+    assert response.context["history_url"] is None
+    # Also where it is one of the entries of an object.
+    assert changes_of(Entry(pk=1, action="rename", changes=changes, model_label="gone.Model"))
+
+
+def test_a_user_of_the_database_is_an_actor(reader: Any) -> None:
+    values: dict[str, Any] = {"model_label": "audit_examples.Author", "action": "update"}
+    Entry(source="database", actor_name="postgres", object_id="1", **values).save()
+    response = reader.get(page_of(Entry.objects.first()))
+    assert "postgres" in response.text
+    assert "Database" in response.text
+    assert objects(reader.get(response.context["actor_url"])) == ["Author 1"]
+
+
+def test_objects_are_named_as_they_are_called_today(reader: Any) -> None:
+    ada, bob = (Author.objects.create(name=name) for name in ("Ada", "Bob"))
+    Author.objects.filter(pk=ada.pk).update(name="Ada Lovelace")
+    bob.delete()
+    assert {*objects(reader.get(LIST, {"model": "audit_examples.Author"}))} == {
+        "Ada Lovelace",
+        "Bob",
+    }
+    page = reader.get(page_of(Entry.objects.of(ada).last()))
+    assert page.context["title"] == "Created: Ada Lovelace"
+    history = reader.get(page.context["history_url"])
+    assert history.context["title"] == "Audit trail: Ada Lovelace"
+
+
+@pytest.mark.parametrize("page", ["list", "history", "entry"])
+def test_names_cost_one_query_a_model_and_one_a_relation(
+    reader: Any, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Note, "__str__", lambda self: f"{self.article.author.name}: {self.text}")
+    for number in range(10):
+        author = Author.objects.create(name=f"author {number}")
+        article = Article.objects.create(title="One", author=author)
+        note = Note.objects.create(article=article, text=f"note {number}")
+        Review.objects.create(note=note)
+    note.text = "New"
+    note.save()
+    entry = Entry.objects.of(note).first()
+    url = {
+        "list": f"{LIST}?model=audit_examples.Note",
+        "history": f"{LIST}of/audit_examples.Note/{note.pk}/",
+        "entry": page_of(entry),
+    }[page]
+    with CaptureQueriesContext(connection) as captured:
+        assert "author 9: New" in reader.get(url).text
+    for model in (Note, Article, Author):
+        found = [q for q in captured if f'FROM "{model._meta.db_table}"' in q["sql"]]
+        assert len(found) <= 1 + (page != "list" and model is Article), found
+
+
+def test_no_name_holds_a_masked_value(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    article = Article.objects.create(title="One", access_token="hunter2")
+    note = Note.objects.create(article=article, text="x")
+    Review.objects.create(note=note)
+    monkeypatch.setattr(Article, "__str__", lambda self: f"By {self.access_token}")
+    monkeypatch.setattr(Note, "__str__", lambda self: f"Of {self.article.access_token}")
+    pages = [LIST, *(page_of(entry) for entry in Entry.objects.all())]
+    pages.append(f"{LIST}of/audit_examples.Note/{note.pk}/")
+    html = [reader.get(page).text for page in pages]
+    assert not [text for text in html if "hunter2" in text]
+    assert f"Note {note.pk}" in html[0]
+    assert f"Article {article.pk}" in html[0]
+
+
+def failing(self: Any) -> str:
+    raise RuntimeError("no name")
+
+
+@pytest.mark.parametrize("method", [failing, lambda self: None, lambda self: ""])
+def test_a_name_that_cannot_be_made_stops_no_page(
+    reader: Any, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    author = Author.objects.create(name="Ada")
+    monkeypatch.setattr(Author, "__str__", method)
+    for page in (LIST, page_of(Entry.objects.of(author).first())):
+        assert f"Author {author.pk}" in reader.get(page).text
+
+
+def test_keys_that_no_column_holds_are_not_asked_for(reader: Any) -> None:
+    values: dict[str, Any] = {"action": "update", "model_label": "audit_examples.Author"}
+    for key in ("x", "9" * 30, "-1"):
+        Entry(object_id=key, **values).save()
+    keys = ["9" * 30, "x", "-1"]
+    assert {*objects(reader.get(LIST))} >= {f"Author {key}" for key in keys}

@@ -1,16 +1,21 @@
-"""System checks say what the trail could not see."""
+"""System checks say what would keep the trail from being complete."""
+
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import NotSupportedError, connection, models
-from django.test.utils import isolate_apps
+from django.core.management import call_command
+from django.db import connection, connections, models
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
-from apps.audit import registry
-from apps.audit.checks import check_what_cannot_be_seen, refuse_local_times
-from apps.audit.dialects import dialect_of
+from apps.audit import registry, triggers
+from apps.audit.capture import PREFIX
+from apps.audit.checks import check_settings, refuse_local_times
+from apps.core.modules import Health
 
-from ..examples.models import Example
+from ..examples.models import Author, Example
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 
@@ -19,37 +24,141 @@ def test_the_project_has_nothing_to_warn_of() -> None:
     assert not [message for message in run_checks() if str(message.id).startswith("audit.")]
 
 
-@isolate_apps("apps.audit.tests.examples")
-def test_a_key_that_the_database_follows_by_itself_is_warned_of() -> None:
-    class Owner(Example):
-        class Meta(Example.Meta):
-            pass
+def health() -> Health:
+    config: Any = apps.get_app_config("audit")
+    found: Health = config.health()
+    return found
 
-    class Thing(Example):
-        owner = models.ForeignKey(Owner, models.DB_CASCADE)
-        former = models.ForeignKey(Owner, models.DB_SET_NULL, null=True, related_name="+")
-        kept = models.ForeignKey(Owner, models.DO_NOTHING, related_name="+")
 
-        class Meta(Example.Meta):
-            pass
+def audit_checks(**options: Any) -> list[tuple[str | None, str]]:
+    found = run_checks(**options)
+    return [(one.id, str(one.msg)) for one in found if str(one.id).startswith("audit.")]
+
+
+def test_a_key_that_the_database_follows_by_itself_is_nothing_to_warn_of() -> None:
+    with isolate_apps("apps.audit.tests.examples"):
+
+        class Owner(Example):
+            class Meta(Example.Meta):
+                pass
+
+        class Thing(Example):
+            owner = models.ForeignKey(Owner, models.DB_CASCADE)
+
+            class Meta(Example.Meta):
+                pass
 
     registry.register(Thing)
-    messages = check_what_cannot_be_seen(None)
-    assert [(message.id, message.hint) for message in messages] == [
-        ("audit.W001", "Use models.CASCADE instead."),
-        ("audit.W001", "Use models.SET_NULL instead."),
-    ]
-    assert "Thing.owner has on_delete=DB_CASCADE" in messages[0].msg
+    assert check_settings(None) == []
 
 
 def test_another_database_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "vendor", "mysql")
     monkeypatch.setattr(connection, "display_name", "MySQL")
-    (message,) = check_what_cannot_be_seen(None)
+    (message,) = check_settings(None)
     assert message.id == "audit.E001"
-    assert "'default' is MySQL" in message.msg
-    with pytest.raises(NotSupportedError, match="cannot write to MySQL: it knows SQLite"):
-        dialect_of(connection)
+    assert "'default' is MySQL, to which the audit trail cannot write" in message.msg
+    assert message.hint is not None
+    assert "postgres://" in message.hint
+    assert triggers.faults(connection) == []
+    triggers.install(connection)
+
+
+def test_a_trigger_that_is_missing_is_found_where_a_database_is_named() -> None:
+    triggers.Triggers(connection, {"audit_examples_author"}).drop()
+    assert audit_checks() == []
+    assert health() is Health.DEGRADED
+    found = audit_checks(databases=["default"])
+    assert {number for number, _ in found} == {"audit.W001"}
+    names = {text.split()[2] for _, text in found}
+    assert f"{PREFIX}insert_audit_examples_author" in names
+    assert all(name.endswith("_audit_examples_author") for name in names)
+    for _, text in found:
+        assert "on the table audit_examples_author is missing" in text
+        assert text.endswith("Run `manage.py migrate --database default`.")
+    triggers.install(connection)
+    assert audit_checks(databases=["default"]) == []
+    assert health() is Health.OK
+
+
+def test_a_trigger_that_is_stale_or_not_wanted_is_found() -> None:
+    # As after a start with other options, and before `migrate`.
+    registry.register(Author, mask=["name"])
+    found = audit_checks(databases=["default"])
+    assert found
+    assert all(
+        "_audit_examples_author of the audit trail" in text
+        and "is not what it should be. Run `manage.py migrate" in text
+        for _, text in found
+    )
+    registry._registered.pop(Author)
+    registry.forget_what_was_derived()
+    found = audit_checks(databases=["default"])
+    assert found
+    assert all(f"{PREFIX}" in text and "should not be there" in text for _, text in found)
+    triggers.install(connection)
+    assert audit_checks(databases=["default"]) == []
+
+
+def test_a_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("check", tags=["database"], databases=["default"])
+    assert "audit." not in capsys.readouterr().err
+    triggers.Triggers(connection, {"audit_examples_author"}).drop()
+    call_command("check", tags=["database"], databases=["default"])
+    said = capsys.readouterr().err
+    assert "(audit.W001)" in said
+    assert "manage.py migrate --database default" in said
+
+
+def test_what_is_there_is_not_replaced() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        triggers.install(connection)
+    changing = ("CREATE", "DROP", "ALTER")
+    assert [query for query in captured if query["sql"].startswith(changing)] == []
+    registry.register(Author, mask=["name"])
+    with CaptureQueriesContext(connection) as captured:
+        triggers.install(connection)
+    changed = [query["sql"] for query in captured if query["sql"].startswith(changing)]
+    assert changed
+    assert all("audit_examples_author" in sql for sql in changed)
+
+
+class ElsewhereRouter:
+    """Keeps the trail out of a database in which audited models are."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return False if db == "default" and app_label == "audit" else None
+
+
+def test_a_router_that_keeps_the_trail_away_is_an_error(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [ElsewhereRouter()]
+    found = audit_checks()
+    assert {number for number, _ in found} == {"audit.E002"}
+    assert any(
+        "The database 'default' has the table of accounts.User, which is audited, and not" in text
+        for _, text in found
+    )
+    assert len(found) == len(registry.audited_models())
+    assert triggers.faults(connection) == []
+
+
+class ApartRouter:
+    """Keeps everything but the trail and what it records out of a database."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return False
+
+
+def test_a_database_with_neither_is_no_error(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [ApartRouter()]
+    assert audit_checks() == []
+
+
+def test_another_list_of_wrappers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections["default"], "execute_wrappers", ())
+    (message,) = check_settings(None)
+    assert message.id == "audit.E003"
+    assert "apps/audit/context.py" in message.msg
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])

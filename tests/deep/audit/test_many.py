@@ -17,8 +17,6 @@ from django.utils import timezone
 
 from apps.audit.models import Entry
 
-from ..examples.models import Author, Tag
-
 pytestmark = pytest.mark.django_db
 
 ROWS: Final = int(os.environ.get("AUDIT_ROWS", "2000"))
@@ -77,7 +75,7 @@ def pages(actor: Any, middle: int) -> dict[str, str]:
         "the system": f"{LIST}?actor=nobody",
         "today": f"{LIST}?created_at__gte={timezone.now():%Y-%m-%d}+00:00:00%2B00:00",
         "a time without entries": f"{LIST}?created_at__lt=2000-01-01+00:00:00%2B00:00",
-        "a source without entries": f"{LIST}?source=fixture",
+        "a source without entries": f"{LIST}?source=database",
         "a request": f"{LIST}?request_id=request-{ROWS // 2}",
         "a key": f"{LIST}?q=77",
         "a name": f"{LIST}?q=object+77",
@@ -106,7 +104,8 @@ def test_each_page_takes_few_queries_and_counts_nothing(
         assert len(statements) <= FEW, (name, statements)
         for sql in statements:
             assert "COUNT(" not in sql, (name, sql)
-            if 'FROM "audit_entry"' in sql:
+            # Renamings are read as wholes: there are few, and an index finds them.
+            if is_of_entries(sql):
                 assert re.search(r'LIMIT \d+|"audit_entry"."id" = ', sql), (name, sql)
         if ROWS > 2000:
             with capsys.disabled():
@@ -130,14 +129,14 @@ def test_an_index_finds_what_a_page_shows(
     fill(admin_user)
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}{query}")
-    plans = [plan_of(q["sql"]) for q in captured if 'FROM "audit_entry"' in q["sql"]]
+    plans = [plan_of(q["sql"]) for q in captured if is_of_entries(q["sql"])]
     if index:
         assert any(index in plan for plan in plans), plans
     else:
         # By the key, backwards, until the page is full.
         key = {"sqlite": r"^(SCAN|SEARCH) audit_entry( USING INTEGER PRIMARY KEY.*)?$",
                "postgresql": r"Index Scan Backward using audit_entry_pkey"}  # fmt: skip
-        assert re.search(key[connection.vendor], plans[-1]), plans
+        assert re.search(key[connection.vendor], plans[-1], re.MULTILINE), plans
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no such statistics")
@@ -145,7 +144,13 @@ def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_
     fill(admin_user)
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}?model=audit_examples.Tag")
-    assert "audit_object" in plan_of(captured[-1]["sql"])
+    entries = [query["sql"] for query in captured if is_of_entries(query["sql"])]
+    assert "audit_object" in plan_of(entries[-1])
+
+
+def is_of_entries(sql: str) -> bool:
+    """Whether a query reads entries, and not only renamings, which have an index."""
+    return 'FROM "audit_entry"' in sql and 'WHERE "audit_entry"."action" = \'rename\'' not in sql
 
 
 def plan_of(sql: str) -> str:

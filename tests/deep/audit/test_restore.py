@@ -3,8 +3,7 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,24 +14,68 @@ from django.db.models import JSONNull
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import append_only, registry
+from apps.audit import triggers
 from apps.audit.models import Entry
 from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
 
-from ..examples.models import (
-    Article,
-    Author,
-    Club,
-    FrontPage,
-    Hotel,
-    Place,
-    Restaurant,
-    Tag,
-)
+from ..conftest import register
+from ..examples.models import Article, Author, Tag
 from ..test_restore import article, latest, tags
-from .models import Invoice
+from ..trail import links
+from .models import Club, FrontPage, Hotel, Invoice, Note, Place, Restaurant
 
 pytestmark = pytest.mark.django_db
+
+
+def test_a_state_at_a_time(article: Article) -> None:
+    entry = latest(article)
+    article.title = "Second"
+    article.save()
+    assert state_at(Article, article.pk, timezone.now()).values["title"] == "Second"
+    assert state_at(Article, article.pk, entry.created_at).values["title"] == "First"
+    long_ago = entry.created_at - timedelta(days=1)
+    assert not state_at(Article, article.pk, long_ago).exists
+
+
+def test_a_deleted_object_comes_back_with_its_links(article: Article) -> None:
+    then, before, pk = latest(article), Article.objects.values().get(), article.pk
+    (tag, other) = (Tag.objects.get(pk="a"), Tag.objects.create(slug="c"))
+    article.tags.remove(tag)
+    article.tags.add(tag, other)
+    article.tags.remove(other)
+    Note.objects.create(article=article, text="Goes along")
+    article.delete()
+    article.pk = pk
+    result = restore(state_after(then))
+    assert result.instance.pk == pk
+    assert result.unknown == {"access_token"}
+    assert Article.objects.values().get() == before | {"access_token": ""}
+    assert tags(Article.objects.get()) == {"a", "b"}
+    assert sorted(links(article, "tags")[-2:]) == [("+", "a"), ("+", "b")]
+    # Others that the deletion took along are restored by themselves, after it.
+    assert not Note.objects.exists()
+    gone = Entry.objects.filter(model_label="audit_examples.Note").last()
+    assert gone is not None
+    restore(state_after(gone))
+    assert Note.objects.get().text == "Goes along"
+
+
+def test_secrets_cannot_be_restored() -> None:
+    user = User.objects.create_user("ada", password="first")
+    then = latest(user)
+    assert state_after(then).unknown == {"last_login"}
+    user.set_password("second")
+    user.email = "ada@example.com"
+    user.save()
+    state = state_after(then)
+    assert state.unknown == {"last_login", "password"}
+    result = restore(state)
+    user.refresh_from_db()
+    assert (user.email, user.check_password("second")) == ("", True)
+    assert result.unknown == {"last_login", "password"}
+    user.delete()
+    restored: Any = restore(state_after(then)).instance
+    assert (restored.username, restored.password) == ("ada", "")
 
 
 def test_each_state_on_the_way_can_be_told() -> None:
@@ -128,7 +171,7 @@ def test_what_a_child_adds_without_being_audited_is_unknown() -> None:
 def test_an_object_older_than_its_trail_comes_back_with_its_links() -> None:
     article = Article.objects.create(title="Old")
     article.tags.add(Tag.objects.create(slug="a"))
-    with append_only.lifted(connection):
+    with triggers.lifted(connection):
         Entry.objects.all()._raw_delete("default")
     pk, then = article.pk, timezone.now()
     article.delete()
@@ -138,19 +181,12 @@ def test_an_object_older_than_its_trail_comes_back_with_its_links() -> None:
     assert tags(Article.objects.get(pk=pk)) == {"a"}
 
 
-def test_masked_links_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    (audited,) = registry.covering(Article)
+@pytest.mark.usefixtures("restored")
+def test_masked_links_are_unknown() -> None:
+    register(Article, mask=["tags"])
     article = Article.objects.create(title="One")
-    masked = replace(audited, masked=audited.masked | {"tags"})
-    models: Any = registry._audited
-    monkeypatch.setitem(models, Article, masked)
-    registry.forget_what_was_derived()
-    try:
-        article.tags.add(Tag.objects.create(slug="a"))
-        state = state_at(Article, article.pk, timezone.now())
-    finally:
-        monkeypatch.undo()
-        registry.forget_what_was_derived()
+    article.tags.add(Tag.objects.create(slug="a"))
+    state = state_at(Article, article.pk, timezone.now())
     assert "tags" in state.unknown
     assert "tags" not in state.links
 

@@ -7,8 +7,7 @@ from django.db import connection, models
 from django.db.models.functions import Upper
 from django.test.utils import isolate_apps
 
-from apps.audit import registry
-
+from ..conftest import register
 from ..examples.models import Example
 from ..trail import actions, last_change
 
@@ -42,7 +41,7 @@ def model_with(field: models.Field) -> Any:
         class Meta(Example.Meta):
             db_table = "thing"
 
-    registry.register(Thing)
+    register(Thing)
     return Thing
 
 

@@ -8,8 +8,10 @@ import re
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
+from django.db import connection
 
+from apps.audit import triggers
 from apps.audit.models import Entry
 
 from ..examples.models import Article, Tag
@@ -66,3 +68,35 @@ def test_nothing_on_the_trail_commands_the_terminal(
 def test_what_is_no_number_of_entries_is_refused(limit: str) -> None:
     with pytest.raises(CommandError, match="is no number of entries; for example 20"):
         history("audit_examples.Author", "1", "--limit", limit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense", "1"], "'nonsense' is no model of this project; for example accounts.User"),
+        (["auth.Group", "1"], "auth.Group is not audited"),
+        (["audit_examples.Note", "x"], "has no entry of audit_examples.Note x"),
+        (["audit_examples.Author", "0"], "has no entry of audit_examples.Author 0"),
+    ],
+)
+def test_each_reason_for_no_history_is_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        history(*arguments)
+
+
+def test_the_latest_entries_are_shown_and_the_way_to_the_others(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk), "--limit=1")
+    assert text.count("#") == 1
+    assert "There are more entries: --limit 5" in text
+
+
+def test_the_trail_can_be_stopped_before_the_module_is_taken_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call_command("audit", "stop")
+    assert "Nothing is recorded in 'default' any more." in capsys.readouterr().out
+    Article.objects.create(title="Unseen")
+    assert not Entry.objects.exists()
+    assert triggers.faults(connection)
+    triggers.install(connection)
+    assert triggers.faults(connection) == []

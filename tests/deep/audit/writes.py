@@ -1,4 +1,6 @@
-"""Writes of every kind that the ORM knows, each made of a few random choices."""
+"""Writes of every kind, by the ORM and past it, each made of a few random choices."""
+
+# ruff: noqa: S608 (the names of tables are those of the models)
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +9,21 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-import pytest
+from django.apps import apps
 from django.core import serializers
-from django.db import NotSupportedError
+from django.db import connection
+from django.db.migrations.operations import RunPython, RunSQL
+from django.db.migrations.state import ProjectState
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Now, Upper
 from hypothesis import strategies as st
 
-from ..examples.models import (
-    Article,
-    Author,
-    Club,
-    FrontPage,
-    Hotel,
-    Membership,
-    Note,
-    Place,
-    Restaurant,
-    Review,
-    Tag,
-)
+from ..examples.models import Article, Author, Tag
+from .models import Club, FrontPage, Hotel, Membership, Note, Place, Restaurant, Review
+from .tables import Book, BookTag, Loan, Shelf, Stock
+
+ARTICLE, AUTHOR, REVIEW, TAG = (model._meta.db_table for model in (Article, Author, Review, Tag))
+BOOK_TAG, SHELF, STOCK = (model._meta.db_table for model in (BookTag, Shelf, Stock))
 
 TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", 'it\'s 100% "so"', "back\\slash {}", "%s %(a)s")
 
@@ -101,6 +98,12 @@ def populate() -> None:
     Club.objects.create(name="One").members.add(ada, bob)
     Hotel.objects.create(name="a", beds=3)
     Restaurant.objects.create(name="B")
+
+
+def execute(sql: str, *parameters: Any) -> None:
+    """Run a statement of SQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
 
 
 WRITES: Final[dict[str, Callable[[Choices], None]]] = {}
@@ -188,16 +191,20 @@ def create_in_bulk_ignoring_conflicts(c: Choices) -> None:
 
 
 @write
-def be_refused(c: Choices) -> None:
-    with pytest.raises(NotSupportedError, match="update_conflicts=True"):
-        Author.objects.bulk_create(
-            [Author(pk=1, name=c.text)],
-            update_conflicts=True,
-            update_fields=["name"],
-            unique_fields=["id"],
-        )
-    with pytest.raises(NotSupportedError, match="another object"):
-        Tag.objects.update(slug="key")
+def create_or_change_in_bulk(c: Choices) -> None:
+    authors = [Author(pk=100 + c.one, name=c.text), Author(pk=100 + c.two, name=c.text * 2)]
+    Author.objects.bulk_create(
+        authors if c.one != c.two else authors[:1],
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["id"],
+    )
+    Stock.objects.bulk_create(
+        [Stock(code=str(code), count=c.three, pin=c.text) for code in {c.one, c.two, c.three}],
+        update_conflicts=True,
+        update_fields=["count", "pin"],
+        unique_fields=["code"],
+    )
 
 
 # Changes of one object
@@ -359,6 +366,27 @@ def move_related(c: Choices) -> None:
                 author.article_set.set(Article.objects.all()[: c.two])
 
 
+@write
+def change_a_key(c: Choices) -> None:
+    """What points to the old key would be left behind, so only what nobody points to is moved."""
+    match c.one % 4:
+        case 0:
+            tags = Tag._base_manager.filter(articles=None, review=None, booktag=None)
+            tags.filter(pk=getattr(c.row(Tag, c.two), "pk", None)).update(
+                slug=f"{c.text}{c.three}!"
+            )
+        case 1:
+            notes = Note.objects.filter(review=None, pk=getattr(c.row(Note, c.two), "pk", None))
+            notes.update(id=UUID(int=1000 + 10 * c.two + c.three), text=c.text)
+        case 2:
+            stock = c.row(Stock, c.two)
+            if stock:
+                key = 1000 + 10 * c.two + c.three
+                Stock.objects.filter(pk=stock.pk).update(id=key, count=F("count") + 1)
+        case _:
+            Review.objects.filter(stars=1).update(id=F("id") + 1_000_000)
+
+
 # Links
 
 
@@ -431,6 +459,140 @@ def move_links(c: Choices) -> None:
     through = Article.tags.through
     if one and other and not through.objects.filter(article=other):
         through.objects.filter(article=one).update(article=other)
+
+
+# Past the ORM
+
+
+@write
+def insert_by_sql(c: Choices) -> None:
+    author = c.row(Author, c.three)
+    execute(f"insert into {AUTHOR} (name) values (%s), (%s)", c.text, c.text * 2)
+    execute(
+        f"INSERT INTO {REVIEW} (author_id, stars) SELECT id, %s FROM {AUTHOR} WHERE name = %s",
+        1 + c.one,
+        c.text,
+    )
+    execute(
+        f"INSERT INTO {STOCK} (code, count, pin) VALUES (%s, %s, 'hunter')"
+        " ON CONFLICT (code) DO UPDATE SET count = excluded.count + 1, pin = excluded.pin",
+        str(c.one),
+        c.two,
+    )
+    execute(f"INSERT INTO {TAG} (slug) VALUES (%s) ON CONFLICT DO NOTHING", f"{c.text}{c.two}")
+    article = c.row(Article)
+    if article and author:
+        execute(f"UPDATE {ARTICLE} SET author_id = %s WHERE id = %s", author.pk, article.pk)
+
+
+@write
+def update_by_sql(c: Choices) -> None:
+    execute(
+        f"WITH those AS (SELECT id FROM {ARTICLE} WHERE reads >= %s)"
+        f" UPDATE {ARTICLE} SET title = %s, reads = reads + 1, access_token = 'hunter'"
+        " WHERE id IN (SELECT id FROM those)",
+        10 * c.one,
+        c.text,
+    )
+    execute(f"update {AUTHOR} set name = upper(name) where id %% 3 = %s", c.two % 3)
+    execute(
+        f"UPDATE {REVIEW} SET stars = n.n FROM (SELECT %s AS n) AS n WHERE {REVIEW}.stars < n.n",
+        c.three,
+    )
+
+
+@write
+def delete_by_sql(c: Choices) -> None:
+    execute(f"delete from {REVIEW} where stars > %s", 3 + c.one)
+    execute(f"DELETE FROM {STOCK} WHERE code = %s", str(c.two))
+    execute(f"DELETE FROM {BOOK_TAG} WHERE tag_id = %s", c.text)
+    execute(
+        f"DELETE FROM {Article.tags.through._meta.db_table} WHERE article_id IN"
+        f" (SELECT id FROM {ARTICLE} WHERE reads = %s)",
+        c.three,
+    )
+
+
+@write
+def replace_by_sql(c: Choices) -> None:
+    if connection.vendor == "postgresql":
+        execute(
+            f"MERGE INTO {STOCK} AS s USING (VALUES (%s, %s::integer), (%s, 5)) AS n (code, count)"
+            " ON s.code = n.code WHEN MATCHED AND s.count > 7 THEN DELETE"
+            " WHEN MATCHED THEN UPDATE SET count = n.count"
+            " WHEN NOT MATCHED THEN INSERT (code, count, pin) VALUES (n.code, n.count, 'hunter')",
+            str(c.one),
+            c.two,
+            f"{c.one}!",
+        )
+        with connection.cursor() as cursor:
+            raw: Any = cursor
+            with raw.copy(f"COPY {AUTHOR} (name) FROM STDIN") as copy:
+                copy.write_row((c.text,))
+        if c.three == 9:
+            execute(f"TRUNCATE {STOCK}, {BOOK_TAG}")
+        return
+    execute(
+        f"INSERT OR REPLACE INTO {STOCK} (id, code, count, pin) VALUES (%s, %s, %s, 'hunter')",
+        c.one,
+        str(c.two),
+        c.three,
+    )
+    execute(f"UPDATE OR REPLACE {STOCK} SET code = %s WHERE id > %s", str(c.three), c.one + 8)
+    execute(f"REPLACE INTO {SHELF} (id, name) VALUES (%s, %s)", 100 + c.one, c.text)
+
+
+@write
+def write_as_migrations_do(c: Choices) -> None:
+    """With the models of a migration, and with the statements of its schema editor."""
+    state = ProjectState.from_apps(apps)
+    operation = [fill, run][c.one % 2](c)
+    # Inside of a transaction, as the migrations of SQLite cannot be.
+    editor = connection.SchemaEditorClass(connection, atomic=False)
+    editor.deferred_sql = []
+    operation.database_forwards("audit_examples", editor, state, state.clone())
+
+
+def fill(c: Choices) -> RunPython:
+    def forwards(apps: Any, editor: Any) -> None:
+        for author in apps.get_model("audit_examples", "Author")._base_manager.filter(pk__gt=c.two):
+            author.name = c.text
+            author.save()
+        apps.get_model("audit_examples", "Stock")._base_manager.update(count=F("count") + 1)
+
+    return RunPython(forwards)
+
+
+def run(c: Choices) -> RunSQL:
+    return RunSQL([(f"UPDATE {AUTHOR} SET name = %s WHERE id > %s", [c.text, c.three])])
+
+
+@write
+def shelve(c: Choices) -> None:
+    """Make what the database takes along."""
+    shelf = Shelf.objects.create(name=c.text)
+    for number in range(c.two % 4):
+        book = Book.objects.create(title=f"{c.text}{number}", shelf=shelf)
+        tag = c.row(Tag, c.three + number)
+        if tag:
+            book.tags.add(tag)
+        Loan.objects.create(book=book, days=number)
+
+
+@write
+def let_the_database_delete(c: Choices) -> None:
+    match c.three % 4:
+        case 0:
+            Shelf.objects.filter(pk=getattr(c.row(Shelf), "pk", None)).delete()
+        case 1:
+            execute(f"DELETE FROM {SHELF} WHERE id %% 4 = %s", c.two % 4)
+        case 2:
+            book = c.row(Book)
+            if book:
+                book.delete()
+        case _:
+            tags = Tag._base_manager.filter(articles=None, review=None)
+            tags.filter(pk=getattr(c.row(Tag, c.two), "pk", None)).delete()
 
 
 # Deletions

@@ -1,80 +1,26 @@
+"""The trail in the admin: lists, entries and histories, to read and nothing else."""
+
 from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connections
-from django.db.models import Model, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.text import capfirst
 
 from . import presentation, registry
-from .changelist import OLDER_THAN, KeysetChangeList
+from .changelist import OLDER_THAN, ActorFilter, KeysetChangeList, ModelFilter
 from .models import Entry
 
-# How many of the latest entries are asked who was active lately.
-LATELY: Final = 2000
 # How many of the latest entries are searched for a name, which no index finds.
 SEARCHED: Final = 1_000_000
 MOST_LABELS: Final = 4
 HISTORY_PAGE: Final = 20
-
-
-class ModelFilter(admin.SimpleListFilter):
-    """Entries of one model."""
-
-    title = "model"
-    parameter_name = "model"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        models = registry.audited_models()
-        names = [(m._meta.label, str(capfirst(m._meta.verbose_name))) for m in models]
-        return sorted(names, key=lambda name: name[1].lower())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        if not self.value():
-            return queryset
-        if connections[queryset.db].vendor == "sqlite":
-            # It would take the index on models and objects whenever there is one, and then read
-            # and sort all entries of a model; an expression keeps it off.
-            return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
-        return queryset.filter(model_label=self.value())
-
-
-class ActorFilter(admin.SimpleListFilter):
-    """Entries of one actor, or of none: commands, jobs and visitors who are not logged in."""
-
-    title = "actor, lately"
-    parameter_name = "actor"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        entries = Entry.objects.order_by("-pk")
-        lately = entries.values_list("actor_id", "actor_name")[:LATELY]
-        names = {str(key): name for key, name in reversed(lately) if key is not None}
-        chosen: Any = self.value()
-        if chosen and chosen != "nobody" and chosen not in names:
-            try:
-                entry = entries.filter(actor_id=user_key(chosen)).first()
-            except ValidationError:
-                entry = None
-            names[chosen] = entry.actor_name if entry else chosen
-        sorted_names = sorted(names.items(), key=lambda item: item[1].lower())
-        return [("nobody", "The system"), *sorted_names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        if self.value() == "nobody":
-            return queryset.filter(actor=None, actor_name="")
-        value = self.value()
-        try:
-            return queryset.filter(actor_id=user_key(value)) if value else queryset
-        except ValidationError as error:
-            raise IncorrectLookupParameters(error) from error
+WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 
 
 @admin.register(Entry)
@@ -85,7 +31,7 @@ class EntryAdmin(admin.ModelAdmin):
     list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
     search_fields = ("object_repr",)
     search_help_text = (
-        f"The name of an object, in the latest {SEARCHED:,} entries, or its exact key"
+        f"The recorded name of an object, in the latest {SEARCHED:,} entries, or its exact key"
     )
     ordering = ("-id",)
     sortable_by = ()
@@ -99,13 +45,13 @@ class EntryAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ["audit/audit.css"]}
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, *args: Any) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
+    def has_change_permission(self, *args: Any) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
+    def has_delete_permission(self, *args: Any) -> bool:
         return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
@@ -115,8 +61,7 @@ class EntryAdmin(admin.ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the list under the name of what it is."""
-        context = {"title": "Audit trail", **(extra_context or {})}
-        return super().changelist_view(request, context)
+        return super().changelist_view(request, {"title": "Audit trail", **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.history_of_view)
@@ -148,17 +93,17 @@ class EntryAdmin(admin.ModelAdmin):
         key = unquote(key)
         entries: QuerySet[Entry] = Entry.objects.named(label, key)
         before = request.GET.get(OLDER_THAN, "")
-        if before.isdecimal():
-            entries = entries.filter(pk__lt=before)
-        found = list(entries[: HISTORY_PAGE + 1])
-        if not found and not (before and Entry.objects.named(label, key).exists()):
+        older = entries.filter(pk__lt=before) if before.isdecimal() else entries
+        found = list(older[: HISTORY_PAGE + 1])
+        if not found and not (before and entries.exists()):
             raise Http404("The trail has no entry of this object.")
         shown = found[:HISTORY_PAGE]
-        there = _object(label, key)
-        names = [entry.object_repr for entry in shown if entry.object_repr]
-        if there is not None:
-            names.insert(0, presentation.text_of(there))
-        name = [*names, f"{presentation.model_name(label)} {key}"][0]
+        # What the object is called on this page, also where its entries are those of a parent.
+        last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
+        place = shown[0].pk if shown else 0
+        subject = Entry(pk=place, model_label=label, object_id=key, object_repr=last_name)
+        page = presentation.Page([*shown, subject])
+        name = page.name(subject)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -167,11 +112,8 @@ class EntryAdmin(admin.ModelAdmin):
             "model_name": presentation.model_name(label),
             "name": name,
             "key": key,
-            "rows": [
-                self._row(entry, changes)
-                for entry, changes in zip(shown, presentation.changes_of_each(shown), strict=True)
-            ],
-            "object_url": self._url(request, there),
+            "rows": [self._row(entry, page) for entry in shown],
+            "object_url": self._object_url(request, page.object(subject)),
             "older_url": f"?{OLDER_THAN}={shown[-1].pk}" if len(found) > HISTORY_PAGE else None,
             "newest_url": request.path if before else None,
         }
@@ -179,61 +121,37 @@ class EntryAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/audit/entry/history.html", context)
 
     def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Entry | None = None,
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Show what has changed, with links to the object, its history and the actor."""
-        if obj is not None:
-            there = _object(obj.model_label, obj.object_id)
-            name = presentation.object_name(obj)
-            if there is not None and not obj.object_repr:
-                name = presentation.text_of(there)
-            changes = presentation.changes_of(obj)
-            context |= self._row(obj, changes) | {
-                "title": f"{obj.get_action_display()}: {name}",
-                "subtitle": None,
-                "model_name": presentation.model_name(obj.model_label),
-                "name": name,
-                "object_url": self._url(request, there),
-                "user_url": self._url(request, _instance(get_user_model(), obj.actor_id)),
-                "history_url": self.history_url(obj),
-                "request_url": (
-                    reverse("admin:audit_entry_changelist", query={"request_id": obj.request_id})
-                    if obj.request_id
-                    else None
-                ),
-            }
-        return super().render_change_form(request, context, add, change, form_url, obj)
-
-    @staticmethod
-    def history_url(entry: Entry) -> str:
-        """Return the address of the history of an entry's object."""
-        arguments = [entry.model_label, quote(entry.object_id)]
-        return reverse("admin:audit_entry_history_of", args=arguments)
+        entry: Entry = context["original"]
+        page = presentation.Page([entry])
+        user = None if entry.actor_id is None else get_user_model()(pk=entry.actor_id)
+        context |= self._row(entry, page) | {
+            "title": f"{entry.get_action_display()}: {page.name(entry)}",
+            "subtitle": None,
+            "model_name": presentation.model_name(entry.model_label),
+            "name": page.name(entry),
+            "object_url": self._object_url(request, page.object(entry)),
+            "user_url": self._object_url(request, user),
+            "history_url": history_url(entry),
+            "request_url": list_url(request_id=entry.request_id) if entry.request_id else None,
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="action")
     def what(self, entry: Entry) -> str:
-        return format_html(
-            '<span class="audit-action audit-{}">{}</span>',
-            entry.action,
-            entry.get_action_display(),
-        )
+        action = entry.get_action_display()
+        return format_html('<span class="audit-action audit-{}">{}</span>', entry.action, action)
 
     @admin.display(description="model")
     def model_name(self, entry: Entry) -> str:
         return presentation.model_name(entry.model_label)
 
     @admin.display(description="object")
-    def object_name(self, entry: Entry) -> str:
-        name = presentation.object_name(entry)
-        if not entry.object_id:
-            return name
-        return format_html('<a href="{}">{}</a>', self.history_url(entry), name)
+    def object_name(self, entry: Any) -> str:
+        url = history_url(entry)
+        return format_html('<a href="{}">{}</a>', url, entry.name) if url else entry.name
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
@@ -241,71 +159,51 @@ class EntryAdmin(admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', actor_url(entry), presentation.actor_name(entry))
 
     @admin.display(description="fields")
-    def changed_fields(self, entry: Entry) -> str:
+    def changed_fields(self, entry: Any) -> str:
         """Name what was changed; a new or deleted object has every field in its entry."""
-        if entry.action != Entry.Action.UPDATE:
-            return ""
-        labels = presentation.labels_of(entry)
+        if entry.action == Entry.Action.RENAME:
+            changes = presentation.renamed(entry.model_label, entry.touched)
+            return ", ".join(f"{change.old} → {change.new}" for change in changes)
+        fields = presentation.fields_of(entry.model_label, entry.touched or ())
+        labels = [label for _, _, label in fields]
         more = len(labels) - MOST_LABELS
         return ", ".join(labels[:MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
 
-    def _row(self, entry: Entry, changes: list[presentation.Change]) -> dict[str, Any]:
+    def _row(self, entry: Entry, page: presentation.Page) -> dict[str, Any]:
         """Return what the templates need to show one entry."""
         return {
             "entry": entry,
             "action": self.what(entry),
             "actor_name": presentation.actor_name(entry),
             "actor_url": actor_url(entry),
-            "changes": changes,
-            "whole": entry.action != Entry.Action.UPDATE,
+            "changes": page.changes(entry),
+            "whole": entry.action in WHOLE,
         }
 
-    def _url(self, request: HttpRequest, instance: Model | None) -> str | None:
+    def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""
-        if instance is None:
+        if instance is None or not self.admin_site.is_registered(type(instance)):
             return None
-        model_admin = self.admin_site._registry.get(type(instance))
-        if not model_admin or not model_admin.has_view_permission(request):
+        if not self.admin_site.get_model_admin(type(instance)).has_view_permission(request):
             return None
-        meta = instance._meta
-        name = f"admin:{meta.app_label}_{meta.model_name}_change"
+        name = f"admin:{instance._meta.app_label}_{instance._meta.model_name}_change"
         return reverse(name, args=[quote(instance.pk)])
 
 
-def _object(label: str, key: str) -> Model | None:
-    """Look the object of an entry up; None when it, or its model, is no longer there or audited.
-
-    Who may see the trail sees what audited objects are called, and no others.
-    """
-    model = presentation.model_of(label)
-    return _instance(model, key) if model and registry.covering(model) else None
+def list_url(**query: Any) -> str:
+    """Return the address of the list with a filter."""
+    return reverse("admin:audit_entry_changelist", query=query)
 
 
-def _instance(model: type[Model], pk: Any) -> Model | None:
-    """Look an object up; None when it is no longer there."""
-    if pk is None:
-        return None
-    try:
-        found: QuerySet[Model] = QuerySet(model)
-        return found.filter(pk=pk).first()
-    except (ValueError, ValidationError):
-        # The model has got keys of another type since.
-        return None
-
-
-def user_key(text: str) -> Any:
-    """Return the key of a user from an address.
-
-    Raises:
-        ValidationError: when it can be none.
-    """
-    pk = get_user_model()._meta.pk
-    key = pk.to_python(text)
-    pk.run_validators(key)
-    return key
+def history_url(entry: Entry) -> str | None:
+    """Return the address of the history of an entry's object; None for a renaming, of none."""
+    arguments = [entry.model_label, quote(entry.object_id)]
+    return reverse("admin:audit_entry_history_of", args=arguments) if entry.object_id else None
 
 
 def actor_url(entry: Entry) -> str:
     """Return the address of the list of all that the actor of an entry did."""
-    actor = "nobody" if entry.actor_id is None else entry.actor_id
-    return reverse("admin:audit_entry_changelist", query={"actor": actor})
+    if entry.actor_id is None and entry.actor_name:
+        # A user of the database, who has no account here.
+        return list_url(actor_name=entry.actor_name)
+    return list_url(actor="nobody" if entry.actor_id is None else entry.actor_id)

@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .capture import Definition, name_of
+from .capture import Capture, Definition, name_of
 from .models import Entry, Seal
 
 ENTRIES: Final = Entry._meta.db_table
@@ -29,7 +29,7 @@ GIVEN_OUT: Final = {
     "postgresql": "SELECT last_value FROM {schema}{entries}_id_seq",
     "sqlite": "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = '{entries}'",
 }
-# Table, event, and when to refuse what; see triggers.EVENTS.
+# Table, event, and when to refuse what; see postgresql.EVENTS.
 POSTGRESQL: Final = (
     (ENTRIES, "keep", "TG_OP = 'UPDATE' OR (OLD.id <= ({pruned})) IS NOT TRUE", REFUSAL),
     (ENTRIES, "keep_all", "TRUE", REFUSAL),
@@ -53,12 +53,13 @@ SQLITE: Final = (
 )
 
 
-def definitions(connection: BaseDatabaseWrapper, schema: str) -> Iterator[Definition]:
-    """Make the triggers of the two tables; ``schema`` is quoted and ends with a dot, or empty."""
-    names = {"entries": ENTRIES, "seals": SEALS, "schema": schema}
-    names["given_out"] = GIVEN_OUT[connection.vendor].format(**names)
+def definitions(capture: Capture) -> Iterator[Definition]:
+    """Make the triggers of the two tables."""
+    vendor = capture.connection.vendor
+    names = {"entries": ENTRIES, "seals": SEALS, "schema": capture.schema}
+    names["given_out"] = GIVEN_OUT[vendor].format(**names)
     names |= {"pruned": PRUNED.format(**names), "unfit": UNFIT.format(**names)}
-    is_postgresql = connection.vendor == "postgresql"
+    is_postgresql = vendor == "postgresql"
     for table, event, condition, refusal in POSTGRESQL if is_postgresql else SQLITE:
         when, text = condition.format(**names), refusal.format(table=table)
         name = name_of(event.replace(" ", "_").lower(), table)

@@ -4,7 +4,7 @@ A trigger is made of the columns that a table has at the moment, so that it work
 between two steps of a migration as well.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from .fields import MASKED
 from .models import Entry
 from .registry import Audited, Link, Recorded
 
-# Triggers and functions of these names belong to the trail. PostgreSQL takes 63 characters.
-PREFIX: Final = "audit_trail_"
+# Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
+# of their names, and an underscore comes before small letters. It takes 63 characters.
+PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
 # The function that a trigger asks who acts: on PostgreSQL its own, on SQLite one of Python.
 WHO: Final = f"{PREFIX}who"
@@ -31,7 +32,7 @@ type Members = Sequence[tuple[str, str]]
 class Definition:
     """A trigger: its table, when it fires, and the SQL that it runs.
 
-    On PostgreSQL ``event`` is a key of ``triggers.EVENTS``, and ``body`` that of its function,
+    On PostgreSQL ``event`` is a key of ``postgresql.EVENTS``, and ``body`` that of its function,
     which has the parameters ``when``; without an event it is no trigger's.
     """
 
@@ -53,35 +54,47 @@ class Capture:
 
     Args:
         connection: the database.
-        columns: those that its tables have at the moment.
-        schema: where the trail is, quoted and with a dot; empty where there are no schemas.
         migrating: whether tables are being changed. Columns that a model does not have, or no
             longer, are then recorded without their values: they may be masked under their
             other name.
+
+    ``columns`` are those that its tables have at the moment, and ``schema`` is where the trail is,
+    quoted and with a dot. ``live`` is a query for the former, and ``there`` one for the triggers.
     """
 
     is_not: str
     # Whether a statement records several links of one object together.
     groups: bool
+    live: str
+    there: str
 
-    def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        columns: dict[str, set[str]],
-        schema: str,
-        *,
-        migrating: bool,
-    ) -> None:
-        self.connection, self.columns, self.schema = connection, columns, schema
-        self.migrating, self.quote = migrating, connection.ops.quote_name
-        self.entries = schema + self.quote(Entry._meta.db_table)
+    def __init__(self, connection: BaseDatabaseWrapper, *, migrating: bool) -> None:
+        self.connection, self.migrating = connection, migrating
+        self.columns: dict[str, set[str]] = {}
+        self.quote, self.schema = connection.ops.quote_name, self.find_schema()
+        self.entries = self.schema + self.quote(Entry._meta.db_table)
 
-    def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
-        """Make the triggers of some tables, or of all, that are there and recorded."""
+    def definitions(self) -> Iterator[Definition]:
+        """Make the triggers of all recorded tables that are there."""
         for model, recorded in registry.recorded().items():
-            chosen = tables is None or model._meta.db_table in tables
-            if chosen and self.has(model, model._meta.pk):
+            if self.has(model, model._meta.pk):
                 yield from self.of(model, recorded)
+
+    def find_schema(self) -> str:
+        """Return the schema of the trail, quoted and with a dot; empty where there are none."""
+        return ""
+
+    def creation(self, one: Definition) -> list[str]:
+        """Return the statements that make a trigger, or make it right."""
+        raise NotImplementedError
+
+    def removal(self, name: str) -> str:
+        """Return the statement that removes a trigger."""
+        raise NotImplementedError
+
+    def as_found(self, one: Definition) -> list[Any]:
+        """Return what ``there`` finds of a trigger that is right."""
+        raise NotImplementedError
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         """Make the triggers of one table."""
@@ -155,7 +168,8 @@ class Capture:
             members.append((column, self.literal(MASKED)))
         if not members:
             return "FALSE", []
-        pk, changes = self.column("NEW", audited.model._meta.pk), self.some_of(members, conditions[1:])
+        pk = self.column("NEW", audited.model._meta.pk)
+        changes = self.some_of(members, conditions[1:])
         return " OR ".join(conditions), [self._entry(audited, "update", pk, changes, row="NEW")]
 
     def moved(self, link: Link) -> tuple[str, list[str]]:

@@ -32,12 +32,14 @@ CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"\.")+)"')
 # What writes nothing to any row. All else may do so, whatever it is.
 READS: Final = re.compile(
-    r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|EXPLAIN|CREATE|ALTER|DROP"
-    r"|DECLARE|FETCH|CLOSE|LOCK|PRAGMA)\b",
-    re.IGNORECASE,
+    r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
+    r"|CLOSE|LOCK|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    re.IGNORECASE | re.DOTALL,
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
-REPLACES: Final = re.compile(r"\s*(?:REPLACE\b|(?:INSERT|UPDATE)\s+OR\s+REPLACE\b)", re.IGNORECASE)
+REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
+# How SQLite's tables are filled that take the place of others.
+COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 # Of the id of a request.
 MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
@@ -70,9 +72,9 @@ class Wrapper:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if hasattr(sql, "as_string"):
-            # A query that was composed with psycopg.
-            sql = sql.as_string()
+        if not isinstance(sql, str):
+            # psycopg takes bytes and what it has composed.
+            sql = sql.decode() if isinstance(sql, bytes) else sql.as_string()
         if CHANGES_TABLES.match(sql):
             return self.change_tables(execute, sql, params, many, context)
         renames.note(self.connection.alias, sql, params)
@@ -115,11 +117,18 @@ class SQLiteWrapper(Wrapper):
     def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
         outer, self.told = self.told, {}
         try:
-            if REPLACES.match(sql):
+            if REPLACES.search(sql):
                 return self._replace(execute, sql, *arguments)
+            if (copied := COPIES.match(sql)) and self._is_renamed(*copied.groups()):
+                return self.change_tables(execute, sql, *arguments)
             return execute(sql, *arguments)
         finally:
             self.told = outer
+
+    def _is_renamed(self, new: str, old: str) -> bool:
+        """Whether rows only move, from a table that the trail has recorded so far to another."""
+        tables = registry.tables_that_matter()
+        return new in tables and old not in tables and bool(Triggers(self.connection, {old}).found)
 
     def _replace(self, execute: Execute, sql: str, *arguments: Any) -> Any:
         """Let SQLite tell triggers of the rows that are replaced, which it does on request only."""

@@ -9,23 +9,20 @@ from django.db.models import QuerySet
 from .models import Entry
 from .presentation import harmless
 
-BATCH: Final = 1000
+# An entry can have megabytes.
+BATCH: Final = 100
 
 
-def in_order(entries: QuerySet[Entry]) -> Iterator[Entry]:
-    """Read entries from the first to the last, however many, some at a time."""
-    after: int | None = None
-    while True:
-        found = entries if after is None else entries.filter(pk__gt=after)
-        some = list(found.order_by("pk")[:BATCH])
-        if not some:
-            return
-        yield from some
-        after = some[-1].pk
+def lines(entries: QuerySet[Entry]) -> Iterator[str]:
+    """Return entries as lines of JSON, the oldest first; only some are in memory at a time."""
+    found = entries = entries.order_by("pk")
+    while some := list(found[:BATCH]):
+        yield from map(line_of, some)
+        found = entries.filter(pk__gt=some[-1].pk)
 
 
 def line_of(entry: Entry) -> str:
-    """Return an entry as one line of JSON, without its end."""
+    """Return an entry as one line of JSON, with its end."""
     data: dict[str, Any] = {
         "id": entry.pk,
         "time": entry.created_at.isoformat(),
@@ -39,4 +36,4 @@ def line_of(entry: Entry) -> str:
         "request_id": entry.request_id,
         "changes": entry.changes,
     }
-    return harmless(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return harmless(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) + "\n"

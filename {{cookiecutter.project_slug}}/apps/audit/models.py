@@ -1,7 +1,6 @@
-"""The trail itself: entries that Python code can add but neither change nor delete."""
+"""The trail itself, and the seals that show whether it is still as it was."""
 
 from collections.abc import Sequence
-from typing import Any, Never
 
 from django.apps import apps
 from django.conf import settings
@@ -12,12 +11,8 @@ from . import registry
 from .lineage import Names
 
 
-class AppendOnlyError(Exception):
-    """Raised when code tries to change or delete entries of the trail."""
-
-
 class EntryQuerySet(models.QuerySet["Entry"]):
-    """Entries; what would change or delete them is refused."""
+    """Entries, which can be added and read. The database refuses to change or delete them."""
 
     def of(self, instance: models.Model) -> "EntryQuerySet":
         """Select the history of one object, of its audited parents too; the latest entry first."""
@@ -43,18 +38,6 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         """Find entries under all names that a model has had."""
         entries: models.QuerySet[Entry] = models.QuerySet(Entry, using=self.db)
         return self.filter(Names(entries).condition(labels), object_id=key).order_by("-pk")
-
-    def update(self, **kwargs: Any) -> Never:
-        refuse("changed")
-
-    def bulk_update(self, *args: Any, **kwargs: Any) -> Never:
-        refuse("changed")
-
-    def delete(self) -> Never:
-        refuse("deleted")
-
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Entry(models.Model):
@@ -90,11 +73,11 @@ class Entry(models.Model):
         DATABASE = "database", "Database"
 
     id = models.BigAutoField(primary_key=True)
-    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
-    action = models.CharField(max_length=6, choices=Action, editable=False)
-    model_label = models.CharField("model", max_length=201, editable=False)
-    object_id = models.TextField(editable=False)
-    object_repr = models.CharField("object", max_length=200, blank=True, editable=False)
+    created_at = models.DateTimeField("time", default=timezone.now)
+    action = models.CharField(max_length=6, choices=Action)
+    model_label = models.CharField("model", max_length=201)
+    object_id = models.TextField()
+    object_repr = models.CharField("object", max_length=200, blank=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -102,12 +85,11 @@ class Entry(models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        editable=False,
     )
-    actor_name = models.CharField("actor", max_length=254, blank=True, editable=False)
-    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND, editable=False)
-    request_id = models.CharField("request", max_length=64, blank=True, editable=False)
-    changes = models.JSONField(default=dict, editable=False)
+    actor_name = models.CharField("actor", max_length=254, blank=True)
+    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND)
+    request_id = models.CharField("request", max_length=64, blank=True)
+    changes = models.JSONField(default=dict)
 
     objects = EntryQuerySet.as_manager()
 
@@ -128,20 +110,6 @@ class Entry(models.Model):
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.model_label} {self.object_repr}"
 
-    def save(self, *, using: str | None = None, **kwargs: Any) -> None:
-        """Add the entry to the trail.
-
-        Raises:
-            AppendOnlyError: when the entry is there already.
-        """
-        if not self._state.adding:
-            refuse("changed")
-        super().save(force_insert=True, using=using)
-
-    def delete(self, *args: Any, **kwargs: Any) -> Never:
-        """Refuse: entries stay."""
-        refuse("deleted")
-
 
 class Seal(models.Model):
     """One link of the chain that shows whether sealed entries are still as they were.
@@ -157,13 +125,13 @@ class Seal(models.Model):
         PRUNING = "pruning", "Pruning"
 
     # Given out by the code: of two runs at a time only one can add the next link.
-    number = models.BigIntegerField(primary_key=True, editable=False)
-    created_at = models.DateTimeField("time", default=timezone.now, editable=False)
-    kind = models.CharField(max_length=7, choices=Kind, editable=False)
-    until = models.BigIntegerField(editable=False)
-    count = models.BigIntegerField(editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    fingerprints = models.BinaryField(default=bytes, editable=False)
+    number = models.BigIntegerField(primary_key=True)
+    created_at = models.DateTimeField("time", default=timezone.now)
+    kind = models.CharField(max_length=7, choices=Kind)
+    until = models.BigIntegerField()
+    count = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+    fingerprints = models.BinaryField(default=bytes)
 
     class Meta:
         ordering = ("number",)
@@ -176,11 +144,3 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}:{self.digest}"
-
-
-def refuse(what: str) -> Never:
-    """Say why an entry cannot be changed or deleted."""
-    raise AppendOnlyError(
-        f"Entries of the audit trail cannot be {what}, only added: a trail that can be"
-        " rewritten proves nothing. To correct a change, change the object itself again."
-    )

@@ -4,7 +4,7 @@ The rows of an UPDATE come one by one, for only so old and new belong together w
 became of their keys.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
 
@@ -18,6 +18,20 @@ from .models import Entry
 from .registry import Recorded
 
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
+# When a trigger fires, how the catalogue says so (an odd number: for each row), the names of its
+# transition tables, and whether it fires in sessions that play the replica, too ("A"). Rows that
+# come to a replica come with the entries that were written of them.
+EVENTS: Final[dict[str, Any]] = {
+    "insert": ("AFTER INSERT", 4, None, "new_rows", "O"),
+    "update": ("AFTER UPDATE", 17, None, None, "O"),
+    "delete": ("AFTER DELETE", 8, "old_rows", None, "O"),
+    "truncate": ("BEFORE TRUNCATE", 34, None, None, "O"),
+    "keep": ("BEFORE UPDATE OR DELETE", 27, None, None, "A"),
+    "keep_all": ("BEFORE TRUNCATE", 34, None, None, "A"),
+    "admit": ("BEFORE INSERT", 7, None, None, "A"),
+}
+# Nothing that a session has of its own can mislead a function, and nothing is compiled for one row.
+SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
 # Functions take a hundred arguments.
 MOST_MEMBERS: Final = 50
 
@@ -26,12 +40,60 @@ class PostgreSQLCapture(Capture):
     """See ``Capture``."""
 
     is_not, groups = "IS DISTINCT FROM", True
+    live = """
+        SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s))) AND relkind = 'r'
+            AND NOT relispartition AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
+    """
+    there = """
+        SELECT proname, relname, prosrc, proconfig, prosecdef, lanname, tgtype, tgoldtable,
+            tgnewtable, tgenabled, tgqual
+        FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
+        LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname
+        LEFT JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
+    """
 
-    def definitions(self, tables: Set[str] | None) -> Iterator[Definition]:
+    def find_schema(self) -> str:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT quote_ident(current_schema()) || '.'")
+            return str(cursor.fetchone()[0])
+
+    def creation(self, one: Definition) -> list[str]:
+        name, table = self.quote(one.name), self.quote(one.table)
+        settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
+        statements = [
+            self.removal(one.name),
+            f"CREATE FUNCTION {self.schema}{name}({one.when})"
+            f" RETURNS {'trigger' if one.event else 'record'}"
+            f" LANGUAGE plpgsql {settings} AS $audit${one.body}$audit$",
+        ]
+        if one.event:
+            event, kind, old, new, enabled = EVENTS[one.event]
+            rows = f" REFERENCING {'OLD' if old else 'NEW'} TABLE AS {old or new}"
+            statements += [
+                f"DROP TRIGGER IF EXISTS {name} ON {table}",
+                f"CREATE TRIGGER {name} {event} ON {table}{rows if old or new else ''}"
+                f" FOR EACH {'ROW' if kind % 2 else 'STATEMENT'} EXECUTE FUNCTION {self.schema}{name}()",
+            ]
+            if enabled == "A":
+                statements.append(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+        return statements
+
+    def removal(self, name: str) -> str:
+        # A trigger goes with its function.
+        return f"DROP FUNCTION IF EXISTS {self.schema}{self.quote(name)} CASCADE"
+
+    def as_found(self, one: Definition) -> list[Any]:
+        settings = [f"{name}={value}" for name, value in SETTINGS.items()]
+        _, *kind = EVENTS.get(one.event, [None] * 5)
+        return [one.table or None, one.body, settings, False, "plpgsql", *kind, None]
+
+    def definitions(self) -> Iterator[Definition]:
         actor = f"OUT actor_id {ACTOR.db_type(self.connection)}"
         returned = f"{actor}, OUT actor_name text, OUT source text, OUT request_id text"
         yield Definition(WHO, "", "", self._who(), returned)
-        yield from super().definitions(tables)
+        yield from super().definitions()
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.apps import apps
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
@@ -11,8 +10,6 @@ from apps.core.dispatch import receiver
 
 from . import context, renames, triggers
 
-AUDIT = apps.get_app_config("audit")
-
 
 @receiver(connection_created, mutable=False)
 def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> None:
@@ -20,15 +17,15 @@ def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> No
     context.attach(connection)
 
 
-@receiver(pre_migrate, AUDIT, mutable=False)
+@receiver(pre_migrate, mutable=False)
 def read_plan(sender: Any, *, using: str, **kwargs: Any) -> None:
     """Remember what the migrations will rename. A flush sends this signal, too, with no plan."""
-    if "plan" in kwargs:
+    if sender.label == "audit" and "plan" in kwargs:
         renames.plan(using, kwargs["plan"], kwargs["apps"])
 
 
-@receiver(post_migrate, AUDIT, mutable=False)
+@receiver(post_migrate, mutable=False)
 def install_triggers(sender: Any, *, using: str, **kwargs: Any) -> None:
     """Give the tables the triggers that they should have now; a flush changes none."""
-    if "plan" in kwargs:
+    if sender.label == "audit" and "plan" in kwargs:
         triggers.install(connections[using])

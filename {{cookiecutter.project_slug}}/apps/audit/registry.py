@@ -286,12 +286,13 @@ def _obstacle(many: Any) -> str:
     """Say why the rows of a join table cannot be recorded as links; empty when they can."""
     if not isinstance(many, ManyToManyField):
         return f"are those of a {type(many).__name__} and no plain many-to-many field"
-    ends, meta = _ends(many), many.remote_field.through._meta
-    if not all(end.target_field.primary_key for end in ends):
+    ends, through = _ends(many), _table_of(many)
+    meta = through._meta
+    if not all(end.foreign_related_fields == (end.related_model._meta.pk,) for end in ends):
         return "name objects by another field than their key"
     if key_type(meta.pk) is None:
         return "have a key of several columns"
-    if any(end.model is not _table_of(many) for end in ends):
+    if any(end.model is not through for end in ends):
         return "stand in the table of a model that their own inherits from"
     others = {*meta.local_concrete_fields} - {meta.pk, *ends}
     if meta.auto_created and others:

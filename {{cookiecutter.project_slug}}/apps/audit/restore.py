@@ -208,9 +208,13 @@ class _History:
             if action == Entry.Action.CREATE:
                 row = None
                 continue
-            if action == Entry.Action.DELETE or row is None:
+            recorded = columns.keys() & changes.keys()
+            if action == Entry.Action.DELETE or (row is None and recorded):
                 row = {}
-            for name in columns.keys() & changes.keys():
+            if row is None:
+                # Links that the database took along with the object.
+                continue
+            for name in recorded:
                 # It has no values where it is masked.
                 row.pop(name, None)
                 if "old" in changes[name]:

@@ -1,28 +1,40 @@
 """The trail's triggers on SQLite: one for each kind of change of a row. JSON is text."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any
 
 from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
 from .capture import WHO, Capture, Definition, Members, name_of
-from .fields import JSON_NULL, has_other_equals, is_djangos, is_json, pointed_to
+from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
-
-# Columns of which SQLite itself knows what they are in JSON.
-JSON_TYPES: Final = (
-    *("AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigIntegerField"),
-    *("SmallIntegerField", "PositiveIntegerField", "PositiveBigIntegerField"),
-    *("PositiveSmallIntegerField", "DurationField", "CharField", "TextField", "SlugField"),
-    *("FileField", "FilePathField", "GenericIPAddressField", "DateField", "TimeField"),
-)
 
 
 class SQLiteCapture(Capture):
     """See ``Capture``."""
 
     is_not, groups = "IS NOT", False
+    live = """
+        SELECT tables.name, columns.name FROM sqlite_master AS tables
+        JOIN pragma_table_xinfo(tables.name) AS columns
+        WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
+    """
+    there = """
+        SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND instr(name, %s) = 1
+    """
+
+    def creation(self, one: Definition) -> list[str]:
+        name, table = self.quote(one.name), self.quote(one.table)
+        when = f" WHEN {one.when}" if one.when else ""
+        made = f"CREATE TRIGGER {name} {one.event} ON {table}{when} BEGIN {one.body}END"
+        return [self.removal(one.name), made]
+
+    def removal(self, name: str) -> str:
+        return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
+
+    def as_found(self, one: Definition) -> list[Any]:
+        return [one.table, self.creation(one)[1]]
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
         table, label = model._meta.db_table, model._meta.label
@@ -51,7 +63,7 @@ class SQLiteCapture(Capture):
         field = pointed_to(field)
         match field.get_internal_type():
             case "BooleanField":
-                return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE 'null' END"
+                return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {_text(sql)} END"
             case "JSONField":
                 wrapped = self.object_of([(JSON_NULL, f"json({sql})")])
                 return (
@@ -66,13 +78,9 @@ class SQLiteCapture(Capture):
                 return _text(" || '-' || ".join(f"substr({sql}, {at}, {n})" for at, n in parts))
             case "DecimalField" if isinstance(field, DecimalField):
                 return _text(_decimal(sql, field.decimal_places or 0))
-            case "FloatField":
-                return _float(sql)
-            case name if name in JSON_TYPES and is_djangos(field):
-                return f"json_quote({sql})"
+        # A column can hold a value of any type, whatever its own is.
         return (
-            f"CASE typeof({sql}) WHEN 'null' THEN 'null'"
-            f" WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
+            f"CASE typeof({sql}) WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
             f" WHEN 'real' THEN {_float(sql)} ELSE json_quote({sql}) END"
         )
 
@@ -101,8 +109,7 @@ class SQLiteCapture(Capture):
 
 
 def _text(sql: str) -> str:
-    """Return SQL for text that JSON need not escape, or null."""
-    return f"coalesce('\"' || ({sql}) || '\"', 'null')"
+    return f"json_quote(CAST({sql} AS TEXT))"
 
 
 def _float(sql: str) -> str:
@@ -118,5 +125,5 @@ def _decimal(sql: str, places: int) -> str:
     return (
         f"CASE typeof({sql}) WHEN 'integer' THEN {sql} || '{zeros}' WHEN 'real' THEN"
         f" CASE WHEN CAST({rounded} AS NUMERIC) = {sql} THEN {rounded}"
-        f" ELSE printf('%.15g', {sql}) END END"
+        f" ELSE printf('%.15g', {sql}) END ELSE {sql} END"
     )

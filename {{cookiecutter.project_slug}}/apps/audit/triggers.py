@@ -1,7 +1,7 @@
 """The triggers of a database: what should be there, what is, and putting that right."""
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,54 +14,12 @@ from .models import Entry
 from .postgresql import PostgreSQLCapture
 from .sqlite import SQLiteCapture
 
-# PostgreSQL: when a trigger fires, how its catalogue says so, the names of its transition tables,
-# and whether it fires in sessions that play the replica, too ("A"). Rows that come to a replica
-# come with the entries that were written of them.
-EVENTS: Final[dict[str, Any]] = {
-    "insert": ("AFTER INSERT", 4, None, "new_rows", "O"),
-    "update": ("AFTER UPDATE", 17, None, None, "O"),
-    "delete": ("AFTER DELETE", 8, "old_rows", None, "O"),
-    "truncate": ("BEFORE TRUNCATE", 34, None, None, "O"),
-    "keep": ("BEFORE UPDATE OR DELETE", 27, None, None, "A"),
-    "keep_all": ("BEFORE TRUNCATE", 34, None, None, "A"),
-    "admit": ("BEFORE INSERT", 7, None, None, "A"),
-}
 CAPTURES: Final[dict[str, type[Capture]]] = {
     "postgresql": PostgreSQLCapture,
     "sqlite": SQLiteCapture,
 }
-NO_EVENT: Final = ("", None, None, None, None)
-ROW: Final = 1
 # The tables of the trail itself.
 KEPT: Final = frozenset({append_only.ENTRIES, append_only.SEALS})
-# Nothing that a session has of its own can mislead a function, and nothing is compiled for one row.
-SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
-
-COLUMNS: Final = {
-    "postgresql": """
-        SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s))) AND relkind IN ('r', 'p')
-            AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
-    """,
-    "sqlite": """
-        SELECT tables.name, columns.name FROM sqlite_master AS tables
-        JOIN pragma_table_xinfo(tables.name) AS columns
-        WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
-    """,
-}
-FOUND: Final = {
-    "postgresql": """
-        SELECT proname, relname, prosrc, proconfig, prosecdef, lanname, tgtype, tgoldtable,
-            tgnewtable, tgenabled, tgqual
-        FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
-        LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname
-        LEFT JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
-    """,
-    "sqlite": """
-        SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND instr(name, %s) = 1
-    """,
-}
 
 
 class Triggers:
@@ -80,121 +38,57 @@ class Triggers:
         *,
         migrating: bool = False,
     ) -> None:
-        self.connection, self.vendor = connection, connection.vendor
-        self.schema, self.wanted, self.found = "", dict[str, Definition](), dict[str, Any]()
-        if self.vendor == "postgresql":
-            ((self.schema,),) = self._rows("SELECT quote_ident(current_schema()) || '.'")
-        columns = self._columns(tables)
+        self.connection = connection
+        self.capture = capture = CAPTURES[connection.vendor](connection, migrating=migrating)
+        named = tables or {model._meta.db_table for model in registry.recorded()}
+        names = sorted({*named, *KEPT, registry.user_field().model._meta.db_table})
+        for table, column in self._rows(capture.live, json.dumps(names)):
+            capture.columns.setdefault(table, set()).add(column)
         # What the database lacks of the trail's own tables, and has of those to record.
-        self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
+        self.lost, self.recorded = KEPT - capture.columns.keys(), capture.columns.keys() - KEPT
+        self.wanted: dict[str, Definition] = {}
         if not self.lost:
-            capture = CAPTURES[self.vendor](connection, columns, self.schema, migrating=migrating)
-            own = append_only.definitions(connection, self.schema)
-            for one in (*capture.definitions(tables), *own):
+            for one in (*capture.definitions(), *append_only.definitions(capture)):
                 if tables is None or one.table in tables:
                     self.wanted[one.name] = one
-        for name, *found in self._rows(FOUND[self.vendor], PREFIX):
-            if tables is None or found[0] in tables:
-                self.found[name] = found
+        self.found = {
+            name: found
+            for name, *found in self._rows(capture.there, PREFIX)
+            if tables is None or found[0] in tables
+        }
 
-    def _columns(self, tables: Set[str] | None) -> dict[str, set[str]]:
-        """Return the columns of the tables that the triggers name."""
-        if tables is None:
-            tables = {model._meta.db_table for model in registry.recorded()}
-        names = json.dumps(sorted({*tables, *KEPT, registry.user_field().model._meta.db_table}))
-        columns: dict[str, set[str]] = {}
-        for table, column in self._rows(COLUMNS[self.vendor], names):
-            columns.setdefault(table, set()).add(column)
-        return columns
-
-    def missing(self) -> Iterator[Definition]:
+    def missing(self) -> list[Definition]:
         """List the triggers that are not there, or are not what they should be."""
-        for name, definition in self.wanted.items():
-            if self.found.get(name) != self._as_found(definition):
-                yield definition
+        found = self.found
+        return [
+            one for one in self.wanted.values() if found.get(one.name) != self.capture.as_found(one)
+        ]
 
-    def superfluous(self) -> Iterator[str]:
+    def superfluous(self) -> list[str]:
         """List the names of triggers of the trail that should not be there."""
-        yield from self.found.keys() - self.wanted.keys()
+        return sorted(self.found.keys() - self.wanted.keys())
 
     def put_right(self) -> None:
         """Add, replace and remove; what is as it should be is not locked."""
-        statements = [
-            sql
-            for definition in self.missing()
-            for sql in (*self._removal(definition.name, definition), *self._creation(definition))
-        ]
-        statements += [sql for name in self.superfluous() for sql in self._removal(name, None)]
-        if statements:
-            with transaction.atomic(using=self.connection.alias):
-                self.run(statements)
+        statements = [sql for one in self.missing() for sql in self.capture.creation(one)]
+        self._run(statements + [self.capture.removal(name) for name in self.superfluous()])
 
     def drop(self) -> None:
         """Take the triggers off."""
-        for name in self.found:
-            self.run(self._removal(name, None))
+        self._run([self.capture.removal(name) for name in self.found])
 
-    def run(self, statements: Sequence[str]) -> None:
-        """Run some statements."""
-        with self.connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
+    def _run(self, statements: list[str]) -> None:
+        if statements:
+            with transaction.atomic(using=self.connection.alias):
+                for statement in statements:
+                    with self.connection.cursor() as cursor:
+                        cursor.execute(statement)
 
-    def _rows(self, sql: str, *params: str) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, param: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
+            cursor.execute(sql, [param])
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
-
-    def _as_found(self, definition: Definition) -> list[Any]:
-        if self.vendor == "sqlite":
-            return [definition.table, self._creation(definition)[0]]
-        table = definition.table or None
-        _, kind, old, new, enabled = EVENTS.get(definition.event, NO_EVENT)
-        settings = [f"{name}={value}" for name, value in SETTINGS.items()]
-        source = [definition.body, settings, False, "plpgsql"]
-        return [table, *source, kind, old, new, enabled, None]
-
-    def _creation(self, definition: Definition) -> list[str]:
-        quote = self.connection.ops.quote_name
-        name, table = quote(definition.name), quote(definition.table)
-        if self.vendor == "sqlite":
-            when = f" WHEN {definition.when}" if definition.when else ""
-            return [
-                f"CREATE TRIGGER {name} {definition.event} ON {table}{when}"
-                f" BEGIN {definition.body}END"
-            ]
-        function = f"{self.schema}{name}"
-        returns = "trigger" if definition.event else "record"
-        settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
-        statements = [
-            f"CREATE OR REPLACE FUNCTION {function}({definition.when}) RETURNS {returns} LANGUAGE plpgsql"
-            f" {settings} AS $audit${definition.body}$audit$"
-        ]
-        if definition.event:
-            event, kind, old, new, enabled = EVENTS[definition.event]
-            rows = f" REFERENCING OLD TABLE AS {old}" if old else ""
-            rows = f" REFERENCING NEW TABLE AS {new}" if new else rows
-            each = "ROW" if kind & ROW else "STATEMENT"
-            statements.append(
-                f"CREATE TRIGGER {name} {event} ON {table}{rows} FOR EACH {each}"
-                f" EXECUTE FUNCTION {function}()"
-            )
-            if enabled == "A":
-                statements.append(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
-        return statements
-
-    def _removal(self, name: str, replaced: Definition | None) -> list[str]:
-        quoted = self.connection.ops.quote_name(name)
-        if self.vendor == "sqlite":
-            return [f"DROP TRIGGER IF EXISTS {quoted}"]
-        if replaced is None:
-            # A trigger goes with its function.
-            return [f"DROP FUNCTION IF EXISTS {self.schema}{quoted} CASCADE"]
-        if not replaced.event:
-            return []
-        table = self.connection.ops.quote_name(replaced.table)
-        return [f"DROP TRIGGER IF EXISTS {quoted} ON {table}"]
 
 
 def is_kept_in(connection: BaseDatabaseWrapper) -> bool:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
@@ -13,7 +12,6 @@ from apps.core.actor import acting_as
 from .examples.models import Article, Author, Tag
 
 pytestmark = pytest.mark.django_db
-
 
 LIST = "/admin/audit/entry/"
 
@@ -49,33 +47,25 @@ def test_the_trail_cannot_be_touched(admin_client: Any) -> None:
 
 def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user: Any) -> None:
     Author.objects.create(name="Ada")
-    entry = Entry.objects.first()
-    assert reader.get(LIST).status_code == 200
-    assert reader.get(page_of(entry)).status_code == 200
+    pages = [LIST, page_of(Entry.objects.first())]
+    assert [reader.get(page).status_code for page in pages] == [200, 200]
     Permission.objects.get(codename="view_entry").delete()
-    assert reader.get(LIST).status_code == 403
-    assert reader.get(page_of(entry)).status_code == 403
+    assert [reader.get(page).status_code for page in pages] == [403, 403]
 
 
 def objects(response: Any) -> list[str]:
-    return [entry.object_repr for entry in response.context["cl"].result_list]
+    return [entry.name for entry in response.context["cl"].result_list]
 
 
 def test_filters_and_search(reader: Any, admin_user: Any) -> None:
     with acting_as(admin_user):
-        ada = Author.objects.create(name="Ada")
-        Tag.objects.create(slug="django")
+        Author.objects.create(name="Ada")
     Author.objects.create(name="Bob").delete()
-    Entry(object_repr="By one who left", actor_name="gone").save()
     author = "audit_examples.Author"
     assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
-    assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["#django", "Ada"]
-    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["Ada"]
     assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
-    assert objects(reader.get(LIST, {"q": "djan"})) == ["#django"]
-    assert objects(reader.get(LIST, {"q": ada.pk, "model": author})) == ["Ada"]
-    assert objects(reader.get(LIST, {"created_at__gte": "2999-01-01 00:00:00+00:00"})) == []
-    assert reader.get(LIST, {"actor": "nonsense"}).status_code == 302
+    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
 
 
 def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:
@@ -91,66 +81,22 @@ def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:
     assert page.context["history_url"] in reader.get(LIST).content.decode()
 
 
-def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
-    url = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
-    response = reader.get(url, query)
-    assert response.status_code == 200
-    return [row["entry"].object_repr for row in response.context["rows"]]
-
-
-def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
-    tag = Tag.objects.create(slug="a/b?c_d")
-    tag.delete()
-    assert history_of(reader, "audit_examples.Tag", "a/b?c_d") == ["#a/b?c_d"] * 2
-    values: dict[str, Any] = {"object_id": "x", "action": "update"}
-    Entry(model_label="gone.Model", object_repr="Gone", **values).save()
-    assert history_of(reader, "gone.Model", "x") == ["Gone"]
-    # The model has got keys of another type since.
-    Entry(model_label="audit_examples.Author", object_repr="Other", **values).save()
-    assert history_of(reader, "audit_examples.Author", "x") == ["Other"]
-
-
 def test_the_diff_shows_labels_and_names(reader: Any) -> None:
     author = Author.objects.create(name="Ada")
-    article = Article.objects.create(title="<b>Old</b>", body="Text", access_token="hunter2")
+    article = Article.objects.create(title="<b>Old</b>", access_token="hunter2")
     article.title = "New"
-    article.body = ""
-    article.status = Article.Status.PUBLIC
     article.author = author
-    article.is_open = True
     article.access_token = "hunter3"
     article.details = {"a": 1}
-    article.picture = b"\x00\x01"
     article.save()
     response = reader.get(page_of(Entry.objects.of(article).first()))
     shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
     assert shown == {
         "Headline": ("<b>Old</b>", "New"),
-        "Body": ("Text", ""),
-        "Status": ("Draft", "Public"),
         "Author": (None, f"Ada ({author.pk})"),
-        "Is open": ("No", "Yes"),
         "Access token": (None, None),
         "Details": (None, '{\n  "a": 1\n}'),
-        "Picture": (None, "2 bytes"),
     }
-    html = response.content.decode()
-    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in html
-    assert "<ins>New</ins>" in html
-    assert "The value is secret" in html
-    assert "hunter" not in html
-
-
-def test_what_is_different_in_a_long_text_is_marked(reader: Any) -> None:
-    text = "It was the best of times, it was the worst of times. "
-    article = Article.objects.create(title="One", body=text * 20 + "The <end>.")
-    article.body = article.body.replace("worst", "last", 1)
-    article.save()
-    response = reader.get(page_of(Entry.objects.of(article).first()))
-    html = response.content.decode()
-    assert "It was the best of times, it was the <mark>worst</mark> of times. It was" in html
-    assert "<mark>last</mark>" in html
-    (change,) = response.context["changes"]
-    # The rest, of which nothing has changed, is left out.
-    assert change.new_parts[-1][0].endswith("…")
-    assert "end" not in html.split("audit-diff")[1]
+    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in response.text
+    assert "The value is secret" in response.text
+    assert "hunter" not in response.text

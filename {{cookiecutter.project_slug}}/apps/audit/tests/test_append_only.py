@@ -1,11 +1,9 @@
-"""The database itself refuses to change what is on the trail."""
+"""The database itself refuses to change what is on the trail, from Python and from SQL."""
 
-import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core import mail
-from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from apps.audit.models import Entry, Seal
@@ -13,9 +11,6 @@ from apps.audit.models import Entry, Seal
 from .examples.models import Author
 
 pytestmark = pytest.mark.django_db
-
-
-PRUNING = {"kind": Seal.Kind.PRUNING, "count": 0, "digest": ""}
 
 
 @pytest.fixture
@@ -29,40 +24,28 @@ def execute(statement: str, *parameters: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement",
+    "attempt",
     [
-        "UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s",
-        "UPDATE audit_entry SET id = -1 WHERE id = %s",
-        "DELETE FROM audit_entry WHERE id = %s",
-        "UPDATE audit_entry SET actor_name = 'nobody' WHERE id >= %s",
-        "DELETE FROM audit_entry WHERE id >= %s",
+        lambda entry: entry.save(),
+        lambda entry: entry.delete(),
+        lambda entry: Entry.objects.update(actor_name="nobody"),
+        lambda entry: Entry.objects.filter(pk=entry.pk).delete(),
+        lambda entry: execute("UPDATE audit_entry SET id = -1 WHERE id = %s", entry.pk),
+        lambda entry: execute("DELETE FROM audit_entry WHERE id >= %s", entry.pk),
     ],
 )
-def test_sql_is_refused(entry: Entry, statement: str) -> None:
+def test_an_entry_stays_as_it_is(entry: Entry, attempt: Callable[[Entry], object]) -> None:
     before = list(Entry.objects.values())
-    with pytest.raises(IntegrityError, match="append-only: audit_entry cannot be changed"):
-        execute(statement, entry.pk)
+    with pytest.raises(IntegrityError, match="append-only: audit_entry"), transaction.atomic():
+        attempt(Entry.objects.get(pk=entry.pk))
     assert list(Entry.objects.values()) == before
 
 
 def test_only_what_a_pruning_covers_can_be_deleted(entry: Entry) -> None:
     kept = Entry.objects.of(Author.objects.create(name="Bob")).get()
-    # A seal of entries opens nothing.
-    Seal.objects.create(number=1, kind=Seal.Kind.ENTRIES, until=kept.pk, count=2, digest="")
-    with pytest.raises(IntegrityError):
-        execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
     count = Entry.objects.filter(pk__lte=entry.pk).count()
-    Seal.objects.create(number=2, until=entry.pk, **PRUNING | {"count": count})
+    Seal.objects.create(number=1, kind="pruning", until=entry.pk, count=count, digest="")
     with pytest.raises(IntegrityError):
         execute("DELETE FROM audit_entry WHERE id >= %s", entry.pk)
-    with pytest.raises(IntegrityError):
-        execute("UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s", entry.pk)
     execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
     assert list(Entry.objects.filter(pk__gte=entry.pk)) == [kept]
-
-
-def test_flush_is_refused_outside_of_tests(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
-    monkeypatch.delattr(mail, "outbox")
-    with pytest.raises(CommandError, match="would empty the audit trail"):
-        call_command("flush", interactive=False, stdout=io.StringIO())
-    assert Entry.objects.filter(pk=entry.pk).exists()

@@ -1,6 +1,5 @@
 """Reading the trail in tests."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Model
@@ -10,15 +9,17 @@ from apps.audit.models import Entry
 
 def actions(instance: Model) -> list[str]:
     """List what was done to an object, the first deed first."""
-    return [entry.action for entry in _entries(instance)]
+    return [entry.action for entry in Entry.objects.of(instance).reverse()]
 
 
 def changes(instance: Model) -> list[dict[str, Any]]:
     """List the changes of an object, each field as ``(old, new)``, the first deed first."""
-    return [
-        {name: _pair(change) for name, change in entry.changes.items()}
-        for entry in _entries(instance)
-    ]
+
+    def pair(change: dict[str, Any]) -> Any:
+        return (change["old"], change["new"]) if "old" in change else change
+
+    found = [entry.changes.items() for entry in Entry.objects.of(instance).reverse()]
+    return [{name: pair(change) for name, change in items} for items in found]
 
 
 def last_change(instance: Model) -> dict[str, Any]:
@@ -26,9 +27,8 @@ def last_change(instance: Model) -> dict[str, Any]:
     return changes(instance)[-1]
 
 
-def _entries(instance: Model) -> Iterable[Entry]:
-    return Entry.objects.of(instance).reverse()
-
-
-def _pair(change: dict[str, Any]) -> Any:
-    return (change["old"], change["new"]) if "old" in change else change
+def links(instance: Model, name: str) -> list[tuple[str, Any]]:
+    """List each key that a field was given (+) or lost (-): SQLite has an entry for each."""
+    found = [change[name] for change in changes(instance) if "added" in change.get(name, {})]
+    signs = (("-", "removed"), ("+", "added"))
+    return [(sign, key) for change in found for sign, verb in signs for key in change[verb]]

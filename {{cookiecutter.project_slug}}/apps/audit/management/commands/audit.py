@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from argparse import SUPPRESS, ArgumentTypeError
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,32 +13,40 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.color import color_style, no_style
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 
-from apps.audit import export, registry, retention, seals, terminal
+from apps.audit import export, registry, retention, seals, terminal, triggers
 from apps.audit.models import Entry, Seal
 from apps.audit.presentation import harmless, local
 
+NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 DAYS: Final = {"d": 1, "w": 7, "y": 365}
+FILTERS: Final = {
+    # The label as it was recorded: the project may no longer have the model.
+    "model": "model_label__iexact",
+    "object": "object_id",
+    "actor": "actor_name",
+    "action": "action",
+    "source": "source",
+    "since": "created_at__gte",
+    "before": "created_at__lt",
+}
 
 
-def age(text: str) -> timedelta:
-    """Read an age such as ``365d``."""
+def age(text: str) -> datetime:
+    """Read an age such as ``365d``; return the moment that is so long ago."""
     found = re.fullmatch(r"(\d{1,5})([dwy])", text)
-    if not found:
-        raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
-    age = timedelta(days=int(found[1]) * DAYS[found[2]])
     try:
-        timezone.now() - age
-    except OverflowError as error:
-        raise ArgumentTypeError(f"{text!r} ago there was no year to count.") from error
-    return age
+        if found:
+            return timezone.now() - timedelta(days=int(found[1]) * DAYS[found[2]])
+    except OverflowError:
+        pass
+    raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
 
 
 def number_of_entries(text: str) -> int:
-    """Read a number of one and more, and of no more than a database can be asked for."""
+    """Read a number from 1 to what every database takes."""
     if not re.fullmatch(r"[1-9]\d{0,8}", text):
         raise ArgumentTypeError(f"{text!r} is no number of entries; for example 20.")
     return int(text)
@@ -47,203 +55,142 @@ def number_of_entries(text: str) -> int:
 def moment(text: str) -> datetime:
     """Read a date or a time, in the time zone of the project unless it names one."""
     try:
-        day = parse_date(text)
-        found = datetime.combine(day, datetime.min.time()) if day else parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
+        found = datetime.fromisoformat(text)
+        # Not every time of the first and the last day there is can be told in UTC.
+        return (timezone.make_aware(found) if timezone.is_naive(found) else found).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(
             f"{text!r} is no date or time; for example 2026-01-31 or 2026-01-31T12:00."
+        ) from error
+
+
+def noted_seal(text: str) -> tuple[int, str]:
+    """Read the number of a seal and its digest, of which 16 digits are enough."""
+    found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{16,64})", text)
+    if not found:
+        raise ArgumentTypeError(
+            f"{text!r} is no seal as `audit seal` prints it; for example 42:9f86d081884c7d65."
         )
-    return timezone.make_aware(found) if timezone.is_naive(found) else found
+    return int(found[1]), found[2]
 
 
-# Each verb with what it does, and its arguments.
-VERBS: Final[dict[str, tuple[str, dict[str, dict[str, Any]]]]] = {
-    "seal": ("Add what is new on the trail to its chain of seals. Run it from cron.", {}),
-    "verify": (
-        "Compare the trail with its seals; exit with 1 when it differs.",
-        {
-            "--noted": {
-                "metavar": "SEAL",
-                "help": "A seal that was noted elsewhere, as `audit seal` printed it:"
-                " 42:9f86d081884c7d65.",
-            }
-        },
-    ),
-    "prune": (
-        "Remove old entries for good.",
-        {
-            "--older-than": {
-                "type": age,
-                "required": True,
-                "metavar": "AGE",
-                "help": "For example 365d, 52w, 1y.",
-            },
-            "--dry-run": {"action": "store_true", "help": "Say what would be removed."},
-            "--no-input": {"action": "store_true", "help": "Ask nothing."},
-        },
-    ),
-    "export": (
-        "Write the trail as lines of JSON, one entry each, the oldest first.",
-        {
-            "--output": {"type": Path, "metavar": "FILE", "help": "A file instead of the screen."},
-            "--model": {"metavar": "app.Model", "help": "Only entries of this model."},
-            "--object": {"metavar": "KEY", "help": "Only entries of objects with this key."},
-            "--actor": {"metavar": "NAME", "help": "Only what the user of this name did."},
-            "--action": {"choices": Entry.Action.values},
-            "--source": {"choices": Entry.Source.values},
-            "--since": {"type": moment, "metavar": "TIME", "help": "For example 2026-01-31."},
-            "--before": {"type": moment, "metavar": "TIME", "help": "For example 2026-02-01."},
-        },
-    ),
-    "history": (
-        "Show what happened to one object, the latest first.",
-        {
-            "model": {"metavar": "app.Model"},
-            "key": {"help": "The primary key of the object."},
-            "--limit": {
-                "type": number_of_entries,
-                "default": 20,
-                "help": "How many entries (default: 20).",
-            },
-        },
-    ),
-}
+def counted(number: int) -> str:
+    return f"{number:,} {'entry' if number == 1 else 'entries'}"
 
 
 class Command(BaseCommand):
-    help = "Seals, verifies, prunes, exports and shows the audit trail."
+    help = "Seals, verifies, prunes, exports, shows and stops the audit trail."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
         shared = CommandParser(add_help=False)
-        shared.add_argument(
-            "--database",
-            default=DEFAULT_DB_ALIAS,
-            choices=tuple(connections),
-            help="The database of the trail.",
-        )
+        shared.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
         for colour in ("--no-color", "--force-color"):
-            # Django's own, which would otherwise have to stand before the verb.
+            # Django's own options, which would have to come before the verb otherwise.
             shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
-        for name, (does, arguments) in VERBS.items():
-            verb = verbs.add_parser(name, help=does, description=does, parents=[shared])
-            for words, options in arguments.items():
-                verb.add_argument(words, **options)
+
+        def add(verb: str, does: str) -> CommandParser:
+            return verbs.add_parser(verb, help=does, description=does, parents=[shared])
+
+        add("seal", "Add what is new on the trail to its chain of seals. Run it from cron.")
+        verify = add("verify", "Compare the trail with its seals; exit with 1 when it differs.")
+        verify.add_argument("--noted", type=noted_seal, metavar="SEAL", help="A seal to compare.")
+        prune = add("prune", "Remove old entries for good.")
+        prune.add_argument("--older-than", type=age, required=True, help="Such as 365d, 52w or 1y.")
+        prune.add_argument("--dry-run", action="store_true", help="Say what would be removed.")
+        prune.add_argument("--no-input", action="store_true", help="Ask nothing.")
+        history = add("history", "Show what happened to one object, the latest first.")
+        history.add_argument("model", metavar="app.Model")
+        history.add_argument("key", help="The primary key of the object.")
+        history.add_argument("--limit", type=number_of_entries, default=20, help="Default: 20.")
+        add("stop", "Take the triggers off all tables; `migrate` puts them back.")
+        self.add_filters(add("export", "Write entries as lines of JSON, the oldest first."))
+
+    def add_filters(self, export: CommandParser) -> None:
+        export.add_argument("--output", type=Path, metavar="FILE", help="Instead of the screen.")
+        export.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
+        export.add_argument("--object", metavar="KEY", help="Only of objects with this key.")
+        export.add_argument("--actor", metavar="NAME", help="Only what the user of this name did.")
+        export.add_argument("--action", choices=Entry.Action.values)
+        export.add_argument("--source", choices=Entry.Source.values)
+        export.add_argument("--since", type=moment, metavar="TIME", help="Such as 2026-01-31.")
+        export.add_argument("--before", type=moment, metavar="TIME", help="Such as 2026-02-01.")
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"handle_{verb}")(**options)
             self.stdout.flush()
         except BrokenPipeError:
-            # Whoever reads has seen enough; Python would complain once more when it ends.
+            # The reader has closed the pipe; Python would report it again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (seals.StillWritingError, retention.ChainMovedError) as error:
             raise CommandError(str(error)) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
         """Seal, and print the last seal, to be noted elsewhere."""
-        sealed, last = 0, None
-        for last in seals.seal(database):
-            sealed += last.count
-        if last is None:
-            last = Seal.objects.using(database).order_by("number").last()
-            self.stdout.write("Nothing new to seal." if last else "The trail is empty.")
-        else:
-            plural = "entry" if sealed == 1 else "entries"
-            self.stdout.write(f"Sealed {sealed:,} {plural}, up to {last.until}.")
-        if last:
+        sealed = sum(link.count for link in seals.seal(database))
+        self.stdout.write(f"Sealed {counted(sealed)}.")
+        if last := Seal.objects.using(database).last():
             self.stdout.write(f"Last seal: {harmless(str(last))}")
 
-    def handle_verify(self, *, database: str, noted: str | None, **options: Any) -> None:
-        """Print what is not as it was sealed."""
-        sealed = Seal.objects.using(database).order_by("number")
-        covered = seals.covered(database)
-        found = 0
-        try:
-            for finding in seals.verify(database, noted=noted):
-                found += 1
-                self.stdout.write(harmless(str(finding)))
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk").first()
-        last = sealed.last()
-        if last is None:
-            self.stdout.write("There are no seals; `audit seal` adds the first.")
-        else:
-            for link in sealed.filter(kind=Seal.Kind.PRUNING):
-                self.stdout.write(
-                    f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
-                    f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
-                )
+    def handle_verify(self, *, database: str, noted: Any, **options: Any) -> None:
+        """Print the findings, all prunings, and since when nothing was sealed."""
+        last, covered, found = Seal.objects.using(database).last(), seals.covered(database), 0
+        for finding in seals.verify(database, noted=noted):
+            found += 1
+            self.stdout.write(harmless(finding.text))
+        for link in Seal.objects.using(database).filter(kind=Seal.Kind.PRUNING):
             self.stdout.write(
-                f"Compared with the seals up to {last.number}, which end at entry {covered}."
+                f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
+                f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
             )
-            if unsealed:
-                since = f"{local(unsealed.created_at):%Y-%m-%d %H:%M:%S %Z}".strip()
-                self.stdout.write(f"Entries since {since} are not sealed yet.")
+        unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk")
+        if since := unsealed.values_list("created_at", flat=True).first():
+            self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
         if found:
-            things = "thing is" if found == 1 else "things are"
-            raise CommandError(f"The trail is not intact: {found:,} {things} not as sealed.")
-        if last:
-            self.stdout.write(self.style.SUCCESS("The trail is as it was sealed."))
+            raise CommandError(f"The trail is not as it was sealed. Findings: {found:,}.")
+        whole = f"The trail is as it was sealed, up to seal {last.number}." if last else NO_SEALS
+        self.stdout.write(whole)
 
     def handle_prune(
-        self,
-        *,
-        database: str,
-        older_than: timedelta,
-        dry_run: bool,
-        no_input: bool,
-        **options: Any,
+        self, *, database: str, older_than: datetime, dry_run: bool, no_input: bool, **options: Any
     ) -> None:
         """Remove old entries, after a question."""
-        old = retention.older_than(timezone.now() - older_than, using=database)
+        old = retention.older_than(older_than, using=database)
         if old is None:
             self.stdout.write("No entry is that old.")
             return
-        entries = "entry" if old.count == 1 else "entries"
-        what = f"{old.count:,} {entries} from {old.first_at:%Y-%m-%d} to {old.last_at:%Y-%m-%d}"
+        what = f"{counted(old.count)} from before {local(older_than):%Y-%m-%d %H:%M}"
         if dry_run:
             self.stdout.write(f"Would remove {what}.")
-            return
-        if not no_input and input(f"Remove {what} for good? [y/N] ").strip().lower() != "y":
+        elif no_input or input(f"Remove {what} for good? [y/N] ").strip().lower() == "y":
+            self.stdout.write(f"Removed {counted(retention.prune(old, using=database))}.")
+        else:
             self.stdout.write("Nothing was removed.")
-            return
-        gone = retention.prune(old, using=database)
-        self.stdout.write(f"Removed {gone:,} {'entry' if gone == 1 else 'entries'}.")
 
     def handle_export(self, *, database: str, output: Path | None, **options: Any) -> None:
-        """Write lines of JSON; a file has the name it shall have only when it is complete."""
-        entries = self._chosen(QuerySet(Entry, using=database), **options)
+        """Write lines of JSON; a file has its name only when it is complete."""
+        chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
+        lines = export.lines(Entry.objects.using(database).filter(**chosen))
         if output is None:
-            self._export(entries, self.stdout)
+            self.stdout.writelines(lines)
             return
         part = output.with_name(f"{output.name}.part")
         try:
             with part.open("w", encoding="utf-8") as file:
-                count = self._export(entries, file)
+                file.writelines(lines)
             part.replace(output)
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
         finally:
             part.unlink(missing_ok=True)
-        self.stdout.write(f"Wrote {count:,} {'entry' if count == 1 else 'entries'} to {output}.")
-
-    def _export(self, entries: QuerySet[Entry], file: Any) -> int:
-        count = 0
-        for entry in export.in_order(entries):
-            file.write(f"{export.line_of(entry)}\n")
-            count += 1
-        return count
+        self.stdout.write(f"Wrote {output}.")
 
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any
     ) -> None:
         """Show the entries of one object."""
-        entries = Entry.objects.using(database).named(model, key)
-        some = list(entries[: limit + 1])
+        some = list(Entry.objects.using(database).named(model, key)[: limit + 1])
         if not some:
             raise CommandError(self._no_history(model, key))
         coloured = options["force_color"] or (self.stdout.isatty() and not options["no_color"])
@@ -254,31 +201,10 @@ class Command(BaseCommand):
         if len(some) > limit:
             self.stdout.write(f"\nThere are more entries: --limit {limit * 5}")
 
-    def _chosen(
-        self,
-        entries: QuerySet[Entry],
-        *,
-        model: str | None,
-        object: str | None,
-        actor: str | None,
-        since: datetime | None,
-        before: datetime | None,
-        **options: Any,
-    ) -> QuerySet[Entry]:
-        if model:
-            # The label as it was written, also of a model that the project no longer has.
-            entries = entries.filter(model_label__iexact=model)
-        wanted = {
-            "object_id": object,
-            "actor_name": actor,
-            "action": options["action"],
-            "source": options["source"],
-            "created_at__gte": since,
-            "created_at__lt": before,
-        }
-        return entries.filter(
-            **{name: value for name, value in wanted.items() if value is not None}
-        )
+    def handle_stop(self, *, database: str, **options: Any) -> None:
+        """Take the triggers off, also those that keep the trail append-only."""
+        triggers.Triggers(connections[database]).drop()
+        self.stdout.write(f"Nothing is recorded in {database!r} any more. `migrate` changes that.")
 
     def _no_history(self, label: str, key: str) -> str:
         try:

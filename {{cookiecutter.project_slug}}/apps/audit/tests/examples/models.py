@@ -1,19 +1,10 @@
-"""Models of many kinds: keys, columns and relations that the trail has to get right."""
+"""Models to audit, with columns of many kinds."""
 
 from typing import Any, ClassVar
-from uuid import uuid4
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F
-
-
-class LowerCaseField(models.CharField):
-    """A field from outside Django: the database gets something else than the instance holds."""
-
-    def get_prep_value(self, value: Any) -> Any:
-        value = super().get_prep_value(value)
-        return None if value is None else value.lower()
 
 
 class Example(models.Model):
@@ -24,6 +15,14 @@ class Example(models.Model):
     class Meta:
         abstract = True
         app_label = "audit_examples"
+
+
+class LowerCaseField(models.CharField):
+    """A field from outside Django: the database gets something else than the instance holds."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return None if value is None else value.lower()
 
 
 class Author(Example):
@@ -44,7 +43,6 @@ class Tag(Example):
     slug = models.CharField(max_length=50, primary_key=True)
 
     articles: Any
-
     objects: ClassVar[Any] = ShownTags()
 
     def __str__(self) -> str:
@@ -83,74 +81,3 @@ class Article(Example):
 
     def __str__(self) -> str:
         return self.title
-
-
-class FrontPage(Article):
-    class Meta(Example.Meta):
-        proxy = True
-
-
-class Note(Example):
-    """Has a UUID for a key and goes when its article goes."""
-
-    id = models.UUIDField(primary_key=True, default=uuid4)
-    article = models.ForeignKey(Article, models.CASCADE, related_name="notes")
-    text = models.CharField(max_length=50)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def first_tag() -> Tag | None:
-    return Tag._base_manager.first()
-
-
-class Review(Example):
-    """Stays when what it points to goes; each of its keys changes in another way then."""
-
-    id = models.BigAutoField(primary_key=True)
-    article = models.ForeignKey(Article, models.SET_NULL, null=True, related_name="reviews")
-    author = models.ForeignKey(Author, models.SET_DEFAULT, null=True, default=None)
-    tag = models.ForeignKey(Tag, models.SET(first_tag), null=True, db_constraint=False)
-    note = models.OneToOneField(Note, models.SET_NULL, null=True)
-    stars = models.PositiveSmallIntegerField(default=1)
-
-    def __str__(self) -> str:
-        return "★" * self.stars
-
-
-class Club(Example):
-    """Links authors through a model of its own."""
-
-    name = models.CharField(max_length=50)
-    members = models.ManyToManyField(Author, through="Membership", related_name="clubs")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Membership(Example):
-    club = models.ForeignKey(Club, models.CASCADE)
-    author = models.ForeignKey(Author, models.CASCADE, null=True)
-    role = models.CharField(max_length=50, blank=True)
-
-    def __str__(self) -> str:
-        return self.role
-
-
-class Place(Example):
-    name = models.CharField(max_length=50)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Restaurant(Place):
-    stars = models.IntegerField(default=0)
-
-
-class Hotel(Place):
-    """Is audited itself, besides its parent."""
-
-    beds = models.IntegerField(default=0)
-    last_login = models.DateTimeField(null=True)

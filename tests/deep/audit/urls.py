@@ -1,20 +1,13 @@
-"""Views in which users act in every way that receivers have to see."""
+"""More views: users who come into the request in every way, and views that write nothing audited."""
 
 from django.contrib.auth import get_user_model, login
+from django.contrib.auth.models import Permission
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from .models import Author
-
-
-def write(request: HttpRequest) -> HttpResponse:
-    Author.objects.create(name=request.GET["name"])
-    return HttpResponse()
-
-
-async def write_async(request: HttpRequest) -> HttpResponse:
-    await Author.objects.acreate(name=request.GET["name"])
-    return HttpResponse()
+from ..examples.models import Author
+from ..test_actor import urlpatterns as those_of_the_contract
+from ..test_actor import write
 
 
 def authenticate_late(request: HttpRequest) -> HttpResponse:
@@ -29,9 +22,8 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return write(request)
 
 
-def leave(request: HttpRequest) -> HttpResponse:
-    """Delete one's own account."""
-    request.user.delete()
+async def write_async(request: HttpRequest) -> HttpResponse:
+    await Author.objects.acreate(name=request.GET["name"])
     return HttpResponse()
 
 
@@ -39,11 +31,22 @@ def read(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(Author.objects.count()))
 
 
+def write_unaudited(request: HttpRequest) -> HttpResponse:
+    changed = Permission.objects.filter(codename="add_user").update(name="Let users in")
+    return HttpResponse(str(changed))
+
+
+def write_and_fail(request: HttpRequest) -> HttpResponse:
+    write(request)
+    raise RuntimeError
+
+
 urlpatterns = [
-    path("write/", write),
+    *those_of_the_contract,
     path("write-async/", write_async),
     path("authenticate-late/", authenticate_late),
     path("log-in/", log_in),
-    path("leave/", leave),
     path("read/", read),
+    path("write-unaudited/", write_unaudited),
+    path("write-and-fail/", write_and_fail),
 ]

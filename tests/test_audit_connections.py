@@ -1,0 +1,152 @@
+"""The audit trail through every kind of connection to PostgreSQL that Django knows of.
+
+Pools and server-side binding are settings of the project; pgbouncer is a program between it and the
+server that gives each transaction a connection of its own, so that nothing of a session lasts.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checks import commands
+from tests.checks.check import expect_none
+from tests.support.deep import folder_of, plant
+from tests.support.programs import UV, run
+from tests.support.project import BakedProject
+from tests.support.services import require_services
+
+pytestmark = pytest.mark.whole
+
+# Rebuilding and concurrency have a test of their own, and a million rows take no other connection.
+TESTS = ["apps/audit/tests", f"--ignore={folder_of('audit')}/test_many.py"]
+POOL = "psycopg-pool==3.3.3"
+# pgbouncer refuses to run as root.
+UNPRIVILEGED = "nobody"
+MISSING = "pgbouncer is not installed; Debian has it: apt-get install pgbouncer"
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port=5432 user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 8
+"""
+
+
+@pytest.fixture
+def url() -> str:
+    """The URL of a new database."""
+    require_services()
+    return f"postgres://postgres@127.0.0.1:5432/template_{uuid.uuid4().hex[:12]}"
+
+
+def configure(project: BakedProject, text: str) -> BakedProject:
+    """Write settings of the owner's own at the end of the project's."""
+    path = project.path / "config" / "settings.py"
+    settings = path.read_text(encoding="utf-8")
+    path.write_text(f"{settings}\n{textwrap.dedent(text)}", encoding="utf-8")
+    return project
+
+
+def test_server_side_binding(all_on: BakedProject, url: str) -> None:
+    """Values travel beside the statement, never in it."""
+    project = configure(
+        plant(all_on), 'DATABASES["default"]["OPTIONS"] = {"server_side_binding": True}'
+    )
+    expect_none(commands.own_tests(project, options=TESTS, variables={"DATABASE_URL": url}))
+
+
+def test_a_pool(all_on: BakedProject, url: str, tmp_path: Path) -> None:
+    """Connections go from one thread to another, with whatever was said on them before."""
+    packages = tmp_path / "packages"
+    installed = run(
+        [UV, "pip", "install", "--target", packages, "--no-deps", POOL], folder=tmp_path
+    )
+    assert installed.returncode == 0, installed.stderr
+    project = configure(
+        plant(all_on),
+        """
+        DATABASES["default"]["CONN_MAX_AGE"] = 0
+        DATABASES["default"]["OPTIONS"] = {"pool": True}
+        """,
+    )
+    variables = {"DATABASE_URL": url, "PYTHONPATH": str(packages)}
+    expect_none(commands.own_tests(project, options=TESTS, variables=variables))
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Start pgbouncer, which gives a server's connection away after every transaction."""
+    require_services()
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        assert not os.environ.get("REQUIRE_SERVICES"), MISSING
+        pytest.skip(MISSING)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        # Not in a folder of pytest, which is closed to other users.
+        Path(folder).chmod(0o755)
+        file, log = Path(folder, "pgbouncer.ini"), Path(folder, "log")
+        file.write_text(CONFIGURATION.format(port=port), encoding="utf-8")
+        user = pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [program, str(file)], cwd="/", user=user, stdout=output, stderr=output
+            )
+        try:
+            while not answers(port):
+                assert process.poll() is None, log.read_text(encoding="utf-8")
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_pooler_that_gives_out_transactions(all_on: BakedProject, url: str, port: int) -> None:
+    """Nothing that a session says is sure to be there, or to be gone, in its next transaction."""
+    project = configure(
+        plant(all_on),
+        """
+        DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+        DATABASES["default"]["CONN_MAX_AGE"] = 0
+        DATABASES["default"]["OPTIONS"] = {"prepare_threshold": None}
+        """,
+    )
+    address = url.replace(":5432/", f":{port}/")
+    # The pooler's own connections would keep the database from being dropped at the end.
+    options = [*TESTS, "--reuse-db"]
+    try:
+        expect_none(
+            commands.own_tests(project, options=options, variables={"DATABASE_URL": address})
+        )
+    finally:
+        name = url.rpartition("/")[2]
+        code = (
+            "import psycopg; psycopg.connect('postgres://postgres@127.0.0.1:5432/postgres',"
+            f""" autocommit=True).execute('DROP DATABASE IF EXISTS "test_{name}" WITH (FORCE)')"""
+        )
+        expect_none(project.faults_of("python", "-c", code))
