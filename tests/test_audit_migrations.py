@@ -441,15 +441,16 @@ RENAMES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", RENAMES)
-def test_a_rename(shop: Shop, name: str) -> None:
-    """Forwards and backwards, what the trail has is known under the names of today."""
-    rename = RENAMES[name]
-    moment = shop.start(MODELS, FIRST)
-    shop.add(*rename.operations)
-    today, label = rename.today, f"shop.{rename.model}"
-    total, token, tags = today("total"), today("api_token"), today("tags")
-    asked = f"""
+def asked_after(rename: Any, moment: str) -> str:
+    """Return what is asked of the trail after a rename, with some writes."""
+    today = rename.today
+    total, token, tags, label = (
+        today("total"),
+        today("api_token"),
+        today("tags"),
+        f"shop.{rename.model}",
+    )
+    return f"""
 order = {rename.model}.objects.get()
 {rename.model}.objects.update({total}=3, {token}="{SECRET}3")
 order.{tags}.clear()
@@ -470,7 +471,37 @@ result["tags"] = [tag.name for tag in order.{tags}.all()]
 result["repr"] = Entry.objects.of(order).latest("pk").object_repr
 result["last"] = trail(order)[len(result["trail"]):]
 """
-    found = shop.change(rename.models(), asked, rename.options)
+
+
+def asked_behind(moment: str, between: str) -> str:
+    """Return what is asked of the trail after the rename was taken back, with a write."""
+    return f"""
+order = Order.objects.get()
+Order.objects.update(total=4)
+result = {{
+    "trail": trail(order),
+    "told": told("shop.Order", order.pk),
+    "state": state(Order, order.pk, {moment!r}),
+    "between": state(Order, order.pk, {between!r}),
+    "after": plain(restoring.state_after(Entry.objects.of(order).earliest("pk"))),
+    "restored": sorted(restored(Order, order.pk, {moment!r}).unknown),
+}}
+order.refresh_from_db()
+result["now"] = [order.name, order.total, order.weight, order.author_id]
+result["tags"] = [tag.name for tag in order.tags.all()]
+result["repr"] = Entry.objects.of(order).latest("pk").object_repr
+"""
+
+
+@pytest.mark.parametrize("name", RENAMES)
+def test_a_rename(shop: Shop, name: str) -> None:
+    """Forwards and backwards, what the trail has is known under the names of today."""
+    rename = RENAMES[name]
+    moment = shop.start(MODELS, FIRST)
+    shop.add(*rename.operations)
+    today, label = rename.today, f"shop.{rename.model}"
+    total, token, tags = today("total"), today("api_token"), today("tags")
+    found = shop.change(rename.models(), asked_after(rename, moment), rename.options)
     expect_old_values_under(found, today)
     assert found["trail"][-2:] == [
         ["update", {total: [2, 3], token: {"masked": True}}],
@@ -484,23 +515,7 @@ result["last"] = trail(order)[len(result["trail"]):]
     else:
         assert found["renames"] == [[label, "", {"": {"renamed": "shop.Order"}}]]
 
-    back = f"""
-order = Order.objects.get()
-Order.objects.update(total=4)
-result = {{
-    "trail": trail(order),
-    "told": told("shop.Order", order.pk),
-    "state": state(Order, order.pk, {moment!r}),
-    "between": state(Order, order.pk, {found["moment"]!r}),
-    "after": plain(restoring.state_after(Entry.objects.of(order).earliest("pk"))),
-    "restored": sorted(restored(Order, order.pk, {moment!r}).unknown),
-}}
-order.refresh_from_db()
-result["now"] = [order.name, order.total, order.weight, order.author_id]
-result["tags"] = [tag.name for tag in order.tags.all()]
-result["repr"] = Entry.objects.of(order).latest("pk").object_repr
-"""
-    again = shop.go_back(MODELS, back)
+    again = shop.go_back(MODELS, asked_behind(moment, found["moment"]))
     expect_old_values_under(again, lambda name: name)
     assert again["trail"][-1] == ["update", {"total": [1, 4]}]
     # A secret that has not changed since is what the object has.
@@ -1184,21 +1199,20 @@ def test_a_migrate_that_fails_leaves_the_trail_whole(shop: Shop, atomic: bool) -
     assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
 
 
-@pytest.mark.parametrize("where", ["a later migration", "the same migration", "after it"])
-def test_a_migrate_that_dies_is_mended_by_the_next(shop: Shop, where: str) -> None:
-    """A check says what is missing; the rename that was applied is known in the end."""
-    moment = shop.start(ORDER, ORDERED)
-    die = "migrations.RunPython(lambda apps, editor: __import__('os')._exit(9))"
+DIE = "migrations.RunPython(lambda apps, editor: __import__('os')._exit(9))"
+
+
+def die_in(shop: Shop, where: str, models: str) -> None:
+    """Let a migrate end in the middle, in the place that is named."""
     rename = rename_field("total", "amount")
     match where:
         case "a later migration":
             shop.add(rename)
-            shop.add(die)
+            shop.add(DIE)
         case "the same migration":
-            shop.add(rename, die)
+            shop.add(rename, DIE)
         case _:
             shop.add(rename)
-    models = ORDER.replace("total", "amount")
     shop.write(models)
     code = "migrate()"
     if where == "after it":
@@ -1213,9 +1227,17 @@ migrate()
 """
     done = shop.project.run("python", "proof.py", answers=code, DATABASE_URL=shop.url)
     assert done.returncode == 9, done.stderr
+
+
+@pytest.mark.parametrize("where", ["a later migration", "the same migration", "after it"])
+def test_a_migrate_that_dies_is_mended_by_the_next(shop: Shop, where: str) -> None:
+    """A check says what is missing; the rename that was applied is known in the end."""
+    moment = shop.start(ORDER, ORDERED)
+    models = ORDER.replace("total", "amount")
+    die_in(shop, where, models)
     path = shop.folder / "migrations" / f"{shop.number:04}_next.py"
     path.write_text(
-        path.read_text().replace(die, "migrations.RunPython(migrations.RunPython.noop)")
+        path.read_text().replace(DIE, "migrations.RunPython(migrations.RunPython.noop)")
     )
     between = shop.ask("")
     assert bool(between.faults) == (between.check != SILENT)

@@ -89,7 +89,7 @@ class Wrapper:
         writes are recorded, too.
         """
         known = registry.tables_that_matter() | KEPT
-        named = {table for table in known if table in sql}
+        named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
         # Every trigger names the table of entries.
         tables = known if append_only.ENTRIES in named else named
         if tables and self.connection.vendor == "sqlite":

@@ -167,7 +167,7 @@ class PostgreSQLCapture(Capture):
         joined = [f"concat_ws(',', {', '.join(some)})" for some in batched(parts, MOST_MEMBERS)]
         if len(joined) > 1:
             joined = ["concat_ws(',', " + ", ".join(f"nullif({one}, '')" for one in joined) + ")"]
-        return f"concat('{{', {joined[0]}, '}}')::json"
+        return "concat('{', " + joined[0] + ", '}')::json"
 
     def _leaver(self, model: type[Model]) -> str:
         """Return SQL that finds the name of users who delete themselves: their row has gone."""

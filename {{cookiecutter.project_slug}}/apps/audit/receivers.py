@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 
@@ -18,14 +18,14 @@ def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> No
 
 
 @receiver(pre_migrate, mutable=False)
-def read_plan(sender: Any, *, using: str, **kwargs: Any) -> None:
+def read_plan(sender: Any, *, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Remember what the migrations will rename. A flush sends this signal, too, with no plan."""
     if sender.label == "audit" and "plan" in kwargs:
         renames.plan(using, kwargs["plan"], kwargs["apps"])
 
 
 @receiver(post_migrate, mutable=False)
-def install_triggers(sender: Any, *, using: str, **kwargs: Any) -> None:
+def install_triggers(sender: Any, *, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Give the tables the triggers that they should have now; a flush changes none."""
     if sender.label == "audit" and "plan" in kwargs:
         triggers.install(connections[using])

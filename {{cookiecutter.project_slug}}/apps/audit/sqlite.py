@@ -100,14 +100,14 @@ class SQLiteCapture(Capture):
     def object_of(self, members: Members) -> str:
         # In brackets and with few parts, for SQLite limits how deep an expression may be.
         parts = (f"'\"{name}\":' || {sql}" for name, sql in members)
-        return f"('{{' || {" || ',' || ".join(parts) or "''"} || '}}')"
+        return "('{' || " + (" || ',' || ".join(parts) or "''") + " || '}')"
 
     def some_of(self, members: Members, conditions: Sequence[str]) -> str:
         parts = (
             f"CASE WHEN {condition} THEN ',\"{name}\":' || {sql} ELSE '' END"
             for (name, sql), condition in zip(members, conditions, strict=True)
         )
-        return f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
+        return "'{' || substr(" + " || ".join(parts) + ", 2) || '}'"
 
 
 def _text(sql: str) -> str:
