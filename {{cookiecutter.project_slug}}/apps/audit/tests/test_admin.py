@@ -100,3 +100,8 @@ def test_the_diff_shows_labels_and_names(reader: Any) -> None:
     assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in response.text
     assert "The value is secret" in response.text
     assert "hunter" not in response.text
+
+
+def test_the_page_of_an_object_leads_to_its_trail(admin_client: Any, admin_user: Any) -> None:
+    page = admin_client.get(f"/admin/accounts/user/{admin_user.pk}/change/")
+    assert f"{LIST}of/accounts.User/{admin_user.pk}/" in page.text
