@@ -40,7 +40,10 @@ REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECA
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 # Of the id of a request.
 MOST_CHARACTERS: Final = 64
-NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
+NO_REQUEST_ID: Final = re.compile(
+    r"[^A-Za-z0-9._-]"
+)  # What Django puts in the place of NULL while it fills a table that takes the place of another.
+FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
 
 _wrapped: Final[WeakKeyDictionary[BaseDatabaseWrapper, Any]] = WeakKeyDictionary()
 
@@ -117,11 +120,22 @@ class SQLiteWrapper(Wrapper):
         try:
             if REPLACES.search(sql):
                 return self._replace(execute, sql, *arguments)
-            if (copied := COPIES.match(sql)) and self._is_renamed(*copied.groups()):
-                return self.change_tables(execute, sql, *arguments)
+            if copied := COPIES.match(sql):
+                if self._is_renamed(*copied.groups()):
+                    return self.change_tables(execute, sql, *arguments)
+                self._fill(sql, copied[2])
             return execute(sql, *arguments)
         finally:
             self.told = outer
+
+    def _fill(self, sql: str, table: str) -> None:
+        """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
+        for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
+            column = f'"{filled[1]}"'
+            with self.connection.cursor() as cursor:
+                cursor.execute(
+                    f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'
+                )  # noqa: S608
 
     def _is_renamed(self, new: str, old: str) -> bool:
         """Whether rows only move, from a table that the trail has recorded so far to another."""
