@@ -132,10 +132,9 @@ class SQLiteWrapper(Wrapper):
         """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
         for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
             column = f'"{filled[1]}"'
+            sql = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
             with self.connection.cursor() as cursor:
-                cursor.execute(
-                    f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'
-                )  # noqa: S608
+                cursor.execute(sql)
 
     def _is_renamed(self, new: str, old: str) -> bool:
         """Whether rows only move, from a table that the trail has recorded so far to another."""
