@@ -11,10 +11,13 @@ from apps.core.dispatch import receiver
 from . import context, renames, triggers
 
 
-@receiver(connection_created, mutable=False)
 def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> None:
     """Let the triggers of a connection know who acts."""
     context.attach(connection)
+
+
+# Past the kit: it times the receivers of a request, which are many, and connecting is none of them.
+connection_created.connect(tell_triggers_who_acts, dispatch_uid=f"{__name__}.tell_triggers")
 
 
 @receiver(pre_migrate, mutable=False)
