@@ -106,13 +106,5 @@ def test_the_trail_costs_as_many_statements_as_its_page_says(database: str) -> N
     )
     assert done.returncode == 0, done.stderr
     compared = json.loads(done.stdout.splitlines()[-1])["compared"]
-    extra = {operation: row["ours"]["statements"] for operation, row in compared.items()}
-    if database == "SQLite":
-        # What only the database knows beforehand is looked at before and after.
-        assert extra.pop("bulk_update") == 2
-        assert set(extra.values()) == {1}
-    else:
-        creations = {"create", "bulk_create"}
-        assert {operation for operation, count in extra.items() if count > 0} == creations
-        assert max(extra.values()) == 1
-    assert all(row["ours"]["cpu"] > 0 for row in compared.values())
+    assert {row["ours"]["statements"] for row in compared.values()} == {0}
+    assert all(row["ours"]["over_unaudited"] > 0 for row in compared.values())
