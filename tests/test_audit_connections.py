@@ -90,7 +90,8 @@ def test_a_pool(all_on: BakedProject, url: str, tmp_path: Path) -> None:
         plant(all_on),
         """
         DATABASES["default"]["CONN_MAX_AGE"] = 0
-        DATABASES["default"]["OPTIONS"] = {"pool": True}
+        # Writers that race wait for each other: each needs a connection, and four is the default.
+        DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20}}
         """,
     )
     variables = {"DATABASE_URL": url, "PYTHONPATH": str(packages)}
