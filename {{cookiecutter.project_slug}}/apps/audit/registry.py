@@ -11,16 +11,8 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import (
-    DB_CASCADE,
-    DB_SET_DEFAULT,
-    DB_SET_NULL,
-    Field,
-    ForeignKey,
-    ManyToManyField,
-    Model,
-)
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models import Field, ForeignKey, ManyToManyField, Model
 
 from .fields import key_type
 
@@ -137,14 +129,14 @@ def register_settings() -> None:
 
     It is a list of labels, or maps each label to the options of ``register``.
     """
-    models: Any = getattr(settings, "AUDITED_MODELS", [])
-    if isinstance(models, str):
+    listed: Any = getattr(settings, "AUDITED_MODELS", [])
+    if isinstance(listed, str):
         raise ImproperlyConfigured(
-            f"AUDITED_MODELS is the text {models!r}; it must be a list of labels,"
-            f" for example [{models!r}]."
+            f"AUDITED_MODELS is the text {listed!r}; it must be a list of labels,"
+            f" for example [{listed!r}]."
         )
-    for label in models:
-        options = models[label] if isinstance(models, Mapping) else {}
+    for label in listed:
+        options = listed[label] if isinstance(listed, Mapping) else {}
         if _concrete(label) in _registered:
             continue
         try:
@@ -193,7 +185,7 @@ def covering(sender: type[Model]) -> tuple[Audited, ...]:
 def tables_that_matter() -> frozenset[str]:
     """Return the tables whose rows are recorded, or whose deletion changes such rows."""
     tables = {model._meta.db_table for model in recorded()}
-    by_the_database = (DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT)
+    by_the_database = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
     keys = [
         (key.model._meta.db_table, key.remote_field.model._meta.db_table)
         for model in apps.get_models(include_auto_created=True)
