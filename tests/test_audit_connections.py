@@ -23,7 +23,7 @@ from tests.checks.check import expect_none
 from tests.support.deep import folder_of, plant
 from tests.support.programs import UV, run
 from tests.support.project import BakedProject
-from tests.support.services import require_services
+from tests.support.services import answers, require_services
 
 pytestmark = pytest.mark.whole
 
@@ -126,14 +126,6 @@ def port() -> Iterator[int]:
         finally:
             process.kill()
             process.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2):
-            return True
-    except OSError:
-        return False
 
 
 def test_a_pooler_that_gives_out_transactions(all_on: BakedProject, url: str, port: int) -> None:

@@ -40,9 +40,8 @@ REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECA
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 # Of the id of a request.
 MOST_CHARACTERS: Final = 64
-NO_REQUEST_ID: Final = re.compile(
-    r"[^A-Za-z0-9._-]"
-)  # What Django puts in the place of NULL while it fills a table that takes the place of another.
+NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
+# What Django puts in the place of NULL while it fills a table that takes the place of another.
 FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
 
 _wrapped: Final[WeakKeyDictionary[BaseDatabaseWrapper, Any]] = WeakKeyDictionary()
@@ -118,9 +117,11 @@ class SQLiteWrapper(Wrapper):
     def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
         outer, self.told = self.told, {}
         try:
-            if REPLACES.search(sql):
-                return self._replace(execute, sql, *arguments)
-            if copied := COPIES.match(sql):
+            # What Django writes replaces nothing, so its statements are not searched to their end.
+            if not WRITES.match(sql):
+                if not READS.match(sql) and REPLACES.search(sql):
+                    return self._replace(execute, sql, *arguments)
+            elif " SELECT " in sql and (copied := COPIES.match(sql)):
                 if self._is_renamed(*copied.groups()):
                     return self.change_tables(execute, sql, *arguments)
                 self._fill(sql, copied[2])
@@ -132,9 +133,9 @@ class SQLiteWrapper(Wrapper):
         """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
         for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
             column = f'"{filled[1]}"'
-            sql = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
+            fill = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
             with self.connection.cursor() as cursor:
-                cursor.execute(sql)
+                cursor.execute(fill)
 
     def _is_renamed(self, new: str, old: str) -> bool:
         """Whether rows only move, from a table that the trail has recorded so far to another."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
+from .differences import harmless
 from .models import Entry
-from .presentation import harmless
 
 # An entry can have megabytes.
 BATCH: Final = 100

@@ -14,8 +14,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import registry, values
-from .differences import Change
-from .differences import harmless as harmless
+from .differences import Change, harmless
 from .fields import is_djangos, pointed_to
 from .lineage import Names
 from .models import Entry

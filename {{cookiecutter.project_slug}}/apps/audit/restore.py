@@ -185,9 +185,11 @@ class _History:
 
     def __init__(self, audited: Audited, pk: Any, until: int, using: str, names: Names) -> None:
         self.audited, self.pk, self.using = audited, pk, using
-        label = audited.model._meta.label
-        history = Entry.objects.using(using).of(audited.model(pk=pk))
-        history = history.filter(names.condition([label]))
+        self.known = {field.name for field in audited.model._meta.get_fields()}
+        key = registry.object_key(audited.model, pk, using)
+        history = Entry.objects.using(using).filter(
+            names.condition([audited.model._meta.label]), object_id=key
+        )
         self.later = [(each.action, names.changes(each)) for each in history.filter(pk__gt=until)]
         self.earlier = (
             (each.action, names.changes(each)) for each in history.filter(pk__lte=until).iterator()
@@ -226,8 +228,8 @@ class _History:
 
     def _doubtful(self, names: set[str]) -> set[str]:
         """Return those fields that may have been there under another name, or not at all."""
-        known = {field.name for field in self.audited.model._meta.get_fields()}
-        doubtful, is_doubtful = set(names), any(changes.keys() - known for _, changes in self.later)
+        is_doubtful = any(changes.keys() - self.known for _, changes in self.later)
+        doubtful = set(names)
         for action, changes in self.earlier:
             doubtful -= changes.keys()
             if action == Entry.Action.CREATE:
@@ -243,9 +245,8 @@ class _History:
             return None
         target = many.remote_field.model._meta.pk
         links = _links_now(many, self.pk, self.using)
-        known = {field.name for field in self.audited.model._meta.get_fields()}
         for _, changes in self.later:
-            if any("added" in changes[name] for name in changes.keys() - known):
+            if any("added" in changes[name] for name in changes.keys() - self.known):
                 # They may have been the links of this field.
                 return None
             change = changes.get(many.name, {})

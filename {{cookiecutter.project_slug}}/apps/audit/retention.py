@@ -63,7 +63,7 @@ def prune(old: Old, *, using: str) -> int:
     entries = Entry.objects.using(using).filter(pk__lte=old.until).order_by("pk")
     while some := list(entries.values_list("pk", flat=True)[:BATCH]):
         with connections[using].cursor() as cursor:
-            # The manager of entries refuses to delete.
+            # Nothing is loaded, whoever listens to deletions.
             cursor.execute(f"DELETE FROM {Entry._meta.db_table} WHERE id <= %s", [some[-1]])  # noqa: S608
         gone += len(some)
     return gone

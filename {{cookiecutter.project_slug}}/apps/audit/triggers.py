@@ -84,10 +84,10 @@ class Triggers:
 
     def _run(self, statements: list[str]) -> None:
         if statements:
-            with transaction.atomic(using=self.connection.alias):
+            atomic = transaction.atomic(using=self.connection.alias)
+            with atomic, self.connection.cursor() as cursor:
                 for statement in statements:
-                    with self.connection.cursor() as cursor:
-                        cursor.execute(statement)
+                    cursor.execute(statement)
 
     def _rows(self, sql: str, param: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:

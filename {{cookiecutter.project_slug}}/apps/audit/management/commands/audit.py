@@ -17,8 +17,9 @@ from django.db.models import Model
 from django.utils import timezone
 
 from apps.audit import export, registry, retention, seals, terminal, triggers
+from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
-from apps.audit.presentation import harmless, local
+from apps.audit.presentation import local
 
 NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 DAYS: Final = {"d": 1, "w": 7, "y": 365}
