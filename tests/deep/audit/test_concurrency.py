@@ -13,7 +13,7 @@ from django.db.models import F
 
 from ..examples.models import Article, Author, Tag
 from ..trail import actions, changes
-from .models import Review
+from .models import Club, Review
 from .test_rebuilding import compare
 from .writes import TEXTS, WRITES, Choices, populate
 
@@ -66,7 +66,7 @@ def run_while_held(write: Callable[[], Any], other: Callable[[], Any]) -> None:
             wait_for_another(cursor)
 
     def second() -> None:
-        assert written.wait(10)
+        assert written.wait(60)
         other()
 
     run(first, second)
@@ -132,7 +132,7 @@ def test_what_is_added_during_an_update_is_neither_changed_nor_missed() -> None:
             Article.objects.create(title="old")
 
     def change() -> None:
-        assert found.wait(10)
+        assert found.wait(60)
         assert Article.objects.filter(title="old").update(title="new") == 1
 
     run(add, change)
@@ -197,7 +197,7 @@ def test_a_key_that_another_takes_first_is_not_overwritten_unseen() -> None:
         # The statement comes with the trail's comment in front.
         if 'INSERT INTO "audit_examples' in sql:
             looked.set()
-            assert taken.wait(10)
+            assert taken.wait(60)
         return execute(sql, *rest)
 
     @transaction.atomic
@@ -206,7 +206,7 @@ def test_a_key_that_another_takes_first_is_not_overwritten_unseen() -> None:
             Author(pk=5, name="second").save()
 
     def take() -> None:
-        assert looked.wait(10)
+        assert looked.wait(60)
         Author(pk=5, name="first").save()
         taken.set()
 
@@ -222,10 +222,10 @@ def test_a_link_that_comes_and_goes_while_its_object_is_deleted_comes_to_nothing
     def delete() -> None:
         Article.objects.get(pk=article.pk).delete()
         deleted.set()
-        assert linked.wait(10)
+        assert linked.wait(60)
 
     def link_and_unlink() -> None:
-        assert deleted.wait(10)
+        assert deleted.wait(60)
         # The database asks for the article when all is done, and by then nothing points to it.
         with transaction.atomic():
             article.tags.add(tag)
@@ -234,6 +234,21 @@ def test_a_link_that_comes_and_goes_while_its_object_is_deleted_comes_to_nothing
 
     run(delete, link_and_unlink)
     assert actions(article) == ["create", "delete", "update", "update"]
+    compare(several_writers=True)
+
+
+def test_a_link_that_two_writers_make_at_once_is_counted_twice() -> None:
+    club, author = Club.objects.create(name="One"), Author.objects.create(name="a")
+    looked = Barrier(2)
+
+    def link() -> None:
+        assert author not in club.members.all()
+        looked.wait(60)
+        club.members.through.objects.create(club=club, author=author)
+
+    run(link, link)
+    compare(several_writers=True)
+    club.members.through.objects.all()[0].delete()
     compare(several_writers=True)
 
 

@@ -117,7 +117,7 @@ def compare(*, several_writers: bool = False) -> None:
                 name: plain(row[column]) for name, column in recorded_columns(model).items()
             }
     assert rebuilt == tables
-    linked: dict[Any, set[Any]] = defaultdict(set)
+    linked: dict[Any, Counter[Any]] = defaultdict(Counter)
     for model in (Article, Club, Book):
         for field in model._meta.many_to_many:
             names = (field.m2m_field_name(), field.m2m_reverse_field_name())
@@ -126,21 +126,22 @@ def compare(*, several_writers: bool = False) -> None:
             # A row of a model of its own may lack an end.
             for source, target in (pair for pair in pairs if None not in pair):
                 key = registry.object_key(model, source)
-                linked[model._meta.label, key, field.name].add(target)
+                linked[model._meta.label, key, field.name][target] += 1
     assert {key: found for key, found in links.items() if found} == linked
 
 
-def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any, set[Any]]]:
+def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any, Counter[Any]]]:
     """Replay the trail: first the values of the rows, then the links.
 
     With several writers, links may come and go after their object has been deleted,
-    in a transaction that ran beside the deletion; they must come to nothing. PostgreSQL
-    tells of links that it took along by itself right after the deletion.
+    in a transaction that ran beside the deletion; they must come to nothing. Two writers may
+    link the same two rows at once, where nothing in the table forbids it: links are counted.
+    PostgreSQL tells of links that it took along by itself right after the deletion.
     """
     late = several_writers or connection.vendor == "postgresql"
     models = {model._meta.label: model for model in MODELS}
     tables: dict[Any, dict[str, Any]] = {}
-    links: dict[Any, set[Any]] = defaultdict(set)
+    links: dict[Any, Counter[Any]] = defaultdict(Counter)
     for entry in Entry.objects.filter(model_label__in=models).order_by("id"):
         key = (entry.model_label, entry.object_id)
         if entry.action == Entry.Action.CREATE:
@@ -156,10 +157,10 @@ def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any,
         for name, change in entry.changes.items():
             field: Any = meta.get_field(name)
             if "added" in change:
-                added, removed = set(change["added"]), set(change["removed"])
-                assert not added & links[*key, name]
+                added, removed = Counter(change["added"]), Counter(change["removed"])
+                assert several_writers or not added & links[*key, name]
                 assert removed <= links[*key, name]
-                links[*key, name] = (links[*key, name] | added) - removed
+                links[*key, name] = links[*key, name] + added - removed
             elif "old" in change:
                 assert row.get(name) == values.decode(field, change["old"])
                 row[name] = values.decode(field, change["new"])
