@@ -1,20 +1,32 @@
 """Sign-up, login and passwords."""
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core import mail
-from django.db.models.signals import post_save
+from django.db.models.signals import post_delete, post_save
 from django.test import Client
 from django.utils.html import escape
 from django.utils.translation import gettext
+from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import User
+from apps.core.dispatch import mute
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long pass phrase"
+
+
+class Member(User):
+    """A proxy."""
+
+    class Meta:
+        proxy = True
+        app_label = "accounts"
 
 
 def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
@@ -79,19 +91,71 @@ def test_a_password_is_changed(client: Client) -> None:
     assert user.check_password("another phrase")
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_user_whose_receivers_fail_is_not_saved_either(client: Client) -> None:
+@pytest.fixture
+def failing_receiver() -> Iterator[None]:
     def fail(**kwargs: Any) -> None:
         raise RuntimeError("no luck")
 
+    for signal in (post_save, post_delete):
+        signal.connect(fail, sender=User)
+        signal.connect(fail, sender=Member)
+    yield
+    for signal in (post_save, post_delete):
+        signal.disconnect(fail, sender=User)
+        signal.disconnect(fail, sender=Member)
+
+
+def sign_up(database: str) -> None:
     data = {"username": "ada", "email": "", "password1": PASSWORD, "password2": PASSWORD}
-    post_save.connect(fail, sender=User)
-    try:
+    Client().post("/accounts/signup/", data)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "write",
+    [
+        sign_up,
+        lambda database: User.objects.db_manager(database).create_user("ada"),
+        lambda database: User.objects.using(database).create(username="ada"),
+        lambda database: User(username="ada").save(using=database),
+        lambda database: async_to_sync(User(username="ada").asave)(using=database),
+        lambda database: User.objects.using(database).get_or_create(username="ada"),
+        lambda database: Member.objects.using(database).create(username="ada"),
+    ],
+)
+def test_a_user_whose_receivers_fail_is_not_saved_either(
+    failing_receiver: None, other_database: str, write: Callable[[str], Any]
+) -> None:
+    for database in ("default", other_database):
         with pytest.raises(RuntimeError, match="no luck"):
-            client.post("/accounts/signup/", data)
-    finally:
-        post_save.disconnect(fail, sender=User)
-    assert not User.objects.exists()
+            write(database)
+        assert not User.objects.using(database).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: User.objects.get().delete(),
+        lambda: User.objects.all().delete(),
+        lambda: User(pk=User.objects.get().pk, username="grace").save(),
+    ],
+)
+def test_a_user_whose_receivers_fail_is_not_changed_either(
+    request: pytest.FixtureRequest, write: Callable[[], Any]
+) -> None:
+    User.objects.create_user("ada")
+    request.getfixturevalue("failing_receiver")
+    with pytest.raises(RuntimeError, match="no luck"):
+        write()
+    assert User.objects.get().username == "ada"
+
+
+def test_inside_of_a_transaction_a_save_costs_nothing_more(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with mute(User), django_assert_num_queries(1):
+        User.objects.create(username="ada")
 
 
 def test_the_mail_that_resets_a_password_is_plain_text(client: Client) -> None:

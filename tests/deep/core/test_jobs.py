@@ -10,7 +10,7 @@ from django.tasks.exceptions import InvalidTask
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as, current_actor, current_source
-from apps.core.jobs import hand_off
+from apps.core.jobs import hand_off, hand_off_many
 
 ran: list[Any] = []
 
@@ -70,9 +70,53 @@ def test_without_a_transaction_a_job_runs_at_once() -> None:
     assert ran == [1]
 
 
-def test_a_job_may_have_an_argument_for_its_database() -> None:
-    hand_off(note, 1, database="archive", using="default")
-    assert ran == [1]
+@task
+def note_database(value: Any, using: str) -> None:
+    ran.append((value, using))
+
+
+@task(takes_context=True)
+def note_by_name(context: Any, *values: Any, using: str = "unknown") -> None:
+    ran.append((*values, using))
+
+
+@task
+def note_all(**named: Any) -> None:
+    ran.append(named)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_job_that_asks_for_its_database_is_given_it(other_database: str, other: bool) -> None:
+    using = other_database if other else "default"
+    hand_off(note_database, 1, using=using)
+    hand_off(note_database, 1, "archive", using=using)
+    hand_off(note_by_name, 1, 2, 3, using=using)
+    hand_off(note_all, database="archive", using=using)
+    hand_off_many(note_database, [(2,), (3,)], using=using)
+    hand_off_many(note_by_name, [(4, 5)], using=using)
+    assert ran == [
+        (1, using),
+        (1, "archive"),
+        (1, 2, 3, using),
+        {"database": "archive"},
+        (2, using),
+        (3, using),
+        (4, 5, using),
+    ]
+
+
+def test_many_jobs_run_after_the_commit_and_never_after_a_rollback(settings: Any) -> None:
+    with transaction.atomic():
+        hand_off_many(note, [(1,), (2,)])
+        assert ran == []
+    with transaction.atomic():
+        hand_off_many(note, [(3,)])
+        transaction.set_rollback(True)
+    assert ran == [1, 2]
+    settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}}
+    hand_off_many(note, [(1,), (2,)])
+    backend: Any = task_backends["default"]
+    assert [result.args for result in backend.results] == [[1], [2]]
 
 
 def test_a_job_that_fails_is_logged_and_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,11 +13,13 @@ from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
+from apps.core.jobs import hand_off_many
 from apps.handoff import shared_tasks
+from apps.handoff.celery_app import app
 from apps.handoff.models import Handoff, time_ordered_id
 
 from ..example.tasks import add, record, shared
@@ -106,6 +108,14 @@ def test_a_task_of_celery_is_handed_off_the_same_way(notes: Callable[[], list[st
     assert row.actor == str(ann.pk)
 
 
+def test_a_task_of_celery_that_asks_for_its_database_is_given_it() -> None:
+    @app.task(bind=True, shared=False)
+    def asks(self: Any, number: int, using: str) -> None: ...
+
+    shared_tasks.hand_off(asks, 1, using="default")
+    assert Handoff.objects.get().loaded_arguments() == ([1], {"using": "default"})
+
+
 def test_results_are_looked_up_in_coroutines(notes: Callable[[], list[str]]) -> None:
     result = add.enqueue(1, 2)
 
@@ -132,3 +142,15 @@ def test_ids_are_ordered_by_time() -> None:
     assert len(set(ids)) == 100
     assert {key.version for key in ids} == {7}
     assert [key.int >> 64 for key in ids] == sorted(key.int >> 64 for key in ids)
+
+
+def test_many_jobs_are_handed_off_in_one_statement(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with acting_as(User(pk=7)), django_assert_num_queries(1):
+        hand_off_many(add, [(number, 2) for number in range(20)])
+    rows = Handoff.objects.order_by("pk")
+    assert [row.loaded_arguments()[0] for row in rows] == [[number, 2] for number in range(20)]
+    assert {(row.actor, row.name, row.status) for row in rows} == {
+        ("7", add.module_path, "waiting")
+    }

@@ -51,7 +51,7 @@ def test_of_two_jobs_at_once_one_mails(grace: User, mailoutbox: list[Any]) -> No
     def run() -> None:
         start.wait()
         try:
-            mail_notification.call(pk, database="default")
+            mail_notification.call(pk, using="default")
         finally:
             connection.close()
 
@@ -67,7 +67,7 @@ def test_a_person_without_address_gets_no_mail(
     notification: Notification, mailoutbox: list[Any]
 ) -> None:
     User.objects.update(email="")
-    mail_notification.call(notification.pk, database="default")
+    mail_notification.call(notification.pk, using="default")
     assert mailoutbox == []
     assert Notification.objects.get().mailed_at is None
 
@@ -85,6 +85,6 @@ def test_a_mail_that_fails_can_be_sent_again(
     with monkeypatch.context() as patch:
         patch.setattr(EmailBackend, "send_messages", refuse)
         with pytest.raises(error):
-            mail_notification.call(notification.pk, database="default")
-    mail_notification.call(notification.pk, database="default")
+            mail_notification.call(notification.pk, using="default")
+    mail_notification.call(notification.pk, using="default")
     assert len(mailoutbox) == 1

@@ -129,7 +129,7 @@ def test_saving_a_user_again_owes_no_second_welcome() -> None:
 def test_the_job_run_twice_sends_one_mail() -> None:
     sign_up()
     for _ in range(2):
-        send_welcome.call(Welcome.objects.get().pk, database="default")
+        send_welcome.call(Welcome.objects.get().pk, using="default")
     assert len(mail.outbox) == 1
 
 
@@ -139,11 +139,11 @@ def test_a_welcome_that_is_being_sent_is_left_alone_until_its_claim_expires() ->
     assert Welcome.objects.claim(welcome.pk)
     # An error, so that a backend that tries jobs again comes back to it.
     with pytest.raises(ClaimedError):
-        send_welcome.call(welcome.pk, database="default")
+        send_welcome.call(welcome.pk, using="default")
     assert mail.outbox == []
 
     Welcome.objects.update(claimed_at=timezone.now() - CLAIM_EXPIRES_AFTER - timedelta(seconds=1))
-    send_welcome.call(welcome.pk, database="default")
+    send_welcome.call(welcome.pk, using="default")
     assert len(mail.outbox) == 1
 
 
@@ -273,7 +273,7 @@ def test_a_welcome_that_could_not_be_sent_for_a_week_is_given_up() -> None:
     sign_up()
     Welcome.objects.update(created_at=timezone.now() - OWED_FOR - timedelta(seconds=1))
     call_command("send_welcomes")
-    send_welcome.call(Welcome.objects.get().pk, database="default")
+    send_welcome.call(Welcome.objects.get().pk, using="default")
     assert mail.outbox == []
     assert Welcome.objects.get().sent_at is None
 
@@ -297,7 +297,7 @@ def test_the_mail_is_written_in_the_language_of_the_sign_up(
 def test_a_line_break_in_the_project_name_adds_no_header(settings: Any) -> None:
     settings.PROJECT_NAME = "Shop\nBcc: everybody@example.com"
     sign_up()
-    send_welcome.call(Welcome.objects.get().pk, database="default")
+    send_welcome.call(Welcome.objects.get().pk, using="default")
     assert mail.outbox[0].subject == "Welcome to Shop Bcc: everybody@example.com"
 
 

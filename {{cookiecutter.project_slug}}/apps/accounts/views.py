@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib.auth import login
-from django.db import transaction
 from django.forms import ModelForm
 from django.http import HttpResponse
 from django.urls import reverse_lazy
@@ -20,8 +19,6 @@ class SignUpView(CreateView):
     extra_context: dict[str, Any] = {"title": "Sign up"}
 
     def form_valid(self, form: ModelForm) -> HttpResponse:
-        # One transaction: what receivers write is saved with the user or not at all.
-        with transaction.atomic():
-            response = super().form_valid(form)
+        response = super().form_valid(form)
         login(self.request, self.object)
         return response

@@ -5,8 +5,9 @@ for when the transaction at hand is committed. With the backends that build on
 ``TransactionalBackend``, a plain ``job.enqueue()`` is as safe.
 """
 
+import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,12 @@ class TransactionalBackend(BaseTaskBackend):
     @abstractmethod
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
         """Queue a job for when the transaction of the database ``using`` is committed."""
+
+    def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
+        """Queue a job once for each list of positional arguments."""
+        for each in arguments:
+            given = len(each) + task.takes_context
+            self.hand_off(task, each, database_argument(task.func, given, using), using)
 
     def ready_result(self, task: Task, args: Any, kwargs: Any, key: str = "") -> TaskResult:
         """Return the result of a job that waits to be run; its id is the key, or made up.
@@ -96,7 +103,8 @@ def hand_off(
     """Queue a job for when the transaction at hand is committed; drop it on a rollback.
 
     Args:
-        job: a function decorated with ``django.tasks.task``.
+        job: a function decorated with ``django.tasks.task``. One that has a parameter ``using``
+            is given the alias too.
         args: the job's positional arguments, JSON-serialisable: hand over
             primary keys, not instances.
         using: the alias of the database whose transaction decides.
@@ -106,8 +114,38 @@ def hand_off(
         The result to look the job up with; None when the backend is not one of
         this project's and so cannot name a job before it is enqueued.
     """
+    kwargs |= database_argument(job.func, len(args) + job.takes_context, using)
     backend = job.get_backend()
     if isinstance(backend, TransactionalBackend):
         return backend.hand_off(job, args, kwargs, using)
     transaction.on_commit(partial(job.enqueue, *args, **kwargs), using=using, robust=True)
     return None
+
+
+def hand_off_many(
+    job: Task, arguments: Iterable[Sequence[Any]], using: str = DEFAULT_DB_ALIAS
+) -> None:
+    """Queue a job many times, like ``hand_off``; a backend may do so in one statement.
+
+    Args:
+        job: see ``hand_off``.
+        arguments: the positional arguments of each call: ``[(pk,) for pk in pks]``.
+        using: the alias of the database whose transaction decides.
+    """
+    backend = job.get_backend()
+    if isinstance(backend, TransactionalBackend):
+        backend.hand_off_many(job, arguments, using)
+        return
+    for each in arguments:
+        hand_off(job, *each, using=using)
+
+
+def database_argument(function: Callable[..., Any], given: int, using: str) -> dict[str, str]:
+    """Return ``using`` as a keyword argument, for a function that has such a parameter.
+
+    ``given`` is the number of its positional arguments, of which one may be the alias already.
+    """
+    parameters = inspect.signature(function).parameters
+    by_position = [each.name for each in parameters.values() if each.kind != each.KEYWORD_ONLY]
+    taken = "using" in parameters and "using" not in by_position[:given]
+    return {"using": using} if taken else {}

@@ -50,7 +50,7 @@ def discard_replaced_attachment(
         return
     before = Task.objects.using(using).filter(pk=instance.pk).values_list("attachment", flat=True)
     for name in before.exclude(attachment="").exclude(attachment=instance.attachment.name):
-        hand_off(discard_file, name, database=using, using=using)
+        hand_off(discard_file, name, using=using)
 
 
 @receiver(post_save, sender=Notification)
@@ -59,7 +59,7 @@ def mail_new_notification(
 ) -> None:
     """Mail a new notification, in a job after the commit."""
     if created:
-        hand_off(mail_notification, instance.pk, database=using, using=using)
+        hand_off(mail_notification, instance.pk, using=using)
 
 
 @receiver(post_save, sender=Task)
@@ -98,7 +98,7 @@ def protect_task_in_progress(
 def discard_attachment(sender: type[Task], instance: Task, using: str, **kwargs: Any) -> None:
     """Delete the file of a deleted task, after the commit: a rollback must find it in place."""
     if instance.attachment:
-        hand_off(discard_file, instance.attachment.name, database=using, using=using)
+        hand_off(discard_file, instance.attachment.name, using=using)
 
 
 @receiver(m2m_changed, sender=Task.assignees.through)

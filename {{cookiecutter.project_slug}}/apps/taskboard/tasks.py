@@ -9,18 +9,18 @@ from .models import Notification, Task
 
 
 @task
-def mail_notification(pk: int, database: str) -> None:
+def mail_notification(pk: int, using: str) -> None:
     """Mail a notification, once however often the job runs; nothing for people without address.
 
     Args:
         pk: the primary key of the ``Notification``.
-        database: the alias of the database that holds it.
+        using: the alias of the database that holds it.
 
     Raises:
         OSError, SMTPException: when the mail server does not take the mail; the
             job can be run again.
     """
-    rows = Notification.objects.using(database).filter(pk=pk)
+    rows = Notification.objects.using(using).filter(pk=pk)
     notification = rows.exclude(user__email="").select_related("user").first()
     # Of two jobs at once one may go on, so this asks no other table: with a join, Django looks
     # for the rows in a subquery, and PostgreSQL does not look again after it has waited for one.
@@ -35,12 +35,12 @@ def mail_notification(pk: int, database: str) -> None:
 
 
 @task
-def discard_file(name: str, database: str) -> None:
+def discard_file(name: str, using: str) -> None:
     """Delete an attachment that no task has any more, after its row is gone or changed.
 
     Args:
         name: the name of the file in the default storage.
-        database: the alias of the database whose tasks may have it.
+        using: the alias of the database whose tasks may have it.
     """
-    if not Task.objects.using(database).filter(attachment=name).exists():
+    if not Task.objects.using(using).filter(attachment=name).exists():
         default_storage.delete(name)

@@ -24,4 +24,4 @@ def owe_welcome(
     welcome = Welcome.objects.using(using).create(
         user_id=instance.pk, language=get_language() or ""
     )
-    hand_off(send_welcome, welcome.pk, database=using, using=using)
+    hand_off(send_welcome, welcome.pk, using=using)

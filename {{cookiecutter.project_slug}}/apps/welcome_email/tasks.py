@@ -24,12 +24,12 @@ class ClaimedError(Exception):
 # has to be kept although the job fails.
 @task
 @autocommit
-def send_welcome(pk: int, database: str) -> None:
+def send_welcome(pk: int, using: str) -> None:
     """Send a welcome that is due; do nothing when it is sent, given up or gone.
 
     Args:
         pk: the primary key of the ``Welcome``.
-        database: the alias of the database that holds it.
+        using: the alias of the database that holds it.
 
     Raises:
         ClaimedError: when it is being sent. It has to be looked at again: whoever does
@@ -37,7 +37,7 @@ def send_welcome(pk: int, database: str) -> None:
         Exception: when the mail cannot be written, or the mail server does not take it.
             The welcome stays due, so that the job can be run again.
     """
-    welcomes = Welcome.objects.using(database)
+    welcomes = Welcome.objects.using(using)
     if not welcomes.claim(pk):
         if welcomes.owed().filter(pk=pk).exists():
             raise ClaimedError(f"Welcome {pk} is being sent, or its process has died.")

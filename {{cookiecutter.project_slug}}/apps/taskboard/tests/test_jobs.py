@@ -48,7 +48,7 @@ def test_a_job_that_runs_twice_mails_once(
     notification: Notification, mailoutbox: list[Any]
 ) -> None:
     for _ in range(2):
-        mail_notification.call(notification.pk, database="default")
+        mail_notification.call(notification.pk, using="default")
     (mail,) = mailoutbox
     assert (mail.subject, mail.body) == ("Read this.", "Read\nthis.")
 
@@ -56,9 +56,9 @@ def test_a_job_that_runs_twice_mails_once(
 def test_a_file_is_discarded_unless_a_task_has_it(task: Task, files: Path) -> None:
     name = default_storage.save("tasks/notes.txt", ContentFile("notes"))
     Task.objects.update(attachment=name)
-    discard_file.call(name, database="default")
+    discard_file.call(name, using="default")
     assert default_storage.exists(name)
     Task.objects.update(attachment="")
     for _ in range(2):
-        discard_file.call(name, database="default")
+        discard_file.call(name, using="default")
     assert not default_storage.exists(name)

@@ -35,7 +35,7 @@ def sign_up(name: str = "ada", **fields: Any) -> User:
 
 
 def send() -> None:
-    send_welcome.call(Welcome.objects.get().pk, database="default")
+    send_welcome.call(Welcome.objects.get().pk, using="default")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         tried = failed = 0
         for pk in list(Welcome.objects.using(database).due().values_list("pk", flat=True)):
             try:
-                send_welcome.call(pk, database=database)
+                send_welcome.call(pk, using=database)
             except ClaimedError:
                 continue  # a job was quicker
             except Exception:  # noqa: BLE001 - the job has logged it; the others may fare better
