@@ -9,13 +9,13 @@ from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 
-import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from apps.core.actor import acting_as
 from apps.core.log import RequestFilter
+from config import environment
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 PRODUCTION = {
@@ -30,7 +30,7 @@ PRODUCTION = {
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that reads the settings anew, without .env."""
-    monkeypatch.setattr(environ.Env, "read_env", lambda *args, **kwargs: None)
+    monkeypatch.setattr(environment, "load", lambda path: None)
 
     def read(**environment: str) -> dict[str, Any]:
         for name, value in (PRODUCTION | environment).items():
