@@ -12,6 +12,9 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+# A statement of a request is stopped after so long, one of a command, such as a migration, is not.
+os.environ.setdefault("PGOPTIONS", "-c statement_timeout=30s")
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -42,9 +45,9 @@ control_socket_disable = True
 # Whether to believe a proxy is for BEHIND_PROXY alone to say.
 forwarded_allow_ips = ""
 
-# One log for all: the settings' own. A path stands without its query, which may hold secrets.
+# One log for all: the settings' own. The route stands there, since a path may hold secrets.
 accesslog = "-"
-access_log_format = "%(m)s %(U)s %(s)s %(M)sms"
+access_log_format = "%(m)s %({route}e)s %(s)s %(M)sms"
 handled_by_root = {"handlers": [], "propagate": True}
 logconfig_dict["loggers"]["gunicorn.error"] = handled_by_root
 logconfig_dict["loggers"]["gunicorn.access"] = handled_by_root

@@ -106,6 +106,8 @@ if database["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     } | database["OPTIONS"]
 else:
+    # Seconds to connect; milliseconds until a server that is gone counts as gone.
+    database["OPTIONS"] = {"connect_timeout": 3, "tcp_user_timeout": 30_000} | database["OPTIONS"]
     database.setdefault("CONN_MAX_AGE", env.read("CONN_MAX_AGE", env.number, 60, "60"))
     database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
@@ -190,6 +192,8 @@ if not DEBUG:
 LOG_FORMAT = env.read("LOG_FORMAT", env.one_of("line", "json"), "line" if DEBUG else "json", "json")
 levels = env.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_LEVEL = env.read("LOG_LEVEL", levels, "INFO", "INFO")
+# Names that mean something else, and objects that say nothing once they are text.
+not_from_callers = ("level", "logger", "time", "request", "server_time")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -202,8 +206,8 @@ LOGGING = {
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": "time",
             "json_ensure_ascii": False,
-            # Objects, which say nothing once they are text.
-            "reserved_attrs": [*RESERVED_ATTRS, "request", "server_time"],
+            "json_serializer": "ext://apps.core.log.dumps",
+            "reserved_attrs": [*RESERVED_ATTRS, *not_from_callers],
         },
     },
     "handlers": {
