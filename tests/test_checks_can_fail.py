@@ -336,7 +336,7 @@ BREAKAGES = {
         content.undocumented_variables,
         "SECRET_SAUCE",
         "config/settings.py",
-        new='SAUCE = env.str("SECRET_SAUCE", default="")',
+        new='SAUCE = env.read("SECRET_SAUCE", str, "", "chili")',
     ),
     # What the project's tools say
     "an unused import": Breakage(

@@ -85,7 +85,7 @@ def test_what_the_image_does_can_be_done(
         assert get(f"{address}/", "elsewhere.example.com")[0] == 400
     lines = log.read_text(encoding="utf-8").splitlines()
     assert all(yaml.safe_load(line)["logger"] for line in lines), lines
-    assert any('"path": "/"' in line for line in lines)
+    assert any('"route": "/"' in line for line in lines)
     assert not any("/health/" in line for line in lines)
 
 

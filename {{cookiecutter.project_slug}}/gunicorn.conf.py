@@ -1,23 +1,37 @@
 """Gunicorn, the server of production. Started in this folder, ``gunicorn`` reads this file.
 
 It listens on 127.0.0.1:8000, unless ``WEB_HOST`` names another address or ``PORT`` another port,
-with as many processes as ``WEB_CONCURRENCY`` says, or else one.
+with as many processes as ``WEB_CONCURRENCY`` says, or else one, of ``WEB_THREADS`` threads each.
 """
 
 import os
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+# A statement of a request is stopped after so long, one of a command, such as a migration, is not.
+os.environ.setdefault("PGOPTIONS", "-c statement_timeout=30s")
+
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from config import environment as env
 
 wsgi_app = "config.wsgi"
-# Told a port only, Gunicorn would listen to every machine.
-bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "4"))
+try:
+    logconfig_dict: dict[str, Any] = deepcopy(settings.LOGGING)
+    # Told a port only, Gunicorn would listen to every machine.
+    host = env.read("WEB_HOST", env.hosts, ["127.0.0.1"], "127.0.0.1")[0]
+    bind = f"{host}:{env.read('PORT', env.positive, 8000, '8000')}"
+    workers = env.read("WEB_CONCURRENCY", env.positive, 1, "2")
+    # More than clients that are slow or wait for the database are likely to hold at a time.
+    threads = env.read("WEB_THREADS", env.positive, 16, "16")
+except ImproperlyConfigured as error:
+    sys.exit(f"Error: {error}")
 
 # A process that does not answer for so long (seconds) is replaced. On SIGTERM requests under way
 # may end.
@@ -31,10 +45,9 @@ control_socket_disable = True
 # Whether to believe a proxy is for BEHIND_PROXY alone to say.
 forwarded_allow_ips = ""
 
-# One log for all: the settings' own. A path stands without its query, which may hold secrets.
+# One log for all: the settings' own. The route stands there, since a path may hold secrets.
 accesslog = "-"
-access_log_format = "%(m)s %(U)s %(s)s %(M)sms"
+access_log_format = "%(m)s %({route}e)s %(s)s %(M)sms"
 handled_by_root = {"handlers": [], "propagate": True}
-logconfig_dict: dict[str, Any] = deepcopy(settings.LOGGING)
 logconfig_dict["loggers"]["gunicorn.error"] = handled_by_root
 logconfig_dict["loggers"]["gunicorn.access"] = handled_by_root

@@ -328,11 +328,11 @@ def main() -> None:
     name, database, folder = sys.argv[1:]
     recorder = RECORDERS[name]
     sys.path[:0] = [folder, str(Path(__file__).resolve().parent.parent)]
-    import environ
+    from config import environment
 
     uses_project = "apps.audit" in recorder.apps
     settings.configure(
-        DATABASES={"default": environ.Env.db_url_config(database)},
+        DATABASES={"default": environment.database(database)},
         INSTALLED_APPS=[
             *(["apps.core", "apps.accounts"] if uses_project else []),
             *DJANGO,

@@ -191,7 +191,7 @@ WITH_EVERYTHING = with_a_document(
             "settings": {
                 "REQUEST_LIMIT": {
                     "comment": "So many requests a minute are answered.",
-                    "lines": ['REQUEST_LIMIT = env.int("REQUEST_LIMIT", default=60)'],
+                    "lines": ['REQUEST_LIMIT = env.read("REQUEST_LIMIT", env.number, 60, "60")'],
                 },
             },
             "environment": {

@@ -1,80 +1,33 @@
 """Settings, from the environment and, for development, from the file ``.env``."""
 
-import os
-from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from pythonjsonlogger.core import RESERVED_ATTRS
+
+from config import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 PROJECT_NAME = {{ cookiecutter.project_name|python_string }}
 PROJECT_DESCRIPTION = {{ cookiecutter.description|python_string }}
 
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-
-def required(name: str, example: str) -> str:
-    """Return a variable of the environment that production must set.
-
-    Raises:
-        ImproperlyConfigured: when it is missing or empty.
-    """
-    # Not by env.str, for which a value that begins with $ names another variable.
-    value = os.environ.get(name, "")
-    if not value:
-        raise ImproperlyConfigured(
-            f"The environment variable {name} is not set. In production set it,"
-            f" for example {name}={example}; for development, cp .env.example .env."
-        )
-    return value
-
-
-def parsed(
-    name: str, url: str, schemes: Collection[str], parse: Callable[[str], dict[str, Any]]
-) -> dict[str, Any]:
-    """Return what the URL in a variable of the environment says.
-
-    Raises:
-        ImproperlyConfigured: when it is none of these schemes. The sentence does not repeat it:
-            it may hold a password.
-    """
-    try:
-        if url.partition("://")[0] in schemes:
-            return parse(url)
-    except ValueError:  # what stands in the place of the port is no number
-        pass
-    raise ImproperlyConfigured(
-        f"The environment variable {name} is no URL of a kind that is known here: .env.example"
-        " shows one. In a password write / as %2F, @ as %40, # as %23 and so on."
-    )
-
+env.load(BASE_DIR / ".env")
 
 # Development or production
 
-DEBUG = env.bool("DEBUG", default=False)
-
-# A key that everybody knows: it serves development and nothing else.
-DEVELOPMENT_KEY = "django-insecure-development-only"
+DEBUG = env.read("DEBUG", env.flag, False, "1")
 
 if DEBUG:
-    SECRET_KEY = os.environ.get("SECRET_KEY") or DEVELOPMENT_KEY
-    EMAIL_URL = os.environ.get("EMAIL_URL") or "consolemail://"
+    # A key that everybody knows: it serves development and nothing else.
+    SECRET_KEY = env.read("SECRET_KEY", str, "django-insecure-development-only", "anything")
+    ALLOWED_HOSTS: list[str] = env.read("ALLOWED_HOSTS", env.hosts, [], "www.example.com")
+    mail = env.read("EMAIL_URL", env.mailer, env.mailer("consolemail://"), "consolemail://")
 else:
-    SECRET_KEY = required("SECRET_KEY", "$(openssl rand -base64 48)")
-    required("ALLOWED_HOSTS", "www.example.com")
-    EMAIL_URL = required("EMAIL_URL", "smtp+tls://user:password@mail.example.com:587")
-    if SECRET_KEY.startswith("django-insecure-"):
-        raise ImproperlyConfigured(
-            "The environment variable SECRET_KEY holds the key for development, which"
-            " everybody knows. Set one of your own: SECRET_KEY=$(openssl rand -base64 48)."
-        )
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", cast=str.strip, default=[])
+    SECRET_KEY = env.required("SECRET_KEY", env.secret_key, "'what openssl rand -base64 48 prints'")
+    ALLOWED_HOSTS = env.required("ALLOWED_HOSTS", env.hosts, "www.example.com")
+    mail = env.required("EMAIL_URL", env.mailer, "smtp+tls://user:password@mail.example.com:587")
 
 # Applications
 
@@ -135,26 +88,29 @@ TEMPLATES = [
 
 # Database: SQLite, or what DATABASE_URL names
 
-if database_url := os.environ.get("DATABASE_URL"):
-    DATABASES = {"default": parsed("DATABASE_URL", database_url, env.DB_SCHEMES, env.db_url_config)}
-else:
-    DATABASES = {
-        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
-    }
-
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+database: dict[str, Any] = env.read(
+    "DATABASE_URL",
+    env.database,
+    {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {}},
+    "postgres://user:password@127.0.0.1:5432/{{ cookiecutter.project_slug }}",
+)
+if database["ENGINE"].endswith("sqlite3"):
+    database["NAME"] = BASE_DIR / database["NAME"]
     # A file, since the threads of a test cannot share a database in memory.
-    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
-    DATABASES["default"]["OPTIONS"] = {
+    database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
+    database["OPTIONS"] = {
         # Writers queue from the start of a transaction instead of failing in its middle.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         # Readers do not wait for a writer, and a commit does not wait for the disk twice.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+    } | database["OPTIONS"]
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # Seconds to connect; milliseconds until a server that is gone counts as gone.
+    database["OPTIONS"] = {"connect_timeout": 3, "tcp_user_timeout": 30_000} | database["OPTIONS"]
+    database.setdefault("CONN_MAX_AGE", env.read("CONN_MAX_AGE", env.number, 60, "60"))
+    database["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": database}
 
 # Users
 
@@ -179,24 +135,10 @@ USE_TZ = True
 
 # Mail: on the console in development, else what EMAIL_URL names
 
-mail = parsed("EMAIL_URL", EMAIL_URL, env.EMAIL_SCHEMES, env.email_url_config)
-MAILERS = {"default": {"BACKEND": mail["EMAIL_BACKEND"]}}
-if mail["EMAIL_BACKEND"].endswith("smtp.EmailBackend"):
-    MAILERS["default"]["OPTIONS"] = {
-        "host": mail["EMAIL_HOST"],
-        "port": mail["EMAIL_PORT"],
-        "username": mail["EMAIL_HOST_USER"],
-        "password": mail["EMAIL_HOST_PASSWORD"],
-        "use_tls": mail.get("EMAIL_USE_TLS", False),
-        "use_ssl": mail.get("EMAIL_USE_SSL", False),
-        # A mail server that does not answer must not hold a request for minutes.
-        "timeout": 10,
-    }
-elif mail["EMAIL_BACKEND"].endswith("filebased.EmailBackend"):
-    MAILERS["default"]["OPTIONS"] = {"file_path": mail["EMAIL_FILE_PATH"]}
-elif mail["EMAIL_BACKEND"].endswith("console.EmailBackend"):
-    MAILERS["default"]["BACKEND"] = "apps.core.mail.ReadableConsoleBackend"
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="{{ cookiecutter.author_email }}")
+MAILERS = {"default": mail}
+DEFAULT_FROM_EMAIL = env.read(
+    "DEFAULT_FROM_EMAIL", env.address, "{{ cookiecutter.author_email }}", "me@example.com"
+)
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # Static files
@@ -224,16 +166,18 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
     "object-src": [CSP.NONE],
 }
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", cast=str.strip, default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.read(
+    "CSRF_TRUSTED_ORIGINS", env.origins, [], "https://www.example.com"
+)
 X_FRAME_OPTIONS = "DENY"
 
 # Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself.
-BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+BEHIND_PROXY = env.read("BEHIND_PROXY", env.flag, False, "1")
 TRUST_REQUEST_ID = BEHIND_PROXY
 
 if not DEBUG:
-    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600)
+    SECURE_SSL_REDIRECT = env.read("SECURE_SSL_REDIRECT", env.flag, True, "1")
+    SECURE_HSTS_SECONDS = env.read("SECURE_HSTS_SECONDS", env.number, 3600, "3600")
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     # Being in the list that browsers bring along is hard to undo: that is for the owner to decide.
     SILENCED_SYSTEM_CHECKS = ["security.W021"]
@@ -245,6 +189,11 @@ if not DEBUG:
 # Logging: everything on standard error, for whatever runs the process to collect; in production
 # one JSON object a line, since programs read it there
 
+LOG_FORMAT = env.read("LOG_FORMAT", env.one_of("line", "json"), "line" if DEBUG else "json", "json")
+levels = env.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_LEVEL = env.read("LOG_LEVEL", levels, "INFO", "INFO")
+# Names that mean something else, and objects that say nothing once they are text.
+not_from_callers = ("level", "logger", "time", "request", "server_time")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -257,18 +206,18 @@ LOGGING = {
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": "time",
             "json_ensure_ascii": False,
-            # Objects, which say nothing once they are text.
-            "reserved_attrs": [*RESERVED_ATTRS, "request", "server_time"],
+            "json_serializer": "ext://apps.core.log.dumps",
+            "reserved_attrs": [*RESERVED_ATTRS, *not_from_callers],
         },
     },
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "filters": ["request"],
-            "formatter": env.str("LOG_FORMAT", default="line" if DEBUG else "json"),
+            "formatter": LOG_FORMAT,
         }
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # Django's own console handler would print every line a second time.
     "loggers": {"django": {"handlers": []}},
 }

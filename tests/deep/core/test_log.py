@@ -7,6 +7,7 @@ from copy import deepcopy
 from io import StringIO
 from logging.config import DictConfigurator
 from typing import Any
+from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -40,10 +41,8 @@ def log() -> Iterator[StringIO]:
     written = StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(RequestFilter())
-    configuration: Any = deepcopy(settings.LOGGING)  # it is taken apart
-    formatter = DictConfigurator(configuration).configure_formatter(
-        configuration["formatters"]["json"]
-    )
+    configurator: Any = DictConfigurator(deepcopy(settings.LOGGING))  # it is taken apart
+    formatter = configurator.configure_formatter(configurator.config["formatters"]["json"])
     handler.setFormatter(formatter)
     logging.root.addHandler(handler)
     yield written
@@ -103,26 +102,114 @@ def test_a_job_names_the_request_it_came_of(log: StringIO) -> None:
     assert lines(log)[0]["request_id"] == "the-request"
 
 
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+CYCLE: dict[str, Any] = {}
+CYCLE["self"] = CYCLE
+
+
+@pytest.mark.parametrize(
+    ("extra", "written"),
+    [
+        ({"a": {(1, 2): 3}}, "{(1, 2): 3}"),
+        ({"a": CYCLE}, "{'self': {'self': "),
+        ({"a": float("nan")}, "nan"),
+        ({"a": [float("inf")]}, "[inf]"),
+        ({"a": nested(100_000)}, "[[[["),
+        ({"a": {(1,): Unspeakable()}}, "{(1,): <Unspeakable instance at"),
+        ({"a": Unspeakable(), "b": {(1,): 1}}, "<Unspeakable instance at"),
+        ({"a": {1, 2}}, "{1, 2}"),
+        ({"a": b"\xff"}, ""),
+        ({"a": "\ud800"}, "\ud800"),
+        ({"a": None, "b": {(1,): 1}}, None),
+        ({"a": True, "b": {(1,): 1}}, True),
+        ({1: 2}, None),
+        ({"level": "x", "logger": "x", "time": "x", "request_id": "x", "request": "x"}, None),
+    ],
+    ids=lambda value: None,
+)
+def test_nothing_that_a_caller_adds_costs_a_line_or_forges_one(
+    log: StringIO, extra: dict[Any, Any], written: Any
+) -> None:
+    logger.warning("said", extra=extra)
+    [line] = [json.loads(text, parse_constant=pytest.fail) for text in log.getvalue().splitlines()]
+    assert (line["message"], line["level"], line["logger"]) == ("said", "WARNING", __name__)
+    assert line["time"].endswith("+00:00")
+    assert line["request_id"] == ""
+    if isinstance(written, str):
+        assert line["a"].startswith(written)
+    else:
+        assert line.get("a") is written
+
+
+SECRET = "the-token-of-a-link"
+RESET = f"/accounts/reset/MQ/{SECRET}/"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [RESET, RESET.rstrip("/"), f"{RESET}more/", f"/else{RESET}"])
+@pytest.mark.parametrize("method", ["get", "post", "put"])
+def test_no_line_about_a_request_holds_what_a_path_may_hide(
+    client: Client, log: StringIO, path: str, method: str
+) -> None:
+    """A page that is there, redirects, is not there, does not take the method or has no token."""
+    client.handler.enforce_csrf_checks = True
+    with mock.patch("apps.core.log.current_request_id", return_value="the-request"):
+        answer = getattr(client, method)(path)
+    assert answer.status_code in (200, 301, 302, 403, 404, 405)
+    assert SECRET not in log.getvalue()
+    assert SECRET not in answer.wsgi_request.META["route"]
+    assert answer.wsgi_request.META["route"].startswith(("/accounts/", "/else/"))
+
+
+@pytest.mark.django_db
+def test_a_route_says_which_page_it_was(client: Client) -> None:
+    answer = client.get(RESET)
+    assert answer.wsgi_request.META["route"] == "/accounts/reset/<uidb64>/<token>/"
+    missing = client.get("/a%20b%0Aforged")
+    assert missing.wsgi_request.META["route"] == "/a%20b%0Aforged"
+
+
+def test_gunicorn_itself_writes_no_secret_when_a_request_fails() -> None:
+    record = logging.LogRecord(
+        "gunicorn.error", 40, "", 0, "Error handling request %s %s", ("GET", f"{RESET}?x=1"), None
+    )
+    assert RequestFilter().filter(record)
+    assert record.getMessage() == "Error handling request GET /accounts/..."
+
+
 def access(**parts: Any) -> logging.LogRecord:
     """Make a record as Gunicorn does."""
     given = {"m": "GET", "U": "/", "s": "200", "M": 3, "h": "::1", "{x-request-id}o": "-"}
-    arguments = given | parts
+    arguments = given | {"{route}e": "/"} | parts
     return logging.LogRecord(
-        "gunicorn.access", logging.INFO, "", 0, "%(m)s %(U)s", (arguments,), None
+        "gunicorn.access", logging.INFO, "", 0, "%(m)s %({route}e)s", (arguments,), None
     )
 
 
 def test_a_line_of_the_access_log_has_fields() -> None:
-    record: Any = access(U="/a b\nforged", **{"{x-request-id}o": "the-request"})
+    parts = {"{x-request-id}o": "the-request", "{route}e": "/reset/<token>/", "U": RESET}
+    record: Any = access(**parts)
     assert RequestFilter().filter(record)
-    assert record.getMessage() == "GET /a%20b%0Aforged"
+    assert record.getMessage() == "GET /reset/<token>/"
     assert (record.request_id, record.status, record.milliseconds) == ("the-request", "200", 3)
-    assert (record.method, record.path, record.address) == ("GET", "/a%20b%0Aforged", "::1")
+    assert (record.method, record.route, record.address) == ("GET", "/reset/<token>/", "::1")
 
 
 def test_only_probes_that_fail_are_logged() -> None:
     assert not RequestFilter().filter(access(U="/health/"))
     assert RequestFilter().filter(access(U="/health/", s="503"))
+    assert RequestFilter().filter(access(U="/health/another/"))
     assert RequestFilter().filter(access())
 
 
@@ -160,3 +247,17 @@ def test_probes_are_answered_to_whoever_asks(client: Client, url: str) -> None:
 def test_probes_are_answered_under_asgi(url: str) -> None:
     answer = async_to_sync(AsyncClient().get)(url, headers={"host": "10.1.2.3"})
     assert answer.json()["status"] == "ok"
+
+
+def below_health(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("private")
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.django_db
+def test_a_page_of_the_projects_own_below_health_passes_all_middleware(
+    client: Client, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": [path("health/own/", below_health)]})
+    assert client.get("/health/own/", headers={"host": "10.1.2.3"}).status_code == 400
+    assert client.get("/health/own/", headers={"host": "www.example.com"}).status_code == 301

@@ -1,14 +1,24 @@
 """The home page and the health check."""
 
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, connection
-from django.test import Client
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import DatabaseError
+from django.http import HttpRequest, StreamingHttpResponse
+from django.test import Client, RequestFactory, override_settings
 from django.utils.html import escape
 
+from apps.core import views
+from apps.core.middleware import probe_middleware
 from apps.core.modules import Health, ModuleConfig, module_configs
+
+from .test_settings import PRODUCTION, run
 
 
 @pytest.mark.django_db
@@ -82,14 +92,94 @@ def test_the_health_check_is_fine_when_the_database_answers(client: Client) -> N
 def test_the_health_check_fails_when_the_database_does_not_answer(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*args: Any) -> None:
+    def refuse() -> None:
         raise DatabaseError("gone")
 
-    monkeypatch.setattr(connection, "cursor", refuse)
+    monkeypatch.setattr(views, "ask_database", refuse)
     answer = client.get("/health/")
     assert answer.status_code == 503
     assert answer.json() == {"status": "unavailable", "database": "unavailable"}
     assert "check DATABASE_URL" in caplog.text
+
+
+@pytest.mark.django_db
+def test_the_health_check_fails_while_the_database_is_silent(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither this probe nor the next one waits for it."""
+    speak = threading.Event()
+    monkeypatch.setattr(views, "ask_database", speak.wait)
+    monkeypatch.setattr(views, "PATIENCE", 0.01)
+    assert [client.get("/health/").status_code for _ in range(3)] == [503, 503, 503]
+    assert client.get("/health/live/").status_code == 200
+    monkeypatch.setattr(views, "ask_database", lambda: None)
+    monkeypatch.setattr(views, "PATIENCE", 60)
+    speak.set()
+    assert client.get("/health/").status_code == 200
+
+
+def test_a_server_that_accepts_and_is_silent_does_not_hang_a_probe() -> None:
+    """Without a limit on connecting this test would never end."""
+    ask = (
+        "from config import environment as e; e.load = lambda path: None; import django;"
+        "django.setup(); from django.test import Client; from django.db import connection\n"
+        "print(Client().get('/health/').status_code, Client().get('/health/live/').status_code)\n"
+        "try: connection.cursor()\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"postgres://127.0.0.1:{server.getsockname()[1]}/shop"
+        settings = {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url}
+        done = run("-c", ask, **PRODUCTION | settings)
+    assert done.stdout == "503 200\nOperationalError\n", done.stderr
+
+
+def test_statements_of_requests_have_a_time_limit_and_those_of_commands_have_none() -> None:
+    for code, limit in (
+        ("import runpy; runpy.run_path('gunicorn.conf.py')", "-c statement_timeout=30s"),
+        ("import config.settings", "None"),
+    ):
+        done = run("-c", f"{code}; import os; print(os.environ.get('PGOPTIONS'))", **PRODUCTION)
+        assert done.stdout == f"{limit}\n", done.stderr
+
+
+def test_the_manifest_of_static_files_is_missed(tmp_path: Path) -> None:
+    """The storage of production, whose pages are all errors without its manifest."""
+    with override_settings(STATIC_ROOT=tmp_path):
+        storage = ManifestStaticFilesStorage()
+        assert storage.hashed_files == {}
+        with pytest.raises(ValueError, match="Missing staticfiles manifest entry"):
+            storage.stored_name("core/site.css")
+        (tmp_path / "staticfiles.json").write_text(
+            '{"paths": {"a.css": "a.1.css"}, "version": "1.1", "hash": ""}', encoding="utf-8"
+        )
+        assert ManifestStaticFilesStorage().hashed_files
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["/", "/health/", "/health/live/", "/elsewhere/", "/admin/login/"])
+def test_a_request_for_the_head_of_a_page_has_no_body(rf: RequestFactory, page: str) -> None:
+    """Not even for a server that would have to drop it; the client of tests does drop it."""
+    handler = WSGIHandler()
+    status: list[Any] = []
+    for method in ("GET", "HEAD"):
+        environ = rf.generic(method, page).environ
+        body = b"".join(handler(environ, lambda *given: status.append(given)))
+        assert bool(body) is (method == "GET")
+    (get, get_headers, *_), (head, head_headers, *_) = status
+    assert get == head
+    lengths = [dict(headers).get("Content-Length") for headers in (get_headers, head_headers)]
+    assert lengths[0] == lengths[1]
+
+
+def test_a_stream_has_no_body_either(rf: RequestFactory) -> None:
+    def page(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter([b"body"]))
+
+    answer: Any = probe_middleware(page)(rf.head("/"))
+    assert b"".join(answer.streaming_content) == b""
+    answer = probe_middleware(page)(rf.get("/"))
+    assert b"".join(answer.streaming_content) == b"body"
 
 
 @pytest.mark.django_db

@@ -11,8 +11,9 @@ from .test_settings import PRODUCTION, run
 
 # Asks for a page that needs neither a database nor files; without the project's own .env.
 ASK = """
-import environ, json, sys
-environ.Env.read_env = lambda *args, **kwargs: None
+import json, sys
+from config import environment
+environment.load = lambda path: None
 from config.wsgi import application
 from django.test import Client
 headers = {"host": "www.example.com"} | json.loads(sys.argv[1])
@@ -22,8 +23,9 @@ print(json.dumps([answer.status_code, answer.headers["X-Request-ID"]]))
 
 # Evaluates an expression, also without .env.
 EVALUATE = """
-import environ, json, sys
-environ.Env.read_env = lambda *args, **kwargs: None
+import json, sys
+from config import environment
+environment.load = lambda path: None
 from config import settings
 print(json.dumps(eval(sys.argv[1])))
 """

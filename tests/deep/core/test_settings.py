@@ -147,7 +147,7 @@ def test_a_database_url_names_the_database() -> None:
     )
     assert isinstance(database, dict)
     assert database["ENGINE"] == "django.db.backends.postgresql"
-    assert (database["NAME"], database["HOST"], database["PORT"]) == ("shop", "db", 5433)
+    assert (database["NAME"], database["HOST"], database["PORT"]) == ("shop", "db", "5433")
     assert database["CONN_HEALTH_CHECKS"] is True
 
 

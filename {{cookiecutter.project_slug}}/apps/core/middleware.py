@@ -9,13 +9,14 @@ from typing import Any, Final
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 from .actor import acting_in
-from .log import PROBES
+from .log import PROBES, route_of
+from .views import health, live
 
 HEADER: Final = "X-Request-ID"
+PAGES: Final = dict(zip(PROBES, (health, live), strict=True))
 # What goes into every line of the log must not be able to forge another one.
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
@@ -33,8 +34,7 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
             identity = identify(request)
             with acting_in(request, request_id=identity):
                 response = await get_response(request)
-            response[HEADER] = identity
-            return response
+            return marked(request, response, identity)
 
         return asynchronous
 
@@ -42,8 +42,7 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         identity = identify(request)
         with acting_in(request, request_id=identity):
             response = get_response(request)
-        response[HEADER] = identity
-        return response
+        return marked(request, response, identity)
 
     return synchronous
 
@@ -60,6 +59,16 @@ def identify(request: HttpRequest) -> str:
     return identity
 
 
+def marked(request: HttpRequest, response: Any, identity: str) -> Any:
+    """Name the request in its response, and its route where later lines of the log find it.
+
+    These are Gunicorn's access log and receivers of ``request_finished``.
+    """
+    response[HEADER] = identity
+    getattr(request, "scope", request.META)["route"] = route_of(request)
+    return response
+
+
 @sync_and_async_middleware
 def probe_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Answer probes before any other middleware sees them.
@@ -68,24 +77,20 @@ def probe_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
     redirect and refuse.
     """
     if iscoroutinefunction(get_response):
-        answer = sync_to_async(_answer_to_probe)
 
         async def asynchronous(request: HttpRequest) -> Any:
-            response = await answer(request) if request.path_info.startswith(PROBES) else None
-            return await get_response(request) if response is None else response
+            view = PAGES.get(request.path_info)
+            return await (sync_to_async(view)(request) if view else get_response(request))
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        response = _answer_to_probe(request) if request.path_info.startswith(PROBES) else None
-        return get_response(request) if response is None else response
+        response: Any = PAGES.get(request.path_info, get_response)(request)
+        # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
+        if request.method == "HEAD" and response.streaming:
+            response.streaming_content = ()
+        elif request.method == "HEAD":
+            response.content = b""
+        return response
 
     return synchronous
-
-
-def _answer_to_probe(request: HttpRequest) -> Any:
-    try:
-        view, arguments, keywords = resolve(request.path_info)
-    except Resolver404:
-        return None
-    return view(request, *arguments, **keywords)

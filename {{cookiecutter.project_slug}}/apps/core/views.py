@@ -1,6 +1,8 @@
 """The home page and the health check."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -13,6 +15,11 @@ from django.views.decorators.http import require_safe
 from .modules import Health, ModuleConfig, module_configs
 
 logger = logging.getLogger(__name__)
+
+# Seconds in which the database has to answer a probe. A thread waits for it, since no time limit
+# of the database's own holds when it is silent.
+PATIENCE: Final = 2
+asker: Final = ThreadPoolExecutor(1, thread_name_prefix="health")
 
 
 @require_safe
@@ -38,10 +45,11 @@ def health(request: HttpRequest) -> JsonResponse:
     An app that is degraded, such as one whose backlog grows, is named and changes nothing of
     that: to take this process out of service would mend nothing.
     """
+    answer = asker.submit(ask_database)
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
+        answer.result(PATIENCE)
+    except (DatabaseError, TimeoutError):
+        answer.cancel()  # it may have been waiting for an earlier one
         logger.exception("The database does not answer; check DATABASE_URL and the server.")
         return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
     parts = {"database": Health.OK} | {
@@ -66,6 +74,15 @@ def live(request: HttpRequest) -> JsonResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """Send browsers that guess the icon's address to the icon."""
     return redirect(static("core/icon.svg"), permanent=True)
+
+
+def ask_database() -> None:
+    """Ask over a new connection, which an old one that is broken does not hinder."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()
 
 
 def _health_of(config: ModuleConfig) -> Health | None:

@@ -16,6 +16,7 @@ from apps.accounts.models import User
 from apps.core.actor import current_actor
 from apps.core.dispatch import receiver
 from apps.core.jobs import hand_off
+from apps.core.log import route_of
 
 from .models import Notification, Project, Task, TaskInProgressError
 from .signals import (
@@ -162,14 +163,13 @@ log_task_deletion = log_deletions_of(Task)
 
 # Built-in signals of requests
 
-_started: ContextVar[tuple[str, float] | None] = ContextVar("started", default=None)
+_started: ContextVar[tuple[dict[str, Any], float] | None] = ContextVar("started", default=None)
 
 
 @receiver(request_started)
 def note_start(sender: Any, **kwargs: Any) -> None:
-    """Note the path and the time, when a request comes in: WSGI sends environ, ASGI scope."""
-    path = kwargs["environ"]["PATH_INFO"] if "environ" in kwargs else kwargs["scope"]["path"]
-    _started.set((path, perf_counter()))
+    """Note the request and the time, when it comes in: WSGI sends environ, ASGI scope."""
+    _started.set((kwargs.get("environ") or kwargs["scope"], perf_counter()))
 
 
 @receiver(request_finished)
@@ -178,8 +178,8 @@ def log_slow_request(sender: Any, **kwargs: Any) -> None:
     started = _started.get()
     _started.set(None)
     if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
-        # Quoted: a line break in a path must not write a line of its own to the log.
-        logger.warning("%r took %.1f seconds.", started[0], seconds)
+        # The middleware has noted the route; a path may hold what is secret.
+        logger.warning("%s took %.1f seconds.", started[0].get("route", "A request"), seconds)
 
 
 @receiver(got_request_exception)
@@ -190,7 +190,7 @@ def log_failed_request(sender: Any, request: HttpRequest, **kwargs: Any) -> None
     except DatabaseError:
         actor = None  # a database that is away may be the very reason
     by = actor.pk if actor else "nobody"
-    logger.error("%s %r of user %s has failed.", request.method, request.path, by)
+    logger.error("%s %s of user %s has failed.", request.method, route_of(request), by)
 
 
 # Signals of the taskboard

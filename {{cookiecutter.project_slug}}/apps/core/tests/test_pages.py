@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.mail import EmailMultiAlternatives
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.test import AsyncClient, Client
 from django.utils.html import escape
 
 from apps.accounts.models import User
+from apps.core import views
 from apps.core.mail import ReadableConsoleBackend
 from apps.core.modules import Health, module_configs
 
@@ -82,16 +84,25 @@ def test_the_health_of_an_app_counts(
     assert answer.json()["accounts"] == answer.json()["status"] == (state or "degraded")
 
 
+@pytest.mark.parametrize("error", [DatabaseError, TimeoutError])
 def test_without_a_database_the_project_is_unavailable(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    def refuse(*args: Any) -> None:
-        raise DatabaseError("gone")
+    def refuse() -> None:
+        raise error
 
-    monkeypatch.setattr(connection, "cursor", refuse)
+    monkeypatch.setattr(views, "ask_database", refuse)
     answer = client.get("/health/")
     assert (answer.status_code, answer.json()["database"]) == (503, "unavailable")
     assert client.get("/health/live/").json() == {"status": "ok"}
+
+
+def test_without_static_files_the_project_is_unavailable(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staticfiles_storage, "hashed_files", {}, raising=False)
+    answer = client.get("/health/")
+    assert (answer.status_code, answer.json()["core"]) == (503, "unavailable")
 
 
 def test_probes_are_answered_over_plain_http_for_any_host(client: Client, settings: Any) -> None:

@@ -9,13 +9,13 @@ from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 
-import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from apps.core.actor import acting_as
 from apps.core.log import RequestFilter
+from config import environment
 
 BASE_DIR = Path(__file__).resolve().parents[3]
 PRODUCTION = {
@@ -30,7 +30,7 @@ PRODUCTION = {
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that reads the settings anew, without .env."""
-    monkeypatch.setattr(environ.Env, "read_env", lambda *args, **kwargs: None)
+    monkeypatch.setattr(environment, "load", lambda path: None)
 
     def read(**environment: str) -> dict[str, Any]:
         for name, value in (PRODUCTION | environment).items():
@@ -100,24 +100,27 @@ def log(read: Any) -> Any:
 
 @pytest.mark.django_db
 def test_every_line_of_the_log_names_its_request(client: Client, log: Any) -> None:
-    answer = client.get("/elsewhere/")
+    answer = client.get("/elsewhere/the-secret/")
     with acting_as(None, source="job", request_id="the-request"):
-        logging.getLogger(__name__).warning("“Seen”\n%s", "twice")
+        logging.getLogger(__name__).warning("“Seen”\n%s", "twice", extra={"odd": {(1,): object}})
     missing, seen = log()
     assert missing["request_id"] == answer.headers["X-Request-ID"]
+    assert missing["message"] == "Not Found: /elsewhere/..."
     assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-request")
     assert (seen["level"], seen["logger"]) == ("WARNING", __name__)
 
 
 def test_the_access_log_has_fields_and_leaves_probes_out() -> None:
     def access(**parts: Any) -> Any:
-        given = {"m": "GET", "U": "/", "s": "200", "M": 3, "h": "::1", "{x-request-id}o": "one"}
+        given = {"m": "GET", "U": "/reset/x/", "s": "200", "M": 3, "h": "::1"}
+        given |= {"{x-request-id}o": "one", "{route}e": "/reset/<token>/"}
         arguments = (given | parts,)
-        return logging.LogRecord("gunicorn.access", 20, "", 0, "%(m)s %(U)s", arguments, None)
+        return logging.LogRecord("gunicorn.access", 20, "", 0, "%({route}e)s", arguments, None)
 
-    record = access(U="/a b\nforged")
+    record = access()
     assert RequestFilter().filter(record)
-    assert record.getMessage() == "GET /a%20b%0Aforged"
+    assert record.getMessage() == record.route == "/reset/<token>/"
     assert (record.request_id, record.status, record.milliseconds) == ("one", "200", 3)
     assert not RequestFilter().filter(access(U="/health/"))
     assert RequestFilter().filter(access(U="/health/", s="503"))
+    assert RequestFilter().filter(access(U="/health/else/"))

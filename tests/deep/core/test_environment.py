@@ -1,0 +1,409 @@
+"""Every variable of the environment: a value is used as it is meant, or one sentence refuses it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import environment
+
+from .test_settings import BASE_DIR, PRODUCTION, run, setting
+
+
+def given(name: str, value: str, kind: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv(name, value)
+    return environment.read(name, kind, "the default", "an-example")
+
+
+def sentence(name: str, value: str, kind: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        given(name, value, kind, monkeypatch)
+    text = str(refusal.value)
+    assert text.startswith(f"The environment variable {name} ")
+    assert text.endswith(f"; write for example {name}=an-example")
+    assert "\n" not in text
+    return text
+
+
+KINDS: dict[str, Any] = {
+    "flag": environment.flag,
+    "number": environment.number,
+    "positive": environment.positive,
+    "level": environment.one_of("DEBUG", "INFO"),
+    "format": environment.one_of("line", "json"),
+    "hosts": environment.hosts,
+    "origins": environment.origins,
+    "address": environment.address,
+    "key": environment.secret_key,
+    "text": str,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "used"),
+    [
+        *(("flag", value, True) for value in ("1", "true", "True", "YES", "on", "y", " 1 ")),
+        *(("flag", value, False) for value in ("0", "false", "No", "OFF", "n", "f")),
+        *((kind, "", "the default") for kind in KINDS),
+        *((kind, "  ", "the default") for kind in KINDS),
+        ("number", "0", 0),
+        ("number", "31536000", 31536000),
+        ("positive", "16", 16),
+        ("level", "debug", "DEBUG"),
+        ("format", "JSON", "json"),
+        ("hosts", "a.example, .b.example,", ["a.example", ".b.example"]),
+        ("hosts", "*", ["*"]),
+        ("hosts", "127.0.0.1,[::1],localhost", ["127.0.0.1", "[::1]", "localhost"]),
+        ("origins", "https://a.example", ["https://a.example"]),
+        (
+            "origins",
+            "https://*.a.example, http://localhost:8000",
+            ["https://*.a.example", "http://localhost:8000"],
+        ),
+        ("address", "me@example.com", "me@example.com"),
+        ("address", "Shop <me@example.com>", "Shop <me@example.com>"),
+        ("address", '"Shop, Inc" <me@example.com>', '"Shop, Inc" <me@example.com>'),
+        ("key", "$a-key-with#signs", "$a-key-with#signs"),
+        ("text", "$UNSET", "$UNSET"),
+    ],
+)
+def test_a_value_is_used_as_it_is_meant(
+    kind: str, value: str, used: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert given("NAMED", value, KINDS[kind], monkeypatch) == used
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "why"),
+    [
+        *(
+            ("flag", value, f"is {value!r}, which is neither yes (1) nor no (0)")
+            for value in ("enabled", "disabled", "2", "None", "1 # yes", "'1'", "$FLAG")
+        ),
+        *(
+            ("number", value, f"is {value!r}, which is no whole number")
+            for value in ("1m", "-1", "1.5", "1_000", "٣", "None", "1e3", "9999999999")
+        ),
+        ("positive", "0", "is '0', where 1 is the least"),
+        ("level", "verbose", "is 'verbose', which is none of DEBUG, INFO"),
+        ("level", "10", "is '10', which is none of DEBUG, INFO"),
+        ("format", "text", "is 'text', which is none of line, json"),
+        *(
+            ("hosts", value, f"has {value!r}, which is no name of a host")
+            for value in (
+                "https://a.example",
+                "a.example/",
+                "a.example:8000",
+                "*.a.example",
+                "a b",
+                '["a.example"]',
+                "::1",
+                "bücher.example",
+                "$HOST",
+            )
+        ),
+        ("hosts", "a.example;b.example", "has 'a.example;b.example', which is no name of a host"),
+        *(
+            ("origins", value, f"has {value!r}, which is no origin")
+            for value in ("a.example", "https://a.example/", "https://a.example/x", "https://", "*")
+        ),
+        *(
+            ("address", value, f"is {value!r}, which is no address of mail")
+            for value in (
+                "shop",
+                "Shop <shop>",
+                "Shop, Inc <me@a.example>",
+                "me@",
+                "a@b.example\nBcc: c@d.example",
+                "$FROM",
+            )
+        ),
+        ("key", "$(openssl rand -base64 48)", "holds a command"),
+        ("key", "django-insecure-0123", "holds the key for development"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_refused_in_one_sentence(
+    kind: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why in sentence("NAMED", value, KINDS[kind], monkeypatch)
+
+
+POSTGRESQL = {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": "shop",
+    "USER": "me",
+    "PASSWORD": "secret",
+    "HOST": "db",
+    "PORT": "5433",
+    "OPTIONS": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "used"),
+    [
+        ("postgres://me:secret@db:5433/shop", {}),
+        ("postgresql://me:secret@db:5433/shop", {}),
+        ("postgres://me:secret@db/shop", {"PORT": ""}),
+        ("postgres://me:s%2Fe%40c%23%3F%25@db:5433/shop", {"PASSWORD": "s/e@c#?%"}),
+        ("postgres://me:secret@%2FVar%2Frun:5433/shop", {"HOST": "/Var/run"}),
+        ("postgres:///shop", {"USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}),
+        (
+            "postgres:///shop?host=/run/postgresql",
+            {"USER": "", "PASSWORD": "", "HOST": "/run/postgresql", "PORT": ""},
+        ),
+        ("postgres://me:secret@[::1]:5433/shop", {"HOST": "::1"}),
+        ("postgres://me:secret@a:1,b:2/shop", {"HOST": "a,b", "PORT": "1,2"}),
+        ("postgres://me:secret@db:5433/shop?sslmode=require", {"OPTIONS": {"sslmode": "require"}}),
+        (
+            "postgres://me:secret@db:5433/shop?options=-c%20search_path%3Da",
+            {"OPTIONS": {"options": "-c search_path=a"}},
+        ),
+        ("postgres://me:secret@db:5433/shop?conn_max_age=5", {"CONN_MAX_AGE": 5}),
+        (
+            "postgres://me:secret@db:5433/shop?pool=true",
+            {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": True}},
+        ),
+        ("postgres://me:secret@db:5433/shop?pool=0", {}),
+        (
+            "postgres://me:secret@db:5433/shop?disable_server_side_cursors=1",
+            {"DISABLE_SERVER_SIDE_CURSORS": True},
+        ),
+    ],
+)
+def test_every_part_of_the_url_of_postgresql_counts(url: str, used: dict[str, object]) -> None:
+    assert environment.database(url) == POSTGRESQL | used
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "options"),
+    [
+        ("sqlite:///db.sqlite3", "db.sqlite3", {}),
+        ("sqlite:////srv/my%20db.sqlite3", "/srv/my db.sqlite3", {}),
+        ("sqlite:///db.sqlite3?timeout=5", "db.sqlite3", {"timeout": 5}),
+    ],
+)
+def test_every_part_of_the_url_of_sqlite_counts(
+    url: str, name: str, options: dict[str, object]
+) -> None:
+    entry = environment.database(url)
+    assert (entry["NAME"], entry["OPTIONS"]) == (name, options)
+
+
+SMTP = {
+    "host": "mail.example.com",
+    "port": 587,
+    "username": "user",
+    "password": "secret",
+    "use_tls": False,
+    "use_ssl": False,
+    "timeout": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "used"),
+    [
+        ("smtp+tls://user:secret@mail.example.com", {"use_tls": True}),
+        ("smtp+ssl://user:secret@mail.example.com", {"use_ssl": True, "port": 465}),
+        ("smtps://user:secret@mail.example.com", {"use_ssl": True, "port": 465}),
+        ("smtps://user:secret@mail.example.com:4465", {"use_ssl": True, "port": 4465}),
+        ("smtp://user:secret@mail.example.com:587?tls=True", {"use_tls": True}),
+        ("smtp://user:secret@mail.example.com?ssl=true", {"use_ssl": True, "port": 465}),
+        ("smtp://user:secret@mail.example.com:587?timeout=3", {"timeout": 3}),
+        ("smtp://mail.example.com", {"username": "", "password": "", "port": 25}),
+        (
+            "smtp+tls://us%40er:s%2Fe%3F@mail.example.com",
+            {"use_tls": True, "username": "us@er", "password": "s/e?"},
+        ),
+    ],
+)
+def test_every_part_of_the_url_of_a_mail_server_counts(url: str, used: dict[str, object]) -> None:
+    entry = environment.mailer(url)
+    assert entry["BACKEND"] == "django.core.mail.backends.smtp.EmailBackend"
+    assert entry["OPTIONS"] == SMTP | used
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("filemail:///srv/mail", "/srv/mail"),
+        ("filemail:////srv/mail", "/srv/mail"),
+        ("filemail:///srv/my%20mail", "/srv/my mail"),
+    ],
+)
+def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> None:
+    assert environment.mailer(url)["OPTIONS"] == {"file_path": folder}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "why"),
+    [
+        *(
+            ("database", value, "is no URL of a kind that is known here")
+            for value in (
+                "secret",
+                "localhost:5432/shop",
+                "https://127.0.0.1/shop",
+                "mysql://me:secret@db/shop",
+                "postgres:shop",
+                "postgres://me:secret@db",
+                "postgres://me:secret/ret@db:5433/shop",
+                "postgres://me:secret#ret@db:5433/shop",
+                "postgres://me:secret?ret@db:5433/shop",
+                "postgres://me:12/secret@db:5433/shop",
+                "postgres://me:sec ret@db:5433/shop",
+                "postgres://db:secret/shop",
+                "sqlite://",
+                "sqlite:///",
+                "sqlite://:memory:",
+                "sqlite://secret/db.sqlite3",
+                "$DATABASE",
+            )
+        ),
+        ("database", "postgres://me:secret@db/shop?tls=1", "after the ? are tls"),
+        ("database", "postgres://me:secret@db/shop?timeout=5", "after the ? are timeout"),
+        ("database", "postgres://me:secret%zz@db/shop", "has a part that PostgreSQL does not know"),
+        ("database", "postgres://me:secret@db/shop?conn_max_age=none", "is 'none', which is no"),
+        ("database", "postgres://me:secret@db/shop?pool=maybe", "is 'maybe', which is neither"),
+        ("database", "sqlite:///db.sqlite3?pool=1", "where only timeout are known"),
+        *(
+            ("mailer", value, "is no URL of a kind that is known here")
+            for value in (
+                "secret",
+                "mail.example.com:587",
+                "smtp:mail.example.com",
+                "smtp://",
+                "smtp://user:secret/ret@mail.example.com",
+                "smtp://user:secret#ret@mail.example.com",
+                "smtp://user:12?secret@mail.example.com",
+                "smtp://mail.example.com:secret",
+                "smtp://mail.example.com:99999",
+                "smtp://mail.example.com/secret",
+                "smtp://mail.example.com?secret",
+                "filemail://",
+                "filemail://srv/mail",
+                "filemail:///srv/mail?timeout=1",
+                "consolemail://secret",
+                "memorymail:///secret",
+            )
+        ),
+        ("mailer", "smtp://user:secret@mail.example.com?starttls=1", "has starttls= after the ?"),
+        ("mailer", "smtp://mail.example.com?tls=enabled", "is 'enabled', which is neither"),
+        ("mailer", "smtps://mail.example.com?tls=1", "asks for TLS twice"),
+    ],
+)
+def test_a_url_that_would_be_half_used_is_refused_and_its_secret_kept(
+    kind: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = sentence("NAMED", value, getattr(environment, kind), monkeypatch)
+    assert why in refusal
+    assert "secret" not in refusal
+
+
+# A variable of the project -> what is refused in production
+REFUSED = {
+    "DEBUG": "enabled",
+    "SECRET_KEY": "$(openssl rand -base64 48)",
+    "ALLOWED_HOSTS": "https://a.example",
+    "EMAIL_URL": "smtp://mail.example.com?tls=enabled",
+    "DATABASE_URL": "mysql://db/shop",
+    "CSRF_TRUSTED_ORIGINS": "https://a.example/",
+    "BEHIND_PROXY": "enabled",
+    "SECURE_SSL_REDIRECT": "enabled",
+    "SECURE_HSTS_SECONDS": "1h",
+    "DEFAULT_FROM_EMAIL": "shop",
+    "LOG_FORMAT": "text",
+    "LOG_LEVEL": "verbose",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [*REFUSED.items(), ("CONN_MAX_AGE", "1m")])
+def test_the_settings_read_every_variable_in_this_way(name: str, value: str) -> None:
+    database = {"DATABASE_URL": "postgres:///shop"} if name == "CONN_MAX_AGE" else {}
+    done = run("manage.py", "check", **PRODUCTION | database | {name: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: The environment variable {name} ")
+    assert f"; write for example {name}=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_variable_that_is_empty_counts_as_not_set() -> None:
+    optional = {*REFUSED, "CONN_MAX_AGE"} - {*PRODUCTION}
+    expression = "[s.DEFAULT_FROM_EMAIL, s.LOG_LEVEL, s.LOG_FORMAT, s.SECURE_SSL_REDIRECT]"
+    empty = dict.fromkeys(optional, "")
+    assert setting(expression, **PRODUCTION | empty) == setting(expression, **PRODUCTION)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"\xef\xbb\xbfNAMED=1\n", "1"),
+        (b"NAMED=1\r\nOTHER=2\r\n", "1"),
+        (b"NAMED=1 # one\n", "1"),
+        (b"NAMED='a b # c'\n", "a b # c"),
+        (b"NAMED=$OTHER\n", "$OTHER"),
+        (b"export NAMED=a#b", "a#b"),
+        (b"NAMED=\n", ""),
+        (b"# nothing\n", None),
+    ],
+)
+def test_a_file_is_read_whatever_wrote_it(
+    written: bytes, read: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NAMED", "OTHER"):
+        monkeypatch.setenv(name, "before")  # so that it is put back
+        monkeypatch.delenv(name)
+    (tmp_path / ".env").write_bytes(written)
+    environment.load(tmp_path / ".env")
+    assert os.environ.get("NAMED") == read
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("NAMED=1\n".encode("utf-16"), "cannot be read as text in UTF-8"),
+        ("NAMED=1\n".encode("utf-16-le"), "where NAME=value belongs"),
+        ("NAMED=é\n".encode("latin-1"), "cannot be read as text in UTF-8"),
+        (b"NAMED\n", "has 'NAMED' where NAME=value belongs"),
+    ],
+)
+def test_a_file_that_would_be_misread_is_refused(written: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(written)
+    with pytest.raises(ImproperlyConfigured, match=why):
+        environment.load(tmp_path / ".env")
+
+
+def loaded(folder: Path, file: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Read DEBUG in a folder with this .env and an environment of these variables."""
+    (folder / ".env").write_text(file, encoding="utf-8")
+    code = (
+        "from pathlib import Path; from config import environment as e;"
+        "e.load(Path(r'%s')); print(e.read('DEBUG', e.flag, False, '1'))" % (folder / ".env")
+    )
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code],
+        cwd=BASE_DIR,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS"])
+def test_a_file_that_was_left_over_does_not_turn_production_into_debug(
+    name: str, tmp_path: Path
+) -> None:
+    done = loaded(tmp_path, "DEBUG=1\n", **{name: "of-production"})
+    assert done.returncode == 1
+    refusal = done.stderr.splitlines()[-1]
+    assert f"sets DEBUG, while the environment sets {name} as in production" in refusal
+    assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="0").stdout == "False\n"
+    assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="1").stdout == "True\n"
+    assert loaded(tmp_path, "DEBUG=0\n", **{name: "x"}).stdout == "False\n"
+    assert loaded(tmp_path, f"DEBUG=1\n{name}=x\n").stdout == "True\n"
