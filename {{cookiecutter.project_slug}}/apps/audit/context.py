@@ -18,9 +18,10 @@ from django.utils import timezone
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import append_only, registry, renames
-from .capture import ACTOR, WHO
+from .capture import ACTOR
 from .fields import key_type
 from .models import Entry
+from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
 type Execute = Callable[..., Any]
