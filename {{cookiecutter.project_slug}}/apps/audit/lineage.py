@@ -76,19 +76,14 @@ class Names:
                 label = one.old
             else:
                 names = names | {one.new: None, one.old: names.get(one.new, one.new)}
-        yield Span(label, 0, until, names)
+        yield Span(label, -LAST, until, names)
 
     def condition(self, labels: Iterable[str]) -> Q:
         """Return the condition for the entries of some models under all their labels."""
         found = Q(pk__in=())
         for label in labels:
             for span in self.spans(label):
-                part = Q(model_label=span.label)
-                if span.after:
-                    part &= Q(pk__gt=span.after)
-                if span.until != LAST:
-                    part &= Q(pk__lte=span.until)
-                found |= part
+                found |= Q(model_label=span.label, pk__gt=span.after, pk__lte=span.until)
         return found
 
     def label(self, entry: Any) -> str:

@@ -115,27 +115,25 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
     """Say which triggers a database lacks, and which are not what they should be."""
     if not is_kept_in(connection):
         return []
-    triggers = Triggers(connection)
+    there = Triggers(connection)
     remedy = f"Run `manage.py migrate --database {connection.alias}`."
-    if triggers.lost and triggers.recorded:
-        lost = min(triggers.lost)
+    if there.lost and there.recorded:
+        lost = min(there.lost)
         return [f"Nothing is recorded in {connection.alias!r}, which has no table {lost}. {remedy}"]
-    found = [
-        f"The trigger {one.name} of the audit trail on the table {one.table} is"
-        f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"
-        for one in triggers.missing()
-    ]
-    found += [
-        f"The trigger {name} of the audit trail should not be there. {remedy}"
-        for name in triggers.superfluous()
-    ]
+    found = {
+        one.name: f"on the table {one.table} is"
+        f" {'not what it should be' if one.name in there.found else 'missing'}"
+        for one in there.missing()
+    } | dict.fromkeys(there.superfluous(), "should not be there")
     with connection.cursor() as cursor:
         views = {*connection.introspection.table_names(cursor, include_views=True)}
-    return found + [
+    return [
+        f"The trigger {name} of the audit trail {why}. {remedy}" for name, why in found.items()
+    ] + [
         f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
         " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
         for model in registry.recorded()
-        if model._meta.db_table in views - triggers.recorded
+        if model._meta.db_table in views - there.recorded
     ]
 
 
