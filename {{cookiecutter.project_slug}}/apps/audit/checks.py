@@ -32,7 +32,7 @@ def refuse_local_times() -> None:
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Find databases that the trail cannot be kept in, without asking any."""
-    return [*_databases(), *_routes(), *_wrappers()]
+    return [error for alias in connections for error in _errors(alias)]
 
 
 def check_triggers(
@@ -49,38 +49,29 @@ def check_triggers(
     ]
 
 
-def _databases() -> Iterator[CheckMessage]:
-    for alias in connections:
-        connection = connections[alias]
-        if connection.vendor not in triggers.CAPTURES and router.allow_migrate_model(alias, Entry):
-            yield Error(
-                f"The database {alias!r} is {connection.display_name}, to which the audit trail"
-                " cannot write: it knows SQLite and PostgreSQL.",
-                hint="For example DATABASE_URL=postgres://user:password@127.0.0.1:5432/name.",
-                id="audit.E001",
-            )
-
-
-def _routes() -> Iterator[CheckMessage]:
-    for alias in connections:
-        if not router.allow_migrate_model(alias, Entry):
-            for model in registry.audited_models():
-                if router.allow_migrate_model(alias, model):
-                    yield Error(
-                        f"The database {alias!r} has the table of {model._meta.label}, which is"
-                        " audited, and not that of the trail: nothing would be recorded there.",
-                        hint="Let the router allow audit.Entry and audit.Seal in this database.",
-                        obj=model,
-                        id="audit.E002",
-                    )
-
-
-def _wrappers() -> Iterator[CheckMessage]:
-    """Hold on to what Django does not document: the list that ``execute_wrapper()`` adds to."""
-    for alias in connections:
-        if not isinstance(getattr(connections[alias], "execute_wrappers", None), list):
-            yield Error(
-                "This Django keeps the wrappers around statements in another way than"
-                " apps/audit/context.py knows: triggers would not be told who acts.",
-                id="audit.E003",
-            )
+def _errors(alias: str) -> Iterator[CheckMessage]:
+    connection = connections[alias]
+    if not router.allow_migrate_model(alias, Entry):
+        for model in registry.audited_models():
+            if router.allow_migrate_model(alias, model):
+                yield Error(
+                    f"The database {alias!r} has the table of {model._meta.label}, which is"
+                    " audited, and not that of the trail: nothing would be recorded there.",
+                    hint="Let the router allow audit.Entry and audit.Seal in this database.",
+                    obj=model,
+                    id="audit.E002",
+                )
+    elif connection.vendor not in triggers.CAPTURES:
+        yield Error(
+            f"The database {alias!r} is {connection.display_name}, to which the audit trail"
+            " cannot write: it knows SQLite and PostgreSQL.",
+            hint="For example DATABASE_URL=postgres://user:password@127.0.0.1:5432/name.",
+            id="audit.E001",
+        )
+    # Django does not document the list that `execute_wrapper()` adds to.
+    if not isinstance(getattr(connection, "execute_wrappers", None), list):
+        yield Error(
+            "This Django keeps the wrappers around statements in another way than"
+            " apps/audit/context.py knows: triggers would not be told who acts.",
+            id="audit.E003",
+        )

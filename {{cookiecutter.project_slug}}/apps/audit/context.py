@@ -10,20 +10,20 @@ poolers and pools do no harm. It holds keys and no names, for it appears in logs
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from apps.core.actor import current_actor, current_request_id, current_source
 
-from . import append_only, registry, renames
-from .capture import ACTOR, WHO
+from . import append_only, lineage, registry
+from .capture import ACTOR
 from .fields import key_type
 from .models import Entry
+from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
-type Execute = Callable[..., Any]
+type Execute = Callable[[str], Any]
 
 CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 # What Django writes of rows, with the table.
@@ -36,55 +36,67 @@ READS: Final = re.compile(
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
 REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
-# How SQLite's tables are filled that take the place of others.
+# How SQLite's tables are filled that take the place of others, and what Django puts in the place
+# of NULL then.
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
+FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
 # Of the id of a request.
 MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
-# What Django puts in the place of NULL while it fills a table that takes the place of another.
-FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
-
-_wrapped: Final[WeakKeyDictionary[BaseDatabaseWrapper, Any]] = WeakKeyDictionary()
 
 
 def attach(connection: BaseDatabaseWrapper) -> None:
     """Let the triggers of a connection, which has just been made, know who acts."""
-    wrapper = _wrapped.get(connection)
-    kinds: dict[str, Any] = {"sqlite": SQLiteWrapper, "postgresql": PostgreSQLWrapper}
+    kinds: dict[str, Any] = {"sqlite": SQLiteWrapper, "postgresql": Wrapper}
+    wrapper = next((one for one in connection.execute_wrappers if isinstance(one, Wrapper)), None)
     if wrapper is None and connection.vendor in kinds:
-        wrapper = _wrapped[connection] = kinds[connection.vendor](connection)
+        wrapper = kinds[connection.vendor](connection)
         # `execute_wrapper()` is for blocks, which end in the order of their beginning. In front,
         # this one is left alone by those that are under way, as the first statement connects.
         connection.execute_wrappers.insert(0, wrapper)
-    if wrapper is not None:
-        wrapper.connected()
+    if isinstance(wrapper, SQLiteWrapper):
+        raw: Any = connection.connection
+        # Without it SQLite, if built so, refuses functions in triggers.
+        raw.execute("PRAGMA trusted_schema = ON")
+        raw.create_function(WHO, 1, wrapper.tell)
 
 
 class Wrapper:
-    """Stands around the statements of one connection."""
+    """Stands around the statements of one connection; on PostgreSQL it says who acts."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
 
-    def connected(self) -> None:
-        """Prepare a connection that was just made."""
-
-    def __call__(
-        self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
-    ) -> Any:
+    def __call__(self, execute: Any, sql: Any, *arguments: Any) -> Any:
         if not isinstance(sql, str):
             # psycopg takes bytes and what it has composed.
             sql = sql.decode() if isinstance(sql, bytes) else sql.as_string()
+
+        def run(sql: str) -> Any:
+            return execute(sql, *arguments)
+
         if CHANGES_TABLES.match(sql):
-            return self.change_tables(execute, sql, params, many, context)
-        renames.note(self.connection.alias, sql, params)
-        return self.run(execute, sql, params, many, context)
+            return self.change_tables(run, sql)
+        lineage.note(self.connection.alias, sql, arguments[0])
+        return self.run(run, sql)
 
-    def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
+    def run(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes no table."""
-        raise NotImplementedError
+        found = WRITES.match(sql)
+        matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
+        return execute(f"{self.comment()} {sql}" if matters else sql)
 
-    def change_tables(self, execute: Execute, sql: str, *arguments: Any) -> Any:
+    def comment(self) -> str:
+        """Return a comment that says who acts; nothing can end it or stand for a parameter."""
+        actor, key = current_actor(), ""
+        if actor is not None and actor.pk is not None:
+            key = str(ACTOR.get_db_prep_save(actor.pk, self.connection))
+            if key_type(ACTOR) == "CharField":
+                key = key.encode().hex()
+        request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
+        return f"/*audit {key}|{current_source()}|{request_id}*/"
+
+    def change_tables(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes a table, and adapt the triggers to what it has become.
 
         SQLite drops no column that a trigger names. Rows that the next step of a migration
@@ -96,7 +108,7 @@ class Wrapper:
         tables = known if append_only.ENTRIES in named else named
         if tables and self.connection.vendor == "sqlite":
             Triggers(self.connection, tables).drop()
-        result = execute(sql, *arguments)
+        result = execute(sql)
         if tables:
             Triggers(self.connection, tables, migrating=True).put_right()
         return result
@@ -107,50 +119,20 @@ class SQLiteWrapper(Wrapper):
 
     told: dict[str, Any] | None = None
 
-    def connected(self) -> None:
-        """Give a connection the function that the triggers ask."""
-        raw: Any = self.connection.connection
-        # Without it SQLite, if built so, refuses functions in triggers.
-        raw.execute("PRAGMA trusted_schema = ON")
-        raw.create_function(WHO, 1, self.tell)
-
-    def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
+    def run(self, execute: Execute, sql: str) -> Any:
         outer, self.told = self.told, {}
         try:
             # What Django writes replaces nothing, so its statements are not searched to their end.
             if not WRITES.match(sql):
                 if not READS.match(sql) and REPLACES.search(sql):
-                    return self._replace(execute, sql, *arguments)
+                    return self._replace(execute, sql)
             elif " SELECT " in sql and (copied := COPIES.match(sql)):
                 if self._is_renamed(*copied.groups()):
-                    return self.change_tables(execute, sql, *arguments)
+                    return self.change_tables(execute, sql)
                 self._fill(sql, copied[2])
-            return execute(sql, *arguments)
+            return execute(sql)
         finally:
             self.told = outer
-
-    def _fill(self, sql: str, table: str) -> None:
-        """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
-        for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
-            column = f'"{filled[1]}"'
-            fill = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
-            with self.connection.cursor() as cursor:
-                cursor.execute(fill)
-
-    def _is_renamed(self, new: str, old: str) -> bool:
-        """Whether rows only move, from a table that the trail has recorded so far to another."""
-        tables = registry.tables_that_matter()
-        return new in tables and old not in tables and bool(Triggers(self.connection, {old}).found)
-
-    def _replace(self, execute: Execute, sql: str, *arguments: Any) -> Any:
-        """Let SQLite tell triggers of the rows that are replaced, which it does on request only."""
-        raw: Any = self.connection.connection
-        ((before,),) = raw.execute("PRAGMA recursive_triggers").fetchall()
-        raw.execute("PRAGMA recursive_triggers = ON")
-        try:
-            return execute(sql, *arguments)
-        finally:
-            raw.execute(f"PRAGMA recursive_triggers = {before}")
 
     def tell(self, column: str) -> Any:
         """Return what a column of an entry holds that is being written."""
@@ -168,21 +150,25 @@ class SQLiteWrapper(Wrapper):
             }
         return told[column]
 
+    def _fill(self, sql: str, table: str) -> None:
+        """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
+        for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
+            column = f'"{filled[1]}"'
+            fill = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
+            with self.connection.cursor() as cursor:
+                cursor.execute(fill)
 
-class PostgreSQLWrapper(Wrapper):
-    """Begins statements with a comment that says who acts."""
+    def _is_renamed(self, new: str, old: str) -> bool:
+        """Whether rows only move, from a table that the trail has recorded so far to another."""
+        tables = registry.tables_that_matter()
+        return new in tables and old not in tables and bool(Triggers(self.connection, {old}).found)
 
-    def run(self, execute: Execute, sql: str, *arguments: Any) -> Any:
-        found = WRITES.match(sql)
-        matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
-        return execute(f"{self.comment()} {sql}" if matters else sql, *arguments)
-
-    def comment(self) -> str:
-        """Return the comment, of which nothing can end it or stand for a parameter."""
-        actor, key = current_actor(), ""
-        if actor is not None and actor.pk is not None:
-            key = str(ACTOR.get_db_prep_save(actor.pk, self.connection))
-            if key_type(ACTOR) == "CharField":
-                key = key.encode().hex()
-        request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
-        return f"/*audit {key}|{current_source()}|{request_id}*/"
+    def _replace(self, execute: Execute, sql: str) -> Any:
+        """Let SQLite tell triggers of the rows that are replaced, which it does on request only."""
+        raw: Any = self.connection.connection
+        ((before,),) = raw.execute("PRAGMA recursive_triggers").fetchall()
+        raw.execute("PRAGMA recursive_triggers = ON")
+        try:
+            return execute(sql)
+        finally:
+            raw.execute(f"PRAGMA recursive_triggers = {before}")

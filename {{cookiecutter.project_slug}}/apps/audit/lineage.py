@@ -1,18 +1,26 @@
-"""How models and fields were called before, for reading entries from before they were renamed."""
+"""How models and fields were called before, for reading entries from before they were renamed.
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+Each renaming by a migration is an entry, written in the transaction in which the migration is
+noted as applied, or as no longer applied. ``model_label`` is the label after it, and ``changes``
+maps the new name of a field, or the empty name for the model itself, to
+``{"renamed": <the old name>}``.
+"""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.db.migrations import operations
 from django.db.models import Q, QuerySet
 
 # The name under which an entry says that the model itself was renamed.
 MODEL: Final = ""
 LAST: Final = 2**63 - 1
+# How the statements begin with which Django notes that a migration is applied, or no longer.
+NOTES: Final = ('INSERT INTO "django_migrations"', 'DELETE FROM "django_migrations"')
 
 
-@dataclass(frozen=True, slots=True)
-class Renaming:
+class Renaming(NamedTuple):
     """What is called otherwise since an entry: a field of the model, or the model itself."""
 
     label: str
@@ -20,8 +28,7 @@ class Renaming:
     new: str = MODEL
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Entries under one label: those after the id ``after``, up to the id ``until``.
 
     ``names`` maps names that fields had then to those of today, None for a field that has
@@ -32,6 +39,10 @@ class Span:
     after: int
     until: int
     names: Mapping[str, str | None]
+
+
+# The alias of a database to what migrations under way rename, by the app and name of each.
+_planned: Final[dict[str, dict[tuple[str, str], list[Renaming]]]] = {}
 
 
 class Names:
@@ -65,19 +76,14 @@ class Names:
                 label = one.old
             else:
                 names = names | {one.new: None, one.old: names.get(one.new, one.new)}
-        yield Span(label, 0, until, names)
+        yield Span(label, -LAST, until, names)
 
     def condition(self, labels: Iterable[str]) -> Q:
         """Return the condition for the entries of some models under all their labels."""
         found = Q(pk__in=())
         for label in labels:
             for span in self.spans(label):
-                part = Q(model_label=span.label)
-                if span.after:
-                    part &= Q(pk__gt=span.after)
-                if span.until != LAST:
-                    part &= Q(pk__lte=span.until)
-                found |= part
+                found |= Q(model_label=span.label, pk__gt=span.after, pk__lte=span.until)
         return found
 
     def label(self, entry: Any) -> str:
@@ -101,3 +107,50 @@ class Names:
         if entry.action == "rename":
             return {}
         return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
+
+
+def plan(using: str, migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
+    """Remember what migrations will rename: the plan and the models before it of ``pre_migrate``."""
+    labels = {model._meta.label_lower: model._meta.label for model in before.get_models()}
+    _planned[using] = {
+        (migration.app_label, migration.name): list(_renamings(migration, backwards, labels))
+        for migration, backwards in migrations
+    }
+
+
+def note(using: str, sql: str, params: Any) -> None:
+    """Add the entries of a migration's renamings if a statement notes that it has been run."""
+    planned = _planned.get(using)
+    if not planned or not sql.startswith(NOTES):
+        return
+    entry = apps.get_model("audit.Entry")
+    for migration in [key for key in planned if {*key} <= {*map(str, params)}]:
+        for one in planned.pop(migration):
+            former = one.old if one.new == MODEL else one.label
+            if QuerySet(entry, using=using).filter(model_label=former).exists():
+                changes = {one.new: {"renamed": one.old}}
+                entry(action="rename", model_label=one.label, changes=changes).save(using=using)
+
+
+def _renamings(migration: Any, backwards: bool, labels: dict[str, str]) -> Iterator[Renaming]:
+    app, steps = migration.app_label, [*_flat(migration.operations)]
+    for step in reversed(steps) if backwards else steps:
+        if isinstance(step, operations.CreateModel):
+            labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
+        elif isinstance(step, operations.RenameModel):
+            old, new = f"{app}.{step.old_name}", f"{app}.{step.new_name}"
+            old, new = (new, old) if backwards else (old, new)
+            labels[new.lower()] = new
+            yield Renaming(new, labels.pop(old.lower(), old))
+        elif isinstance(step, operations.RenameField):
+            label = f"{app}.{step.model_name}"
+            names = step.old_name, step.new_name
+            yield Renaming(labels.get(label.lower(), label), *(names[::-1] if backwards else names))
+
+
+def _flat(steps: Iterable[Any]) -> Iterator[Any]:
+    for step in steps:
+        if isinstance(step, operations.SeparateDatabaseAndState):
+            yield from _flat(step.state_operations)
+        else:
+            yield step

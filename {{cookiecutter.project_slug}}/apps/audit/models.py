@@ -18,7 +18,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         """Select the history of one object, of its audited parents too; the latest entry first."""
         model = type(instance)
         labels = [one.model._meta.label for one in registry.covering(model)] or [model._meta.label]
-        return self._named(labels, registry.object_key(model, instance.pk, self.db))
+        return self._called(labels, registry.object_key(model, instance.pk, self.db))
 
     def named(self, label: str, key: str) -> "EntryQuerySet":
         """Select the history of one object, also of one whose model is gone or was changed.
@@ -32,12 +32,11 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         try:
             return self.of(apps.get_model(label)(pk=key))
         except (LookupError, ValueError):
-            return self._named([label], key)
+            return self._called([label], key)
 
-    def _named(self, labels: Sequence[str], key: str) -> "EntryQuerySet":
-        """Find entries under all names that a model has had."""
-        entries: models.QuerySet[Entry] = models.QuerySet(Entry, using=self.db)
-        return self.filter(Names(entries).condition(labels), object_id=key).order_by("-pk")
+    def _called(self, labels: Sequence[str], key: str) -> "EntryQuerySet":
+        names = Names(models.QuerySet(Entry, using=self.db))
+        return self.filter(names.condition(labels), object_id=key).order_by("-pk")
 
 
 class Entry(models.Model):
@@ -77,7 +76,7 @@ class Entry(models.Model):
     action = models.CharField(max_length=6, choices=Action)
     model_label = models.CharField("model", max_length=201)
     object_id = models.TextField()
-    object_repr = models.CharField("object", max_length=200, blank=True)
+    object_repr = models.CharField(max_length=200, blank=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -121,13 +120,13 @@ class Seal(models.Model):
     """
 
     class Kind(models.TextChoices):
-        ENTRIES = "entries", "Entries"
-        PRUNING = "pruning", "Pruning"
+        ENTRIES = "entries"
+        PRUNING = "pruning"
 
     # Given out by the code: of two runs at a time only one can add the next link.
     number = models.BigIntegerField(primary_key=True)
-    created_at = models.DateTimeField("time", default=timezone.now)
-    kind = models.CharField(max_length=7, choices=Kind)
+    created_at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=7)
     until = models.BigIntegerField()
     count = models.BigIntegerField()
     digest = models.CharField(max_length=64)
@@ -135,8 +134,8 @@ class Seal(models.Model):
 
     class Meta:
         ordering = ("number",)
+        # What a deletion of entries is held against.
         indexes = (
-            # What a deletion of entries is held against.
             models.Index(
                 fields=["until"], name="audit_pruning", condition=models.Q(kind="pruning")
             ),

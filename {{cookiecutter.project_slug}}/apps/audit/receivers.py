@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate, pre_migrate
 
 from apps.core.dispatch import receiver
 
-from . import context, renames, triggers
+from . import context, lineage, triggers
 
 
 def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> None:
@@ -24,7 +24,7 @@ connection_created.connect(tell_triggers_who_acts, dispatch_uid=f"{__name__}.tel
 def read_plan(sender: Any, *, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Remember what the migrations will rename. A flush sends this signal, too, with no plan."""
     if sender.label == "audit" and "plan" in kwargs:
-        renames.plan(using, kwargs["plan"], kwargs["apps"])
+        lineage.plan(using, kwargs["plan"], kwargs["apps"])
 
 
 @receiver(post_migrate, mutable=False)

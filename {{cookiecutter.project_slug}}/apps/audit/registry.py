@@ -27,6 +27,7 @@ SECRET: Final = re.compile(rf"(?:^|[_\d])(?:{'|'.join(SECRETS)})s?(?:[_\d]|$)")
 WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # The fields that usually say what an object is called, the best first.
 NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email")
+BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +90,13 @@ def register(
 
     Proxies of the model and models that inherit from it are recorded as this
     model. Parents with tables of their own hold columns of the model, so they are
-    audited as well, and what is excluded or masked of these columns is so for all
-    their rows. A second call replaces the options of the first.
+    audited as well. A second call replaces the options of the first.
 
     Args:
         model: a model or its label, ``"shop.Order"``; a proxy stands for its model.
-        exclude: names of fields that are not recorded at all. By default
-            ``last_login`` of a user model, which every login would record.
-        mask: names of fields of which only the fact of a change is recorded,
-            besides those whose names have one of the words in ``SECRETS``.
-        name: the field that says what an object is called. By default the first
-            of ``NAMES`` that the model has; none when that one is masked.
+        exclude: fields that are not recorded, by default ``last_login`` of a user model.
+        mask: fields of which only the fact of a change is recorded, besides secret ones.
+        name: the field that says what an object is called, by default the first of ``NAMES``.
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
@@ -107,7 +104,7 @@ def register(
             are more than two keys, or a call before the models are loaded.
     """
     model = _concrete(model)
-    before = _registered.get(model)
+    before = _registered.copy()
     _registered[model] = Options(
         None if exclude is None else _listed(model, "exclude", exclude),
         _listed(model, "mask", mask),
@@ -117,9 +114,8 @@ def register(
         for base in _with_parents(model):
             _refuse(_audited_as(base))
     except ImproperlyConfigured:
-        del _registered[model]
-        if before:
-            _registered[model] = before
+        _registered.clear()
+        _registered.update(before)
         raise
     forget_what_was_derived()
 
@@ -142,10 +138,9 @@ def register_settings() -> None:
         try:
             register(label, **options)
         except TypeError as error:
-            example = {label: {"mask": ["email"], "name": "title"}}
             raise ImproperlyConfigured(
                 f"AUDITED_MODELS gives {label} the options {options!r}; it must map their names to"
-                f" values, for example {example}."
+                f" values, for example {{{label!r}: {{'mask': ['email'], 'name': 'title'}}}}."
             ) from error
 
 
@@ -168,9 +163,8 @@ def recorded() -> dict[type[Model], Recorded]:
     found = {model: Recorded(audited) for model, audited in audited_models().items()}
     for audited in audited_models().values():
         for many in audited.many:
-            source, target = _ends(many)
-            link = Link(audited, many, source, target)
-            found.setdefault(_table_of(many), Recorded()).links.append(link)
+            table, *ends = _link(many)
+            found.setdefault(table, Recorded()).links.append(Link(audited, many, *ends))
     return found
 
 
@@ -183,18 +177,14 @@ def covering(sender: type[Model]) -> tuple[Audited, ...]:
 
 @cache
 def tables_that_matter() -> frozenset[str]:
-    """Return the tables whose rows are recorded, or whose deletion changes such rows."""
-    tables = {model._meta.db_table for model in recorded()}
-    by_the_database = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
-    keys = [
-        (key.model._meta.db_table, key.remote_field.model._meta.db_table)
-        for model in apps.get_models(include_auto_created=True)
-        for key in model._meta.local_fields
-        if key.remote_field and key.remote_field.on_delete in by_the_database
-    ]
-    while more := {parent for child, parent in keys if child in tables} - tables:
-        tables |= more
-    return frozenset(tables)
+    """Return the tables whose rows are recorded, or whose deletion changes others in the database."""
+    every = apps.get_models(include_auto_created=True)
+    keys = [key.remote_field for model in every for key in model._meta.local_fields]
+    found = {model._meta.db_table for model in recorded()}
+    return frozenset(
+        found
+        | {key.model._meta.db_table for key in keys if key and key.on_delete in BY_THE_DATABASE}
+    )
 
 
 def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> str:
@@ -225,20 +215,17 @@ def _audited_as(model: type[Model]) -> Audited:
     """Put together what was asked for a model, and for its columns by models that inherit them."""
     columns = {column.name: column for column in model._meta.local_concrete_fields}
     many = model._meta.local_many_to_many
-    excluded, asked = set[str](), list[str]()
-    masked = {name for name in (*columns, *(each.name for each in many)) if is_secret(name)}
-    for registered, options in _registered.items():
-        if not issubclass(registered, model):
-            continue
-        masked |= options.mask
-        asked += [options.name] if options.name in columns else []
-        if options.exclude is not None:
-            excluded |= options.exclude
-        elif issubclass(registered, AbstractBaseUser) and (
-            registered is model or model not in _registered
-        ):
-            excluded.add("last_login")
-    name = next((name for name in asked or NAMES if name in columns), None)
+    heirs = {heir: said for heir, said in _registered.items() if issubclass(heir, model)}
+    excluded = {name for said in heirs.values() for name in said.exclude or ()}
+    # What a model says itself comes before what its heirs say by default.
+    if issubclass(model, AbstractBaseUser) and any(
+        said.exclude is None for said in ([heirs[model]] if model in heirs else heirs.values())
+    ):
+        excluded.add("last_login")
+    masked = {name for said in heirs.values() for name in said.mask}
+    masked |= {name for name in (*columns, *(each.name for each in many)) if is_secret(name)}
+    names = [said.name for said in heirs.values() if said.name in columns] or NAMES
+    name = next((name for name in names if name in columns), None)
     return Audited(
         model,
         tuple(
@@ -261,39 +248,33 @@ def _refuse(audited: Audited) -> None:
             " whole numbers, text and UUIDs, for example models.BigAutoField(primary_key=True)."
         )
     for many in audited.many:
-        if why := _obstacle(many):
+        if not _has_plain_links(many):
             raise ImproperlyConfigured(
-                f"The audit trail cannot record {many.name!r} of {label}, whose links {why}."
+                f"The audit trail cannot record {many.name!r} of {label}, whose links are more than"
+                " rows of one table that hold the keys of two objects."
                 f" Leave it out, for example with register({label!r}, exclude=[{many.name!r}])."
             )
 
 
-def _obstacle(many: Any) -> str:
-    """Say why the rows of a join table cannot be recorded as links; empty when they can."""
+def _has_plain_links(many: Any) -> bool:
+    """Whether a field keeps a row for each link, with a key of one column and those of both ends."""
     if not isinstance(many, ManyToManyField):
-        return f"are those of a {type(many).__name__} and no plain many-to-many field"
-    ends, through = _ends(many), _table_of(many)
-    meta = through._meta
-    if not all(end.foreign_related_fields == (end.related_model._meta.pk,) for end in ends):
-        return "name objects by another field than their key"
-    if key_type(meta.pk) is None:
-        return "have a key of several columns"
-    if any(end.model is not through for end in ends):
-        return "stand in the table of a model that their own inherits from"
-    others = {*meta.local_concrete_fields} - {meta.pk, *ends}
-    if meta.auto_created and others:
-        return f"hold {min(other.name for other in others)!r} besides the two keys"
-    return ""
+        return False
+    table, *ends = _link(many)
+    others = {*table._meta.local_concrete_fields} - {table._meta.pk, *ends}
+    return (
+        all(end.model is table for end in ends)
+        and all(end.foreign_related_fields == (end.related_model._meta.pk,) for end in ends)
+        and key_type(table._meta.pk) is not None
+        and not (table._meta.auto_created and others)
+    )
 
 
-def _ends(many: Any) -> tuple[Any, Any]:
+def _link(many: Any) -> tuple[Any, Any, Any]:
+    """Return the model of the rows that are links, and their two foreign keys."""
     meta = many.remote_field.through._meta
-    return meta.get_field(many.m2m_field_name()), meta.get_field(many.m2m_reverse_field_name())
-
-
-def _table_of(many: Any) -> type[Model]:
-    table: type[Model] = many.remote_field.through._meta.concrete_model
-    return table
+    ends = (meta.get_field(name()) for name in (many.m2m_field_name, many.m2m_reverse_field_name))
+    return meta.concrete_model, *ends
 
 
 def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[str]:
@@ -321,24 +302,23 @@ def _concrete(model: type[Model] | str) -> type[Model]:
             " call apps.audit.registry.register in AppConfig.ready()."
         )
     try:
-        found = apps.get_model(model) if isinstance(model, str) else model
+        found: Any = apps.get_model(model) if isinstance(model, str) else model
     except (LookupError, ValueError) as error:
         known = [each._meta.label for each in apps.get_models()]
         raise ImproperlyConfigured(
             f"The audit trail cannot find the model {model!r}, which AUDITED_MODELS or a call of"
             f" register names.{_suggestion(str(model), known)}"
         ) from error
-    swapped = found._meta.swapped
-    concrete: Any = found._meta.concrete_model
-    if concrete is None or found._meta.abstract or swapped:
+    meta = found._meta
+    why = f"swapped for {meta.swapped}" if meta.swapped else "abstract" if meta.abstract else ""
+    if why:
         raise ImproperlyConfigured(
-            f"The audit trail cannot record {found._meta.label}, which has no table:"
-            f" it is {f'swapped for {swapped}' if swapped else 'abstract'}."
+            f"The audit trail cannot record {meta.label}, which has no table: it is {why}."
         )
-    if concrete._meta.app_label == "audit":
-        raise ImproperlyConfigured(f"The audit trail cannot record itself: {concrete._meta.label}.")
-    result: type[Model] = concrete
-    return result
+    if meta.app_label == "audit":
+        raise ImproperlyConfigured(f"The audit trail cannot record itself: {meta.label}.")
+    concrete: type[Model] = meta.concrete_model
+    return concrete
 
 
 def _suggestion(given: str, known: Iterable[str]) -> str:

@@ -1,65 +1,53 @@
-"""The trail's triggers on SQLite: one for each kind of change of a row. JSON is text."""
+"""The trail's triggers on SQLite: one for each kind of change of a row."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Final
 
 from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
-from .capture import WHO, Capture, Definition, Members, name_of
+from .capture import PREFIX, Capture, Trigger, name_of
 from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
+
+# The function of Python that the triggers ask who acts.
+WHO: Final = f"{PREFIX}who"
 
 
 class SQLiteCapture(Capture):
     """See ``Capture``."""
 
-    is_not, groups = "IS NOT", False
-    live = """
+    find_schema = ""
+    find_columns = """
         SELECT tables.name, columns.name FROM sqlite_master AS tables
         JOIN pragma_table_xinfo(tables.name) AS columns
         WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
     """
-    there = """
+    find_triggers = """
         SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND instr(name, %s) = 1
     """
+    who = {
+        column: f"{WHO}('{column}')"
+        for column in ("created_at", "actor_id", "actor_name", "source", "request_id")
+    }
 
-    def creation(self, one: Definition) -> list[str]:
-        name, table = self.quote(one.name), self.quote(one.table)
-        when = f" WHEN {one.when}" if one.when else ""
-        made = f"CREATE TRIGGER {name} {one.event} ON {table}{when} BEGIN {one.body}END"
-        return [self.removal(one.name), made]
+    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
+        table, label = model._meta.db_table, model._meta.label
+        for event, action, row in (("INSERT", "create", "NEW"), ("DELETE", "delete", "OLD")):
+            # None for a join table that has no columns of a link while it is changed.
+            if statements := self.whole(recorded, action, row):
+                yield self._trigger(event, label, table, f"AFTER {event}", "TRUE", statements)
+        for name, condition, statements in self.cases(recorded):
+            yield self._trigger(name, label, table, "AFTER UPDATE", condition, statements)
+
+    def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
+        statements = [f"SELECT RAISE(ABORT, '{text}')"]
+        return self._trigger(
+            f"keep {event}", table, table, f"BEFORE {event}", condition, statements
+        )
 
     def removal(self, name: str) -> str:
         return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
-
-    def as_found(self, one: Definition) -> list[Any]:
-        return [one.table, self.creation(one)[1]]
-
-    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Definition]:
-        table, label = model._meta.db_table, model._meta.label
-
-        def definition(event: str, statements: list[str], when: str = "") -> Definition:
-            timing = f"AFTER {event.upper() if event in ('insert', 'delete') else 'UPDATE'}"
-            body = "".join(f"{statement}; " for statement in statements)
-            return Definition(name_of(event, label), table, timing, body, when)
-
-        for event, action, row in (("insert", "create", "NEW"), ("delete", "delete", "OLD")):
-            # None for a join table that has no columns of a link while it is changed.
-            if statements := self.whole(recorded, action, row):
-                yield definition(event, statements)
-        if recorded.audited:
-            rekeyed, statements = self.rekeyed(recorded.audited)
-            yield definition("rekey", statements, rekeyed)
-            changed, statements = self.changed(recorded.audited)
-            if statements:
-                yield definition("update", statements, f"NOT ({rekeyed}) AND ({changed})")
-        for number, link in enumerate(self.links(recorded)):
-            moved, statements = self.moved(link)
-            yield definition(f"move{number}", statements, moved)
-
-    def who(self, column: str) -> str:
-        return f"{WHO}('{column}')"
 
     def value(self, field: Field, sql: str) -> str:
         field = pointed_to(field)
@@ -67,7 +55,7 @@ class SQLiteCapture(Capture):
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {_text(sql)} END"
             case "JSONField":
-                wrapped = self.object_of([(JSON_NULL, f"json({sql})")])
+                wrapped = f"'{{\"{JSON_NULL}\":' || json({sql}) || '}}'"
                 return (
                     f"CASE WHEN json_type({sql}) = 'null' OR json_type({sql}, '$.{JSON_NULL}')"
                     f" IS NOT NULL THEN {wrapped} ELSE coalesce(json({sql}), 'null') END"
@@ -86,28 +74,27 @@ class SQLiteCapture(Capture):
             f" WHEN 'real' THEN {_float(sql)} ELSE json_quote({sql}) END"
         )
 
-    def differs(self, field: Field, one: str, other: str) -> str:
+    def comparable(self, field: Field, sql: str) -> str:
         if is_json(field):
-            return f"{self.value(field, one)} <> {self.value(field, other)}"
-        return f"{one}{' COLLATE BINARY' if has_other_equals(field) else ''} IS NOT {other}"
+            return self.value(field, sql)
+        return f"{sql} COLLATE BINARY" if has_other_equals(field) else sql
 
-    def literal(self, json: str) -> str:
-        return f"'{json}'"
-
-    def array_of(self, sql: str) -> str:
-        return f"'[' || {sql} || ']'"
-
-    def object_of(self, members: Members) -> str:
-        # In brackets and with few parts, for SQLite limits how deep an expression may be.
-        parts = (f"'\"{name}\":' || {sql}" for name, sql in members)
-        return "('{' || " + (" || ',' || ".join(parts) or "''") + " || '}')"
-
-    def some_of(self, members: Members, conditions: Sequence[str]) -> str:
-        parts = (
-            f"CASE WHEN {condition} THEN ',\"{name}\":' || {sql} ELSE '' END"
-            for (name, sql), condition in zip(members, conditions, strict=True)
+    def _trigger(
+        self,
+        name: str,
+        label: str,
+        table: str,
+        event: str,
+        condition: str,
+        statements: Sequence[str],
+    ) -> Trigger:
+        name = name_of(name, label)
+        body = "".join(f"{statement}; " for statement in statements)
+        sql = (
+            f"CREATE TRIGGER {self.quote(name)} {event} ON {self.quote(table)} WHEN {condition}"
+            f" BEGIN {body}END"
         )
-        return "'{' || substr(" + " || ".join(parts) + ", 2) || '}'"
+        return Trigger(name, table, [self.removal(name), sql], [table, sql])
 
 
 def _text(sql: str) -> str:
@@ -116,8 +103,7 @@ def _text(sql: str) -> str:
 
 def _float(sql: str) -> str:
     # json_quote() would keep 15 digits, which are too few, and calls infinity what is no JSON.
-    exact = f"printf('%!.17g', {sql})"
-    return f"CASE WHEN abs({sql}) < 9e999 THEN {exact} ELSE json_quote(CAST({sql} AS TEXT)) END"
+    return f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
 
 
 def _decimal(sql: str, places: int) -> str:

@@ -9,17 +9,17 @@ from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import append_only, registry
-from .capture import PREFIX, Capture, Definition, user_field
+from .capture import PREFIX, Trigger, user_field
 from .models import Entry
 from .postgresql import PostgreSQLCapture
 from .sqlite import SQLiteCapture
 
-CAPTURES: Final[dict[str, type[Capture]]] = {
-    "postgresql": PostgreSQLCapture,
-    "sqlite": SQLiteCapture,
-}
+CAPTURES: Final[dict[str, Any]] = {"postgresql": PostgreSQLCapture, "sqlite": SQLiteCapture}
 # The tables of the trail itself.
 KEPT: Final = frozenset({append_only.ENTRIES, append_only.SEALS})
+
+# By the alias of a database: what its triggers were last made of, and these by their names.
+_made: Final[dict[str, tuple[Any, dict[str, Trigger]]]] = {}
 
 
 class Triggers:
@@ -38,49 +38,53 @@ class Triggers:
         *,
         migrating: bool = False,
     ) -> None:
-        self.connection, self.tables = connection, tables
-        self.capture = capture = CAPTURES[connection.vendor](connection, migrating=migrating)
+        self.connection, self.kind = connection, CAPTURES[connection.vendor]
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
-        for table, column in self._rows(capture.live, json.dumps(names)):
-            capture.columns.setdefault(table, set()).add(column)
+        columns: dict[str, set[str]] = {}
+        for table, column in self._rows(self.kind.find_columns, json.dumps(names)):
+            columns.setdefault(table, set()).add(column)
+        found = self._rows(self.kind.find_schema) if self.kind.find_schema else [("",)]
         # What the database lacks of the trail's own tables, and has of those to record.
-        self.lost, self.recorded = KEPT - capture.columns.keys(), capture.columns.keys() - KEPT
-        self.wanted: dict[str, Definition] = {}
-        if not self.lost:
-            for one in (*capture.definitions(tables), *append_only.definitions(capture)):
-                # A function that all triggers call belongs to no table.
-                if tables is None or one.table in {*tables, ""}:
-                    self.wanted[one.name] = one
+        self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
+        self.capture = self.kind(connection, found[0][0], columns, migrating=migrating)
+        self.wanted = {} if self.lost else self._wanted(tables)
         self.found = {
             name: found
-            for name, *found in self._rows(capture.there, PREFIX)
-            if tables is None or found[0] in {*tables, None}
+            for name, *found in self._rows(self.kind.find_triggers, PREFIX)
+            if tables is None or found[0] in tables
         }
 
-    def missing(self) -> list[Definition]:
+    def missing(self) -> list[Trigger]:
         """List the triggers that are not there, or are not what they should be."""
-        found = self.found
-        return [
-            one for one in self.wanted.values() if found.get(one.name) != self.capture.as_found(one)
-        ]
+        return [one for one in self.wanted.values() if self.found.get(one.name) != one.found]
 
     def superfluous(self) -> list[str]:
         """List the names of triggers of the trail that should not be there."""
-        return sorted(name for name in self._removable() if name not in self.wanted)
+        return sorted(self.found.keys() - self.wanted)
 
     def put_right(self) -> None:
         """Add, replace and remove; what is as it should be is not locked."""
-        statements = [sql for one in self.missing() for sql in self.capture.creation(one)]
+        statements = [sql for one in self.missing() for sql in one.creation]
         self._run(statements + [self.capture.removal(name) for name in self.superfluous()])
 
     def drop(self) -> None:
         """Take the triggers off."""
-        self._run([self.capture.removal(name) for name in self._removable()])
+        self._run([self.capture.removal(name) for name in self.found])
 
-    def _removable(self) -> list[str]:
-        """List what belongs to the tables alone."""
-        return [name for name, found in self.found.items() if found[0] or self.tables is None]
+    def _wanted(self, tables: Set[str] | None) -> dict[str, Trigger]:
+        """Make the triggers by their names, unless those made last are of the same."""
+        capture, recorded = self.capture, registry.recorded()
+        basis = (recorded, tables, capture.schema, capture.columns, capture.migrating)
+        before, made = _made.get(self.connection.alias, (None, {}))
+        if before != basis:
+            found = [*append_only.triggers(capture)]
+            for model, how in recorded.items():
+                if capture.has(model, model._meta.pk):
+                    found += capture.of(model, how)
+            made = {one.name: one for one in found if tables is None or one.table in tables}
+            _made[self.connection.alias] = basis, made
+        return made
 
     def _run(self, statements: list[str]) -> None:
         if statements:
@@ -89,9 +93,9 @@ class Triggers:
                 for statement in statements:
                     cursor.execute(statement)
 
-    def _rows(self, sql: str, param: str) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, *params: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [param])
+            cursor.execute(sql, params)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
@@ -111,27 +115,25 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
     """Say which triggers a database lacks, and which are not what they should be."""
     if not is_kept_in(connection):
         return []
-    triggers = Triggers(connection)
+    there = Triggers(connection)
     remedy = f"Run `manage.py migrate --database {connection.alias}`."
-    if triggers.lost and triggers.recorded:
-        lost = min(triggers.lost)
+    if there.lost and there.recorded:
+        lost = min(there.lost)
         return [f"Nothing is recorded in {connection.alias!r}, which has no table {lost}. {remedy}"]
-    found = [
-        f"The trigger {one.name} of the audit trail on the table {one.table or 'of none'} is"
-        f" {'not what it should be' if one.name in triggers.found else 'missing'}. {remedy}"
-        for one in triggers.missing()
-    ]
-    found += [
-        f"The trigger {name} of the audit trail should not be there. {remedy}"
-        for name in triggers.superfluous()
-    ]
+    found = {
+        one.name: f"on the table {one.table} is"
+        f" {'not what it should be' if one.name in there.found else 'missing'}"
+        for one in there.missing()
+    } | dict.fromkeys(there.superfluous(), "should not be there")
     with connection.cursor() as cursor:
         views = {*connection.introspection.table_names(cursor, include_views=True)}
-    return found + [
+    return [
+        f"The trigger {name} of the audit trail {why}. {remedy}" for name, why in found.items()
+    ] + [
         f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
         " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
         for model in registry.recorded()
-        if model._meta.db_table in views - triggers.recorded
+        if model._meta.db_table in views - there.recorded
     ]
 
 

@@ -16,16 +16,8 @@ class Migration(migrations.Migration):
             name="Seal",
             fields=[
                 ("number", models.BigIntegerField(primary_key=True, serialize=False)),
-                (
-                    "created_at",
-                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="time"),
-                ),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[("entries", "Entries"), ("pruning", "Pruning")], max_length=7
-                    ),
-                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("kind", models.CharField(max_length=7)),
                 ("until", models.BigIntegerField()),
                 ("count", models.BigIntegerField()),
                 ("digest", models.CharField(max_length=64)),
@@ -64,10 +56,7 @@ class Migration(migrations.Migration):
                 ),
                 ("model_label", models.CharField(max_length=201, verbose_name="model")),
                 ("object_id", models.TextField()),
-                (
-                    "object_repr",
-                    models.CharField(blank=True, max_length=200, verbose_name="object"),
-                ),
+                ("object_repr", models.CharField(blank=True, max_length=200)),
                 ("actor_name", models.CharField(blank=True, max_length=254, verbose_name="actor")),
                 (
                     "source",
