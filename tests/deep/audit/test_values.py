@@ -14,7 +14,7 @@ from django.test.utils import isolate_apps
 from apps.audit.models import Entry
 from apps.audit.presentation import changes_of
 from apps.audit.restore import restore, state_after
-from apps.audit.values import UnreadableError, decode, same
+from apps.audit.values import UnreadableError, decode
 
 from ..conftest import register
 from ..examples.models import Article, Author, Example
@@ -142,7 +142,7 @@ def test_arrays_and_ranges_survive_the_trail(name: str, value: Any) -> None:
     season.delete()
     restore(state_after(entry))
     assert Season.objects.values_list(name, flat=True).get() == stored
-    with pytest.raises(ValidationError):
+    with pytest.raises(UnreadableError):
         decode(field, 5)
 
 
@@ -162,8 +162,7 @@ def test_a_field_that_reads_for_itself_reads_what_the_trail_holds() -> None:
         return decode(fields[name], changes[name]["new"])
 
     assert (decoded("note"), decoded("total")) == ("hello", Decimal("12.34"))
-    with pytest.raises(UnreadableError, match=r"Invoice.parties has a column of a type that only"):
-        decoded("parties")
+    assert decoded("parties") == ("a", "b")
     with pytest.raises(UnreadableError, match=r"Invoice.note cannot read 'broken': KeyError"):
         decode(fields["note"], "broken")
 
@@ -195,23 +194,6 @@ def test_what_is_not_a_number_is_recorded_as_the_database_has_it() -> None:
     article.save()
     stored = Article.objects.get().rating
     assert Entry.objects.of(article).get().changes["rating"]["new"] == (stored and "NaN")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        (1, 1.0, True),
-        (1, True, False),
-        ([0], [False], False),
-        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}, True),
-        ({"a": 1}, {"a": True}, False),
-        ({"a": 1}, {"b": 1}, False),
-        ([1], [1, 2], False),
-        (None, "", False),
-    ],
-)
-def test_truth_values_are_not_numbers(one: Any, other: Any, expected: bool) -> None:
-    assert same(one, other) is expected
 
 
 def test_a_truth_value_that_becomes_a_number_is_a_change() -> None:

@@ -187,7 +187,7 @@ class Page:
             added, removed = (self._links(model_field, change[s]) for s in ("added", "removed"))
             return Change(label, added=added, removed=removed)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
-        if old == new and not values.same(change["old"], change["new"]):
+        if old == new and old is not None:
             # What people read is rounded, a time to the minute; then show what was stored.
             old, new = str(change["old"]), str(change["new"])
         return Change(label, old=old, new=new)
@@ -239,7 +239,7 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
         return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     try:
         value = values.decode(model_field, data)
-    except (ValidationError, ValueError, TypeError):
+    except values.UnreadableError:
         return str(data)
     labels = [str(label) for choice, label in model_field.flatchoices if choice == value]
     if labels:

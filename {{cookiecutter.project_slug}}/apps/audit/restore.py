@@ -1,13 +1,13 @@
 """Former states of objects, read from the trail, and the way back to them."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Field, ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
+from django.db.models import ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
 from .fields import is_json
@@ -104,28 +104,26 @@ def restore(state: State) -> Restored:
     name = f"{model._meta.verbose_name} {state.pk}"
     if not state.exists:
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
-    fields = {f.name: f for f in model._meta.concrete_fields}
+    fields = {column.name: column for column in model._meta.concrete_fields}
+    columns = [(fields[each], value) for each, value in state.values.items()]
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
-        for field_name, value in state.values.items():
-            setattr(instance, fields[field_name].attname, value)
-        for field_name, value in state.values.items():
-            if not _is_there(fields[field_name], value, instance, using):
-                raise CannotRestoreError(
-                    f"The {fields[field_name].verbose_name} of {name} was {value}, which is no"
-                    " longer there. Restore that first."
-                )
+        for column, value in columns:
+            setattr(instance, column.attname, value)
         instance.save(using=using, force_insert=there is None)
-        stamps = {
-            field_name: value
-            for field_name, value in state.values.items()
-            if getattr(fields[field_name], "auto_now_add", False)
-        }
+        stamps = {c.name: value for c, value in columns if getattr(c, "auto_now_add", False)}
         if there is None and stamps:
             # The insertion has filled in the present.
             found.update(**stamps)
+        for column, value in columns:
+            # Asked now, since it may lead to the object itself.
+            if not _is_there(column, value, using):
+                raise CannotRestoreError(
+                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
+                    " Restore that first."
+                )
         instance.refresh_from_db(from_queryset=found)
         unlinked, gone = _restore_links(instance, state)
     return Restored(instance, frozenset(state.unknown | unlinked), gone)
@@ -139,7 +137,7 @@ def _restore_links(instance: Model, state: State) -> tuple[set[str], dict[str, s
         many: Any = state.model._meta.get_field(name)
         if not many.remote_field.through._meta.auto_created:
             # The trail has the keys, and none of what else such a link holds.
-            if keys != _links_now(many, state.pk, state.using):
+            if keys != {*_links_now(many, state.pk, state.using)}:
                 unlinked.add(name)
             continue
         found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
@@ -164,18 +162,15 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
             state.exists = False
             continue
         state.values |= row
-        for many in audited.model._meta.local_many_to_many:
-            links = history.links(many) if many in audited.many else None
-            if links is None:
-                state.unknown.add(many.name)
-            else:
-                state.links[many.name] = links
-    parents = set(model._meta.parents.values())
-    state.unknown |= {
-        column.name
-        for column in model._meta.concrete_fields
-        if not (column.primary_key or column.generated or column in parents)
-        and column.name not in state.values
+        for many in audited.many:
+            if many.name not in audited.masked:
+                with suppress(values.UnreadableError):
+                    state.links[many.name] = history.links(many)
+    told, parents = {*state.values, *state.links}, {*model._meta.parents.values()}
+    state.unknown = {
+        each.name
+        for each in (*model._meta.concrete_fields, *model._meta.many_to_many)
+        if not (each.name in told or each.primary_key or each.generated or each in parents)
     }
     return state
 
@@ -197,97 +192,82 @@ class _History:
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
-        fields = self.audited.fields
-        found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
-        now = found.values("pk", *(column.attname for column in fields)).first()
-        row = now and {column.name: now[column.attname] for column in fields}
-        for name in [column.name for column in fields if is_json(column)]:
-            # Django reads JSON's null as it reads NULL.
-            if row and row[name] is None and found.filter(**{name: JSONNull()}).exists():
-                row[name] = JSONNull()
-        columns = {column.name: column for column in fields}
+        columns = {column.name: column for column in self.audited.fields}
+        # Each column as it is now, or else as the first of the later entries has recorded it.
+        row = self._now()
         for action, changes in self.later:
+            recorded = columns.keys() & changes.keys()
             if action == Entry.Action.CREATE:
                 row = None
-                continue
-            recorded = columns.keys() & changes.keys()
-            if action == Entry.Action.DELETE or (row is None and recorded):
-                row = {}
-            if row is None:
-                # Links that the database took along with the object.
-                continue
-            for name in recorded:
-                # It has no values where it is masked.
-                row.pop(name, None)
-                if "old" in changes[name]:
-                    with suppress(values.UnreadableError):
-                        row[name] = _decoded(columns[name], changes[name]["old"], self.using)
+            elif action == Entry.Action.DELETE or recorded:
+                # Others are of links, which the database may have taken along with the object.
+                before = {} if row is None or action == Entry.Action.DELETE else row
+                row = before | {name: changes[name] for name in recorded}
         if row is None:
             return None
-        return {name: row[name] for name in row.keys() - self._doubtful(set(row))}
+        told: dict[str, Any] = {}
+        for name in row.keys() - self._doubtful({*row}):
+            if "now" in row[name]:
+                told[name] = row[name]["now"]
+            elif "old" in row[name]:
+                with suppress(values.UnreadableError):
+                    told[name] = values.decode(columns[name], row[name]["old"], using=self.using)
+        return told
+
+    def _now(self) -> dict[str, dict[str, Any]] | None:
+        fields = self.audited.fields
+        found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
+        row = found.values("pk", *(column.attname for column in fields)).first()
+        if row is None:
+            return None
+        now = {column.name: {"now": row[column.attname]} for column in fields}
+        for column in filter(is_json, fields):
+            # Django reads JSON's null as it reads NULL.
+            if row[column.name] is None and found.filter(**{column.name: JSONNull()}).exists():
+                now[column.name] = {"now": JSONNull()}
+        return now
 
     def _doubtful(self, names: set[str]) -> set[str]:
         """Return those fields that may have been there under another name, or not at all."""
-        is_doubtful = any(changes.keys() - self.known for _, changes in self.later)
+        if not any(changes.keys() - self.known for _, changes in self.later):
+            return set()
         doubtful = set(names)
         for action, changes in self.earlier:
             doubtful -= changes.keys()
-            if action == Entry.Action.CREATE:
-                # It names every field that there was.
-                return doubtful
-            if not doubtful:
+            # A creation names every field that there was.
+            if action == Entry.Action.CREATE or not doubtful:
                 break
-        return doubtful if is_doubtful else set()
+        return doubtful
 
-    def links(self, many: ManyToManyField) -> set[Any] | None:
-        """Return the keys that a field held; None when the trail does not tell."""
-        if many.name in self.audited.masked:
-            return None
+    def links(self, many: ManyToManyField) -> set[Any]:
+        """Return the keys that a field held; raise ``UnreadableError`` where nobody can tell."""
         target = many.remote_field.model._meta.pk
-        links = _links_now(many, self.pk, self.using)
+        # Without a constraint the same pair can be there twice.
+        links = Counter(_links_now(many, self.pk, self.using))
         for _, changes in self.later:
             if any("added" in changes[name] for name in changes.keys() - self.known):
                 # They may have been the links of this field.
-                return None
-            change = changes.get(many.name, {})
-            try:
-                added, removed = (
-                    {_decoded(target, key, self.using) for key in change.get(verb, ())}
-                    for verb in ("added", "removed")
+                raise values.UnreadableError(many.name)
+            added, removed = (
+                Counter(
+                    values.decode(target, key, using=self.using)
+                    for key in changes.get(many.name, {}).get(verb, ())
                 )
-            except values.UnreadableError:
-                return None
-            links = (links - added) | removed
-        return links
+                for verb in ("added", "removed")
+            )
+            links = links - added + removed
+        return {*links}
 
 
-def _links_now(many: ManyToManyField, pk: Any, using: str) -> set[Any]:
+def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]:
     source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
     through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
-    keys = through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
-    return set(keys)
+    return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
 
 
-def _decoded(column: Field, data: Any, using: str) -> Any:
-    try:
-        value = values.decode(column, data, using=using)
-    except values.UnreadableError:
-        raise
-    except (ValidationError, ValueError, TypeError) as error:
-        raise CannotRestoreError(
-            f"{column.model._meta.label}.{column.name} has changed its type since: {data!r} is no"
-            " value of it any more."
-        ) from error
-    return JSONNull() if value is None and values.is_json_null(column, data) else value
-
-
-def _is_there(column: Field, value: Any, instance: Model, using: str) -> bool:
-    """Whether what a foreign key leads to is there, or is the object itself; true for other fields."""
+def _is_there(column: Any, value: Any, using: str) -> bool:
+    """Whether what a foreign key leads to is there; true for other fields and for no value."""
     if value is None or not isinstance(column, ForeignKey):
         return True
     target = column.target_field
-    if isinstance(instance, target.model):
-        own = instance.pk if target.primary_key else getattr(instance, target.attname)
-        if own == value:
-            return True
     return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()

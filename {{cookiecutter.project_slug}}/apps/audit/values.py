@@ -1,21 +1,14 @@
 """Python values of what the trail has recorded, as a database has written it in JSON."""
 
 import json
-import re
-from datetime import timedelta
-from decimal import Decimal
-from functools import cache
-from typing import Any, Final
+from base64 import b64decode
+from typing import Any
+from uuid import UUID
 
-from django.core.exceptions import ValidationError
-from django.db import DEFAULT_DB_ALIAS, connections, models
-from django.db.models import DecimalField, Field
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Field, JSONNull
 
-from .fields import JSON_NULL, is_json, pointed_to
-
-# A range as PostgreSQL writes it, with quotation marks around a bound that needs them.
-BOUND: Final = r'("(?:[^"\\]|\\.|"")*"|[^",\\\[\]()]*)'
-RANGE: Final = re.compile(rf"([\[(]){BOUND},{BOUND}([\])])", re.DOTALL)
+from .fields import JSON_NULL, is_djangos, is_json, key_type, pointed_to
 
 
 class UnreadableError(ValueError):
@@ -25,35 +18,36 @@ class UnreadableError(ValueError):
 def decode(field: Field, data: Any, *, using: str = DEFAULT_DB_ALIAS) -> Any:
     """Return the Python value of an old or new value: what a query gives for the field.
 
-    So what the column has held goes through the field's own ``from_db_value``, where it has
-    one. JSON's null is None, as in a query; ``is_json_null`` tells it from an empty column.
+    It goes through the conversions of Django's backend and through the field's own
+    ``from_db_value``. JSON's null is ``JSONNull()``, with which it is saved again.
 
     Args:
         field: the field of the model.
         data: what ``changes`` holds, in ``"old"`` or ``"new"``.
-        using: the alias of the database, whose connection ``from_db_value`` gets.
+        using: the alias of the database that has written it.
 
     Raises:
-        ValidationError: when the field has changed its type since.
-        UnreadableError: when ``from_db_value`` fails, or when nobody knows what to give to it,
-            since the type of the column is none of Django's own.
+        UnreadableError: when ``from_db_value`` fails, or the field has changed its type since.
     """
-    field = pointed_to(field)
-    value = _given(field, unwrapped(field, data))
-    if is_json_null(field, data):
-        value = "null"
-    convert: Any = getattr(field, "from_db_value", None)
-    if convert is None:
-        return value
+    field, connection = pointed_to(field), connections[using]
+    if data is not None and unwrapped(field, data) is None:
+        return JSONNull()
+    column = field.cached_col
     try:
-        return convert(value, field.cached_col, connections[using])
+        value = None if data is None else _read(field, unwrapped(field, data), using)
+        for convert in (
+            *connection.ops.get_db_converters(column),
+            *column.get_db_converters(connection),
+        ):
+            value = convert(value, column, connection)
+        if data is not None:
+            # What a backend cannot convert it gives back, or None for it.
+            value = field.to_python(value) if is_djangos(field) else value
+            if value is None:
+                raise ValueError("no such value")
     except Exception as error:
         raise UnreadableError(f"{field} cannot read {data!r}: {error!r}") from error
-
-
-def is_json_null(field: Field, data: Any) -> bool:
-    """Whether an old or new value is JSON's null: the column was not empty then."""
-    return data is not None and unwrapped(field, data) is None
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def unwrapped(field: Field, data: Any) -> Any:
@@ -63,72 +57,25 @@ def unwrapped(field: Field, data: Any) -> Any:
     return data
 
 
-def same(one: Any, other: Any) -> bool:
-    """Compare JSON data; unlike ``==``, tell True from 1 and False from 0."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def _given(field: Field, data: Any) -> Any:
-    """Return what a database has given for data: the value before a field's own conversion.
-
-    SQLite has no types for durations and bytes, and PostgreSQL writes bytes in arrays
-    otherwise than alone: these are microseconds, and ``\\x`` with hexadecimal digits.
-    """
-    if data is None:
-        return None
-    kind, base = field.get_internal_type(), getattr(field, "base_field", None)
-    if base is not None:
-        return _given_range(field, data) if hasattr(field, "range_type") else _given_all(base, data)
+def _read(field: Any, data: Any, using: str) -> Any:
+    """Return what the driver of a database gives for data, before any conversion."""
+    connection, kind = connections[using], key_type(field)
     if is_json(field):
         return json.dumps(data)
-    if kind == "DurationField" and isinstance(data, int):
-        return timedelta(microseconds=data)
-    if kind == "BinaryField" and isinstance(data, str) and data.startswith("\\x"):
-        return bytes.fromhex(data[2:])
-    plain = _plain(kind)
-    if plain is None and hasattr(field, "from_db_value"):
-        raise UnreadableError(f"{field} has a column of a type that only its database knows.")
-    value = (plain or field).to_python(data)
-    if isinstance(value, Decimal) and isinstance(field, DecimalField):
-        places = field.decimal_places
-        return (
-            value
-            if places is None
-            else value.quantize(Decimal(1).scaleb(-places), context=field.context)
+    if field.get_internal_type() == "BinaryField":
+        return bytes.fromhex(data[2:]) if data.startswith("\\x") else b64decode(data)
+    if kind == "IntegerField" and isinstance(data, str):
+        return int(data)
+    if connection.vendor == "sqlite" or kind in ("IntegerField", "CharField"):
+        return data
+    if kind == "UUIDField":
+        return UUID(data)
+    # Only PostgreSQL knows how arrays, ranges and types from elsewhere are written.
+    quote = connection.ops.quote_name
+    table, column = quote(field.model._meta.db_table), quote(field.column)
+    with transaction.atomic(using), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT (jsonb_populate_record(NULL::{table}, %s::jsonb)).{column}",
+            [json.dumps({field.column: data})],
         )
-    return bytes(value) if isinstance(value, memoryview) else value
-
-
-def _given_all(base: Field, data: Any) -> list[Any]:
-    if not isinstance(data, list):
-        raise ValidationError(f"{data!r} is no array.")
-    return [_given(base, item) for item in data]
-
-
-def _given_range(field: Any, data: Any) -> Any:
-    if data == "empty":
-        return field.range_type(empty=True)
-    found = RANGE.fullmatch(str(data))
-    if found is None:
-        raise ValidationError(f"{data!r} is no range.")
-    start, lower, upper, end = found.groups()
-    bounds = [
-        _given(field.base_field, re.sub(r'["\\](.)', r"\1", bound[1:-1], flags=re.DOTALL))
-        if bound.startswith('"')
-        else _given(field.base_field, bound or None)
-        for bound in (lower, upper)
-    ]
-    return field.range_type(*bounds, start + end)
-
-
-@cache
-def _plain(kind: str) -> Field | None:
-    """Return a field of Django's that has columns of a type, and converts nothing of its own."""
-    found: Any = getattr(models, kind, None)
-    return found() if isinstance(found, type) and issubclass(found, Field) else None
+        return cursor.fetchone()[0]
