@@ -782,8 +782,9 @@ def test_who_deletes_their_own_account_keeps_their_name(
             case "a bulk deletion":
                 django_user_model.objects.all().delete()
             case _:
-                for relation in ada._meta.related_objects:
-                    if relation.related_model is not Entry and not relation.many_to_many:
+                for relation in ada._meta.get_fields(include_hidden=True):
+                    points_here = relation.one_to_many or relation.one_to_one
+                    if points_here and relation.related_model is not Entry:
                         rows: Any = relation.related_model
                         rows._base_manager.filter(**{relation.field.name: key}).delete()
                 execute(f"DELETE FROM {django_user_model._meta.db_table} WHERE id = %s", key)

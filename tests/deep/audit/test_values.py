@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.db.models import JSONNull
 from django.test.utils import isolate_apps
