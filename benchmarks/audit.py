@@ -7,6 +7,13 @@ floor is a write with one more INSERT, of a row such as any trail has to keep; f
 bulk write, with one ``bulk_create()`` of as many. On PostgreSQL the time of the
 server's process is part of it, so the server must run on this machine.
 
+The trail says who acts. So the module and django-pghistory, which record that in the database,
+are told of a user for each single write and for each bulk write, as in a request of its own:
+with ``acting_as(user)`` and ``pghistory.context(user=…)``, which adds a row to a table of contexts.
+The others would ask the request of their middleware, and are told of nobody.
+
+The bytes of an entry are those of the recorder's tables with their indexes, after all rounds.
+
 The packages are installed into ``.cache/audit``. One that does not run on the
 Django of the projects is reported as such.
 """
@@ -86,8 +93,8 @@ class Subject:
         )
         self.operations: list[str] = self._answer()
 
-    def measure(self, word: str, operation: str) -> dict[str, float]:
-        """``count`` or ``time`` an operation."""
+    def measure(self, word: str, operation: str = "") -> dict[str, float]:
+        """``count`` or ``time`` an operation, or ask for the ``size`` of the tables."""
         with contextlib.suppress(BrokenPipeError):
             print(word, operation, file=self.process.stdin, flush=True)
         found: dict[str, float] = self._answer()
@@ -112,8 +119,8 @@ class BrokenRecorderError(Exception):
 
 def measured(
     names: list[str], database: str | None, project: Path, rounds: int, failed: dict[str, str]
-) -> list[dict[str, Figures]]:
-    """Let the recorders take turns at each operation; note those that fail."""
+) -> tuple[list[dict[str, Figures]], dict[str, int]]:
+    """Let the recorders take turns at each operation, note those that fail, and size their tables."""
     python = str(ENVIRONMENT / "bin" / "python")
     found: list[dict[str, Figures]] = [{} for _ in range(rounds)]
     with contextlib.ExitStack() as stack:
@@ -141,7 +148,14 @@ def measured(
                     timed = asked(name, "time", operation)
                     if timed is not None:
                         figures.setdefault(name, {})[operation] = timed | (counts[name] or {})
-    return [{name: one for name, one in each.items() if name not in failed} for each in found]
+        sizes = {name: asked(name, "size") for name in list(subjects)}
+    by_entry = {
+        name: round(one["bytes"] / one["entries"])
+        for name, one in sizes.items()
+        if one and one["entries"]
+    }
+    working = [{name: one for name, one in each.items() if name not in failed} for each in found]
+    return working, by_entry
 
 
 @contextlib.contextmanager
@@ -247,14 +261,15 @@ def main() -> None:
         refused = install(project, peers)
         names = [UNRECORDED, FLOOR, "ours", *(name for name in peers if name not in refused)]
         failed = dict(refused)
-        rounds = measured(names, options.postgres, project, options.rounds, failed)
+        rounds, sizes = measured(names, options.postgres, project, options.rounds, failed)
     for one in (UNRECORDED, FLOOR, "ours"):
         if one in failed:
             sys.exit(f"{one} failed: {failed[one]}")
     compared = compare(rounds)
     report("PostgreSQL" if options.postgres else "SQLite", compared, failed)
+    print(f"\n  bytes an entry: {sizes}")
     if options.json:
-        print(json.dumps({"compared": compared, "failed": failed}))
+        print(json.dumps({"compared": compared, "bytes_an_entry": sizes, "failed": failed}))
 
 
 def write_config(folder: Path) -> str:

@@ -3,7 +3,7 @@
 Started by ``benchmarks/audit.py``, in an environment of its own:
 ``python subject.py RECORDER DATABASE FOLDER``, where the folder holds the
 project's ``apps`` and RECORDER is a key of ``RECORDERS``. The first line names the
-operations; then each line of the input, ``count OPERATION`` or ``time OPERATION``,
+operations; then each line of the input, ``count OPERATION``, ``time OPERATION`` or ``size``,
 is answered with one.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import django
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -39,12 +40,27 @@ class Recorder:
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
     # What the program itself writes besides; the floor does.
     writes: bool = False
+    # Tables that it fills besides, whose rows are no entries.
+    besides: tuple[str, ...] = ()
 
 
 def start_ours() -> None:
     from apps.audit import registry
 
     registry.register("audited.Article")
+
+
+def someone() -> Any:
+    """Return who acts, as the middleware of a recorder would find them in a request."""
+    if not hasattr(someone, "user"):
+        someone.user = get_user_model().objects.create_user("someone")  # type: ignore[attr-defined]
+    return someone.user  # type: ignore[attr-defined]
+
+
+def acting() -> AbstractContextManager[Any]:
+    from apps.core.actor import acting_as
+
+    return acting_as(someone())
 
 
 def start_auditlog() -> None:
@@ -81,6 +97,12 @@ def start_pghistory() -> None:
     pghistory.track(*links)(model("Article").tags.through)
 
 
+def in_a_context() -> AbstractContextManager[Any]:
+    import pghistory
+
+    return pghistory.context(user=someone().pk)
+
+
 def model(name: str) -> Any:
     return apps.get_model("audited", name)
 
@@ -98,13 +120,17 @@ def in_tables_called(word: str) -> Callable[[], list[Any]]:
 RECORDERS = {
     "no audit": Recorder(),
     "one more INSERT": Recorder(tables=named("audited.Log"), writes=True),
-    "ours": Recorder(apps=["apps.audit"], start=start_ours, tables=named("audit.Entry")),
+    "ours": Recorder(["apps.audit"], start_ours, named("audit.Entry"), around=acting),
     "django-auditlog": Recorder(["auditlog"], start_auditlog, named("auditlog.LogEntry")),
     "django-simple-history": Recorder(
         ["simple_history"], start_simple_history, in_tables_called("HistoricalArticle")
     ),
     "django-reversion": Recorder(
-        ["reversion"], start_reversion, named("reversion.Version"), around=in_a_revision
+        ["reversion"],
+        start_reversion,
+        named("reversion.Version"),
+        around=in_a_revision,
+        besides=("reversion_revision",),
     ),
     "django-easy-audit": Recorder(
         ["easyaudit"],
@@ -116,7 +142,11 @@ RECORDERS = {
         },
     ),
     "django-pghistory": Recorder(
-        ["pgtrigger", "pghistory"], start_pghistory, in_tables_called("Event")
+        ["pgtrigger", "pghistory"],
+        start_pghistory,
+        in_tables_called("Event"),
+        around=in_a_context,
+        besides=("pghistory_context",),
     ),
 }
 
@@ -308,6 +338,24 @@ def entries_of(recorder: Recorder) -> int:
     return sum(table.objects.count() for table in recorder.tables())
 
 
+def size(recorder: Recorder) -> dict[str, float]:
+    """Return how many bytes the tables of a recorder take, with their indexes, and its entries."""
+    tables = [*(table._meta.db_table for table in recorder.tables()), *recorder.besides]
+    found = 0
+    with connection.cursor() as cursor:
+        for table in tables:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_total_relation_size(%s)", [table])
+            else:
+                cursor.execute(
+                    "SELECT sum(pgsize) FROM dbstat WHERE name IN"
+                    " (SELECT name FROM sqlite_master WHERE tbl_name = %s)",
+                    [table],
+                )
+            found += cursor.fetchone()[0]
+    return {"bytes": found, "entries": entries_of(recorder)}
+
+
 def do(recorder: Recorder, operation: Operation, prepared: Any) -> None:
     """Do an operation; with the floor, each of its writes is followed by an INSERT."""
     if operation.rows == SINGLE:
@@ -353,11 +401,15 @@ def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     if "pgtrigger" in recorder.apps:
         call_command("pgtrigger", "install", verbosity=0)
+    someone()
     model("Author").objects.create(name="Author")
     model("Tag").objects.create(name="Tag")
     print(json.dumps(list(OPERATIONS)), flush=True)
     for line in sys.stdin:
         word, _, name = line.strip().partition(" ")
+        if word == "size":
+            print(json.dumps(size(recorder)), flush=True)
+            continue
         print(json.dumps(measure(recorder, OPERATIONS[name], timing=word == "time")), flush=True)
 
 

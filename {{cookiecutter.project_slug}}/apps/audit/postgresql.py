@@ -4,7 +4,7 @@ The rows of an UPDATE come one by one, for only so old and new belong together w
 became of their keys.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.db.models import Field, Model
@@ -40,21 +40,29 @@ class PostgreSQLCapture(Capture):
         LEFT JOIN pg_class ON pg_class.oid = tgrelid
         WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
     """
-    who = {
-        "created_at": "clock_timestamp()",
-        "actor_id": "actor",
-        "actor_name": "actor_name",
-        "source": "coalesce(said[2], 'database')",
-        "request_id": "coalesce(said[3], '')",
-    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = (
+            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
+            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
+        )
+        names = ["gone", *self._name_in(self.at(user_field().model)), known, "''"]
+        self.who = {
+            "created_at": "clock_timestamp()",
+            "actor_id": "actor",
+            "actor_name": "CASE WHEN said IS NULL THEN session_user WHEN actor IS NULL THEN ''"
+            f" ELSE coalesce({', '.join(names)}) END",
+            "source": "coalesce(said[2], 'database')",
+            "request_id": "coalesce(said[3], '')",
+        }
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
         asked, table = self._who_acts(), model._meta.db_table
 
         def trigger(event: str, body: str, rows: str = "") -> Trigger:
-            return self._trigger(
-                name_of(event.split()[1], model._meta.label), table, event, body, rows
-            )
+            name = name_of(event.split()[1], model._meta.label)
+            return self._trigger(name, table, event, body, rows)
 
         created = self.whole(recorded, "create", "r", " FROM new_rows AS r")
         yield trigger("AFTER INSERT", asked + _all(created), "NEW TABLE AS new_rows")
@@ -62,8 +70,9 @@ class PostgreSQLCapture(Capture):
         # A deletion that collects what goes along asks many tables that have nothing of it.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
-        gone = self._who_acts("old_rows") if model is user_field().model else asked
-        yield trigger("AFTER DELETE", some + gone + _all(deleted), "OLD TABLE AS old_rows")
+        names = self._name_in("old_rows") if model is user_field().model else ()
+        gone = _all(f"gone := {name}" for name in names)
+        yield trigger("AFTER DELETE", some + asked + gone + _all(deleted), "OLD TABLE AS old_rows")
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
         yield trigger("BEFORE TRUNCATE", asked + _all(there))
         cases = (
@@ -115,7 +124,7 @@ class PostgreSQLCapture(Capture):
         each = not rows and action != "TRUNCATE"
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
-            "#variable_conflict use_variable\nDECLARE said text[]; actor_name text := '';"
+            "#variable_conflict use_variable\nDECLARE said text[]; gone text;"
             f" actor {ACTOR.db_type(self.connection)}; BEGIN {body}RETURN NULL; END"
         )
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
@@ -139,34 +148,30 @@ class PostgreSQLCapture(Capture):
             [table, body, found, False, "plpgsql", kind, old, new, enabled, None],
         )
 
-    def _who_acts(self, old_rows: str = "") -> str:
+    def _who_acts(self) -> str:
         """Return statements that read who acts from the front of the statement that was sent."""
         key = "substr(said[1], 9)"
         if key_type(ACTOR) == "CharField":
             key = f"convert_from(decode({key}, 'hex'), 'UTF8')"
-        field = user_field()
-        users, names = field.model, []
-        if self.has(users, field) and not registry.is_masked(ACTOR.remote_field.model, field.name):
-            name = f"substr(CAST(one.{self.quote(field.column)} AS TEXT), 1, 254)"
-            names = [
-                f"(SELECT {name} FROM {rows} AS one WHERE {self.column('one', users._meta.pk)} = actor)"  # noqa: S608
-                for rows in (old_rows, self.at(users))
-                if rows
-            ]
-        names.append(
-            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
-            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1), ''"
-        )
         return (
             "IF starts_with(current_query(), '/*audit ') THEN"
             " said := string_to_array(split_part(current_query(), '*/', 1), '|');"
-            f" IF said[1] <> '/*audit ' THEN actor := CAST({key} AS {ACTOR.db_type(self.connection)});"
-            f" actor_name := coalesce({', '.join(names)}); END IF;"
-            " ELSE actor_name := session_user; END IF; "
+            f" IF said[1] <> '/*audit ' THEN actor := {key}; END IF; END IF; "
         )
 
+    def _name_in(self, rows: str) -> list[str]:
+        """Return SQL for the name of who acts among some rows of users, if names may be known."""
+        field = user_field()
+        if registry.is_masked(ACTOR.remote_field.model, field.name) or not self.has(
+            field.model, field
+        ):
+            return []
+        key = self.column("one", field.model._meta.pk)
+        name = f"substr(CAST({self.column('one', field)} AS TEXT), 1, 254)"
+        return [f"(SELECT {name} FROM {rows} AS one WHERE {key} = actor)"]  # noqa: S608
 
-def _all(statements: Sequence[str]) -> str:
+
+def _all(statements: Iterable[str]) -> str:
     return "".join(f"{statement}; " for statement in statements)
 
 
