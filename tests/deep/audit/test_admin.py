@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from apps.accounts.models import User
 from apps.audit.differences import Change
 from apps.audit.models import Entry
-from apps.audit.presentation import changes_of
+from apps.audit.presentation import Page
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
@@ -30,6 +30,10 @@ pytestmark = pytest.mark.django_db
 
 
 LIST = "/admin/audit/entry/"
+
+
+def changes_of(entry: Entry) -> list[Change]:
+    return Page([entry]).changes(entry)
 
 
 def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
@@ -90,8 +94,7 @@ def test_a_history_can_be_paged_through(reader: Any, monkeypatch: pytest.MonkeyP
         pages.append([row["entry"].object_repr for row in context["rows"]])
         following = url + context["older_url"] if context["older_url"] else ""
     assert pages == [["4", "3"], ["2", "1"], ["0"]]
-    assert history_of(reader, "audit_examples.Author", str(author.pk), before="x") == ["4", "3"]
-    assert history_of(reader, "audit_examples.Author", str(author.pk), before="1") == []
+    assert [reader.get(url, {"p": p}).status_code for p in ("x", "0", "9", "9" * 30)] == [404] * 4
 
 
 @pytest.mark.parametrize(
@@ -109,17 +112,16 @@ def test_a_history_can_be_paged_through(reader: Any, monkeypatch: pytest.MonkeyP
 )
 def test_what_has_no_history_is_not_found(reader: Any, url: str) -> None:
     assert reader.get(f"{LIST}{url}").status_code == 404
-    assert reader.get(f"{LIST}{url}?before=1").status_code == 404
 
 
 def test_what_is_not_audited_is_not_named(reader: Any) -> None:
     group = Group.objects.create(name="Secret")
     url = f"{LIST}of/auth.Group/{group.pk}/"
-    assert reader.get(f"{url}?before=1").status_code == 404
+    assert reader.get(url).status_code == 404
     # It was audited once, and was called something else then.
     values: dict[str, Any] = {"model_label": "auth.Group", "object_id": str(group.pk)}
     Entry(**values).save()
-    for page in (url, f"{url}?before=1", page_of(Entry.objects.first())):
+    for page in (url, page_of(Entry.objects.first())):
         response = reader.get(page)
         assert response.status_code == 200
         assert f"{capfirst(Group._meta.verbose_name)} {group.pk}" in response.text
@@ -164,48 +166,43 @@ def test_pages_follow_each_other_in_both_directions(
         Tag.objects.create(slug=str(number))
     filtered = f"{LIST}?model=audit_examples.Tag"
     first = reader.get(filtered).context["cl"]
-    assert (first.first_url, first.newer_url) == (None, None)
+    assert not hasattr(first, "newer_url")
     second = reader.get(f"{LIST}{first.older_url}").context["cl"]
     last = reader.get(f"{LIST}{second.older_url}").context["cl"]
-    names = [[entry.name for entry in page.result_list] for page in (first, second, last)]
+    names = [
+        [entry.page.name(entry) for entry in page.result_list] for page in (first, second, last)
+    ]
     assert names == [["#4", "#3"], ["#2", "#1"], ["#0"]]
-    assert last.older_url is None
+    assert not hasattr(last, "older_url")
     back = reader.get(f"{LIST}{last.newer_url}").context["cl"]
     assert back.result_list == second.result_list
     assert back.older_url == second.older_url
     front = reader.get(f"{LIST}{back.newer_url}").context["cl"]
     assert front.result_list == first.result_list
-    assert front.newer_url is None
-    assert reader.get(f"{LIST}{front.first_url}").context["cl"].result_list == first.result_list
+    assert not hasattr(front, "newer_url")
+    assert reader.get(f"{LIST}{back.newest_url}").context["cl"].result_list == first.result_list
     # A filter or a search that is chosen there starts from the newest again.
     html = reader.get(f"{LIST}{first.older_url}").content.decode()
-    assert html.count("before=") == 1
-    assert 'name="before"' not in html
+    assert len(re.findall(r"[?&;]p=", html)) == 2
+    assert 'name="p"' not in html
 
 
 @pytest.mark.parametrize(
-    "query",
-    ["before=x", "after=x", "before=1.5", "nonsense=1", "actor=99999999999999999999", "actor=x"],
+    "query", ["p=0", "p=-1", "p=99999999999999999999", "nonsense=1", "actor=x"]
 )
 def test_a_page_that_cannot_be_is_refused(reader: Any, query: str) -> None:
     assert reader.get(f"{LIST}?{query}").status_code == 302
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
-        "before=99999999999999999999",
-        "after=99999999999999999999",
-        "q=99999999999999999999",
-        "model=gone.Model",
-    ],
+    "query", ["q=99999999999999999999", "actor=99999999999999999999", "model=gone.Model", "p=9"]
 )
-def test_numbers_that_no_key_can_be_find_nothing_or_all(reader: Any, query: str) -> None:
+def test_what_nothing_can_be_finds_nothing(reader: Any, query: str) -> None:
     Author.objects.create(name="Ada")
-    assert bool(objects(reader.get(f"{LIST}?{query}"))) is query.startswith("before")
+    assert objects(reader.get(f"{LIST}?{query}")) == []
 
 
-@pytest.mark.parametrize("query", ["all=1", "p=9", "_facets=True", "o=-1"])
+@pytest.mark.parametrize("query", ["all=1", "p=1", "_facets=True", "o=-1"])
 def test_nothing_makes_the_list_count(
     reader: Any, query: str, django_assert_max_num_queries: Any
 ) -> None:
@@ -246,27 +243,18 @@ def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: An
     assert "Bob" in objects(reader.get(context["actor_url"]))
 
 
-def test_an_actor_who_was_not_active_lately_is_still_named(
-    reader: Any, admin_user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("apps.audit.changelist.LATELY", 1)
-    with acting_as(admin_user):
-        Author.objects.create(name="Ada")
-    Author.objects.create(name="Bob")
-    html = reader.get(LIST, {"actor": admin_user.pk}).content.decode()
-    assert re.search(r'class="selected">\s*<a [^>]*>admin</a>', html)
-
-
-def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
+def test_the_latest_entries_are_searched_for_names_and_keys(
     reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Tag.objects.create(slug="old")
     for number in range(5):
         Tag.objects.create(slug=f"new-{number}")
     assert objects(reader.get(LIST, {"q": "OL"})) == ["#old"]
-    monkeypatch.setattr("apps.audit.admin.SEARCHED", 3)
-    assert objects(reader.get(LIST, {"q": "OL"})) == []
-    assert objects(reader.get(LIST, {"q": " old "})) == ["#old"]
+    author = Author.objects.create(name="Ada")
+    found = reader.get(LIST, {"q": author.pk, "model": "audit_examples.Author"})
+    assert objects(found) == ["Ada"]
+    monkeypatch.setattr("apps.audit.admin.SEARCHED", 4)
+    assert objects(reader.get(LIST, {"q": "old"})) == []
     assert objects(reader.get(LIST, {"q": "new-"})) == ["#new-4", "#new-3", "#new-2"]
     assert objects(reader.get(LIST, {"q": " ", "model": "audit_examples.Tag"}))[-1] == "#old"
 
@@ -278,6 +266,7 @@ def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
         ("a b c d " * 9, "e f g h " * 9, [("e f g h " * 9, False)]),
         ("x" * 50, "x" * 50 + " y", [("x" * 50, False), (" y", True)]),
         ("y " + "x" * 50, "x" * 50, [("x" * 50, False)]),
+        ("one two three", "one too three", [("one ", False), ("too", True), (" three", False)]),
         ("same words " * 5, "same words " * 5, [("same words " * 5, False)]),
         ("", "x" * 90, [("x" * 90, False)]),
     ],
@@ -288,7 +277,7 @@ def test_what_is_marked(old: str, new: str, expected: list[tuple[str, bool]]) ->
 
 def test_texts_without_a_common_word_take_no_time() -> None:
     change = Change("Text", old="a b " * 20_000, new="c " * 30_000)
-    assert [different for _, different in change.old_parts] == [False]
+    assert not any(different for _, different in change.old_parts)
 
 
 def test_values_that_read_alike_are_shown_as_they_are_stored() -> None:
@@ -396,7 +385,9 @@ def test_many_rows_cost_no_more_queries_than_few(
 
 @pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00"])
 def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
-    assert objects(reader.get(f"{LIST}?{query}")) == []
+    response = reader.get(f"{LIST}?{query}")
+    # PostgreSQL cannot even be asked for it.
+    assert response.status_code == 302 or objects(response) == []
 
 
 def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
@@ -434,10 +425,10 @@ def test_the_diff_shows_values_of_each_kind(reader: Any) -> None:
         "Body": ("Text", ""),
         "Status": ("Draft", "Public"),
         "Author": (None, f"Ada ({author.pk})"),
-        "Is open": ("No", "Yes"),
+        "Is open": ("False", "True"),
         "Access token": (None, None),
-        "Details": (None, '{\n  "a": 1\n}'),
-        "Picture": (None, "2 bytes"),
+        "Details": (None, '{"a": 1}'),
+        "Picture": (None, {"sqlite": "\\x0001", "postgresql": "AAE="}[connection.vendor]),
     }
     html = response.content.decode()
     assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in html
@@ -460,7 +451,6 @@ def test_each_filter_and_the_search(reader: Any, admin_user: Any) -> None:
     assert objects(reader.get(LIST, {"q": "djan"})) == ["#django"]
     assert objects(reader.get(LIST, {"q": ada.pk, "model": author})) == ["Ada"]
     assert objects(reader.get(LIST, {"created_at__gte": "2999-01-01 00:00:00+00:00"})) == []
-    assert reader.get(LIST, {"actor": "nonsense"}).status_code == 302
 
 
 TWO_MB = "It was the best of times, it was the worst of times. " * 38_000
@@ -492,19 +482,18 @@ def test_long_values_are_shown_in_little_space(reader: Any, kind: str, field: st
     entry = Entry(action="update", changes={field: change}, **values)
     entry.save()
     (shown,) = changes_of(entry)
-    for parts, more, whole in (
-        (shown.old_parts, shown.old_more, old),
-        (shown.new_parts, shown.new_more, new),
-    ):
-        assert sum(len(text) for text, _ in parts) < 2400
-        assert bool(more) is (kind in ("many words", "everything") or whole == TWO_MB > old)
+    for parts, whole in ((shown.old_parts, old), (shown.new_parts, new)):
+        text = "".join(part for part, _ in parts)
+        assert len(text) < 2400
+        is_cut = kind in ("many words", "everything") or whole == TWO_MB > old
+        assert ("characters more" in text) is is_cut
     for _ in range(19):
         Entry(action="update", changes={field: change}, **values).save()
     page = reader.get(page_of(entry)).text
     history = reader.get(f"{LIST}of/audit_examples.Article/1/").text
     assert len(page) < 20_000
     assert len(history) < 20 * 7_000
-    assert ("characters more" in page) is bool(shown.old_more or shown.new_more)
+    assert ("characters more" in page) is (kind not in ("one word", "no spaces"))
 
 
 def test_the_work_of_comparing_grows_no_faster_than_the_texts() -> None:
@@ -529,29 +518,24 @@ def test_the_list_does_not_load_values(reader: Any) -> None:
         entries = reader.get(LIST, {"model": "audit_examples.Author"}).context["cl"].result_list
     assert [entry.touched for entry in entries] == [None, ["name"], None]
     assert all("changes" in entry.get_deferred_fields() for entry in entries)
-    values = [q for q in captured if '"audit_entry"."changes" AS "changes"' in q["sql"]]
-    assert all("'rename'" in q["sql"] for q in values)
+    columns = [q for q in captured if '"audit_entry"."changes"' in q["sql"]]
+    assert all("'rename'" in q["sql"] for q in columns)
 
 
 @pytest.mark.parametrize(
-    ("changes", "shown", "listed"),
+    ("changes", "shown"),
     [
-        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title"), "caption → title"),
+        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title")),
         (
             {"": {"renamed": "audit_examples.Text"}},
             ("Model", "audit_examples.Text", "audit_examples.Article"),
-            "audit_examples.Text → audit_examples.Article",
         ),
     ],
 )
-def test_a_renaming_is_shown(
-    reader: Any, changes: Any, shown: tuple[str, str, str], listed: str
-) -> None:
+def test_a_renaming_is_shown(reader: Any, changes: Any, shown: tuple[str, str, str]) -> None:
     entry = Entry(action="rename", model_label="audit_examples.Article", changes=changes)
     entry.save()
-    html = reader.get(LIST).text
-    assert "Renamed" in html
-    assert listed in html
+    assert "Renamed" in reader.get(LIST).text
     response = reader.get(page_of(entry))
     (change,) = response.context["changes"]
     assert (change.label, change.old, change.new) == shown
@@ -654,8 +638,8 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     Entry(action="rename", model_label=old, changes={"name": {"renamed": "called"}}).save()
     Entry(action="rename", model_label=new, changes={"": {"renamed": old}}).save()
     (listed,) = [each for each in reader.get(LIST).context["cl"].result_list if each == before]
-    assert (listed.label, listed.name) == (new, "Ada")
-    assert sorted(listed.touched) == ["lost", "name"]
+    assert (listed.page.label(listed), listed.page.name(listed)) == (new, "Ada")
+    assert "Name, lost" in reader.get(LIST).text
     page = reader.get(page_of(before))
     assert sorted(change.label for change in page.context["changes"]) == ["Name", "lost"]
     assert page.context["model_name"] == "Author"

@@ -4,21 +4,23 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.core.paginator import InvalidPage
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
-from . import presentation, registry
-from .changelist import OLDER_THAN, ActorFilter, KeysetChangeList, ModelFilter
+from . import presentation
+from .changelist import ActorFilter, EntryList, ModelFilter, Pages
 from .models import Entry
 
-# How many of the latest entries are searched for a name, which no index finds.
+# How many of the latest entries are searched, which no index helps with.
 SEARCHED: Final = 1_000_000
-MOST_LABELS: Final = 4
 HISTORY_PAGE: Final = 20
 WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 
@@ -29,15 +31,16 @@ class EntryAdmin(admin.ModelAdmin):
 
     list_display = ("created_at", "what", "model_name", "object_name", "who", "changed_fields")
     list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
-    search_fields = ("object_repr",)
+    search_fields = ("object_repr", "object_id__exact")
     search_help_text = (
-        f"The recorded name of an object, in the latest {SEARCHED:,} entries, or its exact key"
+        f"The recorded name or the key of an object, in the latest {SEARCHED:,} entries"
     )
     ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
     # Counts for each choice of each filter would each read the whole trail.
     show_facets = admin.ShowFacets.NEVER
+    paginator = Pages
     list_per_page = 50
     actions = None
     change_form_template = "admin/audit/entry/change_form.html"
@@ -54,8 +57,8 @@ class EntryAdmin(admin.ModelAdmin):
     def has_delete_permission(self, *args: Any) -> bool:
         return False
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EntryList]:
+        return EntryList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -71,37 +74,25 @@ class EntryAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
     ) -> tuple[QuerySet[Entry], bool]:
-        """Search for the key of an object, which an index finds, and for a part of its name."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        # The labels are listed so that the index on model and object serves.
-        labels = [model._meta.label for model in registry.audited_models()]
-        by_key = Entry.objects.filter(model_label__in=labels, object_id=term)
-        named = Q(object_repr__icontains=term)
-        latest = Entry.objects.values_list("pk", flat=True).first()
-        if latest is not None and latest > SEARCHED:
-            named &= Q(pk__gt=latest - SEARCHED)
-        if by_key.exists():
-            named |= Q(pk__in=by_key.order_by().values("pk"))
-        return queryset.filter(named), False
+        """Search the latest entries, so that a name that nothing has is not searched for long."""
+        if search_term.strip() and (latest := Entry.objects.only("pk").first()):
+            queryset = queryset.filter(pk__gt=latest.pk - SEARCHED)
+        return super().get_search_results(request, queryset, search_term)
 
     def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show all that happened to one object, the latest first, with every change."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        key = unquote(key)
-        entries: QuerySet[Entry] = Entry.objects.named(label, key)
-        before = request.GET.get(OLDER_THAN, "")
-        older = entries.filter(pk__lt=before) if before.isdecimal() else entries
-        found = list(older[: HISTORY_PAGE + 1])
-        if not found and not (before and entries.exists()):
-            raise Http404("The trail has no entry of this object.")
-        shown = found[:HISTORY_PAGE]
+        key, entries = unquote(key), Pages(Entry.objects.named(label, unquote(key)), HISTORY_PAGE)
+        try:
+            shown = entries.page(request.GET.get(PAGE_VAR, 1))
+        except InvalidPage as error:
+            raise Http404(str(error)) from error
+        if not shown:
+            raise Http404("The trail has no such entry of this object.")
         # What the object is called on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
-        place = shown[0].pk if shown else 0
-        subject = Entry(pk=place, model_label=label, object_id=key, object_repr=last_name)
+        subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
         page = presentation.Page([*shown, subject])
         name = page.name(subject)
         context = {
@@ -114,8 +105,8 @@ class EntryAdmin(admin.ModelAdmin):
             "key": key,
             "rows": [self._row(entry, page) for entry in shown],
             "object_url": self._object_url(request, page.object(subject)),
-            "older_url": f"?{OLDER_THAN}={shown[-1].pk}" if len(found) > HISTORY_PAGE else None,
-            "newest_url": request.path if before else None,
+            "older_url": f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None,
+            "newest_url": request.path if shown.number > 1 else None,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/audit/entry/history.html", context)
@@ -146,12 +137,12 @@ class EntryAdmin(admin.ModelAdmin):
 
     @admin.display(description="model")
     def model_name(self, entry: Any) -> str:
-        return presentation.model_name(entry.label)
+        return presentation.model_name(entry.page.label(entry))
 
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
-        url = history_url(entry)
-        return format_html('<a href="{}">{}</a>', url, entry.name) if url else entry.name
+        url, name = history_url(entry), entry.page.name(entry)
+        return format_html('<a href="{}">{}</a>', url, name) if url else name
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
@@ -161,13 +152,9 @@ class EntryAdmin(admin.ModelAdmin):
     @admin.display(description="fields")
     def changed_fields(self, entry: Any) -> str:
         """Name what was changed; a new or deleted object has every field in its entry."""
-        if entry.action == Entry.Action.RENAME:
-            changes = presentation.renamed(entry.model_label, entry.touched)
-            return ", ".join(f"{change.old} → {change.new}" for change in changes)
-        fields = presentation.fields_of(entry.label, entry.touched or ())
-        labels = [label for _, _, label in fields]
-        more = len(labels) - MOST_LABELS
-        return ", ".join(labels[:MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
+        names = entry.page.names.today(entry, entry.touched or ())
+        fields = presentation.fields_of(entry.page.label(entry), names)
+        return Truncator(", ".join(label for _, _, label in fields)).chars(60)
 
     def _row(self, entry: Entry, page: presentation.Page) -> dict[str, Any]:
         """Return what the templates need to show one entry."""

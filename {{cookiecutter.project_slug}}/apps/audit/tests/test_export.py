@@ -1,7 +1,6 @@
 """The trail as lines of JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ def ada(django_user_model: Any) -> Any:
     return user
 
 
-def test_each_entry_is_one_line(ada: Any, tmp_path: Path) -> None:
+def test_each_entry_is_one_line(ada: Any) -> None:
     lines = exported()
     assert [line["id"] for line in lines] == sorted(Entry.objects.values_list("pk", flat=True))
     entry = Entry.objects.get(model_label="audit_examples.Author")
@@ -46,5 +45,3 @@ def test_each_entry_is_one_line(ada: Any, tmp_path: Path) -> None:
         "request_id": "request-1",
         "changes": {"name": {"old": None, "new": "Zoë\nLine two"}},
     }
-    said("export", f"--output={tmp_path / 'all'}")
-    assert len((tmp_path / "all").read_text(encoding="utf-8").splitlines()) == len(lines)
