@@ -5,7 +5,6 @@ from typing import Any, Final
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import PAGE_VAR
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
 from django.db.models import Model, QuerySet
@@ -29,13 +28,12 @@ WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 class EntryAdmin(admin.ModelAdmin):
     """The trail, to read: nobody adds, changes or deletes an entry here."""
 
-    list_display = ("created_at", "what", "model_name", "object_name", "who", "changed_fields")
+    list_display = ("created_at", "action", "object_name", "who", "changed_fields")
     list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
     search_fields = ("object_repr", "object_id__exact")
     search_help_text = (
         f"The recorded name or the key of an object, in the latest {SEARCHED:,} entries"
     )
-    ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
     # Counts for each choice of each filter would each read the whole trail.
@@ -43,7 +41,6 @@ class EntryAdmin(admin.ModelAdmin):
     paginator = Pages
     list_per_page = 50
     actions = None
-    change_form_template = "admin/audit/entry/change_form.html"
 
     class Media:
         css = {"all": ["audit/audit.css"]}
@@ -79,6 +76,17 @@ class EntryAdmin(admin.ModelAdmin):
             queryset = queryset.filter(pk__gt=latest.pk - SEARCHED)
         return super().get_search_results(request, queryset, search_term)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show one entry."""
+        if request.method == "POST" or not self.has_view_permission(request):
+            raise PermissionDenied
+        if (entry := self.get_object(request, unquote(object_id))) is None:
+            raise Http404("The trail has no such entry.")
+        heading = entry.get_action_display()
+        return self._show(request, [entry], entry, heading, history_url=history_url(entry))
+
     def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show all that happened to one object, the latest first, with every change."""
         if not self.has_view_permission(request):
@@ -93,56 +101,45 @@ class EntryAdmin(admin.ModelAdmin):
         # What the object is called on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
         subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
-        page = presentation.Page([*shown, subject])
-        name = page.name(subject)
-        context = {
-            **self.admin_site.each_context(request),
+        older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None
+        newest = request.path if shown.number > 1 else None
+        context = {"is_history": True, "older_url": older, "newest_url": newest}
+        return self._show(request, shown, subject, "Audit trail", **context)
+
+    def _show(
+        self, request: HttpRequest, entries: Any, subject: Entry, heading: str, **context: Any
+    ) -> HttpResponse:
+        """Show entries, with links to their object and their actors."""
+        page = presentation.Page([*entries, subject])
+        rows = [
+            {
+                "entry": entry,
+                "actor_name": presentation.actor_name(entry),
+                "actor_url": actor_url(entry),
+                "changes": page.changes(entry),
+                "whole": entry.action in WHOLE,
+            }
+            for entry in entries
+        ]
+        context |= self.admin_site.each_context(request) | {
             "opts": self.opts,
             "media": self.media,
-            "title": f"Audit trail: {name}",
-            "model_name": presentation.model_name(label),
-            "name": name,
-            "key": key,
-            "rows": [self._row(entry, page) for entry in shown],
+            "title": f"{heading}: {page.name(subject)}",
+            "name": page.name(subject),
+            "model_name": presentation.model_name(page.label(subject)),
+            "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
-            "older_url": f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None,
-            "newest_url": request.path if shown.number > 1 else None,
+            "rows": rows,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/audit/entry/history.html", context)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Show what has changed, with links to the object, its history and the actor."""
-        entry: Entry = context["original"]
-        page = presentation.Page([entry])
-        user = None if entry.actor_id is None else get_user_model()(pk=entry.actor_id)
-        context |= self._row(entry, page) | {
-            "title": f"{entry.get_action_display()}: {page.name(entry)}",
-            "subtitle": None,
-            "model_name": presentation.model_name(page.label(entry)),
-            "name": page.name(entry),
-            "object_url": self._object_url(request, page.object(entry)),
-            "user_url": self._object_url(request, user),
-            "history_url": history_url(entry),
-            "request_url": list_url(request_id=entry.request_id) if entry.request_id else None,
-        }
-        return super().render_change_form(request, context, *args, **kwargs)
-
-    @admin.display(description="action")
-    def what(self, entry: Entry) -> str:
-        action = entry.get_action_display()
-        return format_html('<span class="audit-action audit-{}">{}</span>', entry.action, action)
-
-    @admin.display(description="model")
-    def model_name(self, entry: Any) -> str:
-        return presentation.model_name(entry.page.label(entry))
+        return TemplateResponse(request, "admin/audit/entry/entries.html", context)
 
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
-        url, name = history_url(entry), entry.page.name(entry)
-        return format_html('<a href="{}">{}</a>', url, name) if url else name
+        """Name an object and its model, and lead to its history."""
+        model, name = presentation.model_name(entry.page.label(entry)), entry.page.name(entry)
+        url = history_url(entry)
+        return format_html('{} <a href="{}">{}</a>', model, url, name) if url else model
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
@@ -155,17 +152,6 @@ class EntryAdmin(admin.ModelAdmin):
         names = entry.page.names.today(entry, entry.touched or ())
         fields = presentation.fields_of(entry.page.label(entry), names)
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)
-
-    def _row(self, entry: Entry, page: presentation.Page) -> dict[str, Any]:
-        """Return what the templates need to show one entry."""
-        return {
-            "entry": entry,
-            "action": self.what(entry),
-            "actor_name": presentation.actor_name(entry),
-            "actor_url": actor_url(entry),
-            "changes": page.changes(entry),
-            "whole": entry.action in WHOLE,
-        }
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""

@@ -52,6 +52,10 @@ class EntryList(ChangeList):
         touched = RawSQL(TOUCHED[connections[entries.db].vendor], [], JSONField())  # noqa: S611
         return entries.defer("changes").annotate(touched=touched)
 
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+        """Keep the order whatever the address says: another one would sort the whole trail."""
+        return ["-id"]
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         page = presentation.Page(self.result_list, related=False)

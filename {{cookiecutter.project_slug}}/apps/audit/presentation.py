@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 from django.apps import apps
@@ -24,7 +25,8 @@ NOTHING: Final = "—"
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
 MOST_OF_A_NAME: Final = 200
-type Reference = tuple[models.Field, Any]
+# The field that holds the keys of a model, and what the trail has of such a key.
+type Reference = tuple[models.Field | None, Any]
 
 
 def local(moment: datetime) -> datetime:
@@ -97,12 +99,12 @@ def as_text(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
         for change in page.changes(entry):
             yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
-            removed = [*change.removed, *([] if change.old is None else [change.old or "(empty)"])]
-            added = [*change.added, *([] if change.new is None else [change.new or "(empty)"])]
-            for sign, texts in (("-", removed), ("+", added)):
-                for text in texts:
-                    lines = text.expandtabs().splitlines()
-                    yield f"    {sign} " + "\n      ".join(lines)
+            for sign, names, value in (
+                ("-", change.removed, change.old),
+                ("+", change.added, change.new),
+            ):
+                for text in names if value is None else [value or "(empty)"]:
+                    yield f"    {sign} " + "\n      ".join(text.expandtabs().splitlines())
         yield ""
 
 
@@ -119,22 +121,21 @@ class Page:
     def __init__(self, entries: Sequence[Entry], *, related: bool = True) -> None:
         self.using = (entries[0]._state.db if entries else None) or DEFAULT_DB_ALIAS
         self.names = Names(Entry.objects.using(self.using))
+        self._objects: dict[models.Field, dict[Any, models.Model]] = {}
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
-            references = [self._reference(entry), *(self._related(entry) if related else ())]
-            for target, key in filter(None, references):
-                wanted[target].add(key)
-        self._objects: dict[Reference, models.Model] = {}
+            for target, data in (self._subject(entry), *(self._related(entry) if related else ())):
+                if target and (key := self._key(target, data)) is not None:
+                    wanted[target].add(key)
         for target, keys in wanted.items():
             found: models.QuerySet[models.Model] = models.QuerySet(target.model, using=self.using)
             # Names that are made of further objects cost one query more, not one each.
-            found = found.fetch_mode(models.FETCH_PEERS).filter(**{f"{target.name}__in": keys})
-            self._objects |= {(target, target.value_from_object(one)): one for one in found}
+            found = found.fetch_mode(models.FETCH_PEERS)
+            self._objects[target] = found.in_bulk(keys, field_name=target.name)
 
     def object(self, entry: Entry) -> models.Model | None:
         """Return the object of an entry; None when it is not there or not audited."""
-        reference = self._reference(entry)
-        return self._objects.get(reference) if reference else None
+        return self._find(*self._subject(entry))
 
     def name(self, entry: Entry) -> str:
         """Return what the object of an entry is called, or was, or else its model and key."""
@@ -166,40 +167,49 @@ class Page:
         for name, one, label in fields_of(self.label(entry), changes):
             yield one, label, changes[name]
 
-    def _related(self, entry: Entry) -> Iterator[Reference | None]:
-        """Return the objects that are values of the changed fields of an entry."""
-        for one, _, change in self._fields(entry):
-            target = _target(one)
-            if target is not None:
-                found = [change.get("old"), change.get("new")]
-                for side in ("added", "removed"):
-                    found += change.get(side, ())[:MOST_LINKS]
-                yield from (
-                    _reference(target, data, self.using) for data in found if data is not None
-                )
-
-    def _reference(self, entry: Entry) -> Reference | None:
+    def _subject(self, entry: Entry) -> Reference:
         model = model_of(self.label(entry))
         # Who may see the trail sees what audited objects are called, and no others.
-        if not model or not registry.covering(model) or not entry.object_id:
+        return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
+
+    def _related(self, entry: Entry) -> Iterator[Reference]:
+        """Return the objects that are values of the changed fields of an entry."""
+        for one, _, change in self._fields(entry):
+            links = (change.get(side, ())[:MOST_LINKS] for side in ("added", "removed"))
+            for data in (change.get("old"), change.get("new"), *chain(*links)):
+                yield _target(one), data
+
+    def _key(self, target: models.Field, data: Any) -> Any:
+        """Return a key as Python has it; None for one that the model's keys can no longer be."""
+        try:
+            key = values.decode(target, data, using=self.using)
+            if isinstance(key, int):
+                # A number that the column cannot hold cannot be asked for either.
+                pointed_to(target).run_validators(key)
+        except (ValidationError, values.UnreadableError):
             return None
-        return _reference(model._meta.pk, entry.object_id, self.using)
+        return key
+
+    def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
+        return (
+            self._objects[target].get(self._key(target, data)) if target in self._objects else None
+        )
 
     def _change(
         self, model_field: models.Field | None, label: str, change: dict[str, Any]
     ) -> Change:
-        if change.get("masked"):
-            return Change(label, masked=True)
-        if "added" in change:
-            added, removed = (self._links(model_field, change[s]) for s in ("added", "removed"))
-            return Change(label, added=added, removed=removed)
+        if "old" not in change:
+            added, removed = (
+                self._links(model_field, change.get(side, ())) for side in ("added", "removed")
+            )
+            return Change(label, added=added, removed=removed, masked="masked" in change)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
         if old == new and old is not None:
             # What people read is rounded, a time to the minute; then show what was stored.
             old, new = str(change["old"]), str(change["new"])
-        return Change(label, old=old, new=new)
+        return Change(label, old, new)
 
-    def _links(self, model_field: models.Field | None, keys: list[Any]) -> list[str]:
+    def _links(self, model_field: models.Field | None, keys: Sequence[Any]) -> list[str]:
         texts = [self._text(model_field, key) or str(key) for key in keys[:MOST_LINKS]]
         more = len(keys) - MOST_LINKS
         return [*texts, f"and {more} more"] if more > 0 else texts
@@ -208,8 +218,7 @@ class Page:
         target = _target(model_field)
         if target is None or data is None:
             return _plain_text(model_field, data)
-        reference = _reference(target, data, self.using)
-        there = self._objects.get(reference) if reference else None
+        there = self._find(target, data)
         return f"{text_of(there) if there else 'no longer there'} ({data})"
 
 
@@ -218,18 +227,6 @@ def _target(model_field: models.Field | None) -> models.Field | None:
     if isinstance(model_field, models.ManyToManyField):
         return model_field.remote_field.model._meta.pk
     return model_field.target_field if isinstance(model_field, models.ForeignKey) else None
-
-
-def _reference(target: models.Field, data: Any, using: str) -> Reference | None:
-    """Return a key as Python has it; None for one that the model's keys can no longer be."""
-    try:
-        key = values.decode(target, data, using=using)
-        if isinstance(key, int):
-            # A number that the column cannot hold cannot be asked for either.
-            pointed_to(target).run_validators(key)
-    except (ValidationError, values.UnreadableError):
-        return None
-    return target, key
 
 
 def _plain_text(model_field: Any, data: Any) -> str | None:
@@ -245,6 +242,5 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
         # What another field decrypts is not for everybody who may see the trail.
         with suppress(ValidationError, ValueError, TypeError):
             value = model_field.to_python(data)
-            labels = dict(model_field.flatchoices)
-            return display_for_value(labels.get(value, value), NOTHING)
+            return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)
     return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)

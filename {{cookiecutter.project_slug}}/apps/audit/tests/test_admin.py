@@ -90,7 +90,9 @@ def test_the_diff_shows_labels_and_names(reader: Any) -> None:
     article.details = {"a": 1}
     article.save()
     response = reader.get(page_of(Entry.objects.of(article).first()))
-    shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
+    shown = {
+        change.label: (change.old, change.new) for change in response.context["rows"][0]["changes"]
+    }
     assert shown == {
         "Headline": ("<b>Old</b>", "New"),
         "Author": (None, f"Ada ({author.pk})"),
