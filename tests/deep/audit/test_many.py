@@ -71,7 +71,7 @@ def pages(actor: Any, middle: int) -> dict[str, str]:
         "an actor": f"{LIST}?actor={actor.pk}",
         "an actor who did little": f"{LIST}?actor=777",
         "an actor who did nothing": f"{LIST}?actor=999999",
-        "the system": f"{LIST}?actor=nobody",
+        "the system": f"{LIST}?actor__isnull=True&actor_name=",
         "today": f"{LIST}?created_at__gte={timezone.now():%Y-%m-%d}+00:00:00%2B00:00",
         "a time without entries": f"{LIST}?created_at__lt=2000-01-01+00:00:00%2B00:00",
         "a source without entries": f"{LIST}?source=database",

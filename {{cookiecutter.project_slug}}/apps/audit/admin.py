@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from . import presentation
-from .changelist import ActorFilter, EntryList, ModelFilter, Pages
+from .changelist import EntryList, ModelFilter, Pages
 from .models import Entry
 
 # How many of the latest entries are searched, which no index helps with.
@@ -29,10 +29,10 @@ class EntryAdmin(admin.ModelAdmin):
     """The trail, to read: nobody adds, changes or deletes an entry here."""
 
     list_display = ("created_at", "action", "object_name", "who", "changed_fields")
-    list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
-    search_fields = ("object_repr", "object_id__exact")
+    list_filter = ("action", ModelFilter, "created_at", "source")
+    search_fields = ("object_repr", "object_id__exact", "actor_name")
     search_help_text = (
-        f"The recorded name or the key of an object, in the latest {SEARCHED:,} entries"
+        f"The name or key of an object, or who acted, in the latest {SEARCHED:,} entries"
     )
     sortable_by = ()
     show_full_result_count = False
@@ -56,12 +56,6 @@ class EntryAdmin(admin.ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EntryList]:
         return EntryList
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show the list under the name of what it is."""
-        return super().changelist_view(request, {"title": "Audit trail", **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.history_of_view)
@@ -176,7 +170,7 @@ def history_url(entry: Entry) -> str | None:
 
 def actor_url(entry: Entry) -> str:
     """Return the address of the list of all that the actor of an entry did."""
-    if entry.actor_id is None and entry.actor_name:
-        # A user of the database, who has no account here.
-        return list_url(actor_name=entry.actor_name)
-    return list_url(actor="nobody" if entry.actor_id is None else entry.actor_id)
+    if entry.actor_id is None:
+        # Of no account: a user of the database, or the system, which has no name either.
+        return list_url(actor__isnull=True, actor_name=entry.actor_name)
+    return list_url(actor=entry.actor_id)

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.paginator import InvalidPage, Page, Paginator
 from django.db import DataError, connections
@@ -15,8 +14,6 @@ from django.http import HttpRequest
 from . import presentation, registry
 from .models import Entry
 
-# How many of the latest entries are asked who was active lately.
-LATELY: Final = 2000
 # What the list says of changes: the values, which may be long, stay in the database.
 TOUCHED: Final = {
     "postgresql": """CASE action WHEN 'update' THEN
@@ -37,8 +34,8 @@ class Pages(Paginator):
         start = (number - 1) * self.per_page
         try:
             found = list(self.object_list[start : start + self.per_page + 1])
-        except DataError as error:
-            # PostgreSQL cannot be asked for a text that holds a NUL.
+        except (DataError, OverflowError) as error:
+            # A database cannot be asked for a number that is too large, or a text with a NUL.
             raise InvalidPage(str(error)) from error
         self.has_more = len(found) > self.per_page
         return Page(found[: self.per_page], number, self)
@@ -87,25 +84,3 @@ class ModelFilter(admin.SimpleListFilter):
             # and sort all entries of a model; an expression keeps it off.
             return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
         return queryset.filter(model_label=self.value())
-
-
-class ActorFilter(admin.SimpleListFilter):
-    """Entries of one actor, or of none: commands, jobs and visitors who are not logged in."""
-
-    title = "actor, lately"
-    parameter_name = "actor"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        lately = Entry.objects.order_by("-pk").values_list("actor_id", "actor_name")[:LATELY]
-        names = {str(key): name for key, name in reversed(lately) if key is not None}
-        named = sorted(names.items(), key=lambda item: item[1].lower())
-        return [("nobody", "The system"), *named]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        value = self.value()
-        if value == "nobody":
-            return queryset.filter(actor=None, actor_name="")
-        try:
-            return queryset.filter(actor__pk=value) if value else queryset
-        except ValueError as error:
-            raise IncorrectLookupParameters(error) from error

@@ -99,12 +99,10 @@ def as_text(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
         for change in page.changes(entry):
             yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
-            for sign, names, value in (
-                ("-", change.removed, change.old),
-                ("+", change.added, change.new),
-            ):
-                for text in names if value is None else [value or "(empty)"]:
-                    yield f"    {sign} " + "\n      ".join(text.expandtabs().splitlines())
+            for sign, text in (("-", change.old), ("+", change.new)):
+                if text is not None:
+                    lines = (text or "(empty)").expandtabs().splitlines()
+                    yield f"    {sign} " + "\n      ".join(lines)
         yield ""
 
 
@@ -158,8 +156,7 @@ class Page:
         return [
             one
             for one in found
-            if entry.action == Entry.Action.UPDATE
-            or any((one.masked, one.added, one.removed, one.old, one.new))
+            if entry.action == Entry.Action.UPDATE or any((one.masked, one.old, one.new))
         ]
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
@@ -199,20 +196,19 @@ class Page:
         self, model_field: models.Field | None, label: str, change: dict[str, Any]
     ) -> Change:
         if "old" not in change:
-            added, removed = (
-                self._links(model_field, change.get(side, ())) for side in ("added", "removed")
-            )
-            return Change(label, added=added, removed=removed, masked="masked" in change)
+            old, new = (self._links(model_field, change.get(s, ())) for s in ("removed", "added"))
+            return Change(label, old, new, masked="masked" in change)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
         if old == new and old is not None:
             # What people read is rounded, a time to the minute; then show what was stored.
             old, new = str(change["old"]), str(change["new"])
         return Change(label, old, new)
 
-    def _links(self, model_field: models.Field | None, keys: Sequence[Any]) -> list[str]:
+    def _links(self, model_field: models.Field | None, keys: Sequence[Any]) -> str | None:
+        """Name linked objects, one in a line."""
         texts = [self._text(model_field, key) or str(key) for key in keys[:MOST_LINKS]]
-        more = len(keys) - MOST_LINKS
-        return [*texts, f"and {more} more"] if more > 0 else texts
+        more = [f"and {len(keys) - MOST_LINKS} more"] if len(keys) > MOST_LINKS else []
+        return "\n".join(texts + more) or None
 
     def _text(self, model_field: models.Field | None, data: Any) -> str | None:
         target = _target(model_field)

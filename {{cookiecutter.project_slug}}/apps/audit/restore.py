@@ -104,8 +104,8 @@ def restore(state: State) -> Restored:
     name = f"{model._meta.verbose_name} {state.pk}"
     if not state.exists:
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
-    fields = {column.name: column for column in model._meta.concrete_fields}
-    columns = [(fields[each], value) for each, value in state.values.items()]
+    get: Any = model._meta.get_field
+    columns = [(get(each), value) for each, value in state.values.items()]
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
@@ -186,9 +186,8 @@ class _History:
             names.condition([audited.model._meta.label]), object_id=key
         )
         self.later = [(each.action, names.changes(each)) for each in history.filter(pk__gt=until)]
-        self.earlier = (
-            (each.action, names.changes(each)) for each in history.filter(pk__lte=until).iterator()
-        )
+        self.earlier = history.filter(pk__lte=until)
+        self.names = names
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
@@ -232,10 +231,10 @@ class _History:
         if not any(changes.keys() - self.known for _, changes in self.later):
             return set()
         doubtful = set(names)
-        for action, changes in self.earlier:
-            doubtful -= changes.keys()
+        for entry in self.earlier.iterator():
+            doubtful -= self.names.changes(entry).keys()
             # A creation names every field that there was.
-            if action == Entry.Action.CREATE or not doubtful:
+            if entry.action == Entry.Action.CREATE or not doubtful:
                 break
         return doubtful
 

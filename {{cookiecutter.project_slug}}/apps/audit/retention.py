@@ -1,8 +1,7 @@
 """Retention: old entries go, from the beginning of the trail, and the chain of seals says so."""
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import connections
 
@@ -10,10 +9,13 @@ from . import seals
 from .models import Entry, Seal
 
 BATCH: Final = 5000
+SOME: Final = """
+    DELETE FROM audit_entry WHERE id IN
+        (SELECT id FROM audit_entry WHERE id <= %s ORDER BY id LIMIT %s)
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Old:
+class Old(NamedTuple):
     """The beginning of the trail: ``count`` entries, all that there are up to the id ``until``."""
 
     until: int
@@ -55,15 +57,15 @@ def prune(old: Old, *, using: str) -> int:
         last, kind = Seal.objects.using(using).last(), Seal.Kind.PRUNING
         # A run of `audit seal` that was faster may not have come to these entries yet.
         is_sealed = seals.covered(using) >= old.until
-        if not (is_sealed and seals.add_link(using, last, kind=kind, **asdict(old))):
+        if not (is_sealed and seals.add_link(using, last, kind=kind, **old._asdict())):
             raise ChainMovedError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )
-    gone = 0
-    entries = Entry.objects.using(using).filter(pk__lte=old.until).order_by("pk")
-    while some := list(entries.values_list("pk", flat=True)[:BATCH]):
-        with connections[using].cursor() as cursor:
+    gone, removed = 0, 1
+    with connections[using].cursor() as cursor:
+        while removed:
             # Nothing is loaded, whoever listens to deletions.
-            cursor.execute(f"DELETE FROM {Entry._meta.db_table} WHERE id <= %s", [some[-1]])  # noqa: S608
-        gone += len(some)
+            cursor.execute(SOME, [old.until, BATCH])
+            removed = cursor.rowcount
+            gone += removed
     return gone

@@ -65,7 +65,7 @@ def test_filters_and_search(reader: Any, admin_user: Any) -> None:
     assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
     assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["Ada"]
     assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
-    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"actor__isnull": True, "q": "B"})) == ["Bob", "Bob"]
 
 
 def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:

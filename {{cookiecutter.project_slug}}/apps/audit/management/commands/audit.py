@@ -7,13 +7,11 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Model
 from django.utils import timezone
 
-from apps.audit import export, registry, retention, seals, triggers
+from apps.audit import export, retention, seals, triggers
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
 from apps.audit.presentation import as_text, local
@@ -159,7 +157,10 @@ class Command(BaseCommand):
         """Show the entries of one object."""
         some = list(Entry.objects.using(database).named(model, key)[: limit + 1])
         if not some:
-            raise CommandError(self._no_history(model, key))
+            raise CommandError(
+                f"The trail has no entry of {model} {key}. It has those of the models in"
+                " AUDITED_MODELS, for example of accounts.User 1."
+            )
         for line in as_text(some[:limit]):
             self.stdout.write(line)
         if len(some) > limit:
@@ -169,12 +170,3 @@ class Command(BaseCommand):
         """Take the triggers off, also those that keep the trail append-only."""
         triggers.Triggers(connections[database]).drop()
         self.stdout.write(f"Nothing is recorded in {database!r} any more. `migrate` changes that.")
-
-    def _no_history(self, label: str, key: str) -> str:
-        try:
-            model: type[Model] = apps.get_model(label)
-        except (LookupError, ValueError):
-            return f"{label!r} is no model of this project; for example accounts.User."
-        if not registry.covering(model):
-            return f"{model._meta.label} is not audited. List it in AUDITED_MODELS to audit it."
-        return f"The trail has no entry of {model._meta.label} {key}."
