@@ -194,9 +194,7 @@ def test_a_page_that_cannot_be_is_refused(reader: Any, query: str) -> None:
     assert reader.get(f"{LIST}?{query}").status_code == 302
 
 
-@pytest.mark.parametrize(
-    "query", ["q=99999999999999999999", "model=gone.Model", "p=9"]
-)
+@pytest.mark.parametrize("query", ["q=99999999999999999999", "model=gone.Model", "p=9"])
 def test_what_nothing_can_be_finds_nothing(reader: Any, query: str) -> None:
     Author.objects.create(name="Ada")
     assert objects(reader.get(f"{LIST}?{query}")) == []
@@ -383,7 +381,9 @@ def test_many_rows_cost_no_more_queries_than_few(
         admin_client.get(page_of(entry))
 
 
-@pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00", f"actor={10**20}"])
+@pytest.mark.parametrize(
+    "query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00", f"actor={10**20}"]
+)
 def test_what_no_column_can_hold_matches_nothing(reader: Any, query: str) -> None:
     response = reader.get(f"{LIST}?{query}")
     # A database cannot even be asked for some of it.

@@ -49,7 +49,7 @@ class EntryList(ChangeList):
         touched = RawSQL(TOUCHED[connections[entries.db].vendor], [], JSONField())  # noqa: S611
         return entries.defer("changes").annotate(touched=touched)
 
-    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         """Keep the order whatever the address says: another one would sort the whole trail."""
         return ["-id"]
 

@@ -1,7 +1,8 @@
 """Retention: old entries go, from the beginning of the trail, and the chain of seals says so."""
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.db import connections
 
@@ -15,7 +16,8 @@ SOME: Final = """
 """
 
 
-class Old(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Old:
     """The beginning of the trail: ``count`` entries, all that there are up to the id ``until``."""
 
     until: int
@@ -57,7 +59,7 @@ def prune(old: Old, *, using: str) -> int:
         last, kind = Seal.objects.using(using).last(), Seal.Kind.PRUNING
         # A run of `audit seal` that was faster may not have come to these entries yet.
         is_sealed = seals.covered(using) >= old.until
-        if not (is_sealed and seals.add_link(using, last, kind=kind, **old._asdict())):
+        if not (is_sealed and seals.add_link(using, last, kind=kind, **asdict(old))):
             raise ChainMovedError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )

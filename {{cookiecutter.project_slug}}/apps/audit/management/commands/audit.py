@@ -7,15 +7,18 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from django.core import serializers
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from apps.audit import export, retention, seals, triggers
+from apps.audit import retention, seals, triggers
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
 from apps.audit.presentation import as_text, local
 
+# Entries that are exported at a time: one can have megabytes.
+BATCH: Final = 100
 NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 FILTERS: Final = {
     # The label as it was recorded: the project may no longer have the model.
@@ -147,9 +150,13 @@ class Command(BaseCommand):
             self.stdout.write("Nothing was removed.")
 
     def handle_export(self, *, database: str, **options: Any) -> None:
-        """Write lines of JSON."""
+        """Write lines of JSON, as ``dumpdata`` does; only some entries are in memory at a time."""
         chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
-        self.stdout.writelines(export.lines(Entry.objects.using(database).filter(**chosen)))
+        found = entries = Entry.objects.using(database).filter(**chosen).order_by("pk")
+        while some := list(found[:BATCH]):
+            lines: str = serializers.serialize("jsonl", some, ensure_ascii=True)
+            self.stdout.write(lines, ending="")
+            found = entries.filter(pk__gt=some[-1].pk)
 
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any
