@@ -641,7 +641,7 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     Entry(action="rename", model_label=old, changes={"name": {"renamed": "called"}}).save()
     Entry(action="rename", model_label=new, changes={"": {"renamed": old}}).save()
     (listed,) = [each for each in reader.get(LIST).context["cl"].result_list if each == before]
-    assert (listed.page.label(listed), listed.page.name(listed)) == (new, "Ada")
+    assert (listed.page.names.label(listed), listed.page.name(listed)) == (new, "Ada")
     assert "Name, lost" in reader.get(LIST).text
     page = reader.get(page_of(before))
     assert sorted(change.label for change in page.context["rows"][0]["changes"]) == ["Name", "lost"]

@@ -45,14 +45,10 @@ class EntryAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ["audit/audit.css"]}
 
-    def has_add_permission(self, *args: Any) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, *args: Any) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EntryList]:
         return EntryList
@@ -120,7 +116,7 @@ class EntryAdmin(admin.ModelAdmin):
             "media": self.media,
             "title": f"{heading}: {page.name(subject)}",
             "name": page.name(subject),
-            "model_name": presentation.model_name(page.label(subject)),
+            "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
             "rows": rows,
@@ -131,7 +127,7 @@ class EntryAdmin(admin.ModelAdmin):
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
         """Name an object and its model, and lead to its history."""
-        model, name = presentation.model_name(entry.page.label(entry)), entry.page.name(entry)
+        model, name = presentation.model_name(entry.page.names.label(entry)), entry.page.name(entry)
         url = history_url(entry)
         return format_html('{} <a href="{}">{}</a>', model, url, name) if url else model
 
@@ -144,7 +140,7 @@ class EntryAdmin(admin.ModelAdmin):
     def changed_fields(self, entry: Any) -> str:
         """Name what was changed; a new or deleted object has every field in its entry."""
         names = entry.page.names.today(entry, entry.touched or ())
-        fields = presentation.fields_of(entry.page.label(entry), names)
+        fields = presentation.fields_of(entry.page.names.label(entry), names)
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:

@@ -139,11 +139,7 @@ class Page:
         """Return what the object of an entry is called, or was, or else its model and key."""
         there = self.object(entry)
         name = text_of(there) if there else entry.object_repr
-        return harmless(name or f"{model_name(self.label(entry))} {entry.object_id}".rstrip())
-
-    def label(self, entry: Entry) -> str:
-        """Return the label that the model of an entry has today."""
-        return self.names.label(entry)
+        return harmless(name or f"{model_name(self.names.label(entry))} {entry.object_id}".rstrip())
 
     def changes(self, entry: Entry) -> list[Change]:
         """Describe each changed field, but not those in which a new or gone object has no value."""
@@ -161,11 +157,11 @@ class Page:
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
-        for name, one, label in fields_of(self.label(entry), changes):
+        for name, one, label in fields_of(self.names.label(entry), changes):
             yield one, label, changes[name]
 
     def _subject(self, entry: Entry) -> Reference:
-        model = model_of(self.label(entry))
+        model = model_of(self.names.label(entry))
         # Who may see the trail sees what audited objects are called, and no others.
         return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
 
