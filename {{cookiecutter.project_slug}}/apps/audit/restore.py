@@ -112,18 +112,17 @@ def restore(state: State) -> Restored:
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for column, value in columns:
             setattr(instance, column.attname, value)
+        for column, value in columns:
+            if not _is_there(column, value, instance, using):
+                raise CannotRestoreError(
+                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
+                    " Restore that first."
+                )
         instance.save(using=using, force_insert=there is None)
         stamps = {c.name: value for c, value in columns if getattr(c, "auto_now_add", False)}
         if there is None and stamps:
             # The insertion has filled in the present.
             found.update(**stamps)
-        for column, value in columns:
-            # Asked now, since it may lead to the object itself.
-            if not _is_there(column, value, using):
-                raise CannotRestoreError(
-                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
-                    " Restore that first."
-                )
         instance.refresh_from_db(from_queryset=found)
         unlinked, gone = _restore_links(instance, state)
     return Restored(instance, frozenset(state.unknown | unlinked), gone)
@@ -264,9 +263,11 @@ def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
 
 
-def _is_there(column: Any, value: Any, using: str) -> bool:
-    """Whether what a foreign key leads to is there; true for other fields and for no value."""
+def _is_there(column: Any, value: Any, instance: Model, using: str) -> bool:
+    """Whether what a foreign key leads to is there, or is the object itself; true for the rest."""
     if value is None or not isinstance(column, ForeignKey):
         return True
     target = column.target_field
-    return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()
+    found: QuerySet[Model] = QuerySet(target.model, using=using).filter(**{target.name: value})
+    is_itself = isinstance(instance, target.model) and getattr(instance, target.attname) == value
+    return is_itself or found.exists()
