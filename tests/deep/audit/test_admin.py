@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from apps.accounts.models import User
 from apps.audit.differences import Change
 from apps.audit.models import Entry
-from apps.audit.presentation import changes_of
+from apps.audit.presentation import Page
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
@@ -30,6 +30,10 @@ pytestmark = pytest.mark.django_db
 
 
 LIST = "/admin/audit/entry/"
+
+
+def changes_of(entry: Entry) -> list[Change]:
+    return Page([entry]).changes(entry)
 
 
 def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
@@ -52,19 +56,19 @@ def test_the_history_of_what_is_gone_can_be_read(reader: Any) -> None:
     assert history_of(reader, "audit_examples.Author", "x") == ["Other"]
 
 
-def test_what_is_different_in_a_long_text_is_marked(reader: Any) -> None:
+def test_a_long_text_is_shown_from_where_it_differs(reader: Any) -> None:
     text = "It was the best of times, it was the worst of times. "
-    article = Article.objects.create(title="One", body=text * 20 + "The <end>.")
-    article.body = article.body.replace("worst", "last", 1)
+    article = Article.objects.create(title="One", body=text * 100 + "Then." + text * 100)
+    article.body = article.body.replace("Then", "Later")
     article.save()
     response = reader.get(page_of(Entry.objects.of(article).first()))
-    html = response.content.decode()
-    assert "It was the best of times, it was the <mark>worst</mark> of times. It was" in html
-    assert "<mark>last</mark>" in html
-    (change,) = response.context["changes"]
-    # The rest, of which nothing has changed, is left out.
-    assert change.new_parts[-1][0].endswith("…")
-    assert "end" not in html.split("audit-diff")[1]
+    (change,) = response.context["rows"][0]["changes"]
+    for shown, word in ((change.old, "Then"), (change.new, "Later")):
+        assert shown.startswith("…")
+        assert 100 < shown.index(word) < 200
+        assert shown.endswith(" characters more")
+        assert len(shown) < 2100
+        assert shown in response.text
 
 
 def test_the_list_names_action_object_actor_and_fields(reader: Any, admin_user: Any) -> None:
@@ -90,8 +94,7 @@ def test_a_history_can_be_paged_through(reader: Any, monkeypatch: pytest.MonkeyP
         pages.append([row["entry"].object_repr for row in context["rows"]])
         following = url + context["older_url"] if context["older_url"] else ""
     assert pages == [["4", "3"], ["2", "1"], ["0"]]
-    assert history_of(reader, "audit_examples.Author", str(author.pk), before="x") == ["4", "3"]
-    assert history_of(reader, "audit_examples.Author", str(author.pk), before="1") == []
+    assert [reader.get(url, {"p": p}).status_code for p in ("x", "0", "9", "9" * 30)] == [404] * 4
 
 
 @pytest.mark.parametrize(
@@ -109,17 +112,16 @@ def test_a_history_can_be_paged_through(reader: Any, monkeypatch: pytest.MonkeyP
 )
 def test_what_has_no_history_is_not_found(reader: Any, url: str) -> None:
     assert reader.get(f"{LIST}{url}").status_code == 404
-    assert reader.get(f"{LIST}{url}?before=1").status_code == 404
 
 
 def test_what_is_not_audited_is_not_named(reader: Any) -> None:
     group = Group.objects.create(name="Secret")
     url = f"{LIST}of/auth.Group/{group.pk}/"
-    assert reader.get(f"{url}?before=1").status_code == 404
+    assert reader.get(url).status_code == 404
     # It was audited once, and was called something else then.
     values: dict[str, Any] = {"model_label": "auth.Group", "object_id": str(group.pk)}
     Entry(**values).save()
-    for page in (url, f"{url}?before=1", page_of(Entry.objects.first())):
+    for page in (url, page_of(Entry.objects.first())):
         response = reader.get(page)
         assert response.status_code == 200
         assert f"{capfirst(Group._meta.verbose_name)} {group.pk}" in response.text
@@ -164,48 +166,41 @@ def test_pages_follow_each_other_in_both_directions(
         Tag.objects.create(slug=str(number))
     filtered = f"{LIST}?model=audit_examples.Tag"
     first = reader.get(filtered).context["cl"]
-    assert (first.first_url, first.newer_url) == (None, None)
+    assert not hasattr(first, "newer_url")
     second = reader.get(f"{LIST}{first.older_url}").context["cl"]
     last = reader.get(f"{LIST}{second.older_url}").context["cl"]
-    names = [[entry.name for entry in page.result_list] for page in (first, second, last)]
+    names = [
+        [entry.page.name(entry) for entry in page.result_list] for page in (first, second, last)
+    ]
     assert names == [["#4", "#3"], ["#2", "#1"], ["#0"]]
-    assert last.older_url is None
+    assert not hasattr(last, "older_url")
     back = reader.get(f"{LIST}{last.newer_url}").context["cl"]
     assert back.result_list == second.result_list
     assert back.older_url == second.older_url
     front = reader.get(f"{LIST}{back.newer_url}").context["cl"]
     assert front.result_list == first.result_list
-    assert front.newer_url is None
-    assert reader.get(f"{LIST}{front.first_url}").context["cl"].result_list == first.result_list
+    assert not hasattr(front, "newer_url")
+    assert reader.get(f"{LIST}{back.newest_url}").context["cl"].result_list == first.result_list
     # A filter or a search that is chosen there starts from the newest again.
     html = reader.get(f"{LIST}{first.older_url}").content.decode()
-    assert html.count("before=") == 1
-    assert 'name="before"' not in html
+    assert len(re.findall(r"[?&;]p=", html)) == 2
+    assert 'name="p"' not in html
 
 
 @pytest.mark.parametrize(
-    "query",
-    ["before=x", "after=x", "before=1.5", "nonsense=1", "actor=99999999999999999999", "actor=x"],
+    "query", ["p=0", "p=-1", "p=99999999999999999999", "nonsense=1", "actor=x"]
 )
 def test_a_page_that_cannot_be_is_refused(reader: Any, query: str) -> None:
     assert reader.get(f"{LIST}?{query}").status_code == 302
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "before=99999999999999999999",
-        "after=99999999999999999999",
-        "q=99999999999999999999",
-        "model=gone.Model",
-    ],
-)
-def test_numbers_that_no_key_can_be_find_nothing_or_all(reader: Any, query: str) -> None:
+@pytest.mark.parametrize("query", ["q=99999999999999999999", "model=gone.Model", "p=9"])
+def test_what_nothing_can_be_finds_nothing(reader: Any, query: str) -> None:
     Author.objects.create(name="Ada")
-    assert bool(objects(reader.get(f"{LIST}?{query}"))) is query.startswith("before")
+    assert objects(reader.get(f"{LIST}?{query}")) == []
 
 
-@pytest.mark.parametrize("query", ["all=1", "p=9", "_facets=True", "o=-1"])
+@pytest.mark.parametrize("query", ["all=1", "p=1", "_facets=True", "o=0", "o=-1"])
 def test_nothing_makes_the_list_count(
     reader: Any, query: str, django_assert_max_num_queries: Any
 ) -> None:
@@ -215,6 +210,7 @@ def test_nothing_makes_the_list_count(
         changelist = reader.get(f"{LIST}?{query}").context["cl"]
     assert len(changelist.result_list) == 50
     assert not [sql for sql in captured if "COUNT(" in sql["sql"]]
+    assert changelist.result_list == list(Entry.objects.order_by("-pk")[:50])
 
 
 def test_an_entry_without_a_name_is_named_after_its_model(reader: Any) -> None:
@@ -237,36 +233,29 @@ def test_an_entry_leads_to_its_actor_and_its_request(reader: Any, admin_user: An
         Author.objects.create(name="Ada")
         Tag.objects.create(slug="django")
     Author.objects.create(name="Bob")
-    context = reader.get(page_of(Entry.objects.get(object_repr="Ada"))).context
-    assert objects(reader.get(context["request_url"])) == ["#django", "Ada"]
-    assert objects(reader.get(context["actor_url"])) == ["#django", "Ada"]
+    response = reader.get(page_of(Entry.objects.get(object_repr="Ada")))
+    context = response.context
+    request_url = f"{LIST}?request_id=request-1"
+    assert f'href="{request_url}"' in response.text
+    assert objects(reader.get(request_url)) == ["#django", "Ada"]
+    assert objects(reader.get(context["rows"][0]["actor_url"])) == ["#django", "Ada"]
     assert objects(reader.get(LIST, {"source": "job"})) == ["#django", "Ada"]
     context = reader.get(page_of(Entry.objects.get(object_repr="Bob"))).context
-    assert context["request_url"] is None
-    assert "Bob" in objects(reader.get(context["actor_url"]))
+    assert "Bob" in objects(reader.get(context["rows"][0]["actor_url"]))
 
 
-def test_an_actor_who_was_not_active_lately_is_still_named(
-    reader: Any, admin_user: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("apps.audit.changelist.LATELY", 1)
-    with acting_as(admin_user):
-        Author.objects.create(name="Ada")
-    Author.objects.create(name="Bob")
-    html = reader.get(LIST, {"actor": admin_user.pk}).content.decode()
-    assert re.search(r'class="selected">\s*<a [^>]*>admin</a>', html)
-
-
-def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
+def test_the_latest_entries_are_searched_for_names_and_keys(
     reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Tag.objects.create(slug="old")
     for number in range(5):
         Tag.objects.create(slug=f"new-{number}")
     assert objects(reader.get(LIST, {"q": "OL"})) == ["#old"]
-    monkeypatch.setattr("apps.audit.admin.SEARCHED", 3)
-    assert objects(reader.get(LIST, {"q": "OL"})) == []
-    assert objects(reader.get(LIST, {"q": " old "})) == ["#old"]
+    author = Author.objects.create(name="Ada")
+    found = reader.get(LIST, {"q": author.pk, "model": "audit_examples.Author"})
+    assert objects(found) == ["Ada"]
+    monkeypatch.setattr("apps.audit.admin.SEARCHED", 4)
+    assert objects(reader.get(LIST, {"q": "old"})) == []
     assert objects(reader.get(LIST, {"q": "new-"})) == ["#new-4", "#new-3", "#new-2"]
     assert objects(reader.get(LIST, {"q": " ", "model": "audit_examples.Tag"}))[-1] == "#old"
 
@@ -274,21 +263,18 @@ def test_names_are_searched_in_the_latest_entries_and_keys_in_all(
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("short", "other", [("other", False)]),
-        ("a b c d " * 9, "e f g h " * 9, [("e f g h " * 9, False)]),
-        ("x" * 50, "x" * 50 + " y", [("x" * 50, False), (" y", True)]),
-        ("y " + "x" * 50, "x" * 50, [("x" * 50, False)]),
-        ("same words " * 5, "same words " * 5, [("same words " * 5, False)]),
-        ("", "x" * 90, [("x" * 90, False)]),
+        ("short", "other", "other"),
+        ("", "x" * 2000, "x" * 2000),
+        ("", "x" * 3000, "x" * 2000 + "… 1,000 characters more"),
+        ("x" * 1000 + "y", "x" * 1000, "x" * 1000),
+        ("x" * 3000 + "y", "x" * 3000 + "z", "…" + "x" * 150 + "z"),
+        ("x" * 100 + "y" * 3000, "x" * 100 + "z" * 1900, "x" * 100 + "z" * 1900),
+        ("x" * 3000, "x" * 3000, "…" + "x" * 150),
     ],
+    ids=str.__len__,
 )
-def test_what_is_marked(old: str, new: str, expected: list[tuple[str, bool]]) -> None:
-    assert Change("Text", old=old, new=new).new_parts == expected
-
-
-def test_texts_without_a_common_word_take_no_time() -> None:
-    change = Change("Text", old="a b " * 20_000, new="c " * 30_000)
-    assert [different for _, different in change.old_parts] == [False]
+def test_what_is_shown_of_a_text(old: str, new: str, expected: str) -> None:
+    assert Change("Text", old=old, new=new).new == expected
 
 
 def test_values_that_read_alike_are_shown_as_they_are_stored() -> None:
@@ -309,15 +295,15 @@ def test_the_diff_of_links_shows_names(reader: Any) -> None:
     article.tags.add(tag, gone)
     gone.delete()
     unlinked = Entry.objects.of(article)[0]
-    (change,) = reader.get(page_of(unlinked)).context["changes"]
-    assert change.removed == ["no longer there (gone)"]
+    (change,) = reader.get(page_of(unlinked)).context["rows"][0]["changes"]
+    assert (change.old, change.new) == ("no longer there (gone)", None)
     links = {"tags": {"added": ["gone", "kept"], "removed": []}}
     label = {"model_label": "audit_examples.Article", "object_id": str(article.pk)}
     Entry(action="update", changes=links, **label).save()
     response = reader.get(page_of(Entry.objects.first()))
-    (change,) = response.context["changes"]
-    assert change.added == ["no longer there (gone)", "#kept (kept)"]
-    assert b"<ins>#kept (kept)</ins>" in response.content
+    (change,) = response.context["rows"][0]["changes"]
+    assert change.new == "no longer there (gone)\n#kept (kept)"
+    assert f"<ins>{change.new}</ins>" in response.text
 
 
 def test_thousands_of_links_are_not_all_listed(
@@ -329,15 +315,15 @@ def test_thousands_of_links_are_not_all_listed(
     Entry(action="update", changes=links, **label).save()
     with django_assert_max_num_queries(9):
         response = reader.get(page_of(Entry.objects.first()))
-    (change,) = response.context["changes"]
-    assert len(change.added) == 51
-    assert change.added[-1] == "and 2950 more"
+    (change,) = response.context["rows"][0]["changes"]
+    assert change.new.count("\n") == 50
+    assert change.new.endswith("\nand 2950 more")
 
 
 def test_a_creation_leaves_out_what_has_no_value(reader: Any) -> None:
     article = Article.objects.create(title="One")
     response = reader.get(page_of(Entry.objects.of(article).first()))
-    labels = [change.label for change in response.context["changes"]]
+    labels = [change.label for change in response.context["rows"][0]["changes"]]
     assert labels == ["Headline", "Status", "Reads", "Is open", "Access token"]
 
 
@@ -354,7 +340,8 @@ def test_entries_of_what_the_project_no_longer_has_can_be_read(reader: Any) -> N
     ).save()
     assert reader.get(LIST).status_code == 200
     shown = [
-        reader.get(page_of(e)).context["changes"] for e in Entry.objects.filter(object_repr="Gone")
+        reader.get(page_of(e)).context["rows"][0]["changes"]
+        for e in Entry.objects.filter(object_repr="Gone")
     ]
     labels = [[change.label for change in one] for one in shown]
     assert sorted(labels) == [
@@ -394,9 +381,13 @@ def test_many_rows_cost_no_more_queries_than_few(
         admin_client.get(page_of(entry))
 
 
-@pytest.mark.parametrize("query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00"])
-def test_what_no_text_can_be_matches_nothing(reader: Any, query: str) -> None:
-    assert objects(reader.get(f"{LIST}?{query}")) == []
+@pytest.mark.parametrize(
+    "query", ["model=%00", "request_id=%00", "model=auth.Group&action=%00", f"actor={10**20}"]
+)
+def test_what_no_column_can_hold_matches_nothing(reader: Any, query: str) -> None:
+    response = reader.get(f"{LIST}?{query}")
+    # A database cannot even be asked for some of it.
+    assert response.status_code == 302 or objects(response) == []
 
 
 def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
@@ -412,7 +403,7 @@ def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:
     assert (shown.old, shown.new) == ('{"a": "\\ud800"}', "\\ud800")
     links = {"tags": {"added": ["\ud800"], "removed": []}}
     (shown,) = changes_of(Entry(pk=1, model_label="gone.Model", changes=links, **values))
-    assert shown.added == ["\\ud800"]
+    assert shown.new == "\\ud800"
 
 
 def test_the_diff_shows_values_of_each_kind(reader: Any) -> None:
@@ -428,16 +419,18 @@ def test_the_diff_shows_values_of_each_kind(reader: Any) -> None:
     article.picture = b"\x00\x01"
     article.save()
     response = reader.get(page_of(Entry.objects.of(article).first()))
-    shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
+    shown = {
+        change.label: (change.old, change.new) for change in response.context["rows"][0]["changes"]
+    }
     assert shown == {
         "Headline": ("<b>Old</b>", "New"),
         "Body": ("Text", ""),
         "Status": ("Draft", "Public"),
         "Author": (None, f"Ada ({author.pk})"),
-        "Is open": ("No", "Yes"),
+        "Is open": ("False", "True"),
         "Access token": (None, None),
-        "Details": (None, '{\n  "a": 1\n}'),
-        "Picture": (None, "2 bytes"),
+        "Details": (None, '{"a": 1}'),
+        "Picture": (None, {"sqlite": "\\x0001", "postgresql": "AAE="}[connection.vendor]),
     }
     html = response.content.decode()
     assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in html
@@ -455,12 +448,13 @@ def test_each_filter_and_the_search(reader: Any, admin_user: Any) -> None:
     author = "audit_examples.Author"
     assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
     assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["#django", "Ada"]
-    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    system = {"actor__isnull": True, "actor_name": ""}
+    assert objects(reader.get(LIST, system | {"q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"q": "admin", "model": author})) == ["Ada"]
     assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
     assert objects(reader.get(LIST, {"q": "djan"})) == ["#django"]
     assert objects(reader.get(LIST, {"q": ada.pk, "model": author})) == ["Ada"]
     assert objects(reader.get(LIST, {"created_at__gte": "2999-01-01 00:00:00+00:00"})) == []
-    assert reader.get(LIST, {"actor": "nonsense"}).status_code == 302
 
 
 TWO_MB = "It was the best of times, it was the worst of times. " * 38_000
@@ -492,19 +486,17 @@ def test_long_values_are_shown_in_little_space(reader: Any, kind: str, field: st
     entry = Entry(action="update", changes={field: change}, **values)
     entry.save()
     (shown,) = changes_of(entry)
-    for parts, more, whole in (
-        (shown.old_parts, shown.old_more, old),
-        (shown.new_parts, shown.new_more, new),
-    ):
-        assert sum(len(text) for text, _ in parts) < 2400
-        assert bool(more) is (kind in ("many words", "everything") or whole == TWO_MB > old)
+    for text, whole in ((shown.old, old), (shown.new, new)):
+        assert text is not None
+        assert len(text) < 2100
+        assert ("characters more" in text) is (len(whole) > 2000)
     for _ in range(19):
         Entry(action="update", changes={field: change}, **values).save()
     page = reader.get(page_of(entry)).text
     history = reader.get(f"{LIST}of/audit_examples.Article/1/").text
     assert len(page) < 20_000
     assert len(history) < 20 * 7_000
-    assert ("characters more" in page) is bool(shown.old_more or shown.new_more)
+    assert "characters more" in page
 
 
 def test_the_work_of_comparing_grows_no_faster_than_the_texts() -> None:
@@ -529,31 +521,26 @@ def test_the_list_does_not_load_values(reader: Any) -> None:
         entries = reader.get(LIST, {"model": "audit_examples.Author"}).context["cl"].result_list
     assert [entry.touched for entry in entries] == [None, ["name"], None]
     assert all("changes" in entry.get_deferred_fields() for entry in entries)
-    values = [q for q in captured if '"audit_entry"."changes" AS "changes"' in q["sql"]]
-    assert all("'rename'" in q["sql"] for q in values)
+    columns = [q for q in captured if '"audit_entry"."changes"' in q["sql"]]
+    assert all("'rename'" in q["sql"] for q in columns)
 
 
 @pytest.mark.parametrize(
-    ("changes", "shown", "listed"),
+    ("changes", "shown"),
     [
-        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title"), "caption → title"),
+        ({"title": {"renamed": "caption"}}, ("Field", "caption", "title")),
         (
             {"": {"renamed": "audit_examples.Text"}},
             ("Model", "audit_examples.Text", "audit_examples.Article"),
-            "audit_examples.Text → audit_examples.Article",
         ),
     ],
 )
-def test_a_renaming_is_shown(
-    reader: Any, changes: Any, shown: tuple[str, str, str], listed: str
-) -> None:
+def test_a_renaming_is_shown(reader: Any, changes: Any, shown: tuple[str, str, str]) -> None:
     entry = Entry(action="rename", model_label="audit_examples.Article", changes=changes)
     entry.save()
-    html = reader.get(LIST).text
-    assert "Renamed" in html
-    assert listed in html
+    assert "Renamed" in reader.get(LIST).text
     response = reader.get(page_of(entry))
-    (change,) = response.context["changes"]
+    (change,) = response.context["rows"][0]["changes"]
     assert (change.label, change.old, change.new) == shown
     assert response.context["title"] == "Renamed: Article"
     assert response.context["history_url"] is None
@@ -567,7 +554,7 @@ def test_a_user_of_the_database_is_an_actor(reader: Any) -> None:
     response = reader.get(page_of(Entry.objects.first()))
     assert "postgres" in response.text
     assert "Database" in response.text
-    assert objects(reader.get(response.context["actor_url"])) == ["Author 1"]
+    assert objects(reader.get(response.context["rows"][0]["actor_url"])) == ["Author 1"]
 
 
 def test_objects_are_named_as_they_are_called_today(reader: Any) -> None:
@@ -654,10 +641,10 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     Entry(action="rename", model_label=old, changes={"name": {"renamed": "called"}}).save()
     Entry(action="rename", model_label=new, changes={"": {"renamed": old}}).save()
     (listed,) = [each for each in reader.get(LIST).context["cl"].result_list if each == before]
-    assert (listed.label, listed.name) == (new, "Ada")
-    assert sorted(listed.touched) == ["lost", "name"]
+    assert (listed.page.names.label(listed), listed.page.name(listed)) == (new, "Ada")
+    assert "Name, lost" in reader.get(LIST).text
     page = reader.get(page_of(before))
-    assert sorted(change.label for change in page.context["changes"]) == ["Name", "lost"]
+    assert sorted(change.label for change in page.context["rows"][0]["changes"]) == ["Name", "lost"]
     assert page.context["model_name"] == "Author"
     # What had this label before then was another model.
     assert history_of(reader, new, str(author.pk)) == [before.object_repr]

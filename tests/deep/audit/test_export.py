@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
-from apps.audit import export
 from apps.audit.models import Entry
 
 from ..examples.models import Article
 from ..test_export import ada, exported
+from ..test_seals import said
+
+# Half of a character, which PostgreSQL refuses.
+SURROGATE = "\ud800" if connection.vendor == "sqlite" else ""
 
 pytestmark = pytest.mark.django_db
 
@@ -27,12 +31,8 @@ pytestmark = pytest.mark.django_db
     [
         (["--model=audit_examples.author"], 1),
         (["--model=gone.Model"], 0),
-        (["--object=django"], 1),
         (["--actor=ada"], 1),
-        (["--actor=ada", "--action=update"], 0),
-        (["--action=rename"], 1),
-        (["--source=job"], 1),
-        (["--source=request"], 0),
+        (["--actor=ada", "--model=a.B"], 0),
         (["--model=audit_examples.Tag", "--since=2020-01-31"], 1),
         (["--model=audit_examples.Tag", "--since=2999-01-31"], 0),
         (["--model=audit_examples.Tag", "--before=2020-01-31T12:00"], 0),
@@ -57,26 +57,6 @@ def test_dates_are_those_of_the_time_zone_of_the_project() -> None:
         assert moment("2026-01-31T00:00Z").isoformat() == "2026-01-31T00:00:00+00:00"
 
 
-def test_a_file_is_there_when_it_is_complete(
-    ada: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "trail.jsonl"
-    out = io.StringIO()
-    call_command("audit", "export", f"--output={file}", "--model=audit_examples.Tag", stdout=out)
-    assert out.getvalue() == f"Wrote {file}.\n"
-    assert json.loads(file.read_text(encoding="utf-8"))["object_id"] == "django"
-    before = file.read_bytes()
-
-    def fail(entry: Entry) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export, "line_of", fail)
-    with pytest.raises(KeyboardInterrupt):
-        call_command("audit", "export", f"--output={file}")
-    assert file.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [file]
-
-
 def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> None:
     class Pipe(io.StringIO):
         def write(self, text: str) -> int:
@@ -90,25 +70,21 @@ def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> N
             sys.stdout = real
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot be written: No such file or directory"):
-        call_command("audit", "export", f"--output={tmp_path / 'missing' / 'trail.jsonl'}")
-
-
 def test_a_long_trail_is_read_in_pieces(
     django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "BATCH", 2)
+    monkeypatch.setattr("apps.audit.management.commands.audit.BATCH", 2)
     for number in range(5):
         Article.objects.create(title=str(number))
-    entries = Entry.objects.filter(model_label="audit_examples.Article")
     with django_assert_num_queries(4):
-        found = [json.loads(line)["object"] for line in export.lines(entries)]
-    assert found == ["0", "1", "2", "3", "4"]
+        found = exported("--model=audit_examples.Article")
+    assert [line["fields"]["object_repr"] for line in found] == ["0", "1", "2", "3", "4"]
 
 
 def test_what_cannot_be_written_as_text_is_escaped() -> None:
-    changes = {"data": {"old": None, "new": "\ud800\x1b\x9b\u202e"}}
-    line = export.line_of(Entry(changes=changes))
-    assert r"\ud800\u001b\u009b\u202e" in line
-    assert json.loads(line)["changes"] == changes
+    changes = {"data": {"old": None, "new": "\ufeff\x1b\x9b\u202e" + SURROGATE}}
+    Entry(changes=changes).save()
+    text = said("export")
+    assert text.isascii()
+    assert "\x1b" not in text
+    assert json.loads(text.splitlines()[-1])["fields"]["changes"] == changes

@@ -22,22 +22,16 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
-    ("older", "left"), [("1w", 6), ("1y", 10), ("0d", 0), ("10d", 9), ("11d", 10)]
+    ("older", "left"), [("1d", 0), ("7", 6), ("365d", 10), ("10d", 9), ("11d", 10), ("99999d", 10)]
 )
 def test_ages(trail: list[int], older: str, left: int) -> None:
     prune(f"--older-than={older}", "--no-input")
     assert len(keys()) == left
 
 
-@pytest.mark.parametrize("older", ["", "3", "d", "-3d", "3 days", "1m"])
+@pytest.mark.parametrize("older", ["", "0", "-3d", "1y", "3dd", "100000d"])
 def test_what_is_no_age_is_refused(older: str) -> None:
-    with pytest.raises(CommandError, match="for example 365d"):
-        prune(f"--older-than={older}", "--no-input")
-
-
-@pytest.mark.parametrize("older", ["2100y", "99999y"])
-def test_an_age_from_before_all_time_is_refused(older: str) -> None:
-    with pytest.raises(CommandError, match=f"'{older}' is no age in days, weeks or years"):
+    with pytest.raises(CommandError, match="for example 365"):
         prune(f"--older-than={older}", "--no-input")
 
 

@@ -11,7 +11,7 @@ from django.db.models import JSONNull
 from django.test.utils import isolate_apps
 
 from apps.audit.models import Entry
-from apps.audit.presentation import changes_of
+from apps.audit.presentation import Page
 from apps.audit.restore import restore, state_after
 from apps.audit.values import UnreadableError, decode
 
@@ -148,7 +148,8 @@ def test_arrays_and_ranges_survive_the_trail(name: str, value: Any) -> None:
 def test_null_in_json_is_shown_as_such() -> None:
     article = Article.objects.create(title="One")
     Article.objects.update(details=JSONNull())
-    (change,) = changes_of(Entry.objects.of(article)[0])
+    entry = Entry.objects.of(article)[0]
+    (change,) = Page([entry]).changes(entry)
     assert (change.old, change.new) == (None, "null")
 
 
@@ -169,7 +170,7 @@ def test_a_field_that_reads_for_itself_reads_what_the_trail_holds() -> None:
 def test_what_a_field_decrypts_is_not_shown() -> None:
     invoice = Invoice.objects.create(note="hello")
     (entry,) = Entry.objects.of(invoice)
-    shown = {change.label: change.new for change in changes_of(entry)}
+    shown = {change.label: change.new for change in Page([entry]).changes(entry)}
     assert shown["Note"] == entry.changes["note"]["new"] != "hello"
 
 

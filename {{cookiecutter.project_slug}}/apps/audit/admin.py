@@ -4,21 +4,22 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.auth import get_user_model
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.core.paginator import InvalidPage
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
-from . import presentation, registry
-from .changelist import OLDER_THAN, ActorFilter, KeysetChangeList, ModelFilter
+from . import presentation
+from .changelist import EntryList, ModelFilter, Pages
 from .models import Entry
 
-# How many of the latest entries are searched for a name, which no index finds.
+# How many of the latest entries are searched, which no index helps with.
 SEARCHED: Final = 1_000_000
-MOST_LABELS: Final = 4
 HISTORY_PAGE: Final = 20
 WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 
@@ -27,41 +28,30 @@ WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 class EntryAdmin(admin.ModelAdmin):
     """The trail, to read: nobody adds, changes or deletes an entry here."""
 
-    list_display = ("created_at", "what", "model_name", "object_name", "who", "changed_fields")
-    list_filter = ("action", ModelFilter, ActorFilter, "created_at", "source")
-    search_fields = ("object_repr",)
+    list_display = ("created_at", "action", "object_name", "who", "changed_fields")
+    list_filter = ("action", ModelFilter, "created_at", "source")
+    search_fields = ("object_repr", "object_id__exact", "actor_name")
     search_help_text = (
-        f"The recorded name of an object, in the latest {SEARCHED:,} entries, or its exact key"
+        f"The name or key of an object, or who acted, in the latest {SEARCHED:,} entries"
     )
-    ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
     # Counts for each choice of each filter would each read the whole trail.
     show_facets = admin.ShowFacets.NEVER
+    paginator = Pages
     list_per_page = 50
     actions = None
-    change_form_template = "admin/audit/entry/change_form.html"
 
     class Media:
         css = {"all": ["audit/audit.css"]}
 
-    def has_add_permission(self, *args: Any) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, *args: Any) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
-    def has_delete_permission(self, *args: Any) -> bool:
-        return False
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show the list under the name of what it is."""
-        return super().changelist_view(request, {"title": "Audit trail", **(extra_context or {})})
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EntryList]:
+        return EntryList
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.history_of_view)
@@ -71,87 +61,75 @@ class EntryAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
     ) -> tuple[QuerySet[Entry], bool]:
-        """Search for the key of an object, which an index finds, and for a part of its name."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        # The labels are listed so that the index on model and object serves.
-        labels = [model._meta.label for model in registry.audited_models()]
-        by_key = Entry.objects.filter(model_label__in=labels, object_id=term)
-        named = Q(object_repr__icontains=term)
-        latest = Entry.objects.values_list("pk", flat=True).first()
-        if latest is not None and latest > SEARCHED:
-            named &= Q(pk__gt=latest - SEARCHED)
-        if by_key.exists():
-            named |= Q(pk__in=by_key.order_by().values("pk"))
-        return queryset.filter(named), False
+        """Search the latest entries, so that a name that nothing has is not searched for long."""
+        if search_term.strip() and (latest := Entry.objects.only("pk").first()):
+            queryset = queryset.filter(pk__gt=latest.pk - SEARCHED)
+        return super().get_search_results(request, queryset, search_term)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show one entry."""
+        if request.method == "POST" or not self.has_view_permission(request):
+            raise PermissionDenied
+        if (entry := self.get_object(request, unquote(object_id))) is None:
+            raise Http404("The trail has no such entry.")
+        heading = entry.get_action_display()
+        return self._show(request, [entry], entry, heading, history_url=history_url(entry))
 
     def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show all that happened to one object, the latest first, with every change."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        key = unquote(key)
-        entries: QuerySet[Entry] = Entry.objects.named(label, key)
-        before = request.GET.get(OLDER_THAN, "")
-        older = entries.filter(pk__lt=before) if before.isdecimal() else entries
-        found = list(older[: HISTORY_PAGE + 1])
-        if not found and not (before and entries.exists()):
-            raise Http404("The trail has no entry of this object.")
-        shown = found[:HISTORY_PAGE]
+        key, entries = unquote(key), Pages(Entry.objects.named(label, unquote(key)), HISTORY_PAGE)
+        try:
+            shown = entries.page(request.GET.get(PAGE_VAR, 1))
+        except InvalidPage as error:
+            raise Http404(str(error)) from error
+        if not shown:
+            raise Http404("The trail has no such entry of this object.")
         # What the object is called on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
-        place = shown[0].pk if shown else 0
-        subject = Entry(pk=place, model_label=label, object_id=key, object_repr=last_name)
-        page = presentation.Page([*shown, subject])
-        name = page.name(subject)
-        context = {
-            **self.admin_site.each_context(request),
+        subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
+        older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None
+        newest = request.path if shown.number > 1 else None
+        context = {"is_history": True, "older_url": older, "newest_url": newest}
+        return self._show(request, shown, subject, "Audit trail", **context)
+
+    def _show(
+        self, request: HttpRequest, entries: Any, subject: Entry, heading: str, **context: Any
+    ) -> HttpResponse:
+        """Show entries, with links to their object and their actors."""
+        page = presentation.Page([*entries, subject])
+        rows = [
+            {
+                "entry": entry,
+                "actor_name": presentation.actor_name(entry),
+                "actor_url": actor_url(entry),
+                "changes": page.changes(entry),
+                "whole": entry.action in WHOLE,
+            }
+            for entry in entries
+        ]
+        context |= self.admin_site.each_context(request) | {
             "opts": self.opts,
             "media": self.media,
-            "title": f"Audit trail: {name}",
-            "model_name": presentation.model_name(label),
-            "name": name,
-            "key": key,
-            "rows": [self._row(entry, page) for entry in shown],
+            "title": f"{heading}: {page.name(subject)}",
+            "name": page.name(subject),
+            "model_name": presentation.model_name(page.names.label(subject)),
+            "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
-            "older_url": f"?{OLDER_THAN}={shown[-1].pk}" if len(found) > HISTORY_PAGE else None,
-            "newest_url": request.path if before else None,
+            "rows": rows,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/audit/entry/history.html", context)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Show what has changed, with links to the object, its history and the actor."""
-        entry: Entry = context["original"]
-        page = presentation.Page([entry])
-        user = None if entry.actor_id is None else get_user_model()(pk=entry.actor_id)
-        context |= self._row(entry, page) | {
-            "title": f"{entry.get_action_display()}: {page.name(entry)}",
-            "subtitle": None,
-            "model_name": presentation.model_name(page.label(entry)),
-            "name": page.name(entry),
-            "object_url": self._object_url(request, page.object(entry)),
-            "user_url": self._object_url(request, user),
-            "history_url": history_url(entry),
-            "request_url": list_url(request_id=entry.request_id) if entry.request_id else None,
-        }
-        return super().render_change_form(request, context, *args, **kwargs)
-
-    @admin.display(description="action")
-    def what(self, entry: Entry) -> str:
-        action = entry.get_action_display()
-        return format_html('<span class="audit-action audit-{}">{}</span>', entry.action, action)
-
-    @admin.display(description="model")
-    def model_name(self, entry: Any) -> str:
-        return presentation.model_name(entry.label)
+        return TemplateResponse(request, "admin/audit/entry/entries.html", context)
 
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
+        """Name an object and its model, and lead to its history."""
+        model, name = presentation.model_name(entry.page.names.label(entry)), entry.page.name(entry)
         url = history_url(entry)
-        return format_html('<a href="{}">{}</a>', url, entry.name) if url else entry.name
+        return format_html('{} <a href="{}">{}</a>', model, url, name) if url else model
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
@@ -161,24 +139,9 @@ class EntryAdmin(admin.ModelAdmin):
     @admin.display(description="fields")
     def changed_fields(self, entry: Any) -> str:
         """Name what was changed; a new or deleted object has every field in its entry."""
-        if entry.action == Entry.Action.RENAME:
-            changes = presentation.renamed(entry.model_label, entry.touched)
-            return ", ".join(f"{change.old} → {change.new}" for change in changes)
-        fields = presentation.fields_of(entry.label, entry.touched or ())
-        labels = [label for _, _, label in fields]
-        more = len(labels) - MOST_LABELS
-        return ", ".join(labels[:MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
-
-    def _row(self, entry: Entry, page: presentation.Page) -> dict[str, Any]:
-        """Return what the templates need to show one entry."""
-        return {
-            "entry": entry,
-            "action": self.what(entry),
-            "actor_name": presentation.actor_name(entry),
-            "actor_url": actor_url(entry),
-            "changes": page.changes(entry),
-            "whole": entry.action in WHOLE,
-        }
+        names = entry.page.names.today(entry, entry.touched or ())
+        fields = presentation.fields_of(entry.page.names.label(entry), names)
+        return Truncator(", ".join(label for _, _, label in fields)).chars(60)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""
@@ -203,7 +166,7 @@ def history_url(entry: Entry) -> str | None:
 
 def actor_url(entry: Entry) -> str:
     """Return the address of the list of all that the actor of an entry did."""
-    if entry.actor_id is None and entry.actor_name:
-        # A user of the database, who has no account here.
-        return list_url(actor_name=entry.actor_name)
-    return list_url(actor="nobody" if entry.actor_id is None else entry.actor_id)
+    if entry.actor_id is None:
+        # Of no account: a user of the database, or the system, which has no name either.
+        return list_url(actor__isnull=True, actor_name=entry.actor_name)
+    return list_url(actor=entry.actor_id)

@@ -2,14 +2,16 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.utils import timezone
 from django.utils.text import capfirst
 
@@ -23,9 +25,8 @@ NOTHING: Final = "—"
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
 MOST_OF_A_NAME: Final = 200
-# JSON of more characters is shown on one line: to indent it takes too long.
-MOST_INDENTED: Final = 10_000
-type Reference = tuple[models.Field, Any]
+# The field that holds the keys of a model, and what the trail has of such a key.
+type Reference = tuple[models.Field | None, Any]
 
 
 def local(moment: datetime) -> datetime:
@@ -89,17 +90,20 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
         yield name, one, capfirst(str(one.verbose_name)) if one else name
 
 
-def renamed(label: str, changes: Mapping[str, Any]) -> list[Change]:
-    """Describe what a migration has renamed: fields or, under the empty name, the model."""
-    return [
-        Change("Field" if name else "Model", old=change["renamed"], new=name or label)
-        for name, change in changes.items()
-    ]
-
-
-def changes_of(entry: Entry) -> list[Change]:
-    """Describe each changed field of an entry, with the names that related objects have now."""
-    return Page([entry]).changes(entry)
+def as_text(entries: Sequence[Entry]) -> Iterator[str]:
+    """Describe entries in lines for a terminal."""
+    page = Page(entries)
+    for entry in entries:
+        who = f"{entry.get_action_display()} by {actor_name(entry)}"
+        when, where = local(entry.created_at), entry.get_source_display().lower()
+        yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
+        for change in page.changes(entry):
+            yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
+            for sign, text in (("-", change.old), ("+", change.new)):
+                if text is not None:
+                    lines = (text or "(empty)").expandtabs().splitlines()
+                    yield f"    {sign} " + "\n      ".join(lines)
+        yield ""
 
 
 class Page:
@@ -113,96 +117,100 @@ class Page:
     """
 
     def __init__(self, entries: Sequence[Entry], *, related: bool = True) -> None:
-        using = entries[0]._state.db if entries else None
-        trail: models.QuerySet[Entry] = models.QuerySet(Entry, using=using)
-        self.names = Names(trail)
+        self.using = (entries[0]._state.db if entries else None) or DEFAULT_DB_ALIAS
+        self.names = Names(Entry.objects.using(self.using))
+        self._objects: dict[models.Field, dict[Any, models.Model]] = {}
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
-            references = [self._reference(entry), *(self._related(entry) if related else ())]
-            for target, key in filter(None, references):
-                wanted[target].add(key)
-        self._objects: dict[Reference, models.Model] = {}
+            for target, data in (self._subject(entry), *(self._related(entry) if related else ())):
+                if target and (key := self._key(target, data)) is not None:
+                    wanted[target].add(key)
         for target, keys in wanted.items():
-            found: models.QuerySet[models.Model] = models.QuerySet(target.model, using=using)
+            found: models.QuerySet[models.Model] = models.QuerySet(target.model, using=self.using)
             # Names that are made of further objects cost one query more, not one each.
-            found = found.fetch_mode(models.FETCH_PEERS).filter(**{f"{target.name}__in": keys})
-            self._objects |= {(target, target.value_from_object(one)): one for one in found}
+            found = found.fetch_mode(models.FETCH_PEERS)
+            self._objects[target] = found.in_bulk(keys, field_name=target.name)
 
     def object(self, entry: Entry) -> models.Model | None:
         """Return the object of an entry; None when it is not there or not audited."""
-        reference = self._reference(entry)
-        return self._objects.get(reference) if reference else None
+        return self._find(*self._subject(entry))
 
     def name(self, entry: Entry) -> str:
         """Return what the object of an entry is called, or was, or else its model and key."""
         there = self.object(entry)
         name = text_of(there) if there else entry.object_repr
-        return harmless(name or f"{model_name(self.label(entry))} {entry.object_id}".rstrip())
-
-    def label(self, entry: Entry) -> str:
-        """Return the label that the model of an entry has today."""
-        return self.names.label(entry)
+        return harmless(name or f"{model_name(self.names.label(entry))} {entry.object_id}".rstrip())
 
     def changes(self, entry: Entry) -> list[Change]:
         """Describe each changed field, but not those in which a new or gone object has no value."""
         if entry.action == Entry.Action.RENAME:
-            return renamed(entry.model_label, entry.changes)
+            return [
+                Change("Field" if name else "Model", change["renamed"], name or entry.model_label)
+                for name, change in entry.changes.items()
+            ]
         found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
-        is_update = entry.action == Entry.Action.UPDATE
         return [
-            change
-            for change in found
-            if is_update
-            or any((change.masked, change.added, change.removed, change.old, change.new))
+            one
+            for one in found
+            if entry.action == Entry.Action.UPDATE or any((one.masked, one.old, one.new))
         ]
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
-        for name, one, label in fields_of(self.label(entry), changes):
+        for name, one, label in fields_of(self.names.label(entry), changes):
             yield one, label, changes[name]
 
-    def _related(self, entry: Entry) -> Iterator[Reference | None]:
+    def _subject(self, entry: Entry) -> Reference:
+        model = model_of(self.names.label(entry))
+        # Who may see the trail sees what audited objects are called, and no others.
+        return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
+
+    def _related(self, entry: Entry) -> Iterator[Reference]:
         """Return the objects that are values of the changed fields of an entry."""
         for one, _, change in self._fields(entry):
-            target = _target(one)
-            if target is not None:
-                found = [change.get("old"), change.get("new")]
-                for side in ("added", "removed"):
-                    found += change.get(side, ())[:MOST_LINKS]
-                yield from (_reference(target, data) for data in found if data is not None)
+            links = (change.get(side, ())[:MOST_LINKS] for side in ("added", "removed"))
+            for data in (change.get("old"), change.get("new"), *chain(*links)):
+                yield _target(one), data
 
-    def _reference(self, entry: Entry) -> Reference | None:
-        model = model_of(self.label(entry))
-        # Who may see the trail sees what audited objects are called, and no others.
-        if not model or not registry.covering(model) or not entry.object_id:
+    def _key(self, target: models.Field, data: Any) -> Any:
+        """Return a key as Python has it; None for one that the model's keys can no longer be."""
+        try:
+            key = values.decode(target, data, using=self.using)
+            if isinstance(key, int):
+                # A number that the column cannot hold cannot be asked for either.
+                pointed_to(target).run_validators(key)
+        except (ValidationError, values.UnreadableError):
             return None
-        return _reference(model._meta.pk, entry.object_id)
+        return key
+
+    def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
+        return (
+            self._objects[target].get(self._key(target, data)) if target in self._objects else None
+        )
 
     def _change(
         self, model_field: models.Field | None, label: str, change: dict[str, Any]
     ) -> Change:
-        if change.get("masked"):
-            return Change(label, masked=True)
-        if "added" in change:
-            added, removed = (self._links(model_field, change[s]) for s in ("added", "removed"))
-            return Change(label, added=added, removed=removed)
+        if "old" not in change:
+            old, new = (self._links(model_field, change.get(s, ())) for s in ("removed", "added"))
+            return Change(label, old, new, masked="masked" in change)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
         if old == new and old is not None:
             # What people read is rounded, a time to the minute; then show what was stored.
             old, new = str(change["old"]), str(change["new"])
-        return Change(label, old=old, new=new)
+        return Change(label, old, new)
 
-    def _links(self, model_field: models.Field | None, keys: list[Any]) -> list[str]:
+    def _links(self, model_field: models.Field | None, keys: Sequence[Any]) -> str | None:
+        """Name linked objects, one in a line."""
         texts = [self._text(model_field, key) or str(key) for key in keys[:MOST_LINKS]]
-        more = len(keys) - MOST_LINKS
-        return [*texts, f"and {more} more"] if more > 0 else texts
+        more = [f"and {len(keys) - MOST_LINKS} more"] if len(keys) > MOST_LINKS else []
+        return "\n".join(texts + more) or None
 
     def _text(self, model_field: models.Field | None, data: Any) -> str | None:
         target = _target(model_field)
         if target is None or data is None:
             return _plain_text(model_field, data)
-        reference = _reference(target, data)
-        there = self._objects.get(reference) if reference else None
+        there = self._find(target, data)
         return f"{text_of(there) if there else 'no longer there'} ({data})"
 
 
@@ -213,37 +221,18 @@ def _target(model_field: models.Field | None) -> models.Field | None:
     return model_field.target_field if isinstance(model_field, models.ForeignKey) else None
 
 
-def _reference(target: models.Field, data: Any) -> Reference | None:
-    """Return a key as Python has it; None for one that the model's keys can no longer be."""
-    try:
-        key = values.decode(target, data)
-        if isinstance(key, int):
-            # A number that the column cannot hold cannot be asked for either.
-            pointed_to(target).run_validators(key)
-    except (ValidationError, ValueError, TypeError):
-        return None
-    return target, key
-
-
 def _plain_text(model_field: Any, data: Any) -> str | None:
     """Return a value as people read it; None for no value."""
     if data is None or data == "":
         return None if data is None else ""
-    # What a field from elsewhere decrypts is not for everybody who may see the trail.
-    is_opaque = hasattr(model_field, "from_db_value") and not is_djangos(model_field)
-    if isinstance(model_field, models.JSONField) and not is_opaque:
+    if isinstance(model_field, models.DurationField) and isinstance(data, int):
+        # SQLite has microseconds.
+        return str(timedelta(microseconds=data))
+    if isinstance(model_field, models.JSONField):
         data = values.unwrapped(model_field, data)
-        text = json.dumps(data, ensure_ascii=False)
-        return json.dumps(data, indent=2, ensure_ascii=False) if len(text) < MOST_INDENTED else text
-    if model_field is None or is_opaque or isinstance(data, list):
-        return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    try:
-        value = values.decode(model_field, data)
-    except values.UnreadableError:
-        return str(data)
-    labels = [str(label) for choice, label in model_field.flatchoices if choice == value]
-    if labels:
-        return labels[0]
-    if isinstance(value, bool):
-        return "Yes" if value else "No"
-    return f"{len(value)} bytes" if isinstance(value, bytes) else display_for_value(value, NOTHING)
+    elif is_djangos(model_field) and not isinstance(model_field, models.BinaryField):
+        # What another field decrypts is not for everybody who may see the trail.
+        with suppress(ValidationError, ValueError, TypeError):
+            value = model_field.to_python(data)
+            return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)
+    return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)

@@ -104,26 +104,25 @@ def restore(state: State) -> Restored:
     name = f"{model._meta.verbose_name} {state.pk}"
     if not state.exists:
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
-    fields = {column.name: column for column in model._meta.concrete_fields}
-    columns = [(fields[each], value) for each, value in state.values.items()]
+    get: Any = model._meta.get_field
+    columns = [(get(each), value) for each, value in state.values.items()]
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for column, value in columns:
             setattr(instance, column.attname, value)
+        for column, value in columns:
+            if not _is_there(column, value, instance, using):
+                raise CannotRestoreError(
+                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
+                    " Restore that first."
+                )
         instance.save(using=using, force_insert=there is None)
         stamps = {c.name: value for c, value in columns if getattr(c, "auto_now_add", False)}
         if there is None and stamps:
             # The insertion has filled in the present.
             found.update(**stamps)
-        for column, value in columns:
-            # Asked now, since it may lead to the object itself.
-            if not _is_there(column, value, using):
-                raise CannotRestoreError(
-                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
-                    " Restore that first."
-                )
         instance.refresh_from_db(from_queryset=found)
         unlinked, gone = _restore_links(instance, state)
     return Restored(instance, frozenset(state.unknown | unlinked), gone)
@@ -186,9 +185,8 @@ class _History:
             names.condition([audited.model._meta.label]), object_id=key
         )
         self.later = [(each.action, names.changes(each)) for each in history.filter(pk__gt=until)]
-        self.earlier = (
-            (each.action, names.changes(each)) for each in history.filter(pk__lte=until).iterator()
-        )
+        self.earlier = history.filter(pk__lte=until)
+        self.names = names
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
@@ -232,10 +230,10 @@ class _History:
         if not any(changes.keys() - self.known for _, changes in self.later):
             return set()
         doubtful = set(names)
-        for action, changes in self.earlier:
-            doubtful -= changes.keys()
+        for entry in self.earlier.iterator():
+            doubtful -= self.names.changes(entry).keys()
             # A creation names every field that there was.
-            if action == Entry.Action.CREATE or not doubtful:
+            if entry.action == Entry.Action.CREATE or not doubtful:
                 break
         return doubtful
 
@@ -265,9 +263,11 @@ def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
 
 
-def _is_there(column: Any, value: Any, using: str) -> bool:
-    """Whether what a foreign key leads to is there; true for other fields and for no value."""
+def _is_there(column: Any, value: Any, instance: Model, using: str) -> bool:
+    """Whether what a foreign key leads to is there, or is the object itself; true for the rest."""
     if value is None or not isinstance(column, ForeignKey):
         return True
     target = column.target_field
-    return QuerySet(target.model, using=using).filter(**{target.name: value}).exists()
+    found: QuerySet[Model] = QuerySet(target.model, using=using).filter(**{target.name: value})
+    is_itself = isinstance(instance, target.model) and getattr(instance, target.attname) == value
+    return is_itself or found.exists()

@@ -10,6 +10,10 @@ from . import seals
 from .models import Entry, Seal
 
 BATCH: Final = 5000
+SOME: Final = """
+    DELETE FROM audit_entry WHERE id IN
+        (SELECT id FROM audit_entry WHERE id <= %s ORDER BY id LIMIT %s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,11 @@ def prune(old: Old, *, using: str) -> int:
             raise ChainMovedError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )
-    gone = 0
-    entries = Entry.objects.using(using).filter(pk__lte=old.until).order_by("pk")
-    while some := list(entries.values_list("pk", flat=True)[:BATCH]):
-        with connections[using].cursor() as cursor:
+    gone, removed = 0, 1
+    with connections[using].cursor() as cursor:
+        while removed:
             # Nothing is loaded, whoever listens to deletions.
-            cursor.execute(f"DELETE FROM {Entry._meta.db_table} WHERE id <= %s", [some[-1]])  # noqa: S608
-        gone += len(some)
+            cursor.execute(SOME, [old.until, BATCH])
+            removed = cursor.rowcount
+            gone += removed
     return gone

@@ -139,7 +139,8 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
     Memory does not grow with the trail. ``noted`` is the number of a seal and the beginning of
     its digest, as they were noted elsewhere: a chain without it was made again.
     """
-    yield from _trigger_faults(using)
+    for fault in triggers.faults(connections[using]):
+        yield Finding("triggers", (), fault)
     links, last, after = Seal.objects.using(using).order_by("number"), None, LOWEST
     while link := links.filter(number__gt=last.number if last else LOWEST).first():
         yield from _seal_faults(using, link, last)
@@ -154,11 +155,6 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
         yield Finding("inserted", (latest,), f"Entry {latest} has an id that was never assigned.")
     if noted and not links.filter(number=noted[0], digest__startswith=noted[1]).exists():
         yield Finding("seal", noted[:1], f"Seal {noted[0]} is not the one that was noted.")
-
-
-def _trigger_faults(using: str) -> Iterator[Finding]:
-    for fault in triggers.faults(connections[using]):
-        yield Finding("triggers", (), fault)
 
 
 def _seal_faults(using: str, link: Seal, last: Seal | None) -> Iterator[Finding]:

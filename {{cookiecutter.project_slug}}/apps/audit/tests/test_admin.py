@@ -54,7 +54,7 @@ def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user:
 
 
 def objects(response: Any) -> list[str]:
-    return [entry.name for entry in response.context["cl"].result_list]
+    return [entry.page.name(entry) for entry in response.context["cl"].result_list]
 
 
 def test_filters_and_search(reader: Any, admin_user: Any) -> None:
@@ -65,7 +65,7 @@ def test_filters_and_search(reader: Any, admin_user: Any) -> None:
     assert objects(reader.get(LIST, {"model": author})) == ["Bob", "Bob", "Ada"]
     assert objects(reader.get(LIST, {"actor": admin_user.pk})) == ["Ada"]
     assert objects(reader.get(LIST, {"action": "delete"})) == ["Bob"]
-    assert objects(reader.get(LIST, {"actor": "nobody", "q": "B"})) == ["Bob", "Bob"]
+    assert objects(reader.get(LIST, {"actor__isnull": True, "q": "B"})) == ["Bob", "Bob"]
 
 
 def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:
@@ -90,12 +90,14 @@ def test_the_diff_shows_labels_and_names(reader: Any) -> None:
     article.details = {"a": 1}
     article.save()
     response = reader.get(page_of(Entry.objects.of(article).first()))
-    shown = {change.label: (change.old, change.new) for change in response.context["changes"]}
+    shown = {
+        change.label: (change.old, change.new) for change in response.context["rows"][0]["changes"]
+    }
     assert shown == {
         "Headline": ("<b>Old</b>", "New"),
         "Author": (None, f"Ada ({author.pk})"),
         "Access token": (None, None),
-        "Details": (None, '{\n  "a": 1\n}'),
+        "Details": (None, '{"a": 1}'),
     }
     assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in response.text
     assert "The value is secret" in response.text

@@ -1,10 +1,10 @@
 """The trail as lines of JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
@@ -28,23 +28,24 @@ def ada(django_user_model: Any) -> Any:
     return user
 
 
-def test_each_entry_is_one_line(ada: Any, tmp_path: Path) -> None:
+def test_each_entry_is_one_line(ada: Any) -> None:
     lines = exported()
-    assert [line["id"] for line in lines] == sorted(Entry.objects.values_list("pk", flat=True))
+    assert [line["pk"] for line in lines] == sorted(Entry.objects.values_list("pk", flat=True))
     entry = Entry.objects.get(model_label="audit_examples.Author")
     [line] = exported("--model=audit_examples.author", "--actor=ada", "--since=2020-01-31")
     assert line == {
-        "id": entry.pk,
-        "time": entry.created_at.isoformat(),
-        "action": "create",
-        "model": "audit_examples.Author",
-        "object_id": entry.object_id,
-        "object": "Zoë\nLine two",
-        "actor_id": str(ada.pk),
-        "actor": "ada",
-        "source": "job",
-        "request_id": "request-1",
-        "changes": {"name": {"old": None, "new": "Zoë\nLine two"}},
+        "pk": entry.pk,
+        "model": "audit.entry",
+        "fields": {
+            "created_at": DjangoJSONEncoder().default(entry.created_at),
+            "action": "create",
+            "model_label": "audit_examples.Author",
+            "object_id": entry.object_id,
+            "object_repr": "Zoë\nLine two",
+            "actor": ada.pk,
+            "actor_name": "ada",
+            "source": "job",
+            "request_id": "request-1",
+            "changes": {"name": {"old": None, "new": "Zoë\nLine two"}},
+        },
     }
-    said("export", f"--output={tmp_path / 'all'}")
-    assert len((tmp_path / "all").read_text(encoding="utf-8").splitlines()) == len(lines)

@@ -1,4 +1,4 @@
-"""The trail on a terminal: readable in 80 columns, in colour only there, with a bar for the wait."""
+"""The trail on a terminal: lines that can be read."""
 
 import io
 from typing import Any
@@ -14,45 +14,35 @@ from .examples.models import Article, Tag
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-
-
 @pytest.fixture
 def article(admin_user: Any) -> Article:
     with acting_as(admin_user, source="request"):
         article: Article = Article.objects.create(title="First", access_token="one")
         article.tags.add(Tag.objects.create(slug="django"))
     article.title = "Second"
-    article.body = "A line\n\n" + "A long sentence of many words. " * 20
+    article.body = "A line\n\nA long sentence of many words."
     article.access_token = "two"
     article.save()
     return article
 
 
-def history(*arguments: str, out: Any = None) -> str:
-    out = out or io.StringIO()
+def history(*arguments: str) -> str:
+    out = io.StringIO()
     call_command("audit", "history", *arguments, stdout=out)
-    text: str = out.getvalue()
-    return text
+    return out.getvalue()
 
 
-def test_a_history_fits_into_80_columns(article: Article) -> None:
+def test_a_history_can_be_read_in_lines(article: Article) -> None:
     text = history("audit_examples.Article", str(article.pk))
-    assert max(map(len, text.splitlines())) <= 80
-    assert "\x1b" not in text
+    heads = [line for line in text.splitlines() if line.startswith("#")]
     entries = list(Entry.objects.of(article).values_list("pk", flat=True))
-    heads = [line for line in text.splitlines() if "#" in line and line.startswith("20")]
-    assert [int(head.rpartition("#")[2]) for head in heads] == entries
-    assert "Changed  by the system, command" in heads[0]
-    assert "Created  by admin, request" in heads[2]
-    for line in (
-        "  Headline            - First\n                      + Second\n",
-        "  Access token          (secret, not recorded)\n",
-        "  Body                - (empty)\n                      + A line\n",
-        "  Tags                + #django (django)\n",
+    assert [int(head.split()[0][1:]) for head in heads] == entries
+    assert heads[0].endswith("Changed by the system, command")
+    assert heads[2].endswith("Created by admin, request")
+    for lines in (
+        "  Headline\n    - First\n    + Second\n",
+        "  Access token: secret, not recorded\n",
+        "  Body\n    - (empty)\n    + A line\n      \n      A long sentence",
+        "  Tags\n    + #django (django)\n",
     ):
-        assert line in text
-    # A long value is cut, and says so.
-    assert "characters more" in text
+        assert lines in text

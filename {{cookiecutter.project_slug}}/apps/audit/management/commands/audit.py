@@ -2,55 +2,43 @@
 
 import os
 import re
-import shutil
 import sys
-from argparse import SUPPRESS, ArgumentTypeError
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
-from django.apps import apps
+from django.core import serializers
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.core.management.color import color_style, no_style
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Model
 from django.utils import timezone
 
-from apps.audit import export, registry, retention, seals, terminal, triggers
+from apps.audit import retention, seals, triggers
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
-from apps.audit.presentation import local
+from apps.audit.presentation import as_text, local
 
+# Entries that are exported at a time: one can have megabytes.
+BATCH: Final = 100
 NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
-DAYS: Final = {"d": 1, "w": 7, "y": 365}
 FILTERS: Final = {
     # The label as it was recorded: the project may no longer have the model.
     "model": "model_label__iexact",
-    "object": "object_id",
     "actor": "actor_name",
-    "action": "action",
-    "source": "source",
     "since": "created_at__gte",
     "before": "created_at__lt",
 }
 
 
-def age(text: str) -> datetime:
-    """Read an age such as ``365d``; return the moment that is so long ago."""
-    found = re.fullmatch(r"(\d{1,5})([dwy])", text)
-    try:
-        if found:
-            return timezone.now() - timedelta(days=int(found[1]) * DAYS[found[2]])
-    except OverflowError:
-        pass
-    raise ArgumentTypeError(f"{text!r} is no age in days, weeks or years; for example 365d.")
-
-
-def number_of_entries(text: str) -> int:
-    """Read a number from 1 to what every database takes."""
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise ArgumentTypeError(f"{text!r} is no number of entries; for example 20.")
+def number(text: str) -> int:
+    """Read a number from 1 to 99,999."""
+    if not re.fullmatch(r"[1-9]\d{0,4}", text):
+        raise ArgumentTypeError(f"{text!r} is no number from 1 to 99,999; for example 365.")
     return int(text)
+
+
+def days(text: str) -> timedelta:
+    """Read an age in days, such as ``365d``."""
+    return timedelta(days=number(text.removesuffix("d")))
 
 
 def moment(text: str) -> datetime:
@@ -86,9 +74,6 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
         shared = CommandParser(add_help=False)
         shared.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
-        for colour in ("--no-color", "--force-color"):
-            # Django's own options, which would have to come before the verb otherwise.
-            shared.add_argument(colour, action="store_true", default=SUPPRESS, help=SUPPRESS)
 
         def add(verb: str, does: str) -> CommandParser:
             return verbs.add_parser(verb, help=does, description=does, parents=[shared])
@@ -97,23 +82,17 @@ class Command(BaseCommand):
         verify = add("verify", "Compare the trail with its seals; exit with 1 when it differs.")
         verify.add_argument("--noted", type=noted_seal, metavar="SEAL", help="A seal to compare.")
         prune = add("prune", "Remove old entries for good.")
-        prune.add_argument("--older-than", type=age, required=True, help="Such as 365d, 52w or 1y.")
+        prune.add_argument("--older-than", type=days, required=True, help="Such as 365d.")
         prune.add_argument("--dry-run", action="store_true", help="Say what would be removed.")
         prune.add_argument("--no-input", action="store_true", help="Ask nothing.")
         history = add("history", "Show what happened to one object, the latest first.")
         history.add_argument("model", metavar="app.Model")
         history.add_argument("key", help="The primary key of the object.")
-        history.add_argument("--limit", type=number_of_entries, default=20, help="Default: 20.")
+        history.add_argument("--limit", type=number, default=20, help="Default: 20.")
         add("stop", "Take the triggers off all tables; `migrate` puts them back.")
-        self.add_filters(add("export", "Write entries as lines of JSON, the oldest first."))
-
-    def add_filters(self, export: CommandParser) -> None:
-        export.add_argument("--output", type=Path, metavar="FILE", help="Instead of the screen.")
+        export = add("export", "Write entries as lines of JSON, the oldest first.")
         export.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
-        export.add_argument("--object", metavar="KEY", help="Only of objects with this key.")
         export.add_argument("--actor", metavar="NAME", help="Only what the user of this name did.")
-        export.add_argument("--action", choices=Entry.Action.values)
-        export.add_argument("--source", choices=Entry.Source.values)
         export.add_argument("--since", type=moment, metavar="TIME", help="Such as 2026-01-31.")
         export.add_argument("--before", type=moment, metavar="TIME", help="Such as 2026-02-01.")
 
@@ -154,14 +133,15 @@ class Command(BaseCommand):
         self.stdout.write(whole)
 
     def handle_prune(
-        self, *, database: str, older_than: datetime, dry_run: bool, no_input: bool, **options: Any
+        self, *, database: str, older_than: timedelta, dry_run: bool, no_input: bool, **options: Any
     ) -> None:
         """Remove old entries, after a question."""
-        old = retention.older_than(older_than, using=database)
+        cutoff = timezone.now() - older_than
+        old = retention.older_than(cutoff, using=database)
         if old is None:
             self.stdout.write("No entry is that old.")
             return
-        what = f"{counted(old.count)} from before {local(older_than):%Y-%m-%d %H:%M}"
+        what = f"{counted(old.count)} from before {local(cutoff):%Y-%m-%d %H:%M}"
         if dry_run:
             self.stdout.write(f"Would remove {what}.")
         elif no_input or input(f"Remove {what} for good? [y/N] ").strip().lower() == "y":
@@ -169,23 +149,14 @@ class Command(BaseCommand):
         else:
             self.stdout.write("Nothing was removed.")
 
-    def handle_export(self, *, database: str, output: Path | None, **options: Any) -> None:
-        """Write lines of JSON; a file has its name only when it is complete."""
+    def handle_export(self, *, database: str, **options: Any) -> None:
+        """Write lines of JSON, as ``dumpdata`` does; only some entries are in memory at a time."""
         chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
-        lines = export.lines(Entry.objects.using(database).filter(**chosen))
-        if output is None:
-            self.stdout.writelines(lines)
-            return
-        part = output.with_name(f"{output.name}.part")
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                file.writelines(lines)
-            part.replace(output)
-        except OSError as error:
-            raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
-        finally:
-            part.unlink(missing_ok=True)
-        self.stdout.write(f"Wrote {output}.")
+        found = entries = Entry.objects.using(database).filter(**chosen).order_by("pk")
+        while some := list(found[:BATCH]):
+            lines: str = serializers.serialize("jsonl", some, ensure_ascii=True)
+            self.stdout.write(lines, ending="")
+            found = entries.filter(pk__gt=some[-1].pk)
 
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any
@@ -193,25 +164,16 @@ class Command(BaseCommand):
         """Show the entries of one object."""
         some = list(Entry.objects.using(database).named(model, key)[: limit + 1])
         if not some:
-            raise CommandError(self._no_history(model, key))
-        coloured = options["force_color"] or (self.stdout.isatty() and not options["no_color"])
-        style = color_style(force_color=True) if coloured else no_style()
-        width = shutil.get_terminal_size((80, 24)).columns
-        for line in terminal.history(some[:limit], width=width, style=style):
+            raise CommandError(
+                f"The trail has no entry of {model} {key}. It has those of the models in"
+                " AUDITED_MODELS, for example of accounts.User 1."
+            )
+        for line in as_text(some[:limit]):
             self.stdout.write(line)
         if len(some) > limit:
-            self.stdout.write(f"\nThere are more entries: --limit {limit * 5}")
+            self.stdout.write(f"There are more entries: --limit {limit * 5}")
 
     def handle_stop(self, *, database: str, **options: Any) -> None:
         """Take the triggers off, also those that keep the trail append-only."""
         triggers.Triggers(connections[database]).drop()
         self.stdout.write(f"Nothing is recorded in {database!r} any more. `migrate` changes that.")
-
-    def _no_history(self, label: str, key: str) -> str:
-        try:
-            model: type[Model] = apps.get_model(label)
-        except (LookupError, ValueError):
-            return f"{label!r} is no model of this project; for example accounts.User."
-        if not registry.covering(model):
-            return f"{model._meta.label} is not audited. List it in AUDITED_MODELS to audit it."
-        return f"The trail has no entry of {model._meta.label} {key}."
