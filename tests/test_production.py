@@ -7,12 +7,13 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -132,12 +133,17 @@ def settings_of(project: BakedProject, root: Path) -> dict[str, str]:
     return environment | {"DATABASE_URL": f"sqlite:///{root}/image.sqlite3"}
 
 
+def free_port() -> int:
+    """Return a port at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     """Run the command of the image; give its address and its log. It has to end by itself."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = clean_environment(**variables, PORT=str(port))
     environment["PATH"] = f"{own_environment(root).program('')}{os.pathsep}{environment['PATH']}"
     done = run(
@@ -168,6 +174,100 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     finally:
         server.kill()
         server.wait()
+
+
+# Headers that a client made up, which must not reach the project.
+MADE_UP = {"X-Forwarded-Proto": "http", "X-Request-ID": "made-up-by-a-client"}
+
+
+@pytest.mark.whole
+def test_the_proxy_that_is_documented_shields_the_project(bakery: Bakery, tmp_path: Path) -> None:
+    """Start nginx as the page says, in front of Gunicorn, and hold more clients than threads."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed here: apt-get install nginx")
+    project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+    (project.path / ".venv").symlink_to(project.environment.folder)
+    variables = PRODUCTION | {"DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}"}
+    expect_none(project.faults_of("python", "manage.py", "collectstatic", "-v0", **variables))
+    with served(project.path, variables | {"BEHIND_PROXY": "1"}) as (behind, log):
+        with proxied(project, nginx, tmp_path, behind.rpartition(":")[2]) as (plain, secure):
+            assert get(f"{secure}/", HOST, **MADE_UP)[0] == 200
+            assert get(f"{secure}/health/", HOST)[0] == 404
+            assert get(f"{secure}/accounts/login/", HOST, "x" * 11_000_000)[0] == 413
+            assert get(f"{plain}/accounts/reset/MQ/a-secret/", HOST)[0] == 301
+            assert get(f"{secure}/accounts/reset/MQ/a-secret/", HOST)[0] == 200
+            with held(int(secure.rpartition(":")[2]), clients=40):
+                assert get(f"{secure}/", HOST)[0] == 200
+                assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
+        with held(int(behind.rpartition(":")[2]), clients=8):
+            assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
+    written = "".join(each.read_text("utf-8") for each in (log, tmp_path / "nginx.log"))
+    assert "a-secret" not in written
+    assert "made-up" not in written
+
+
+@contextmanager
+def proxied(
+    project: BakedProject, nginx: str, folder: Path, port: str
+) -> Iterator[tuple[str, str]]:
+    """Run nginx with the documented servers; give their addresses, plain and secure."""
+    [servers] = re.findall(r"^```nginx\n(.*?)^```", project.read("docs/production.md"), re.M | re.S)
+    plain, secure = free_port(), free_port()
+    certificate = [folder / "fullchain.pem", folder / "privkey.pem"]
+    done = run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", f"/CN={HOST}"),
+            *("-out", certificate[0], "-keyout", certificate[1]),
+        ],
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    for there, here in (
+        ("listen 80;", f"listen 127.0.0.1:{plain};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{secure} ssl;"),
+        ("/etc/letsencrypt/live/www.example.com", str(folder)),
+        ("/var/log/nginx/error.log", str(folder / "nginx.log")),
+        ("127.0.0.1:8000", f"127.0.0.1:{port}"),
+    ):
+        assert there in servers
+        servers = servers.replace(there, here)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder / 'nginx.pid'}; error_log {folder / 'nginx.log'};"
+        f" events {{}} http {{ access_log {folder / 'nginx.log'}; {places} {servers} }}",
+        encoding="utf-8",
+    )
+    said = folder / "nginx.said"
+    with said.open("w", encoding="utf-8") as output:
+        server = subprocess.Popen(
+            [nginx, "-p", folder, "-e", folder / "nginx.log", "-c", folder / "nginx.conf"],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        while True:
+            assert server.poll() is None, said.read_text("utf-8")
+            try:
+                socket.create_connection(("127.0.0.1", secure)).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
+    finally:
+        server.terminate()
+        server.wait(HANGS)
+
+
+@contextmanager
+def held(port: int, clients: int) -> Iterator[None]:
+    """Keep connections open whose requests never end."""
+    with ExitStack() as stack:
+        for _ in range(clients):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        yield
 
 
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
@@ -235,11 +335,22 @@ def test_the_line_for_cron_has_the_environment_of_the_server(
     assert (tmp_path / "seals").exists()
 
 
-def get(url: str, host: str) -> tuple[int, str]:
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+        """Make no further request."""
+
+
+def get(url: str, host: str, data: str | None = None, **headers: str) -> tuple[int, str]:
     """Return the status and the text of a page, asked for by a host name."""
-    request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 (our server)
+    body = data and data.encode()
+    request = urllib.request.Request(url, body or None, {"Host": host, **headers})  # noqa: S310
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(Stay, urllib.request.HTTPSHandler(context=trusting))
     try:
-        with urllib.request.urlopen(request, timeout=HANGS) as answer:  # noqa: S310
+        with opener.open(request, timeout=HANGS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

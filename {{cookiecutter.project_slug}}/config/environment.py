@@ -160,10 +160,10 @@ def database(given: str) -> dict[str, Any]:
     """Read the URL of a database, as an entry of ``DATABASES``."""
     url, query = _taken_apart(given, ("sqlite", "postgres", "postgresql"))
     if url.scheme == "sqlite":
-        if url.netloc or len(url.path) < 2:
+        file = unquote(url.path[1:]) or url.netloc
+        if not file or url.netloc not in ("", ":memory:"):
             raise ValueError(NO_URL)
         options = _options(query, {"timeout": number})
-        file = unquote(url.path[1:])
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": options}
     own = {"conn_max_age": number, "pool": flag, "disable_server_side_cursors": flag}
     entry = _options({name: query.pop(name) for name in own if name in query}, own)

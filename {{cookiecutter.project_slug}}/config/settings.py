@@ -91,11 +91,10 @@ TEMPLATES = [
 database: dict[str, Any] = env.read(
     "DATABASE_URL",
     env.database,
-    {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {}},
+    {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3", "OPTIONS": {}},
     "postgres://user:password@127.0.0.1:5432/{{ cookiecutter.project_slug }}",
 )
 if database["ENGINE"].endswith("sqlite3"):
-    database["NAME"] = BASE_DIR / database["NAME"]
     # A file, since the threads of a test cannot share a database in memory.
     database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
     database["OPTIONS"] = {

@@ -184,6 +184,7 @@ def test_every_part_of_the_url_of_postgresql_counts(url: str, used: dict[str, ob
     [
         ("sqlite:///db.sqlite3", "db.sqlite3", {}),
         ("sqlite:////srv/my%20db.sqlite3", "/srv/my db.sqlite3", {}),
+        ("sqlite://:memory:", ":memory:", {}),
         ("sqlite:///db.sqlite3?timeout=5", "db.sqlite3", {"timeout": 5}),
     ],
 )
@@ -260,7 +261,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "postgres://db:secret/shop",
                 "sqlite://",
                 "sqlite:///",
-                "sqlite://:memory:",
+                "sqlite://:memory:secret",
                 "sqlite://secret/db.sqlite3",
                 "$DATABASE",
             )
