@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -30,7 +31,11 @@ from tests.support.template import TEMPLATE, Combination
 
 ALL_ON_AND_OFF = [TEMPLATE.all_on(), Combination(())]
 HOST = "www.example.com"
-NEVER_IN_AN_IMAGE = [".env", "db.sqlite3", "db.sqlite3-wal", "var/media/x", ".git/config"]
+NEVER_IN_GIT = [
+    *(".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "backup.sqlite3", "var/media/x"),
+    *("backup.dump", "january.jsonl", "apps/tls.key", "fullchain.pem"),
+]
+NEVER_IN_AN_IMAGE = [*NEVER_IN_GIT, ".git/config"]
 
 
 @pytest.fixture(params=ALL_ON_AND_OFF, ids=str)
@@ -55,7 +60,7 @@ def test_what_the_image_does_can_be_done(
     root.mkdir(parents=True)
     assert not containers.containers(project)
     project = bakery.copy(project, tmp_path / "clone")
-    add_private_files(project.path)
+    add_private_files(project.path, NEVER_IN_AN_IMAGE)
     for name, rest in stages(project)[0]:
         if name == "COPY":
             copy(project, rest, root)
@@ -90,9 +95,9 @@ def test_what_the_image_does_can_be_done(
     assert not any("/health/" in line for line in lines)
 
 
-def add_private_files(folder: Path) -> None:
+def add_private_files(folder: Path, files: list[str]) -> None:
     """Add what no image may have, and let only the owner read anything, as with a strict umask."""
-    for file in NEVER_IN_AN_IMAGE:
+    for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text("SECRET_KEY=of-development", encoding="utf-8")
     for path in [folder, *folder.rglob("*")]:
@@ -207,28 +212,22 @@ def test_the_proxy_that_is_documented_shields_the_project(bakery: Bakery, tmp_pa
     assert "made-up" not in written
 
 
-@contextmanager
-def proxied(
-    project: BakedProject, nginx: str, folder: Path, port: str
-) -> Iterator[tuple[str, str]]:
-    """Run nginx with the documented servers; give their addresses, plain and secure."""
-    [servers] = re.findall(r"^```nginx\n(.*?)^```", project.read("docs/production.md"), re.M | re.S)
-    plain, secure = free_port(), free_port()
-    certificate = [folder / "fullchain.pem", folder / "privkey.pem"]
+def configure(servers: str, folder: Path, ports: dict[str, object]) -> None:
+    """Write a configuration of nginx for this folder and these ports, with a certificate."""
     done = run(
         [
             *("openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", f"/CN={HOST}"),
-            *("-out", certificate[0], "-keyout", certificate[1]),
+            *("-out", folder / "fullchain.pem", "-keyout", folder / "privkey.pem"),
         ],
         folder=folder,
     )
     assert done.returncode == 0, done.stderr
     for there, here in (
-        ("listen 80;", f"listen 127.0.0.1:{plain};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{secure} ssl;"),
+        ("listen 80;", f"listen 127.0.0.1:{ports['80']};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{ports['443']} ssl;"),
         ("/etc/letsencrypt/live/www.example.com", str(folder)),
         ("/var/log/nginx/error.log", str(folder / "nginx.log")),
-        ("127.0.0.1:8000", f"127.0.0.1:{port}"),
+        ("127.0.0.1:8000", f"127.0.0.1:{ports['8000']}"),
     ):
         assert there in servers
         servers = servers.replace(there, here)
@@ -239,6 +238,16 @@ def proxied(
         f" events {{}} http {{ access_log {folder / 'nginx.log'}; {places} {servers} }}",
         encoding="utf-8",
     )
+
+
+@contextmanager
+def proxied(
+    project: BakedProject, nginx: str, folder: Path, port: str
+) -> Iterator[tuple[str, str]]:
+    """Run nginx with the documented servers; give their addresses, plain and secure."""
+    [servers] = re.findall(r"^```nginx\n(.*?)^```", project.read("docs/production.md"), re.M | re.S)
+    plain, secure = free_port(), free_port()
+    configure(servers, folder, {"80": plain, "443": secure, "8000": port})
     said = folder / "nginx.said"
     with said.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(
@@ -296,10 +305,32 @@ def configured(project: BakedProject, setting: str, **variables: str) -> str:
     return str(value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "http"),
+        ("WEB_HOST", "http://0.0.0.0"),
+        ("WEB_THREADS", "0"),
+        ("WEB_CONCURRENCY", "0"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_gunicorn_refuses_a_wrong_value_in_one_sentence(
+    bakery: Bakery, variable: str, value: str
+) -> None:
+    project = bakery.project(Combination(()))
+    done = project.run("gunicorn", "--print-config", **PRODUCTION | {variable: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: The environment variable {variable} ")
+    assert f"; write for example {variable}=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:
     project = bakery.project(Combination(()))
     assert bound(project) == "['127.0.0.1:8000']"
     assert bound(project, PORT="9000") == "['127.0.0.1:9000']"
+    assert bound(project, WEB_HOST="", PORT="", WEB_THREADS="") == "['127.0.0.1:8000']"
     image = dict(
         pair.split("=", 1)
         for name, rest in instructions(project)
@@ -338,7 +369,7 @@ def test_the_line_for_cron_has_the_environment_of_the_server(
 class Stay(urllib.request.HTTPRedirectHandler):
     """Follows no redirect."""
 
-    def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+    def redirect_request(self, *_: object) -> None:
         """Make no further request."""
 
 
@@ -370,6 +401,56 @@ def test_a_composition_has_what_its_modules_need_and_no_rights_that_it_does_not(
         if "build" in service:
             assert service["read_only"] is True, name
             assert service["cap_drop"] == ["ALL"], name
+        # Nothing takes the whole machine, fills its disk or hangs unseen.
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["logging"]["driver"] == "local", name
+        assert "healthcheck" in service or service["restart"] == "no", name
+
+
+def test_the_servers_of_a_composition_ask_for_a_password(project: BakedProject) -> None:
+    data = composition(project)
+    services = data["services"]
+    urls = {
+        name: value
+        for name, value in services["web"]["environment"].items()
+        if re.search(r"@(db|redis):", str(value))
+    }
+    assert set(urls) == {"DATABASE_URL"} | {
+        variable
+        for module in project.combination.modules
+        for details in TEMPLATE.registry[module].get("compose", {}).values()
+        for variable in details["environment"]
+    }
+    assert all(re.match(r"\w+://\w*:\$\{\w+_PASSWORD:\?", value) for value in urls.values())
+    if "redis" in services:
+        assert services["redis"]["command"][-2:] == ["--requirepass", "${REDIS_PASSWORD:?}"]
+
+
+def test_the_role_of_the_project_in_containers_is_no_superuser(project: BakedProject) -> None:
+    """The role that the database makes first always is one; the project has another."""
+    data = composition(project)
+    script = data["configs"]["role"]["content"]
+    url = REFERENCE.sub("letters", data["services"]["web"]["environment"]["DATABASE_URL"])
+    user = urlsplit(url).username
+    assert user == "app"
+    assert f"CREATE ROLE {user} LOGIN PASSWORD" in script
+    assert "SUPERUSER" not in script
+    assert "ALTER ROLE postgres PASSWORD NULL;" in script
+    [mounted] = data["services"]["db"]["configs"]
+    assert mounted["source"] == "role"
+    assert mounted["target"].startswith("/docker-entrypoint-initdb.d/")
+
+
+def test_what_is_private_is_not_committed(bakery: Bakery, tmp_path: Path) -> None:
+    project = bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+    add_private_files(project.path, NEVER_IN_GIT)
+    for command in (["git", "init", "-q"], ["git", "add", "--all"]):
+        done = run(command, folder=project.path)
+        assert done.returncode == 0, done.stderr
+    kept = run(["git", "ls-files"], folder=project.path).stdout.splitlines()
+    assert [file for file in NEVER_IN_GIT if file in kept] == []
+    assert ".env.example" in kept
 
 
 def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> None:
