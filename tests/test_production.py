@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -202,6 +203,7 @@ def test_the_proxy_that_is_documented_shields_the_project(bakery: Bakery, tmp_pa
             assert get(f"{secure}/accounts/login/", HOST, "x" * 11_000_000)[0] == 413
             assert get(f"{plain}/accounts/reset/MQ/a-secret/", HOST)[0] == 301
             assert get(f"{secure}/accounts/reset/MQ/a-secret/", HOST)[0] == 200
+            assert "camera=()" in header(f"{secure}/", HOST, "Permissions-Policy")
             with held(int(secure.rpartition(":")[2]), clients=40):
                 assert get(f"{secure}/", HOST)[0] == 200
                 assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
@@ -366,6 +368,12 @@ def test_the_line_for_cron_has_the_environment_of_the_server(
     assert (tmp_path / "seals").exists()
 
 
+def header(url: str, host: str, name: str) -> str:
+    """Return a header of a page."""
+    with opened(url, host) as answer:
+        return str(answer.headers[name])
+
+
 class Stay(urllib.request.HTTPRedirectHandler):
     """Follows no redirect."""
 
@@ -373,15 +381,20 @@ class Stay(urllib.request.HTTPRedirectHandler):
         """Make no further request."""
 
 
-def get(url: str, host: str, data: str | None = None, **headers: str) -> tuple[int, str]:
-    """Return the status and the text of a page, asked for by a host name."""
+def opened(url: str, host: str, data: str | None = None, **headers: str) -> Any:
+    """Open a page, asked for by a host name, of a server with any certificate."""
     body = data and data.encode()
     request = urllib.request.Request(url, body or None, {"Host": host, **headers})  # noqa: S310
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.build_opener(Stay, urllib.request.HTTPSHandler(context=trusting))
+    return opener.open(request, timeout=HANGS)
+
+
+def get(url: str, host: str, data: str | None = None, **headers: str) -> tuple[int, str]:
+    """Return the status and the text of a page."""
     try:
-        with opener.open(request, timeout=HANGS) as answer:
+        with opened(url, host, data, **headers) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
