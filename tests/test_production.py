@@ -7,13 +7,16 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -29,7 +32,11 @@ from tests.support.template import TEMPLATE, Combination
 
 ALL_ON_AND_OFF = [TEMPLATE.all_on(), Combination(())]
 HOST = "www.example.com"
-NEVER_IN_AN_IMAGE = [".env", "db.sqlite3", "db.sqlite3-wal", "var/media/x", ".git/config"]
+NEVER_IN_GIT = [
+    *(".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "backup.sqlite3", "var/media/x"),
+    *("backup.dump", "january.jsonl", "apps/tls.key", "fullchain.pem"),
+]
+NEVER_IN_AN_IMAGE = [*NEVER_IN_GIT, ".git/config"]
 
 
 @pytest.fixture(params=ALL_ON_AND_OFF, ids=str)
@@ -54,7 +61,7 @@ def test_what_the_image_does_can_be_done(
     root.mkdir(parents=True)
     assert not containers.containers(project)
     project = bakery.copy(project, tmp_path / "clone")
-    add_private_files(project.path)
+    add_private_files(project.path, NEVER_IN_AN_IMAGE)
     for name, rest in stages(project)[0]:
         if name == "COPY":
             copy(project, rest, root)
@@ -89,9 +96,9 @@ def test_what_the_image_does_can_be_done(
     assert not any("/health/" in line for line in lines)
 
 
-def add_private_files(folder: Path) -> None:
+def add_private_files(folder: Path, files: list[str]) -> None:
     """Add what no image may have, and let only the owner read anything, as with a strict umask."""
-    for file in NEVER_IN_AN_IMAGE:
+    for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text("SECRET_KEY=of-development", encoding="utf-8")
     for path in [folder, *folder.rglob("*")]:
@@ -132,12 +139,17 @@ def settings_of(project: BakedProject, root: Path) -> dict[str, str]:
     return environment | {"DATABASE_URL": f"sqlite:///{root}/image.sqlite3"}
 
 
+def free_port() -> int:
+    """Return a port at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     """Run the command of the image; give its address and its log. It has to end by itself."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = clean_environment(**variables, PORT=str(port))
     environment["PATH"] = f"{own_environment(root).program('')}{os.pathsep}{environment['PATH']}"
     done = run(
@@ -170,6 +182,105 @@ def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
         server.wait()
 
 
+# Headers that a client made up, which must not reach the project.
+MADE_UP = {"X-Forwarded-Proto": "http", "X-Request-ID": "made-up-by-a-client"}
+
+
+@pytest.mark.whole
+def test_the_proxy_that_is_documented_shields_the_project(bakery: Bakery, tmp_path: Path) -> None:
+    """Start nginx as the page says, in front of Gunicorn, and hold more clients than threads."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed here: apt-get install nginx")
+    project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+    (project.path / ".venv").symlink_to(project.environment.folder)
+    variables = PRODUCTION | {"DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}"}
+    expect_none(project.faults_of("python", "manage.py", "collectstatic", "-v0", **variables))
+    with served(project.path, variables | {"BEHIND_PROXY": "1"}) as (behind, log):
+        with proxied(project, nginx, tmp_path, behind.rpartition(":")[2]) as (plain, secure):
+            assert get(f"{secure}/", HOST, **MADE_UP)[0] == 200
+            assert get(f"{secure}/health/", HOST)[0] == 404
+            assert get(f"{secure}/accounts/login/", HOST, "x" * 11_000_000)[0] == 413
+            assert get(f"{plain}/accounts/reset/MQ/a-secret/", HOST)[0] == 301
+            assert get(f"{secure}/accounts/reset/MQ/a-secret/", HOST)[0] == 200
+            assert "camera=()" in header(f"{secure}/", HOST, "Permissions-Policy")
+            with held(int(secure.rpartition(":")[2]), clients=40):
+                assert get(f"{secure}/", HOST)[0] == 200
+                assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
+        with held(int(behind.rpartition(":")[2]), clients=8):
+            assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
+    written = "".join(each.read_text("utf-8") for each in (log, tmp_path / "nginx.log"))
+    assert "a-secret" not in written
+    assert "made-up" not in written
+
+
+def configure(servers: str, folder: Path, ports: dict[str, object]) -> None:
+    """Write a configuration of nginx for this folder and these ports, with a certificate."""
+    done = run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", f"/CN={HOST}"),
+            *("-out", folder / "fullchain.pem", "-keyout", folder / "privkey.pem"),
+        ],
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    for there, here in (
+        ("listen 80;", f"listen 127.0.0.1:{ports['80']};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{ports['443']} ssl;"),
+        ("/etc/letsencrypt/live/www.example.com", str(folder)),
+        ("/var/log/nginx/error.log", str(folder / "nginx.log")),
+        ("127.0.0.1:8000", f"127.0.0.1:{ports['8000']}"),
+    ):
+        assert there in servers
+        servers = servers.replace(there, here)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder / 'nginx.pid'}; error_log {folder / 'nginx.log'};"
+        f" events {{}} http {{ access_log {folder / 'nginx.log'}; {places} {servers} }}",
+        encoding="utf-8",
+    )
+
+
+@contextmanager
+def proxied(
+    project: BakedProject, nginx: str, folder: Path, port: str
+) -> Iterator[tuple[str, str]]:
+    """Run nginx with the documented servers; give their addresses, plain and secure."""
+    [servers] = re.findall(r"^```nginx\n(.*?)^```", project.read("docs/production.md"), re.M | re.S)
+    plain, secure = free_port(), free_port()
+    configure(servers, folder, {"80": plain, "443": secure, "8000": port})
+    said = folder / "nginx.said"
+    with said.open("w", encoding="utf-8") as output:
+        server = subprocess.Popen(
+            [nginx, "-p", folder, "-e", folder / "nginx.log", "-c", folder / "nginx.conf"],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        while True:
+            assert server.poll() is None, said.read_text("utf-8")
+            try:
+                socket.create_connection(("127.0.0.1", secure)).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
+    finally:
+        server.terminate()
+        server.wait(HANGS)
+
+
+@contextmanager
+def held(port: int, clients: int) -> Iterator[None]:
+    """Keep connections open whose requests never end."""
+    with ExitStack() as stack:
+        for _ in range(clients):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        yield
+
+
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
 def test_any_server_finds_the_settings(bakery: Bakery, server: str) -> None:
     project = bakery.project(Combination(()))
@@ -196,10 +307,32 @@ def configured(project: BakedProject, setting: str, **variables: str) -> str:
     return str(value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "http"),
+        ("WEB_HOST", "http://0.0.0.0"),
+        ("WEB_THREADS", "0"),
+        ("WEB_CONCURRENCY", "0"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_gunicorn_refuses_a_wrong_value_in_one_sentence(
+    bakery: Bakery, variable: str, value: str
+) -> None:
+    project = bakery.project(Combination(()))
+    done = project.run("gunicorn", "--print-config", **PRODUCTION | {variable: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: The environment variable {variable} ")
+    assert f"; write for example {variable}=" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:
     project = bakery.project(Combination(()))
     assert bound(project) == "['127.0.0.1:8000']"
     assert bound(project, PORT="9000") == "['127.0.0.1:9000']"
+    assert bound(project, WEB_HOST="", PORT="", WEB_THREADS="") == "['127.0.0.1:8000']"
     image = dict(
         pair.split("=", 1)
         for name, rest in instructions(project)
@@ -235,11 +368,33 @@ def test_the_line_for_cron_has_the_environment_of_the_server(
     assert (tmp_path / "seals").exists()
 
 
-def get(url: str, host: str) -> tuple[int, str]:
-    """Return the status and the text of a page, asked for by a host name."""
-    request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 (our server)
+def header(url: str, host: str, name: str) -> str:
+    """Return a header of a page."""
+    with opened(url, host) as answer:
+        return str(answer.headers[name])
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Make no further request."""
+
+
+def opened(url: str, host: str, data: str | None = None, **headers: str) -> Any:
+    """Open a page, asked for by a host name, of a server with any certificate."""
+    body = data and data.encode()
+    request = urllib.request.Request(url, body or None, {"Host": host, **headers})  # noqa: S310
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(Stay, urllib.request.HTTPSHandler(context=trusting))
+    return opener.open(request, timeout=HANGS)
+
+
+def get(url: str, host: str, data: str | None = None, **headers: str) -> tuple[int, str]:
+    """Return the status and the text of a page."""
     try:
-        with urllib.request.urlopen(request, timeout=HANGS) as answer:  # noqa: S310
+        with opened(url, host, data, **headers) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -259,6 +414,56 @@ def test_a_composition_has_what_its_modules_need_and_no_rights_that_it_does_not(
         if "build" in service:
             assert service["read_only"] is True, name
             assert service["cap_drop"] == ["ALL"], name
+        # Nothing takes the whole machine, fills its disk or hangs unseen.
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["logging"]["driver"] == "local", name
+        assert "healthcheck" in service or service["restart"] == "no", name
+
+
+def test_the_servers_of_a_composition_ask_for_a_password(project: BakedProject) -> None:
+    data = composition(project)
+    services = data["services"]
+    urls = {
+        name: value
+        for name, value in services["web"]["environment"].items()
+        if re.search(r"@(db|redis):", str(value))
+    }
+    assert set(urls) == {"DATABASE_URL"} | {
+        variable
+        for module in project.combination.modules
+        for details in TEMPLATE.registry[module].get("compose", {}).values()
+        for variable in details["environment"]
+    }
+    assert all(re.match(r"\w+://\w*:\$\{\w+_PASSWORD:\?", value) for value in urls.values())
+    if "redis" in services:
+        assert services["redis"]["command"][-2:] == ["--requirepass", "${REDIS_PASSWORD:?}"]
+
+
+def test_the_role_of_the_project_in_containers_is_no_superuser(project: BakedProject) -> None:
+    """The role that the database makes first always is one; the project has another."""
+    data = composition(project)
+    script = data["configs"]["role"]["content"]
+    url = REFERENCE.sub("letters", data["services"]["web"]["environment"]["DATABASE_URL"])
+    user = urlsplit(url).username
+    assert user == "app"
+    assert f"CREATE ROLE {user} LOGIN PASSWORD" in script
+    assert "SUPERUSER" not in script
+    assert "ALTER ROLE postgres PASSWORD NULL;" in script
+    [mounted] = data["services"]["db"]["configs"]
+    assert mounted["source"] == "role"
+    assert mounted["target"].startswith("/docker-entrypoint-initdb.d/")
+
+
+def test_what_is_private_is_not_committed(bakery: Bakery, tmp_path: Path) -> None:
+    project = bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
+    add_private_files(project.path, NEVER_IN_GIT)
+    for command in (["git", "init", "-q"], ["git", "add", "--all"]):
+        done = run(command, folder=project.path)
+        assert done.returncode == 0, done.stderr
+    kept = run(["git", "ls-files"], folder=project.path).stdout.splitlines()
+    assert [file for file in NEVER_IN_GIT if file in kept] == []
+    assert ".env.example" in kept
 
 
 def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> None:

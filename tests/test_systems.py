@@ -262,3 +262,18 @@ def test_the_closing_message_speaks_to_the_system_at_hand(monkeypatch: pytest.Mo
     assert "cp .env.example .env" in post_gen_project.closing_message(answers)
     monkeypatch.setattr(os, "name", "nt")
     assert "copy .env.example .env" in post_gen_project.closing_message(answers)
+
+
+def test_the_files_of_a_project_are_as_its_editors_are_told(bakery: Bakery) -> None:
+    """Or each edit would change lines that nobody meant to change."""
+    project = bakery.project(TEMPLATE.all_on())
+    rules = project.read(".editorconfig")
+    assert "insert_final_newline = true" in rules
+    assert "trim_trailing_whitespace = true" in rules
+    assert "indent_style = space" in rules
+    faults = [
+        file
+        for file, text in project.texts().items()
+        if (text and not text.endswith("\n")) or "\t" in text or re.search(r"[ \r]$", text, re.M)
+    ]
+    assert [file for file in faults if not file.endswith(".txt")] == []

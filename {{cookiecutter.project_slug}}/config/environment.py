@@ -7,11 +7,11 @@ because Compose and CI systems pass such variables on.
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import url2pathname
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,8 +25,10 @@ NO_URL: Final = (
     "is no URL of a kind that is known here (in a password write / as %2F, @ as %40, # as %23,"
     " ? as %3F and so on)"
 )
-SMTP: Final = ("smtp", "smtps", "smtp+ssl", "smtp+tls")
+# Each scheme with the port that is meant without one
+SMTP: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465, "smtps": 465}
 MAIL: Final = {
+    "filemail": "django.core.mail.backends.filebased.EmailBackend",
     "consolemail": "apps.core.mail.ReadableConsoleBackend",
     "memorymail": "django.core.mail.backends.locmem.EmailBackend",
     "dummymail": "django.core.mail.backends.dummy.EmailBackend",
@@ -158,106 +160,65 @@ def secret_key(given: str) -> str:
 
 def database(given: str) -> dict[str, Any]:
     """Read the URL of a database, as an entry of ``DATABASES``."""
-    url, query = _taken_apart(given, ("sqlite", "postgres", "postgresql"))
+    url = _taken_apart(given, ("sqlite", "postgres", "postgresql"))
     if url.scheme == "sqlite":
-        if url.netloc or len(url.path) < 2:
+        file = unquote(url.path[1:]) or url.netloc
+        if not file or url.netloc not in ("", ":memory:") or url.query:
             raise ValueError(NO_URL)
-        options = _options(query, {"timeout": number})
-        file = unquote(url.path[1:])
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": options}
-    own = {"conn_max_age": number, "pool": flag, "disable_server_side_cursors": flag}
-    entry = _options({name: query.pop(name) for name in own if name in query}, own)
-    options = _parts_for_postgresql(url, query)
-    if entry.pop("pool", False):
-        options["pool"] = True
-        entry["conn_max_age"] = 0  # it is the pool that keeps connections
-    parts = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}
-    return (
-        {"ENGINE": "django.db.backends.postgresql", "PORT": options.pop("port", "")}
-        | {key: options.pop(part, "") for key, part in parts.items()}
-        | {name.upper(): value for name, value in entry.items()}
-        | {"OPTIONS": options}
-    )
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": file}
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:  # PostgreSQL's own library knows sockets, several hosts and every option
+        options: dict[str, Any] = dict(conninfo_to_dict(f"postgresql{given[len(url.scheme) :]}"))
+    except ProgrammingError:
+        raise ValueError(
+            "has a part that PostgreSQL does not know, perhaps after the ?; settings of Django"
+            " belong into config/settings.py"
+        ) from None
+    found = {part: options.pop(part, "") for part in ("user", "password", "host", "port")}
+    name = options.pop("dbname", "")
+    if not (name or "service" in options) or not re.fullmatch("[0-9,]*", found["port"]):
+        raise ValueError(NO_URL)
+    entry = {"ENGINE": "django.db.backends.postgresql", "NAME": name, "OPTIONS": options}
+    return entry | {part.upper(): value for part, value in found.items()}
 
 
 def mailer(given: str) -> dict[str, Any]:
     """Read the URL of what sends mail, as an entry of ``MAILERS``."""
-    url, query = _taken_apart(given, (*SMTP, *MAIL, "filemail"))
-    if url.scheme in SMTP:
-        options = _parts_for_smtp(url, query)
-        return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
+    url = _taken_apart(given, (*SMTP, *MAIL))
     path = url.path.strip("/")
-    if url.netloc or query or bool(path) != (url.scheme == "filemail"):
-        raise ValueError(NO_URL)
-    if url.scheme == "filemail":
-        backend = "django.core.mail.backends.filebased.EmailBackend"
-        return {"BACKEND": backend, "OPTIONS": {"file_path": url2pathname(f"/{path}")}}
-    return {"BACKEND": MAIL[url.scheme]}
-
-
-def _taken_apart(given: str, schemes: Collection[str]) -> tuple[SplitResult, dict[str, str]]:
-    known = given.partition("://")[0].lower() in schemes
-    if not known or re.search(r"[\s\x00-\x1f#]|[/?].*@", given.partition("://")[2]):
-        raise ValueError(NO_URL)
+    if url.query:
+        raise ValueError("has a part after a ?; smtp+tls:// or smtps:// encrypts mail")
+    if url.scheme in MAIL:
+        if url.netloc or bool(path) != (url.scheme == "filemail"):
+            raise ValueError(NO_URL)
+        folder = {"file_path": url2pathname(f"/{path}")} if path else {}
+        return {"BACKEND": MAIL[url.scheme], "OPTIONS": folder}
     try:
-        url = urlsplit(given)
-        return url, dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+        port = url.port or SMTP[url.scheme]
     except ValueError:
         raise ValueError(NO_URL) from None
-
-
-def _options(query: Mapping[str, str], kinds: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """Read the parts after the ? of a URL; each has a kind, or is refused."""
-    found = {}
-    for name, value in query.items():
-        if name not in kinds:
-            raise ValueError(f"has {name}= after the ?, where only {', '.join(kinds)} are known")
-        try:
-            found[name] = kinds[name](value)
-        except ValueError as error:
-            raise ValueError(f"has {name}= after the ?, which {error}") from None
-    return found
-
-
-def _parts_for_postgresql(url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
-    """Let PostgreSQL's own library read a URL: sockets, several hosts and every option."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    rest = urlencode(query, quote_via=quote)
-    try:
-        found: dict[str, Any] = dict(
-            conninfo_to_dict(f"postgresql://{url.netloc}{url.path}{'?' if rest else ''}{rest}")
-        )
-    except ProgrammingError:
-        raise ValueError(
-            f"has a part that PostgreSQL does not know (after the ? are {', '.join(query) or 'none'})"
-        ) from None
-    nameless = not found.get("dbname") and "service" not in found
-    if nameless or not re.fullmatch(r"[0-9,]*", found.get("port", "")):
+    if not url.hostname or path:
         raise ValueError(NO_URL)
-    return found
-
-
-def _parts_for_smtp(url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
-    found = _options(query, {"tls": flag, "ssl": flag, "timeout": number})
-    ssl = url.scheme in ("smtps", "smtp+ssl") or found.get("ssl", False)
-    tls = url.scheme == "smtp+tls" or found.get("tls", False)
-    if ssl and tls:
-        raise ValueError("asks for TLS twice: smtps begins with it, smtp+tls turns to it later")
-    try:
-        port = url.port or (465 if ssl else 587 if tls else 25)
-    except ValueError:
-        raise ValueError(NO_URL) from None
-    if not url.hostname or url.path.strip("/"):
-        raise ValueError(NO_URL)
-    return {
-        "host": unquote(url.hostname),
+    options = {
+        "host": url.hostname,
         "port": port,
         "username": unquote(url.username or ""),
         "password": unquote(url.password or ""),
-        "use_tls": tls,
-        "use_ssl": ssl,
+        "use_tls": url.scheme == "smtp+tls",
+        "use_ssl": url.scheme in ("smtps", "smtp+ssl"),
         # A mail server that does not answer must not hold a request for minutes.
-        "timeout": found.get("timeout", 10),
+        "timeout": 10,
     }
+    return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
+
+
+def _taken_apart(given: str, schemes: Collection[str]) -> SplitResult:
+    scheme, _, rest = given.partition("://")
+    if scheme not in schemes or re.search(r"[\s\x00-\x1f#]|[/?].*@", rest):
+        raise ValueError(NO_URL)
+    try:
+        return urlsplit(given)
+    except ValueError:
+        raise ValueError(NO_URL) from None

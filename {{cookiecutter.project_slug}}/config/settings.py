@@ -91,11 +91,10 @@ TEMPLATES = [
 database: dict[str, Any] = env.read(
     "DATABASE_URL",
     env.database,
-    {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {}},
+    {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"},
     "postgres://user:password@127.0.0.1:5432/{{ cookiecutter.project_slug }}",
 )
 if database["ENGINE"].endswith("sqlite3"):
-    database["NAME"] = BASE_DIR / database["NAME"]
     # A file, since the threads of a test cannot share a database in memory.
     database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
     database["OPTIONS"] = {
@@ -104,11 +103,11 @@ if database["ENGINE"].endswith("sqlite3"):
         "timeout": 20,
         # Readers do not wait for a writer, and a commit does not wait for the disk twice.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    } | database["OPTIONS"]
+    }
 else:
     # Seconds to connect; milliseconds until a server that is gone counts as gone.
     database["OPTIONS"] = {"connect_timeout": 3, "tcp_user_timeout": 30_000} | database["OPTIONS"]
-    database.setdefault("CONN_MAX_AGE", env.read("CONN_MAX_AGE", env.number, 60, "60"))
+    database["CONN_MAX_AGE"] = env.read("CONN_MAX_AGE", env.number, 60, "60")
     database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
 

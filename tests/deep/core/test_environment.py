@@ -163,16 +163,6 @@ POSTGRESQL = {
             "postgres://me:secret@db:5433/shop?options=-c%20search_path%3Da",
             {"OPTIONS": {"options": "-c search_path=a"}},
         ),
-        ("postgres://me:secret@db:5433/shop?conn_max_age=5", {"CONN_MAX_AGE": 5}),
-        (
-            "postgres://me:secret@db:5433/shop?pool=true",
-            {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": True}},
-        ),
-        ("postgres://me:secret@db:5433/shop?pool=0", {}),
-        (
-            "postgres://me:secret@db:5433/shop?disable_server_side_cursors=1",
-            {"DISABLE_SERVER_SIDE_CURSORS": True},
-        ),
     ],
 )
 def test_every_part_of_the_url_of_postgresql_counts(url: str, used: dict[str, object]) -> None:
@@ -180,18 +170,15 @@ def test_every_part_of_the_url_of_postgresql_counts(url: str, used: dict[str, ob
 
 
 @pytest.mark.parametrize(
-    ("url", "name", "options"),
+    ("url", "name"),
     [
-        ("sqlite:///db.sqlite3", "db.sqlite3", {}),
-        ("sqlite:////srv/my%20db.sqlite3", "/srv/my db.sqlite3", {}),
-        ("sqlite:///db.sqlite3?timeout=5", "db.sqlite3", {"timeout": 5}),
+        ("sqlite:///db.sqlite3", "db.sqlite3"),
+        ("sqlite:////srv/my%20db.sqlite3", "/srv/my db.sqlite3"),
+        ("sqlite://:memory:", ":memory:"),
     ],
 )
-def test_every_part_of_the_url_of_sqlite_counts(
-    url: str, name: str, options: dict[str, object]
-) -> None:
-    entry = environment.database(url)
-    assert (entry["NAME"], entry["OPTIONS"]) == (name, options)
+def test_every_part_of_the_url_of_sqlite_counts(url: str, name: str) -> None:
+    assert environment.database(url)["NAME"] == name
 
 
 SMTP = {
@@ -212,9 +199,6 @@ SMTP = {
         ("smtp+ssl://user:secret@mail.example.com", {"use_ssl": True, "port": 465}),
         ("smtps://user:secret@mail.example.com", {"use_ssl": True, "port": 465}),
         ("smtps://user:secret@mail.example.com:4465", {"use_ssl": True, "port": 4465}),
-        ("smtp://user:secret@mail.example.com:587?tls=True", {"use_tls": True}),
-        ("smtp://user:secret@mail.example.com?ssl=true", {"use_ssl": True, "port": 465}),
-        ("smtp://user:secret@mail.example.com:587?timeout=3", {"timeout": 3}),
         ("smtp://mail.example.com", {"username": "", "password": "", "port": 25}),
         (
             "smtp+tls://us%40er:s%2Fe%3F@mail.example.com",
@@ -260,17 +244,23 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "postgres://db:secret/shop",
                 "sqlite://",
                 "sqlite:///",
-                "sqlite://:memory:",
+                "sqlite://:memory:secret",
                 "sqlite://secret/db.sqlite3",
                 "$DATABASE",
             )
         ),
-        ("database", "postgres://me:secret@db/shop?tls=1", "after the ? are tls"),
-        ("database", "postgres://me:secret@db/shop?timeout=5", "after the ? are timeout"),
-        ("database", "postgres://me:secret%zz@db/shop", "has a part that PostgreSQL does not know"),
-        ("database", "postgres://me:secret@db/shop?conn_max_age=none", "is 'none', which is no"),
-        ("database", "postgres://me:secret@db/shop?pool=maybe", "is 'maybe', which is neither"),
-        ("database", "sqlite:///db.sqlite3?pool=1", "where only timeout are known"),
+        *(
+            ("database", value, "has a part that PostgreSQL does not know, perhaps after the ?")
+            for value in (
+                "postgres://me:secret@db/shop?tls=1",
+                "postgres://me:secret@db/shop?timeout=5",
+                "postgres://me:secret@db/shop?pool=true",
+                "postgres://me:secret@db/shop?conn_max_age=5",
+                "postgres://me:secret@db/shop?sslmode",
+                "postgres://me:secret%zz@db/shop",
+            )
+        ),
+        ("database", "sqlite:///db.sqlite3?timeout=5", "is no URL of a kind that is known here"),
         *(
             ("mailer", value, "is no URL of a kind that is known here")
             for value in (
@@ -284,17 +274,22 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "smtp://mail.example.com:secret",
                 "smtp://mail.example.com:99999",
                 "smtp://mail.example.com/secret",
-                "smtp://mail.example.com?secret",
                 "filemail://",
                 "filemail://srv/mail",
-                "filemail:///srv/mail?timeout=1",
                 "consolemail://secret",
                 "memorymail:///secret",
             )
         ),
-        ("mailer", "smtp://user:secret@mail.example.com?starttls=1", "has starttls= after the ?"),
-        ("mailer", "smtp://mail.example.com?tls=enabled", "is 'enabled', which is neither"),
-        ("mailer", "smtps://mail.example.com?tls=1", "asks for TLS twice"),
+        *(
+            ("mailer", value, "smtp+tls:// or smtps:// encrypts mail")
+            for value in (
+                "smtp://user:secret@mail.example.com?tls=True",
+                "smtp://user:secret@mail.example.com?ssl=true",
+                "smtp://user:secret@mail.example.com?timeout=5",
+                "smtp://mail.example.com?secret",
+                "filemail:///srv/mail?timeout=1",
+            )
+        ),
     ],
 )
 def test_a_url_that_would_be_half_used_is_refused_and_its_secret_kept(
@@ -310,7 +305,7 @@ REFUSED = {
     "DEBUG": "enabled",
     "SECRET_KEY": "$(openssl rand -base64 48)",
     "ALLOWED_HOSTS": "https://a.example",
-    "EMAIL_URL": "smtp://mail.example.com?tls=enabled",
+    "EMAIL_URL": "smtp://mail.example.com?tls=True",
     "DATABASE_URL": "mysql://db/shop",
     "CSRF_TRUSTED_ORIGINS": "https://a.example/",
     "BEHIND_PROXY": "enabled",

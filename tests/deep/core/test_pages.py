@@ -160,7 +160,7 @@ def test_the_manifest_of_static_files_is_missed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["/", "/health/", "/health/live/", "/elsewhere/", "/admin/login/"])
 def test_a_request_for_the_head_of_a_page_has_no_body(rf: RequestFactory, page: str) -> None:
     """Not even for a server that would have to drop it; the client of tests does drop it."""
-    handler = WSGIHandler()
+    handler: Any = WSGIHandler()
     status: list[Any] = []
     for method in ("GET", "HEAD"):
         environ = rf.generic(method, page).environ

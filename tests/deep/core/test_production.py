@@ -1,13 +1,19 @@
 """What docs/production.md promises of pages, proxies and defaults."""
 
 import json
+import re
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
 from django.test import Client
+from django.urls import path
+from django.utils.csp import CSP
 
-from .test_settings import PRODUCTION, run
+from .test_settings import BASE_DIR, PRODUCTION, run
 
 # Asks for a page that needs neither a database nor files; without the project's own .env.
 ASK = """
@@ -85,3 +91,32 @@ def test_mail_about_errors_comes_from_the_address_of_all_mail(settings: Any) -> 
     settings.ADMINS = ["ada@example.com"]
     mail.mail_admins("An error", "It is in the log.")
     assert mail.outbox[0].from_email == settings.DEFAULT_FROM_EMAIL
+
+
+def scripted(request: HttpRequest) -> HttpResponse:
+    template = engines["django"].from_string('<script nonce="{{ csp_nonce }}"></script>')
+    return HttpResponse(template.render({}, request))
+
+
+urlpatterns = [path("", scripted)]
+
+
+@pytest.mark.urls(__name__)
+def test_the_policy_can_be_widened_as_the_page_says(client: Client, settings: Any) -> None:
+    text = (BASE_DIR / "docs" / "production.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    changed = {"CSP": CSP, **{name: deepcopy(getattr(settings, name)) for name in WIDENED}}
+    exec(lines, changed)  # noqa: S102
+    for name in WIDENED:
+        setattr(settings, name, changed[name])
+    answer = client.get("/")
+    [nonce] = re.findall(r'nonce="(.+)"', answer.text)
+    header = answer.headers["Content-Security-Policy"]
+    policy = {name: sources for name, *sources in map(str.split, header.split(";"))}
+    assert policy["script-src"] == ["'self'", "https://cdn.example.com", f"'nonce-{nonce}'"]
+    assert policy["style-src"] == policy["font-src"] == ["'self'", "https://cdn.example.com"]
+    assert policy["form-action"] == ["'self'", "https://accounts.google.com"]
+    assert policy["default-src"] == ["'self'"]
+
+
+WIDENED = ("SECURE_CSP", "TEMPLATES")

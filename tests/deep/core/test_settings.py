@@ -92,7 +92,7 @@ def test_production_splits_the_hosts() -> None:
 def test_development_prints_mail_and_uses_sqlite() -> None:
     environment = {"DEBUG": "1", "DATABASE_URL": "", "EMAIL_URL": "consolemail://"}
     assert setting("[s.MAILERS, s.DATABASES['default']['ENGINE']]", **environment) == [
-        {"default": {"BACKEND": "apps.core.mail.ReadableConsoleBackend"}},
+        {"default": {"BACKEND": "apps.core.mail.ReadableConsoleBackend", "OPTIONS": {}}},
         "django.db.backends.sqlite3",
     ]
 

@@ -85,7 +85,9 @@ def probe_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        response: Any = PAGES.get(request.path_info, get_response)(request)
+        if view := PAGES.get(request.path_info):
+            request.META["route"] = request.path_info
+        response: Any = (view or get_response)(request)
         # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
         if request.method == "HEAD" and response.streaming:
             response.streaming_content = ()
