@@ -54,7 +54,6 @@ def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
     with transaction.atomic():
         sign_up()
         transaction.set_rollback(True)
-    sign_up(email="")
     User.objects.bulk_create([User(username="bulk", email="bulk@example.com")])
     fixture = tmp_path / "users.json"
     fields = {"username": "loaded", "email": "loaded@example.com", "password": "!"}
@@ -62,10 +61,26 @@ def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
         json.dumps([{"model": "accounts.user", "pk": 99, "fields": fields}]), encoding="utf-8"
     )
     call_command("loaddata", str(fixture), verbosity=0)
+    User.objects.get(pk=99).save()
     with transaction.atomic():
         sign_up("gone").delete()
     assert mail.outbox == []
     assert not Welcome.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_without_address_is_welcomed_when_one_is_saved() -> None:
+    ada = sign_up(email="")
+    call_command("send_welcomes")
+    assert mail.outbox == []
+    ada.email = "ada@example.com"
+    ada.save(update_fields=["last_name"])
+    assert mail.outbox == []
+    with transaction.atomic():
+        ada.save(update_fields=["email"])
+        assert mail.outbox == []
+    ada.save()
+    assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
 
 
 @pytest.mark.usefixtures("connections_as_before")
@@ -107,7 +122,7 @@ def test_a_welcome_that_is_being_sent_is_left_alone_until_its_claim_expires() ->
 
 def test_a_welcome_is_given_up_after_a_week() -> None:
     sign_up()
-    Welcome.objects.update(created_at=timezone.now() - OWED_FOR - timedelta(seconds=1))
+    Welcome.objects.update(owed_since=timezone.now() - OWED_FOR - timedelta(seconds=1))
     call_command("send_welcomes")
     send()
     assert mail.outbox == []
