@@ -21,7 +21,7 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
-import template_rules  # noqa: E402
+import django_signals_rules  # noqa: E402
 
 # They would lead the project's commands to another environment or other settings.
 MISLEADING = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DJANGO_SETTINGS_MODULE")
@@ -66,7 +66,7 @@ def answers(modules: str, name: str | None) -> dict[str, object]:
             )
     result: dict[str, object] = {module: module in chosen for module in known}
     if name is not None:
-        if fault := template_rules.text_fault(name):
+        if fault := django_signals_rules.text_fault(name):
             sys.exit(f"NAME={name} is refused: {fault}. A valid example: NAME='My Project'")
         result["project_name"] = name
     return result

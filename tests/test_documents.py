@@ -87,7 +87,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
         "[x](README.md#lost)",
         "[x](#lost)",
         "![x](docs/lost.svg)",
-        "[x](local_extensions.py#L99999)",
+        "[x](django_signals_extensions.py#L99999)",
         "[x](README.md#L1)",
     ],
 )

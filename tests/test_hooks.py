@@ -39,7 +39,7 @@ def template(tmp_path: Path) -> Path:
     """A folder with what the first hook reads of the template, and with this registry."""
     folder = tmp_path / "template"
     folder.mkdir()
-    shutil.copy(ROOT / "template_rules.py", folder)
+    shutil.copy(ROOT / "django_signals_rules.py", folder)
     settings = {"project_name": "My Project", "_modules": REGISTRY, "__accepted": "yes"}
     (folder / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
@@ -162,8 +162,8 @@ pre_gen_project.TEMPLATE_ROOT = {str(template)!r}
 first = pre_gen_project.main()
 os.chdir({str(project)!r})
 print(first, post_gen_project.main())
-import template_rules
-print(template_rules.usable_slug("class"))
+import django_signals_rules
+print(django_signals_rules.usable_slug("class"))
 """
     python = python_of(version)
     if python is None:
