@@ -227,7 +227,7 @@ def test_every_path_exists(bakery: Bakery, name: str) -> None:
             or (project.path / path).exists()
             or any(file.endswith(f"/{path}") for file in project.files)
             or path in CONVENTIONS
-            or any(path in file for file in files_to_write(CONTRIBUTING))
+            or any(path in file for file in files_to_write(DOCUMENTS[name]))
             or path.startswith("projects")
         ):
             lost.append(code)
