@@ -1,13 +1,21 @@
 # Needs git, GNU make and any python3 with pip and venv. Of uv it takes no notice when
-# it is installed: a .python-version can hide it, so a pinned one is put into .tools.
+# it is installed: pyenv can hide it, so a pinned one is put into .tools.
 
 .DEFAULT_GOAL := help
 .PHONY: help new draw test test-all lint bench audit clean
 
-# Where pyenv lacks the Python that .python-version names, its python3 fails in this folder.
+# Where pyenv lacks the Python that a .python-version names, its python3 fails in this folder.
 python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=system python3)
 uv_version := $(shell sed -n 's/^ *"uv==\([0-9.]*\)",$$/\1/p' pyproject.toml)
 uv := .tools/uv-$(uv_version)/bin/uv
+
+# Pyenv hides every Python that it was not told to use, also from uv, which would fetch one.
+versions := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+hidden := $(lastword $(sort $(foreach patch,[0-9] [0-9][0-9],$(wildcard $(versions)/3.1[2-9].$(patch)/bin/python))))
+ifneq ($(hidden),)
+UV_PYTHON ?= $(hidden)
+export UV_PYTHON
+endif
 
 # Only what stands on make's command line counts: NAME is set on many machines. There it is
 # taken as it was typed: make would read a dollar as the beginning of a variable.

@@ -62,8 +62,7 @@ def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
     """Install the project's own dependencies and the peers; return why a peer cannot be installed."""
     python = str(ENVIRONMENT / "bin" / "python")
     if not Path(python).exists():
-        version = (project / ".python-version").read_text().strip()
-        uv("venv", "--python", version, str(ENVIRONMENT)).check_returncode()
+        uv("venv", "--python", sys.executable, str(ENVIRONMENT)).check_returncode()
     own = ["--python", python, "-r", str(project / "pyproject.toml")]
     uv("pip", "install", *own).check_returncode()
     refused = {}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # importing it would cost more time than the rest of the hook
 ANSWERS: Final = r"""{{ cookiecutter|tojson }}"""
 PURPOSE: Final[str] = r"""{{ cookiecutter|purpose }}"""
 
+LEAST_PYTHON: Final = [3, 12]
+
 CLOSING_MESSAGE: Final = """
 {name} is ready in {folder} ({modules}).
 
@@ -41,8 +43,26 @@ def main() -> int:
         return 1
     # An update bakes into a folder that is gone when the message could be followed.
     if PURPOSE != "comparison":
+        show_pythons_of_pyenv()
         say(closing_message(answers))
     return 0
+
+
+def show_pythons_of_pyenv(root: str = ".") -> None:
+    """Name the newest Python of pyenv that the project can use; without pyenv, do nothing.
+
+    Pyenv hides every Python that it was not told to use, also from uv, which would fetch one.
+    Version control ignores the file, since other machines have other Pythons.
+    """
+    home = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
+    versions = os.path.join(home, "versions")
+    names = [name.split(".") for name in os.listdir(versions)] if os.path.isdir(versions) else []
+    # Not 3.15.0rc1, and no environment that somebody gave a name.
+    stable = [[int(part) for part in name] for name in names if all(map(str.isdigit, name))]
+    usable = [version for version in stable if version[:2] >= LEAST_PYTHON]
+    if usable:
+        with open(os.path.join(root, ".python-version"), "w", encoding="utf-8") as file:
+            file.write(".".join(map(str, max(usable))) + "\n")
 
 
 def say(message: str) -> None:

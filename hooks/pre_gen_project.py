@@ -21,7 +21,7 @@ TEMPLATE_ROOT: Final = r"""{{ cookiecutter|template_root }}"""
 def main() -> int:
     """Return the exit status: 0 when all is well, 1 when something is refused."""
     sys.path.append(TEMPLATE_ROOT)
-    from template_rules import refusal
+    from django_signals_rules import refusal
 
     answers = json.loads(ANSWERS)
     sentence = (

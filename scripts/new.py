@@ -21,10 +21,12 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
-import template_rules  # noqa: E402
+import django_signals_rules  # noqa: E402
 
 # They would lead the project's commands to another environment or other settings.
 MISLEADING = ("VIRTUAL_ENV", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "DJANGO_SETTINGS_MODULE")
+# That of the projects.
+LEAST_PYTHON = (3, 12)
 # Where uv puts the project's Python.
 PYTHON = Path(".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python")
 
@@ -66,7 +68,7 @@ def answers(modules: str, name: str | None) -> dict[str, object]:
             )
     result: dict[str, object] = {module: module in chosen for module in known}
     if name is not None:
-        if fault := template_rules.text_fault(name):
+        if fault := django_signals_rules.text_fault(name):
             sys.exit(f"NAME={name} is refused: {fault}. A valid example: NAME='My Project'")
         result["project_name"] = name
     return result
@@ -97,12 +99,33 @@ def prepare(project: Path, *, without: Container[str]) -> None:
     """
     shutil.copyfile(project / ".env.example", project / ".env")
     environment = {key: value for key, value in os.environ.items() if key not in without}
+    uv = os.environ.get("UV", "uv")
+    if not (project / ".python-version").exists() and (python := newest_python(uv)):
+        environment.setdefault("UV_PYTHON", python)
     for command in (
-        [os.environ.get("UV", "uv"), "sync"],
+        [uv, "sync"],
         [str(project / PYTHON), "manage.py", "migrate", "--verbosity=0"],
     ):
         if status := subprocess.run(command, cwd=project, env=environment).returncode:
-            sys.exit(f"{shlex.join(command)} failed in {project} (exit status {status}).")
+            sys.exit(
+                f"{shlex.join(command)} failed in {project} (exit status {status}). The project is"
+                " complete. When the cause is mended, run there: uv sync, then uv run manage.py"
+                " migrate. Or delete the folder, and run make new again."
+            )
+
+
+def newest_python(uv: str) -> str | None:
+    """Return the path of the newest stable Python that uv finds; uv takes the first one."""
+    command = [uv, "python", "list", "--only-installed", "--output-format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = [
+        (each["version_parts"]["major"], each["version_parts"]["minor"], each["path"])
+        for each in json.loads(done.stdout or "[]")
+        if (each["implementation"], each["variant"]) == ("cpython", "default")
+        and re.fullmatch(r"[\d.]+", each["version"])
+    ]
+    usable = [each for each in found if each[:2] >= LEAST_PYTHON]
+    return max(usable)[2] if usable else None
 
 
 @contextlib.contextmanager

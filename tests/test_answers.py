@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.main import cookiecutter
 
 from tests.checks import commands, content
 from tests.checks.check import expect_none
@@ -137,6 +141,59 @@ def test_a_private_variable_is_no_option(home: Home) -> None:
 def test_declining_the_hooks_declines_no_rule(home: Home) -> None:
     outcome = home.bake("--no-input", "--accept-hooks", "no", "project_slug=../x")
     assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+
+
+def test_declining_the_hooks_is_refused(home: Home) -> None:
+    """Without them the folders of all modules would stay."""
+    outcome = home.bake("--no-input", "--accept-hooks", "no")
+    assert outcome.is_clean_refusal(), (outcome.said, home.left_behind())
+    assert "--accept-hooks no is refused" in outcome.said
+
+
+@pytest.mark.parametrize("answer", ["ja", "", "2"])
+def test_a_default_that_is_neither_yes_nor_no_is_refused(home: Home, answer: str) -> None:
+    """Cookiecutter drops it, and every default below it, with a warning."""
+    module = next(iter(TEMPLATE.registry))
+    outcome = home.bake("--no-input", "--config-file", defaults(home, **{module: answer}))
+    assert outcome.status == 1
+    assert f"{module} '{answer}' is refused: in the default_context" in outcome.said
+    assert "Traceback" not in outcome.said
+    assert not home.output.exists() or list(home.output.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", ["YES", True, "on"])
+def test_a_default_of_the_user_is_heeded(home: Home, answer: str | bool) -> None:
+    """Those of other templates are none of ours."""
+    chosen = dict.fromkeys(TEMPLATE.registry, answer)
+    outcome = home.bake("--no-input", "--config-file", defaults(home, use_docker="ja", **chosen))
+    assert outcome.status == 0, outcome.said
+    folders = {path.name for path in (home.output / "my_project" / "apps").iterdir()}
+    assert set(TEMPLATE.registry) <= folders
+
+
+def defaults(home: Home, **answers: str | bool) -> str:
+    """Write a configuration of cookiecutter's with default answers; return its path."""
+    path = home.folder / "configuration.yaml"
+    path.write_text(json.dumps({"default_context": answers}), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"extra_context": {"audti": True}}, "audti=True is refused: there is no option audti"),
+        ({"extra_context": {"description": "{{ 1 }}"}}, "is refused: an answer must not hold"),
+        ({"accept_hooks": False}, "--accept-hooks no is refused"),
+    ],
+)
+def test_a_program_is_refused_as_a_person_is(
+    tmp_path: Path, arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(FailedHookException, match=re.escape(says)):
+        cookiecutter(
+            str(ROOT), no_input=True, default_config=True, output_dir=str(tmp_path), **arguments
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_folder_is_refused_and_left_alone(home: Home) -> None:

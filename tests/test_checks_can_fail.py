@@ -123,7 +123,7 @@ BREAKAGES = {
         containers.containers,
         "starts from python:3.9-slim",
         "Dockerfile",
-        "python:3.13-slim-trixie",
+        "python:3.14-slim-trixie",
         "python:3.9-slim",
     ),
     "another uv in the image": Breakage(

@@ -87,7 +87,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
         "[x](README.md#lost)",
         "[x](#lost)",
         "![x](docs/lost.svg)",
-        "[x](local_extensions.py#L99999)",
+        "[x](django_signals_extensions.py#L99999)",
         "[x](README.md#L1)",
     ],
 )
@@ -227,7 +227,7 @@ def test_every_path_exists(bakery: Bakery, name: str) -> None:
             or (project.path / path).exists()
             or any(file.endswith(f"/{path}") for file in project.files)
             or path in CONVENTIONS
-            or any(path in file for file in files_to_write(CONTRIBUTING))
+            or any(path in file for file in files_to_write(DOCUMENTS[name]))
             or path.startswith("projects")
         ):
             lost.append(code)

@@ -28,7 +28,7 @@ OWN = {"JOBS": {"comment": "Here.", "lines": ["JOBS = {}"]}}
 
 def render(name: str, value: object) -> Any:
     """Apply a filter as a template does."""
-    environment = Environment(extensions=[f"local_extensions.{name}"])  # noqa: S701 (no HTML)
+    environment = Environment(extensions=[f"django_signals_extensions.{name}"])  # noqa: S701 (no HTML)
     return environment.filters[name](value)
 
 
@@ -88,4 +88,4 @@ def test_accepted_says_why_it_refuses() -> None:
 
 
 def test_the_guard_is_silent_without_a_command_line() -> None:
-    Environment(extensions=["local_extensions.CommandLineGuard"])  # noqa: S701 (no HTML)
+    Environment(extensions=["django_signals_extensions.CallGuard"])  # noqa: S701 (no HTML)

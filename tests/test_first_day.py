@@ -5,6 +5,7 @@ The project is a fresh clone: it has no .env, and its environment is what ``uv s
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from tests.support.workflow import Job, jobs
 WORKFLOW = Path(".github/workflows/ci.yml")
 CORNERS = TEMPLATE.corners()
 ALL_ON = TEMPLATE.all_on()
-PYTHONS = ["3.12", "3.13", "3.14"]
-DEFAULT = (TEMPLATE.source / ".python-version").read_text(encoding="utf-8").strip()
+PYTHONS = ["3.12", "3.13", "3.14", "3.15"]
+DEFAULT = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def job_of(project: BakedProject, name: str, **matrix: str) -> Job:
@@ -77,7 +78,7 @@ def test_the_first_commit_and_the_checks(
 @pytest.mark.whole
 @pytest.mark.parametrize("combination", CORNERS, ids=str)
 def test_the_tests(bakery: Bakery, combination: Combination) -> None:
-    """On the Python that the project names."""
+    """On the Python that runs the tests of the template."""
     project = bakery.fresh(combination)
     expect_none(
         job_of(project, "tests", python=DEFAULT).run(project.path, environment=alone(project))

@@ -39,7 +39,7 @@ def template(tmp_path: Path) -> Path:
     """A folder with what the first hook reads of the template, and with this registry."""
     folder = tmp_path / "template"
     folder.mkdir()
-    shutil.copy(ROOT / "template_rules.py", folder)
+    shutil.copy(ROOT / "django_signals_rules.py", folder)
     settings = {"project_name": "My Project", "_modules": REGISTRY, "__accepted": "yes"}
     (folder / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
@@ -150,11 +150,12 @@ def test_a_path_to_prune_that_is_missing_fails_the_bake(
     assert "lacks what it should prune: docs/nowhere.md" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"])
 def test_hooks_and_rules_run_on_every_python(template: Path, project: Path, version: str) -> None:
     """They run on the Python that runs cookiecutter, not on one of the project's."""
     program = f"""
 import json, os, sys
+os.environ["PYENV_ROOT"] = {str(template)!r}
 sys.path.insert(0, {str(ROOT)!r})
 from hooks import post_gen_project, pre_gen_project
 pre_gen_project.ANSWERS = post_gen_project.ANSWERS = sys.argv[1]
@@ -162,8 +163,8 @@ pre_gen_project.TEMPLATE_ROOT = {str(template)!r}
 first = pre_gen_project.main()
 os.chdir({str(project)!r})
 print(first, post_gen_project.main())
-import template_rules
-print(template_rules.usable_slug("class"))
+import django_signals_rules
+print(django_signals_rules.usable_slug("class"))
 """
     python = python_of(version)
     if python is None:
@@ -173,6 +174,34 @@ print(template_rules.usable_slug("class"))
     assert "0 0" in done.stdout
     assert done.stdout.endswith("class_project\n")
     assert files(project) == ["apps/kept/a.py", "docs/kept.md"]
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (
+            ["3.9.18", "3.12.1", "3.13.9", "3.13.10", "3.15.0rc1", "pypy3.11-7.3", "mine"],
+            "3.13.10\n",
+        ),
+        (["3.11.7", "3.15.0b2"], None),
+        ([], None),
+    ],
+)
+def test_the_newest_python_that_pyenv_hides_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], written: str | None
+) -> None:
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    for name in names:
+        (tmp_path / "pyenv" / "versions" / name).mkdir(parents=True)
+    post_gen_project.show_pythons_of_pyenv(str(tmp_path))
+    file = tmp_path / ".python-version"
+    assert (file.read_text() if file.exists() else None) == written
+
+
+def test_the_least_python_is_that_of_the_project() -> None:
+    text = (TEMPLATE.source / "pyproject.toml").read_text(encoding="utf-8")
+    least = ".".join(map(str, post_gen_project.LEAST_PYTHON))
+    assert f'requires-python = ">={least}"' in text
 
 
 def test_the_hooks_use_the_standard_library_only() -> None:

@@ -42,15 +42,15 @@ def age(template: Template) -> None:
     says some things differently in files of every kind.
     """
     root, source = template.root, template.source
-    extensions = root / "local_extensions.py"
+    extensions = root / "django_signals_extensions.py"
     text = extensions.read_text(encoding="utf-8")
     begin = text.index(f"@simple_filter\ndef {FILTER}(")
     end = text.index("@simple_filter\n", begin + 1)
     extensions.write_text(text[:begin] + text[end:], encoding="utf-8")
 
     settings = template.settings
-    settings["_extensions"].remove(f"local_extensions.{FILTER}")
-    replace(root / "template_rules.py", '        "whitenoise",\n', "")
+    settings["_extensions"].remove(f"django_signals_extensions.{FILTER}")
+    replace(root / "django_signals_rules.py", '        "whitenoise",\n', "")
     for path in template.paths_of(LATEST):
         target = source / path
         for file in sorted(target.rglob("*"), reverse=True) if target.is_dir() else []:
@@ -309,12 +309,14 @@ def test_the_old_release_makes_way_for_the_filters_of_the_new_one(
     def age_without(template: Template) -> None:
         age(template)
         settings = json.loads((template.root / "cookiecutter.json").read_text(encoding="utf-8"))
-        settings["_extensions"].remove("local_extensions.FreshModules")
+        settings["_extensions"].remove("django_signals_extensions.FreshModules")
         (template.root / "cookiecutter.json").write_text(json.dumps(settings), encoding="utf-8")
 
     history = History(workplace, TEMPLATE, tmp_path / "template")
     history.build(age_without)
-    replace(history.folder / "cookiecutter.json", '    "local_extensions.FreshModules",\n', "")
+    replace(
+        history.folder / "cookiecutter.json", '    "django_signals_extensions.FreshModules",\n', ""
+    )
     workplace.commit(history.folder)
     project = history.create(OLD, folder=tmp_path)
     done = workplace.cruft("update", "--skip-apply-ask", folder=project.path)
@@ -323,7 +325,7 @@ def test_the_old_release_makes_way_for_the_filters_of_the_new_one(
 
 
 def test_the_extension_that_makes_way_stands_first() -> None:
-    assert TEMPLATE.settings["_extensions"][0] == "local_extensions.FreshModules"
+    assert TEMPLATE.settings["_extensions"][0] == "django_signals_extensions.FreshModules"
 
 
 CHANGELOG = Document((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))

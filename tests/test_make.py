@@ -16,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from scripts import new
+from tests.support.bakery import Bakery
 from tests.support.once import once
 from tests.support.programs import HANGS, run
+from tests.support.pythons import interpreter_of
 from tests.support.repository import without_uv
-from tests.support.template import PARTS, ROOT, TEMPLATE
+from tests.support.template import PARTS, ROOT, TEMPLATE, Combination
 
-NEEDED = (*PARTS, "Makefile", "pyproject.toml", ".python-version", "scripts")
+NEEDED = (*PARTS, "Makefile", "pyproject.toml", "scripts")
 
 
 class Clone:
@@ -129,6 +132,63 @@ def test_new_leaves_a_project_that_one_more_line_starts(
     assert again.returncode != 0
     assert "already exists" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+@pytest.mark.whole
+def test_new_needs_no_other_python_than_the_least_and_fetches_none(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """The only Python is 3.12, and none can be downloaded."""
+    python = interpreter_of("3.12")
+    if python is None:
+        pytest.skip("Python 3.12 cannot be found on this machine")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("python3", "python3.12"):
+        (programs / name).symlink_to(python)
+    for name in ("git", "make", "sh", "sed", "find", "rm"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    only = {
+        "PATH": str(programs), "PYENV_ROOT": str(tmp_path), "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PYTHON_INSTALL_DIR": str(tmp_path / "managed"),
+        "UV_PROJECT_ENVIRONMENT": str(tmp_path / "environment"),
+    }  # fmt: skip
+    done = clone.make("new", "MODULES=", "NAME=Least", **only)
+    assert done.returncode == 0, done.stderr
+    project = clone.root / "projects" / "least"
+    assert not (project / ".python-version").exists()
+    made = (project / ".venv" / "pyvenv.cfg").read_text(encoding="utf-8")
+    assert "version_info = 3.12." in made
+
+
+PYTHONS_OF_UV = """#!/bin/sh
+echo '[{"implementation": "cpython", "variant": "default", "version": "3.12.1",
+  "version_parts": {"major": 3, "minor": 12}, "path": "/least"},
+ {"implementation": "cpython", "variant": "default", "version": "3.14.2",
+  "version_parts": {"major": 3, "minor": 14}, "path": "/newest"},
+ {"implementation": "cpython", "variant": "freethreaded", "version": "3.15.0",
+  "version_parts": {"major": 3, "minor": 15}, "path": "/threads"},
+ {"implementation": "cpython", "variant": "default", "version": "3.16.0a1",
+  "version_parts": {"major": 3, "minor": 16}, "path": "/alpha"}]'
+"""
+
+
+def test_new_takes_the_newest_stable_python(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(PYTHONS_OF_UV)
+    uv.chmod(0o755)
+    assert new.newest_python(str(uv)) == "/newest"
+    uv.write_text("#!/bin/sh\necho '[]'\n")
+    assert new.newest_python(str(uv)) is None
+
+
+def test_new_says_what_helps_after_an_installation_that_failed(
+    bakery: Bakery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
+    monkeypatch.setenv("UV", "false")
+    with pytest.raises(SystemExit, match=r"false sync failed in .*run there: uv sync, then"):
+        new.prepare(project.path, without=[])
 
 
 @pytest.mark.whole

@@ -8,7 +8,7 @@ import sys
 import pytest
 from slugify import slugify
 
-import template_rules
+import django_signals_rules
 from tests.support.answers import ACCEPTED, REFUSED_EMAILS, REFUSED_SLUGS, REFUSED_TEXTS
 from tests.support.bakery import Bakery
 from tests.support.cli import Home
@@ -26,7 +26,7 @@ GOOD = {
 
 
 def refusal(**answers: object) -> str | None:
-    return template_rules.refusal({**GOOD, **answers}, ["extra"])
+    return django_signals_rules.refusal({**GOOD, **answers}, ["extra"])
 
 
 def test_good_answers_pass() -> None:
@@ -35,7 +35,7 @@ def test_good_answers_pass() -> None:
 
 @pytest.mark.parametrize("slug", REFUSED_SLUGS.values(), ids=REFUSED_SLUGS)
 def test_a_bad_slug_is_refused(slug: str) -> None:
-    assert template_rules.slug_fault(slug)
+    assert django_signals_rules.slug_fault(slug)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_a_bad_slug_is_refused(slug: str) -> None:
     ["a", "my_project", "x1", "a" * 40, "a_b_c", "x_1", "django_shop", "testing", "com", "com10"],
 )
 def test_a_good_slug_passes(slug: str) -> None:
-    assert template_rules.slug_fault(slug) is None
+    assert django_signals_rules.slug_fault(slug) is None
 
 
-@pytest.mark.parametrize("prompt", template_rules.TEXTS)
+@pytest.mark.parametrize("prompt", django_signals_rules.TEXTS)
 @pytest.mark.parametrize("text", REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
 def test_a_bad_text_is_refused_at_every_prompt(prompt: str, text: str) -> None:
     sentence = refusal(**{prompt: text})
@@ -78,7 +78,7 @@ def test_an_answer_that_is_no_text_is_refused(prompt: str, answer: object) -> No
 @pytest.mark.parametrize("prompt", GOOD)
 def test_a_missing_answer_is_refused(prompt: str) -> None:
     answers = {name: answer for name, answer in GOOD.items() if name != prompt}
-    assert template_rules.refusal(answers, ["extra"])
+    assert django_signals_rules.refusal(answers, ["extra"])
 
 
 @pytest.mark.parametrize("prompt", GOOD)
@@ -99,7 +99,7 @@ def test_every_package_of_a_project_is_a_reserved_slug(bakery: Bakery) -> None:
     packages = bakery.project(TEMPLATE.all_on()).pins()
     assert packages
     slugs = {name.replace("-", "_") for name in packages}
-    assert {slug for slug in slugs if not template_rules.is_reserved(slug)} == set()
+    assert {slug for slug in slugs if not django_signals_rules.is_reserved(slug)} == set()
 
 
 def test_a_package_of_any_module_is_a_reserved_slug(copy_of_template: Template) -> None:
@@ -122,7 +122,7 @@ def test_every_folder_of_a_project_is_a_reserved_slug(bakery: Bakery) -> None:
     files = bakery.project(TEMPLATE.all_on()).files
     folders = {file.split("/")[0] for file in files if "/" in file}
     names = {name for name in folders if re.fullmatch(r"\w+", name)}
-    assert {name for name in names if not template_rules.is_reserved(name)} == set()
+    assert {name for name in names if not django_signals_rules.is_reserved(name)} == set()
 
 
 def hostile_names() -> list[str]:
@@ -130,15 +130,15 @@ def hostile_names() -> list[str]:
     generator = random.Random(20)  # noqa: S311 (no secret)
     alphabet = "aZ_-9 .\u00e9\u6f22\U0001f600'\"\\/{}%#\n\t"
     made = ["".join(generator.choices(alphabet, k=generator.randint(0, 60))) for _ in range(500)]
-    reserved = [*template_rules.RESERVED, *keyword.kwlist, *keyword.softkwlist]
+    reserved = [*django_signals_rules.RESERVED, *keyword.kwlist, *keyword.softkwlist]
     return [*made, *reserved, *sys.stdlib_module_names, *REFUSED_SLUGS.values(), "x" * 300]
 
 
 def test_a_suggested_slug_always_keeps_the_rules() -> None:
     for name in hostile_names():
-        slug = template_rules.usable_slug(slugify(name, separator="_"))
-        assert template_rules.slug_fault(slug) is None, (name, slug)
+        slug = django_signals_rules.usable_slug(slugify(name, separator="_"))
+        assert django_signals_rules.slug_fault(slug) is None, (name, slug)
 
 
 def test_a_good_slug_is_suggested_as_it_is() -> None:
-    assert template_rules.usable_slug("my_project") == "my_project"
+    assert django_signals_rules.usable_slug("my_project") == "my_project"

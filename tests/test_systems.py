@@ -46,7 +46,7 @@ POSIX_NAMES = {
 # A path in Windows has 260 characters at most, of which somebody's own folder takes a part.
 LONGEST_PATH = 150
 
-OURS = ("hooks", "scripts", "local_extensions.py", "template_rules.py")
+OURS = ("hooks", "scripts", "django_signals_extensions.py", "django_signals_rules.py")
 # It records a session in a terminal, which Windows does not have; the repository's maintainers run it.
 ELSEWHERE = {"draw_prompt_session.py"}
 # Celery's worker does not support Windows, and these tests start and kill it.

@@ -54,7 +54,7 @@ def test_shared_files_name_no_module() -> None:
         for file in TEMPLATE.files()
         if not any(file == path or file.startswith(f"{path}/") for path in own)
     ]
-    shared += [*(ROOT / "hooks").glob("*.py"), ROOT / "local_extensions.py"]
+    shared += [*(ROOT / "hooks").glob("*.py"), ROOT / "django_signals_extensions.py"]
     found = [
         f"{path}:{number}: {line}"
         for path in shared

@@ -57,11 +57,12 @@ def _image(project: BakedProject) -> list[str]:
     first, last = stages(project)
     faults = _stages(first, last)
     ignored = project.read(".dockerignore").splitlines()
-    python = project.read(".python-version").strip()
+    tested = yaml.safe_load(project.read(".github/workflows/ci.yml"))["jobs"]["tests"]
+    pythons = tested["strategy"]["matrix"]["python"]
     uv = re.search(r"uv==([\d.]+)", project.read(".github/workflows/ci.yml"))
     for name, rest in [*first, *last]:
-        if name == "FROM" and not rest.startswith(f"python:{python}-"):
-            faults.append(f"Dockerfile starts from {rest}; .python-version says {python}")
+        if name == "FROM" and not any(rest.startswith(f"python:{each}-") for each in pythons):
+            faults.append(f"Dockerfile starts from {rest}; the workflow tests {pythons}")
         if name == "COPY" and not rest.startswith("--from="):
             *sources, _ = rest.split()
             faults += [

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ class Bakery:
         source = self._all_on_source()
         packages = [
             (source / "pyproject.toml").read_bytes(),
-            (source / ".python-version").read_bytes(),
+            sys.version.encode(),
             "\n".join([*_packages_of_the_tests(), *beside]).encode(),
         ]
         key = hashlib.sha256(b"\n".join(packages)).hexdigest()[:16]
@@ -136,10 +137,15 @@ def _install(source: Path, to: Path, beside: Sequence[str]) -> None:
     stage = to.with_name(f"{to.name}-project")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
-    for name in ("pyproject.toml", ".python-version"):
-        shutil.copy(source / name, stage)
+    shutil.copy(source / "pyproject.toml", stage)
     # With what production adds, since documents and configuration name its programs.
-    _sync(stage, "--group=production", UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
+    _sync(
+        stage,
+        "--group=production",
+        f"--python={sys.executable}",
+        UV_PROJECT_ENVIRONMENT=str(to),
+        UV_COMPILE_BYTECODE="1",
+    )
     _add_packages_of_the_tests(stage, to, beside)
 
 

@@ -12,9 +12,10 @@ COOKIECUTTER = Path(sys.executable).with_name("cookiecutter")
 
 @dataclass(frozen=True)
 class Home:
-    """A user's home, and the folder in which cookiecutter is to put projects."""
+    """A user's home, the folder in which cookiecutter is to put projects, and cookiecutter."""
 
     folder: Path
+    program: Path = COOKIECUTTER
 
     @property
     def output(self) -> Path:
@@ -44,7 +45,7 @@ class Home:
             variables: further variables of the environment.
         """
         self.output.mkdir(exist_ok=True)
-        command: list[str | Path] = [COOKIECUTTER, template, "-o", self.output, *arguments]
+        command: list[str | Path] = [self.program, template, "-o", self.output, *arguments]
         environment = clean_environment(HOME=str(self.folder), COLUMNS="500", **variables)
         done = run(
             command, folder=self.folder, environment=environment, answers=answers, output=output

@@ -90,7 +90,8 @@ def requirement_name(line: str) -> str:
 
 def files_in(folder: Path) -> frozenset[str]:
     """List the files of a folder, relative to it, less what version control and tools keep."""
-    skipped = CACHE_FOLDERS | {".git", ".venv"}
+    # The hook names a Python of pyenv in the last, which is a matter of the machine.
+    skipped = CACHE_FOLDERS | {".git", ".venv", ".python-version"}
     return frozenset(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")

@@ -1,5 +1,6 @@
 """The Pythons of this machine."""
 
+import os
 from pathlib import Path
 
 from tests.support.programs import run
@@ -8,10 +9,12 @@ from tests.support.template import ROOT
 
 def python_of(version: str) -> list[str] | None:
     """Return the command that runs a Python of a minor version, None when there is none."""
-    for command in ([f"python{version}"], ["env", f"PYENV_VERSION={version}", f"python{version}"]):
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    hidden = [path / "bin" / "python" for path in sorted(pyenv.glob(f"{version}.*"))]
+    for program in [f"python{version}", *map(str, hidden)]:
         try:
-            if run([*command, "-c", ""], folder=ROOT).returncode == 0:
-                return command
+            if run([program, "-c", ""], folder=ROOT).returncode == 0:
+                return [program]
         except FileNotFoundError:
             pass
     return None

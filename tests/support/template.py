@@ -16,8 +16,8 @@ CACHE_FOLDERS = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff
 PARTS = (
     "cookiecutter.json",
     "hooks",
-    "local_extensions.py",
-    "template_rules.py",
+    "django_signals_extensions.py",
+    "django_signals_rules.py",
     "templates",
     "{{cookiecutter.project_slug}}",
 )

@@ -6,24 +6,32 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import click
+from cookiecutter.config import get_user_config
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.utils import simple_filter
 from jinja2 import Environment
 from jinja2.ext import Extension
 
-import template_rules
+import django_signals_rules
 
 # Counts how often a command of cruft asked for answers: an update does so twice.
 ROUNDS = "COOKIECUTTER_DJANGO_SIGNALS_ROUNDS"
+
+# Earlier ones leave the ``yes`` of an answer what it is, a piece of text.
+LEAST_COOKIECUTTER = (2, 7)
+
+# What cookiecutter takes for a yes or a no, in any case.
+YES_OR_NO = frozenset(["1", "true", "t", "yes", "y", "on", "0", "false", "f", "no", "n", "off"])
 
 MARKDOWN_MARKS = r"\`*_[]<>#&|~$"
 
@@ -45,7 +53,7 @@ class FreshModules(Extension):
         super().__init__(environment)
         # In place: cookiecutter puts its own list back afterwards.
         sys.path[:] = [str(Path(folder).absolute()) for folder in sys.path]
-        for name in (__name__, template_rules.__name__):
+        for name in (__name__, django_signals_rules.__name__):
             module = sys.modules.pop(name, None)
             # Written within a second and of the same length, the new source would be taken
             # for the one that was compiled.
@@ -55,33 +63,41 @@ class FreshModules(Extension):
         importlib.invalidate_caches()
 
 
-class CommandLineGuard(Extension):
-    """Refuses options that cookiecutter would drop or render without a word.
+class CallGuard(Extension):
+    """Refuses what cookiecutter would drop, render or do without a word.
 
-    Cookiecutter ignores an option it does not know (``audti=yes``) and renders
-    the ones it knows as Jinja, before any rule of the template sees them. The
-    command line is still there in click's context; in a call through the API
-    there is none, and nothing to check.
+    Cookiecutter ignores an option it does not know (``audti=yes``), renders the ones it knows
+    as Jinja before any rule of the template sees them, drops every default of the user's
+    configuration below one that it cannot convert, and keeps the files of all modules when it
+    may not run the hooks. None of that is in the answers, so the guard reads the arguments of
+    the call. A program that calls cookiecutter's parts in another way is not checked.
     """
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        context = click.get_current_context(silent=True)
-        options = context.params.get("extra_context") if context else None
-        if isinstance(options, Mapping):  # other tools have an option of that name too
-            _refuse_options(options)
+        _refuse_old_cookiecutter(version("cookiecutter"))
+        call = _arguments_of_the_call()
+        if call.get("accept_hooks") is False:
+            raise FailedHookException(
+                "--accept-hooks no is refused: a hook of the template takes out the modules that"
+                " were not chosen. Read hooks/ first, then bake with --accept-hooks yes"
+            )
+        if "accept_hooks" in call:  # cruft passes on the options of earlier releases, too
+            _refuse_options(call.get("extra_context") or {})
+        if "config_file" in call:
+            _refuse_defaults(call["config_file"], call["default_config"])
 
 
 @simple_filter
 def usable_slug(suggestion: str) -> str:
-    return template_rules.usable_slug(suggestion)
+    return django_signals_rules.usable_slug(suggestion)
 
 
 @simple_filter
 def accepted(cookiecutter: Mapping[str, Any]) -> str:
     """Pass answers that keep the rules; refuse others before anything is written."""
     _refuse_options(_options_of_cruft())
-    sentence = template_rules.refusal(cookiecutter, cookiecutter["_modules"])
+    sentence = django_signals_rules.refusal(cookiecutter, cookiecutter["_modules"])
     if sentence:
         raise FailedHookException(sentence)
     return "yes"
@@ -173,6 +189,42 @@ def _command_of_cruft() -> str | None:
     return sys.argv[1] if name == "cruft" and len(sys.argv) > 1 else None
 
 
+def _arguments_of_the_call() -> Mapping[str, Any]:
+    """Return the arguments of the function that was told where the user's configuration is.
+
+    That is ``cookiecutter.main.cookiecutter``, whoever calls it, or its counterpart in cruft.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if "config_file" in frame.f_locals and "default_config" in frame.f_locals:
+            return dict(frame.f_locals)
+        frame = frame.f_back
+    return {}
+
+
+def _refuse_old_cookiecutter(found: str) -> None:
+    """Refuse a cookiecutter that does not know questions with yes or no."""
+    least = ".".join(map(str, LEAST_COOKIECUTTER))
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) < LEAST_COOKIECUTTER:
+        raise FailedHookException(
+            f"cookiecutter {found} is refused: the template needs {least} or later."
+            " A valid example: uvx cookiecutter@latest"
+        )
+
+
+def _refuse_defaults(config_file: object, default_config: bool) -> None:
+    """Refuse a default of the user's configuration that is neither yes nor no."""
+    path = None if config_file is None else str(config_file)
+    defaults = get_user_config(config_file=path, default_config=default_config)["default_context"]
+    for name in _template_json()["_modules"]:
+        value = (defaults or {}).get(name, "no")
+        if isinstance(value, str) and value.strip().lower() not in YES_OR_NO:
+            raise FailedHookException(
+                f"{name} {value!r} is refused: in the default_context of your configuration of"
+                " cookiecutter it has to be yes or no. A valid example: yes"
+            )
+
+
 def _refuse_options(options: Mapping[str, Any]) -> None:
     """Refuse an option that the template does not have or that Jinja would change."""
     known = [name for name in _template_json() if not name.startswith("_")]
@@ -182,7 +234,7 @@ def _refuse_options(options: Mapping[str, Any]) -> None:
                 f"{name}={value} is refused: there is no option {name}."
                 f" The options are: {', '.join(known)}"
             )
-        if isinstance(value, str) and template_rules.has_template_marks(value):
+        if isinstance(value, str) and django_signals_rules.has_template_marks(value):
             raise FailedHookException(
                 f"{name}={value!r} is refused: an answer must not hold the"
                 " template marks {{ }}, {% %}, {# #} or a line that starts with '# %'."

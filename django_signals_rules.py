@@ -1,6 +1,6 @@
 """The rules that answers to the prompts have to keep.
 
-The standard library only: the prompts (through ``local_extensions``), the
+The standard library only: the prompts (through ``django_signals_extensions``), the
 ``pre_gen_project`` hook and the tests all import this file, on whichever
 Python, 3.10 or later, runs cookiecutter.
 """
