@@ -3,7 +3,8 @@
 Every figure is a median within one run, whose subjects take turns. The floor is Django's own
 ``Signal.connect`` with the same functions, which do nothing. Three kinds of the kit are measured:
 with timing off, as in production and without the module ``signal_map``; with timing on, outside of any request; and in a request that
-is timed, as in development. The map of 200 receivers is timed as well, in CPU time.
+is timed, as in development. The map of 200 receivers is timed as well, in CPU time, and
+bulk writes of 1,000 rows, with nobody and with one receiver listening.
 
 The figures are taken inside a project that is baked for it, with the packages it pins.
 """

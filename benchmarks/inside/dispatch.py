@@ -19,15 +19,18 @@ django.setup()
 from apps.accounts.models import User  # noqa: E402
 from apps.core import watch  # noqa: E402
 from apps.core.dispatch import receiver  # noqa: E402
+from apps.core.signals import bulk_created, bulk_deleted, bulk_updated  # noqa: E402
 from apps.signal_map import tracing  # noqa: E402
 from apps.signal_map.document import document  # noqa: E402
 from apps.signal_map.entries import read_entries  # noqa: E402
 from apps.signal_map.formats import table  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 from django.db.models.signals import ModelSignal  # noqa: E402
 
 RECEIVERS = (0, 1, 5, 20)
 SENDS = 2000
 IN_THE_MAP = 200
+IN_BULK = 1000
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,47 @@ def map_milliseconds(rounds: int) -> float:
     return statistics.median(found)
 
 
+def bulk_ratios(rounds: int) -> dict[str, float]:
+    """Compare bulk writes of a model that opts in with Django's own, in CPU time; return multiples."""
+
+    def heard(sender: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+    def rows() -> list[User]:
+        return [User(username=str(number)) for number in range(IN_BULK)]
+
+    writes: dict[str, Callable[[Any], object]] = {
+        "bulk_create": lambda users: users.bulk_create(rows()),
+        "bulk_update": lambda users: users.bulk_update(list(users.all()), ["first_name"]),
+        "update": lambda users: users.update(first_name="a"),
+        "delete": lambda users: users.all().delete(),
+    }
+    plain, telling = User._base_manager, User.objects
+    times: dict[tuple[str, str], list[float]] = {}
+    for turn in range(rounds + 1):
+        for kind, users in (("Django", plain), ("unheard", telling), ("heard", telling)):
+            for signal in (bulk_created, bulk_updated, bulk_deleted):
+                signal.disconnect(heard, sender=User)
+                if kind == "heard":
+                    signal.connect(heard, sender=User)
+            for name, write in writes.items():
+                start = time.process_time()
+                write(users)
+                if turn:
+                    times.setdefault((name, kind), []).append(time.process_time() - start)
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    return {
+        f"{kind}_{name}_over_django": round(medians[name, kind] / medians[name, "Django"], 2)
+        for name in writes
+        for kind in ("unheard", "heard")
+    }
+
+
 def main() -> None:
     """Measure and print."""
     rounds = int(sys.argv[1])
+    call_command("migrate", verbosity=0)
+    bulk = bulk_ratios(rounds)
     times = measure(rounds)
     print("A send: microseconds, and as a multiple of Django's")
     print(f"  {'receivers':9}" + "".join(f"{name:>20}" for name in KINDS))
@@ -148,7 +189,10 @@ def main() -> None:
         "timed_adds_microseconds": round(added["kit, timed"], 2),
         "map_of_200_milliseconds": round(rendered, 1),
     }
-    print(json.dumps(figures))
+    print(f"A bulk write of {IN_BULK} rows, as a multiple of Django's")
+    for name, ratio in bulk.items():
+        print(f"  {name.removesuffix('_over_django'):24}{ratio:.2f}")
+    print(json.dumps(figures | bulk))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def _muted_by_marker(request: pytest.FixtureRequest) -> None:
 def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what a test connects and disconnects."""
     before: dict[Signal, list[Any]] = {}
-    functions = dict(dispatch._functions)
+    connections = dict(dispatch._connections)
 
     def remembering(method: Callable[..., Any]) -> Callable[..., Any]:
         def change(self: Signal, *args: Any, **kwargs: Any) -> Any:
@@ -71,8 +71,8 @@ def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         with signal.lock:
             signal.receivers = receivers
             signal.sender_receivers_cache.clear()
-    dispatch._functions.clear()
-    dispatch._functions.update(functions)
+    dispatch._connections.clear()
+    dispatch._connections.update(connections)
 
 
 @pytest.fixture(autouse=True)

@@ -17,21 +17,31 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.contrib.auth.models import User as DjangoUser
+from django.contrib.auth.signals import user_logged_in
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, models, transaction
 from django.db.models.signals import (
     m2m_changed,
     post_delete,
+    post_migrate,
     post_save,
+    pre_delete,
+    pre_migrate,
     pre_save,
 )
 from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
+from django.test import Client, RequestFactory
 
 from apps.accounts.models import User
+from apps.core import actor, dispatch, mistakes
+from apps.core.actor import acting_as, acting_in, in_a_job
+from apps.core.blocks import Block
 from apps.core.dispatch import connected, mute, receiver
+from apps.core.signals import bulk_created, bulk_updated
 
 from ..test_dispatch import calls
 
@@ -176,8 +186,17 @@ def test_two_receivers_of_one_name_are_refused_instead_of_dropped() -> None:
 
 def test_a_factory_called_twice_for_one_sender_is_refused(calls: Calls) -> None:
     recorder(calls, post_save)
-    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+    with pytest.raises(ImproperlyConfigured, match="connected twice"):
         recorder(calls, post_save)
+
+
+def test_a_receiver_connected_again_in_another_way_is_refused_instead_of_dropped() -> None:
+    def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    receiver(ordered)(listen)
+    receiver(ordered)(listen)
+    with pytest.raises(ImproperlyConfigured, match="connected twice"):
+        receiver(ordered, after_commit=True)(listen)
 
 
 def test_a_receiver_without_kwargs_is_refused_at_once() -> None:
@@ -193,7 +212,7 @@ def test_a_model_signal_needs_a_sender() -> None:
 
 
 def test_a_string_sender_of_a_custom_signal_is_refused() -> None:
-    with pytest.raises(ImproperlyConfigured, match="Only the signals in"):
+    with pytest.raises(ImproperlyConfigured, match="Only the signals of models"):
         recorder([], ordered, sender="accounts.User")
 
 
@@ -242,6 +261,151 @@ def test_django_names_the_receiver_whose_sender_does_not_exist() -> None:
         ), said
     finally:
         del apps._pending_operations[("acounts", "user")]
+
+
+class Abstract(models.Model):
+    """No model that has rows."""
+
+    class Meta:
+        abstract = True
+        app_label = "dispatch"
+
+
+@pytest.mark.parametrize(
+    ("signal", "sender", "says"),
+    [
+        (post_save, "auth.User", r"sender=settings\.AUTH_USER_MODEL"),
+        (pre_delete, DjangoUser, r"sender=settings\.AUTH_USER_MODEL"),
+        (user_logged_in, DjangoUser, r"sender=settings\.AUTH_USER_MODEL"),
+        (bulk_created, DjangoUser, r"sender=settings\.AUTH_USER_MODEL"),
+        (post_save, Abstract, "include_subclasses=True"),
+        (m2m_changed, User, r"sender=User\.groups\.through"),
+        (m2m_changed, "auth.Permission", r"sender=Permission\.<field>\.through"),
+        (post_migrate, "auth", r"apps\.get_app_config"),
+        (pre_migrate, User, r"apps\.get_app_config"),
+    ],
+)
+@pytest.mark.parametrize("include_subclasses", [False, True])
+def test_what_never_sends_a_signal_is_refused(
+    signal: Signal, sender: Any, says: str, include_subclasses: bool
+) -> None:
+    if sender is Abstract and include_subclasses:
+        recorder([], signal, sender=sender, include_subclasses=True)
+        return
+    before = len(signal.receivers)
+    with pytest.raises(ImproperlyConfigured, match=says):
+        recorder([], signal, sender=sender, include_subclasses=include_subclasses)
+    assert len(signal.receivers) == before
+
+
+def test_what_sends_a_signal_is_accepted(calls: Calls) -> None:
+    recorder(calls, m2m_changed, sender="accounts.User_groups")
+    recorder(calls, m2m_changed, sender=User.user_permissions.through)
+    recorder(calls, post_migrate, sender=apps.get_app_config("auth"))
+    recorder(calls, pre_migrate, sender=None)
+    recorder(calls, user_logged_in, sender=User)
+
+    class Member(Abstract):
+        class Meta:
+            app_label = "dispatch"
+
+        def __str__(self) -> str:
+            return "a member"
+
+    try:
+        recorder(calls, pre_save, sender=Abstract, include_subclasses=True)
+        pre_save.send(sender=Member, instance=Member())
+        assert [call["sender"] for call in calls] == [Member]
+    finally:
+        del apps.all_models["dispatch"]
+        apps.clear_cache()
+
+
+def decorated(function: Any) -> Any:
+    """A decorator that gives the function more than the signal does."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **named: Any) -> Any:
+        return function(*args, tenant="a", **named)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("signals", "function", "says"),
+    [
+        (pre_save, lambda sender, created, **kwargs: None, "'created'"),
+        ([post_save, post_delete], lambda sender, created, **kwargs: None, "'created'"),
+        (post_delete, lambda sender, update_fields, **kwargs: None, "'update_fields'"),
+        (post_save, lambda instances, **kwargs: None, "'instances'"),
+        (post_save, lambda model, **kwargs: None, "'model'"),
+        (post_save, lambda self, sender, **kwargs: None, "'self'"),
+        (ordered, lambda self, sender, **kwargs: None, "'self'"),
+        (ordered, lambda cls, sender, **kwargs: None, "'cls'"),
+        (ordered, lambda sender, /, **kwargs: None, "'sender'"),
+        (user_logged_in, lambda sender, credentials, **kwargs: None, "'credentials'"),
+        (bulk_updated, lambda sender, instances, **kwargs: None, "'instances'"),
+    ],
+)
+def test_a_parameter_that_is_not_sent_is_refused(signals: Any, function: Any, says: str) -> None:
+    sender = None if signals in (ordered, user_logged_in) else User
+    with pytest.raises(ImproperlyConfigured, match=f"cannot be called: .*{says}"):
+        receiver(signals, sender=sender)(function)
+
+
+@pytest.mark.parametrize("signal", [post_save, bulk_created])
+@pytest.mark.parametrize("name", ["instance", "instances"])
+def test_after_commit_nothing_is_given_that_may_be_stale(signal: Signal, name: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def listen(sender, {name}, **kwargs): ...", namespace)  # noqa: S102
+    with pytest.raises(ImproperlyConfigured, match="is given pk instead"):
+        receiver(signal, sender=User, after_commit=True)(namespace["listen"])
+
+
+@pytest.mark.parametrize(
+    ("signal", "function"),
+    [
+        (post_save, lambda **kwargs: None),
+        (post_save, lambda *, instance, created, raw, using, update_fields, **kwargs: None),
+        (post_save, lambda sender, instance, number=1, **kwargs: None),
+        (m2m_changed, lambda sender, action, reverse, model, pk_set, raw, **kwargs: None),
+        (ordered, lambda sender, number, **kwargs: None),
+        (post_save, decorated(lambda sender, tenant, **kwargs: None)),
+    ],
+)
+def test_what_django_calls_is_accepted_and_called(signal: Signal, function: Any) -> None:
+    senders: dict[Signal, Any] = {post_save: Group, m2m_changed: User.groups.through}
+    sender = senders.get(signal)
+    listen = receiver(signal, sender=sender)(function)
+    sent = dict.fromkeys(mistakes.SENT.get(signal, "number").split())
+    assert (listen, None) in signal.send(sender, **sent)
+
+
+@pytest.mark.django_db
+def test_the_table_of_what_is_sent_is_right(client: Client) -> None:
+    heard: dict[Signal, set[str]] = {}
+
+    def listen(signal: Signal, **named: Any) -> None:
+        heard.setdefault(signal, set(named) - {"sender"})
+
+    for signal in mistakes.SENT:
+        signal.connect(listen)
+    user = User.objects.create_user("ada")
+    User.objects.bulk_create([User(username="grace")])
+    User.objects.update(email="")
+    user.groups.create(name="staff")
+    client.force_login(user)
+    client.logout()
+    assert not client.login(username="ada", password="wrong")
+    user.delete()
+    User.objects.all().delete()
+    assert heard == {signal: set(names.split()) for signal, names in mistakes.SENT.items()}
+
+
+@pytest.mark.parametrize("option", ["dispatch_uid", "weak", "sendr"])
+def test_an_option_that_is_none_is_named(option: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"no option {option}"):
+        receiver(ordered, **{option: None})  # type: ignore[arg-type]
 
 
 def test_a_partial_is_refused() -> None:
@@ -545,3 +709,82 @@ def test_no_receiver_slows_every_deletion() -> None:
     for signal in (post_save, pre_save, post_delete, m2m_changed):
         for (_, sender), *_ in signal.receivers:
             assert sender != NONE_ID
+
+
+@pytest.mark.django_db
+def test_muting_a_model_reaches_its_family_where_that_is_listened_to(calls: Calls) -> None:
+    class Team(Group):
+        class Meta:
+            proxy = True
+            app_label = "dispatch"
+
+    alone: Calls = []
+
+    @receiver(post_save, sender=Team)
+    def listen(sender: Any, **named: Any) -> None:
+        alone.append(named)
+
+    try:
+        recorder(calls, post_save, sender=Group, include_subclasses=True)
+        with mute(Group):
+            Team.objects.create(name="a")
+        assert (len(calls), len(alone)) == (0, 1)
+        with mute(Team):
+            Team.objects.create(name="b")
+            Group.objects.create(name="c")
+        assert ([call["sender"] for call in calls], len(alone)) == ([Group], 1)
+    finally:
+        del apps.all_models["dispatch"]
+        apps.clear_cache()
+
+
+BLOCKS: list[Callable[[], Any]] = [
+    lambda: mute(ordered),
+    lambda: acting_as(User(username="ada"), source="job", request_id="a-request"),
+    lambda: acting_in(RequestFactory().get("/"), request_id="a-request"),
+    in_a_job,
+]
+
+
+def state() -> tuple[Any, ...]:
+    return (dispatch._muted.get(), actor._actor.get())
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_a_block_decorates_coroutines_too(make: Callable[[], Any]) -> None:
+    before = state()
+    inside: list[Any] = []
+
+    decorate: Block = make()
+
+    @decorate
+    async def run(depth: int) -> str:
+        await asyncio.sleep(0)
+        inside.append(state())
+        return "ran" if not depth else await run(depth - 1)
+
+    @decorate
+    def run_now(depth: int) -> str:
+        inside.append(state())
+        return "ran" if not depth else run_now(depth - 1)
+
+    async def twice() -> list[str]:
+        return list(await asyncio.gather(run(2), run(1)))
+
+    assert (asyncio.run(twice()), run_now(2)) == (["ran", "ran"], "ran")
+    assert len(inside) == 8
+    assert all(each != before for each in inside)
+    assert state() == before
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_a_block_refuses_generators(make: Callable[[], Any]) -> None:
+    def numbers() -> Any:
+        yield 1
+
+    async def later() -> Any:
+        yield 1
+
+    for function in (numbers, later):
+        with pytest.raises(TypeError, match="write the block inside"):
+            make()(function)

@@ -16,7 +16,7 @@ PATTERNS = """
     request_started and request_finished; got_request_exception; registration in ready();
     custom signals; typed payloads; send_robust; a receiver factory for several models;
     the current user in a receiver; work on commit; muting in a block;
-    handing off to a background job; an async receiver; asend; testing: a signal is sent;
+    handing off to a background job; bulk writes; an async receiver; asend; testing: a signal is sent;
     testing: a receiver is called; testing: muted; testing: on-commit callbacks;
     testing: rollback; testing: a temporary receiver instead of a patch
 """

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.signals import user_logged_in
+from django.apps import apps
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.template import TemplateSyntaxError
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
+import config.settings
 from apps.accounts.models import User
 from apps.welcome_email.models import CLAIM_EXPIRES_AFTER, OWED_FOR, Welcome
 from apps.welcome_email.tasks import ClaimedError, message, send_welcome
@@ -339,3 +342,22 @@ def test_a_line_break_in_the_project_name_adds_no_header(settings: Any) -> None:
 def test_a_proxy_of_the_user_model_is_owed_a_welcome() -> None:
     user = Newcomer.objects.create(username="ada", email="ada@example.com")
     assert Welcome.objects.get().user_id == user.pk
+
+
+def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
+    settings: Any,
+) -> None:
+    """With every part of the project that listens: profiles, welcomes and their jobs."""
+    settings.TASKS = config.settings.TASKS
+
+    def cost(number: int) -> int:
+        users = [User(username=f"{number} {n}", email=f"{n}@example.com") for n in range(number)]
+        with CaptureQueriesContext(connection) as queries:
+            User.objects.bulk_create(users)
+        return len(queries)
+
+    assert cost(10) == cost(1000)
+    assert Welcome.objects.count() == 1010
+    for path in ("profiles.Profile", "handoff.Handoff"):
+        if apps.is_installed(f"apps.{path.partition('.')[0]}"):
+            assert apps.get_model(path)._base_manager.count() == 1010

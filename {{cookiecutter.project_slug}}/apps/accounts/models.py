@@ -1,13 +1,25 @@
 """The user model: the project's own from the first migration on, so that it can grow."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import router, transaction
+
+from apps.core.bulk import BulkSignalsQuerySet
+
+
+class UserManager(DjangoUserManager["User"]):
+    """Creates users one by one or in bulk; receivers hear both."""
+
+    def get_queryset(self) -> BulkSignalsQuerySet["User"]:
+        return BulkSignalsQuerySet(self.model, using=self._db)
 
 
 class User(AbstractUser):
     """A person who can log in."""
+
+    objects: ClassVar[UserManager] = UserManager()
 
     def save(self, *, using: str | None = None, **options: Any) -> None:
         """Save the user and what receivers write, or neither.

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from .blocks import block
+
 if TYPE_CHECKING:  # the log asks for the request before there are models
     from django.contrib.auth.models import AbstractBaseUser
     from django.http import HttpRequest
@@ -84,7 +86,7 @@ def current_request_id() -> str:
     return _actor.get().request_id
 
 
-@contextmanager
+@block
 def acting_as(
     user: AbstractBaseUser | None, *, source: Source | None = None, request_id: str | None = None
 ) -> Iterator[None]:
@@ -106,14 +108,14 @@ def acting_as(
         yield
 
 
-@contextmanager
+@block
 def acting_in(request: HttpRequest, *, request_id: str = "") -> Iterator[None]:
     """Make the user of a request the acting one for a block."""
     with _acting(Actor(request=request, source="request", request_id=request_id)):
         yield
 
 
-@contextmanager
+@block
 def in_a_job() -> Iterator[None]:
     """Mark a block as a job's; the actor stays who it is outside of the block."""
     with _acting(replace(_actor.get(), source="job")):

@@ -5,12 +5,11 @@ function stays an ordinary receiver. ``mute`` switches receivers off in a block.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Any, Final
+from typing import Any, Final, Never, cast
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -19,9 +18,10 @@ from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, pre_delete
 from django.db.models.utils import make_model_tuple
 from django.dispatch import Signal
-from django.utils.inspect import func_accepts_kwargs
 
-from . import watch
+from . import mistakes, watch
+from .blocks import block
+from .signals import bulk_created
 
 type Receiver = Callable[..., Any]
 
@@ -37,6 +37,7 @@ class Connected:
     after_commit: bool
     raw: bool
     mutable: bool
+    include_subclasses: bool
 
     @property
     def path(self) -> str:
@@ -44,19 +45,20 @@ class Connected:
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
-# Signal, sender and dispatch_uid to the function that is connected.
-_functions: Final[dict[tuple[int, int, str], Receiver]] = {}
+# Signal, sender and dispatch_uid to what is connected.
+_connections: Final[dict[tuple[int, int, str], Connected]] = {}
 
 
-def receiver(
-    signal: Signal | list[Signal] | tuple[Signal, ...],
+def receiver[Function: Receiver](
+    signal: Signal | Sequence[Signal],
     sender: Any = None,
     *,
     after_commit: bool = False,
     raw: bool = False,
     include_subclasses: bool = False,
     mutable: bool = True,
-) -> Callable[[Receiver], Receiver]:
+    **unknown: Never,
+) -> Callable[[Function], Function]:
     """Connect a function to one signal or several, strongly and once.
 
     A function made inside another one is not garbage-collected. A second import does nothing.
@@ -67,10 +69,11 @@ def receiver(
             Model signals need one: a receiver without sender costs every model of the project
             its fast deletion.
         after_commit: call the function only when the transaction has been committed in the
-            database that the signal names with ``using``, and never when it is rolled back. An
-            exception is logged and stops neither the request nor other callbacks. The function
-            is given ``pk`` instead of ``instance``, which may be stale or gone by then. Not for
-            async functions, which nothing would wait for.
+            database that the signal names with ``using``, and never when it is rolled back.
+            Without a transaction that is at once, in the middle of ``save()``. An exception is
+            logged and stops neither the request nor other callbacks. The function is given
+            ``pk`` instead of ``instance``, which may be stale or gone by then. Not for async
+            functions, which nothing would wait for.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
         include_subclasses: listen to proxies of the model and to models that inherit from it as
             well. Django itself sends only to the exact class, except for the deletion of a child
@@ -81,27 +84,33 @@ def receiver(
     Raises:
         ImproperlyConfigured: for a receiver that could not work. The message says what to write.
     """
-    signals = list(signal) if isinstance(signal, (list, tuple)) else [signal]
+    if unknown:
+        raise ImproperlyConfigured(
+            f"@receiver has no option {', '.join(unknown)}. Leave weak and dispatch_uid out: it"
+            " holds every receiver strongly and once."
+        )
+    signals: list[Any] = list(signal) if isinstance(signal, (list, tuple)) else [signal]
     if not signals or not all(isinstance(one, Signal) for one in signals):
         raise ImproperlyConfigured(
             f"@receiver needs a signal, or a list of some, and was given {signal!r}. Write for"
             " example @receiver(post_save, sender=settings.AUTH_USER_MODEL)."
         )
 
-    def connect(function: Receiver) -> Receiver:
-        how = Connected(_as_written(function), after_commit, raw, mutable)
-        return _connect_to(signals, sender, how, include_subclasses)
+    def connect(function: Function) -> Function:
+        how = Connected(_as_written(function), after_commit, raw, mutable, include_subclasses)
+        return cast(Function, _connect_to(signals, sender, how))
 
     return connect
 
 
-@contextmanager
+@block
 def mute(*targets: object) -> Iterator[None]:
     """Skip receivers inside the block, in this thread or coroutine only.
 
     Args:
         targets: receivers connected with ``receiver``, or senders, for which
             all such receivers are skipped; a string is the ``"app_label.Model"`` of one.
+            A model's subclasses are skipped for receivers with ``include_subclasses``.
             Receivers with ``mutable=False`` and those connected without the kit still run.
 
     Raises:
@@ -144,78 +153,30 @@ def _as_written(target: Any) -> Any:
     return target if how is None else how.function
 
 
-def _connect_to(
-    signals: list[Signal], sender: Any, how: Connected, include_subclasses: bool
-) -> Receiver:
-    _refuse_what_cannot_work(how, signals, sender)
-    handler = _handler(how)
-    for one in signals:
-        connect_model = partial(_connect, one, handler, how)
-        connect_family = partial(_connect_family, connect_model, one)
-        if not isinstance(one, ModelSignal) or sender is None:
-            connect_model(sender)
-        elif include_subclasses:
-            join_uid = (id(one), how.path, str(sender))
-            _for_model(sender, partial(connect_family, join_uid), how)
-        else:
-            _for_model(sender, connect_model, how)
-    return handler
-
-
-def _refuse_what_cannot_work(how: Connected, signals: list[Signal], sender: Any) -> None:
+def _connect_to(signals: list[Signal], sender: Any, how: Connected) -> Receiver:
     if not inspect.isfunction(how.function):
         raise ImproperlyConfigured(
             f"Receiver {how.function!r} must be a plain function: Django's send_robust fails"
             " to log the exception of anything else."
         )
-    if how.after_commit:
-        _refuse_what_cannot_wait(how)
-    for signal in signals:
-        _refuse_what_is_never_called(how, signal, sender)
+    for one in signals:
+        _refuse(how, mistakes.of_function(how.function, one, how.after_commit))
+        _refuse(how, mistakes.of_sender(one, sender))
+        if mistakes.is_model(sender):
+            _refuse(how, mistakes.of_model(one, sender, how.include_subclasses))
+    handler = _handler(how)
+    for one in signals:
+        connect_model = partial(_connect, one, handler, how)
+        if isinstance(one, ModelSignal):
+            _for_model(sender, partial(_connect_family, connect_model, one, how, str(sender)), how)
+        else:
+            connect_model(sender)
+    return handler
 
 
-def _refuse_what_cannot_wait(how: Connected) -> None:
-    if inspect.iscoroutinefunction(how.function):
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} is async and cannot wait for the commit, after which nothing awaits"
-            " it. Make it a plain function and hand the work off to a job."
-        )
-    instance = inspect.signature(how.function).parameters.get("instance")
-    if instance is not None and instance.default is instance.empty:
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} asks for the instance, which may be stale or gone after the commit:"
-            " with after_commit=True it is given pk instead. Take pk and look the row up."
-        )
-
-
-def _refuse_what_is_never_called(how: Connected, signal: Signal, sender: Any) -> None:
-    if not func_accepts_kwargs(how.function):
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} must accept **kwargs: signals may gain arguments."
-        )
-    if not isinstance(signal, ModelSignal):
-        if isinstance(sender, str):
-            raise ImproperlyConfigured(
-                f"Receiver {how.path} names its sender as the string {sender!r}. Only the signals"
-                " in django.db.models.signals resolve strings; pass the sender itself."
-            )
-        return
-    if sender is None:
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} must name a sender, for example sender=settings.AUTH_USER_MODEL:"
-            " without one it runs for every model and slows every deletion."
-        )
-    is_model = isinstance(sender, type) and issubclass(sender, Model)
-    if not isinstance(sender, str) and not is_model:
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} names {sender!r} as its sender, which is no model. Name one model"
-            " or its 'app_label.Model'; for several connect a receiver to each."
-        )
-    if inspect.iscoroutinefunction(how.function):
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} is async, but Django sends model signals synchronously."
-            " Make it a plain function and hand the work off to a job."
-        )
+def _refuse(how: Connected, found: Iterator[str]) -> None:
+    for mistake in found:
+        raise ImproperlyConfigured(f"Receiver {how.path} {mistake}")
 
 
 def _handler(how: Connected) -> Receiver:
@@ -223,7 +184,9 @@ def _handler(how: Connected) -> Receiver:
     function, path, skips_fixtures = how.function, how.path, not how.raw
 
     def is_muted(sender: Any) -> bool:
-        return how.mutable and any(one is function or one is sender for one in _muted.get())
+        parents = getattr(sender, "__mro__", ()) if how.include_subclasses else ()
+        found = (function, sender, *parents)
+        return how.mutable and any(one is each for one in _muted.get() for each in found)
 
     # What follows runs at every dispatch, so the question is written out instead of called.
     if inspect.iscoroutinefunction(function):
@@ -234,7 +197,7 @@ def _handler(how: Connected) -> Receiver:
                 return None
             if watch.watcher is not None:
                 return await watch.watcher.arun(function, path, sender, named)
-            return await function(sender, **named)
+            return await function(sender=sender, **named)
 
     elif how.after_commit:
 
@@ -252,7 +215,7 @@ def _handler(how: Connected) -> Receiver:
                 return None
             if watch.watcher is not None:
                 return watch.watcher.run(function, path, sender, named)
-            return function(sender, **named)
+            return function(sender=sender, **named)
 
     handler.connected = how  # type: ignore[attr-defined]
     return handler
@@ -264,12 +227,14 @@ def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> No
         named["pk"] = named.pop("instance").pk
     if named.get("pk_set") is not None:
         named["pk_set"] = frozenset(named["pk_set"])
+    if named.get("signal") is bulk_created:
+        del named["instances"]
 
     def call() -> None:
         if watch.watcher is not None:
             watch.watcher.run(how.function, how.path, sender, named, after_commit=True)
         else:
-            how.function(sender, **named)
+            how.function(sender=sender, **named)
 
     # Django names the callback by this when it logs an exception.
     call.__qualname__ = how.path
@@ -293,10 +258,15 @@ def _for_model(sender: Any, use: Callable[[Any], None], how: Connected) -> None:
 def _connect_family(
     connect_model: Callable[[Any], None],
     signal: Signal,
-    join_uid: object,
+    how: Connected,
+    name: str,
     model: type[Model],
 ) -> None:
-    """Connect to a model, its subclasses, and subclasses that are defined later."""
+    """Connect to a model and, if asked to, its subclasses, now or when they are defined."""
+    _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
+    if not how.include_subclasses:
+        connect_model(model)
+        return
 
     def join(sender: type[Model], **kwargs: Any) -> None:
         if issubclass(sender, model) and not (
@@ -309,7 +279,7 @@ def _connect_family(
         family.extend(subclass for subclass in member.__subclasses__() if subclass not in family)
     for member in family:
         join(member)
-    class_prepared.connect(join, weak=False, dispatch_uid=join_uid)
+    class_prepared.connect(join, weak=False, dispatch_uid=(id(signal), how.path, name))
 
 
 def _is_deleted_with_a_parent(member: type[Model], model: type[Model]) -> bool:
@@ -324,19 +294,23 @@ def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> 
     code = inspect.unwrap(how.function).__code__
     dispatch_uid = f"{code.co_filename}:{how.function.__qualname__}"
     key = (id(signal), id(sender), dispatch_uid)
-    known = _functions.get(key)
-    if known is None:
+    known = _connections.setdefault(key, how)
+    if known is how:
         signal.connect(handler, sender=sender, weak=False, dispatch_uid=dispatch_uid)
-        _functions[key] = how.function
         return
-    imported_again = (
-        _place(known) == _place(how.function) and inspect.unwrap(known).__code__ is not code
-    )
-    if known is not how.function and not imported_again:
+    is_same_place = _place(known.function) == _place(how.function)
+    imported_again = is_same_place and inspect.unwrap(known.function).__code__ is not code
+    if known == how or imported_again:
+        return
+    if is_same_place:
         raise ImproperlyConfigured(
-            f"{_place(known)} and line {code.co_firstlineno} both connect a receiver named"
-            f" {how.path} to the same signal and sender; Django would drop the second. Rename one."
+            f"Receiver {how.path} at {_place(how.function)} is connected twice to the same signal"
+            " and sender; Django would drop the second. Connect it once, or each to another sender."
         )
+    raise ImproperlyConfigured(
+        f"{_place(known.function)} and line {code.co_firstlineno} both connect a receiver named"
+        f" {how.path} to the same signal and sender; Django would drop the second. Rename one."
+    )
 
 
 def _place(function: Receiver) -> str:

@@ -15,8 +15,8 @@ class ProfileManager(models.Manager["Profile"]):
     def for_user(self, user: AbstractBaseUser) -> "Profile":
         """Return the user's profile, created now when there is none.
 
-        Users that come from ``bulk_create``, from fixtures or from before the
-        module have no profile until they are first asked for one.
+        Users that come from fixtures or from before the module have no profile until they are
+        first asked for one.
         """
         database = self.db_manager(user._state.db)
         return database.get_or_create(user_id=user.pk)[0]

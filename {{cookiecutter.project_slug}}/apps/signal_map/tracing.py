@@ -113,10 +113,10 @@ def run(
     """Call a receiver, and time it if a request is being traced."""
     trace = _trace.get()
     if trace is None:
-        return function(sender, **named)
+        return function(sender=sender, **named)
     runs = Runs(name, named.get("signal"), sender_label(sender), after_commit)
     with _timed(trace, runs) as this, _counted_for(this):
-        return function(sender, **named)
+        return function(sender=sender, **named)
 
 
 async def arun(
@@ -125,12 +125,12 @@ async def arun(
     """Call an async receiver, and time it if a request is being traced."""
     trace = _trace.get()
     if trace is None:
-        return await function(sender, **named)
+        return await function(sender=sender, **named)
     # The ORM's async methods use the connections of this one other thread.
     await sync_to_async(_count_queries_of_this_thread)()
     runs = Runs(name, named.get("signal"), sender_label(sender), False, asynchronous=True)
     with _timed(trace, runs) as this:
-        return await _step_by_step(function(sender, **named), this)
+        return await _step_by_step(function(sender=sender, **named), this)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from apps.accounts.models import User
+from apps.core.bulk import BulkSignalsQuerySet
 
 SLUG_LENGTH = 60
 
@@ -197,6 +198,8 @@ class Notification(models.Model):
     text = models.CharField(max_length=500)
     created_at = models.DateTimeField(auto_now_add=True)
     mailed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = BulkSignalsQuerySet.as_manager()
 
     class Meta:
         ordering = ("-pk",)

@@ -15,8 +15,9 @@ from django.http import HttpRequest
 from apps.accounts.models import User
 from apps.core.actor import current_actor
 from apps.core.dispatch import receiver
-from apps.core.jobs import hand_off
+from apps.core.jobs import hand_off, hand_off_many
 from apps.core.log import route_of
+from apps.core.signals import bulk_created
 
 from .models import Notification, Project, Task, TaskInProgressError
 from .signals import (
@@ -62,6 +63,14 @@ def mail_new_notification(
     """Mail a new notification, in a job after the commit."""
     if created:
         hand_off(mail_notification, instance.pk, using=using)
+
+
+@receiver(bulk_created, sender=Notification)
+def mail_new_notifications(
+    sender: type[Notification], pks: tuple[int, ...], using: str, **kwargs: Any
+) -> None:
+    """Mail notifications that were created in bulk, in a job each after the commit."""
+    hand_off_many(mail_notification, [(pk,) for pk in pks], using=using)
 
 
 @receiver(post_save, sender=Task)

@@ -36,8 +36,9 @@ class WelcomeQuerySet(models.QuerySet["Welcome"]):
 class Welcome(models.Model):
     """A user's welcome mail: owed from sign-up on, until it is sent or given up.
 
-    ``owed_since`` is None for as long as the user has no address. ``language`` is the one that was active at sign-up; ``attempts`` counts
-    failures; ``last_error`` is the latest of them, as Python writes it.
+    ``owed_since`` is None for as long as the user has no address. ``language`` is the one that
+    was active at sign-up; ``attempts`` counts failures; ``last_error`` is the latest of them, as
+    Python writes it.
     """
 
     user = models.OneToOneField(

@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from apps.core.dispatch import receiver
-from apps.core.jobs import hand_off
+from apps.core.jobs import hand_off, hand_off_many
+from apps.core.signals import bulk_created
 
 from .models import Welcome
 from .tasks import send_welcome
@@ -42,3 +43,21 @@ def owe_welcome(
     welcome.save(using=using)
     if address:
         hand_off(send_welcome, welcome.pk, using=using)
+
+
+@receiver(bulk_created, sender=settings.AUTH_USER_MODEL, include_subclasses=True)
+def owe_welcomes(
+    sender: Any, instances: tuple[AbstractBaseUser, ...], using: str, **kwargs: Any
+) -> None:
+    """Note what users who were created in bulk are owed, and send it after the commit."""
+    language, now = get_language() or "", timezone.now()
+    welcomes = Welcome.objects.using(using).bulk_create(
+        Welcome(
+            user_id=user.pk,
+            language=language,
+            owed_since=now if getattr(user, user.get_email_field_name()) else None,
+        )
+        for user in instances
+    )
+    owed = [(welcome.pk,) for welcome in welcomes if welcome.owed_since]
+    hand_off_many(send_welcome, owed, using=using)

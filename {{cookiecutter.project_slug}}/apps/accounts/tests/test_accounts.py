@@ -85,6 +85,7 @@ def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> N
 
 
 @pytest.mark.usefixtures("connections_as_before")
+@pytest.mark.django_db(transaction=True)
 def test_a_user_whose_receivers_fail_is_not_saved_either(client: Client) -> None:
     def fail(**kwargs: Any) -> None:
         raise RuntimeError("no luck")

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import AbstractUser, Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import transaction
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_migrate, post_save
 from django.dispatch import Signal
 
+from apps.accounts.models import User
 from apps.core.dispatch import mute, receiver
 
 pytestmark = pytest.mark.usefixtures("connections_as_before")
@@ -69,8 +70,12 @@ def test_a_file_imported_under_two_names_connects_once(tmp_path: Path) -> None:
 
 
 def test_two_receivers_of_one_name_are_refused(calls: Calls) -> None:
-    connect(calls, [post_delete, post_save], Group)
+    listen = receiver(post_save, sender=Group)
+    listen(lambda sender, **kwargs: None)
     with pytest.raises(ImproperlyConfigured, match="Rename one"):
+        listen(lambda sender, **named: None)
+    connect(calls, [post_delete, post_save], Group)
+    with pytest.raises(ImproperlyConfigured, match="connected twice"):
         connect(calls, post_save, Group)
 
 
@@ -97,10 +102,17 @@ def fine(sender: Any, **kwargs: Any) -> None: ...
         (post_save, Group, {}, waits, "is async"),
         (ordered, None, {"after_commit": True}, waits, "cannot wait for the commit"),
         (post_save, Group, {"after_commit": True}, asks_for_the_instance, "is given pk instead"),
-        (ordered, "auth.Group", {}, fine, "Only the signals in"),
+        (ordered, "auth.Group", {}, fine, "Only the signals of models"),
         (ordered, None, {}, functools.partial(fine), "plain function"),
         ([], None, {}, fine, "needs a signal"),
         (fine, None, {}, fine, "needs a signal"),
+        (ordered, None, {"weak": False}, fine, "Leave weak and dispatch_uid out"),
+        (post_migrate, "auth", {}, fine, "get_app_config"),
+        ([post_save, post_delete], Group, {}, lambda sender, created, **kw: None, "'created'"),
+        (ordered, None, {}, lambda self, sender, **kwargs: None, "'self'"),
+        (post_save, "auth.User", {}, fine, "sender=settings.AUTH_USER_MODEL"),
+        (post_save, AbstractUser, {}, fine, "is abstract"),
+        (m2m_changed, User, {}, fine, r"User\.groups\.through"),
     ],
 )
 def test_a_mistake_is_refused_when_it_is_connected(
@@ -193,6 +205,12 @@ def test_muting_reaches_its_targets_in_this_thread_only(calls: Calls) -> None:
         ordered.send(Signal)
     with mute("auth.Group"):
         ordered.send(Group)
+
+    @mute(note)
+    async def send() -> None:
+        ordered.send("muted")
+
+    asyncio.run(send())
     assert [call["sender"] for call in calls] == ["thread", Signal]
 
 

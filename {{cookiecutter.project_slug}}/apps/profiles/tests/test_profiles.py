@@ -23,7 +23,7 @@ def ada() -> User:
 
 def without_profile(name: str, using: str = "default") -> User:
     """Return a user whom no signal was sent for."""
-    return User.objects.using(using).bulk_create([User(username=name)])[0]
+    return User._base_manager.using(using).bulk_create([User(username=name)])[0]
 
 
 @pytest.mark.usefixtures("connections_as_before")
@@ -42,6 +42,11 @@ def test_a_new_user_has_one_profile(ada: User) -> None:
     assert sorted(Profile.objects.values_list("user_id", flat=True)) == [ada.pk, proxy.pk]
     ada.delete()
     assert Profile.objects.get().user_id == proxy.pk
+
+
+def test_users_who_are_created_in_bulk_have_profiles() -> None:
+    made = User.objects.bulk_create([User(username="grace"), User(username="edsger")])
+    assert {one.user for one in Profile.objects.all()} == set(made)
 
 
 def test_user_and_profile_are_saved_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

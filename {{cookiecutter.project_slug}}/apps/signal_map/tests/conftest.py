@@ -14,6 +14,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.test import override_settings
 
 from apps.core import watch
+from apps.core.signals import bulk_created, bulk_deleted, bulk_updated
 from apps.signal_map import tracing
 
 SIGNALS = {
@@ -22,6 +23,9 @@ SIGNALS = {
     pre_delete: "pre_delete",
     post_delete: "post_delete",
     m2m_changed: "m2m_changed",
+    bulk_created: "bulk_created",
+    bulk_updated: "bulk_updated",
+    bulk_deleted: "bulk_deleted",
 }
 
 
@@ -52,7 +56,7 @@ def world(models: dict[str, Any], db: None, tmp_path: Path) -> dict[str, Any]:
     book, lent, long = (create("Book", name=name) for name in ("book", "lent", "long"))
     create("Book", author=author)
     book.tags.add(tag)
-    create("Loan", book=lent)
+    loan = create("Loan", book=lent)
     create("Chapter", book=long)
     create("Room", library=library)
     create("Card", library=library)
@@ -67,6 +71,7 @@ def world(models: dict[str, Any], db: None, tmp_path: Path) -> dict[str, Any]:
         "book": book,
         "lent": lent,
         "long": long,
+        "loan": loan,
         "old_book": create("OldBook"),
         "novel": create("Novel"),
         "fixture": str(fixture),
@@ -83,6 +88,8 @@ def heard(world: dict[str, Any], connections_as_before: None) -> list[str]:
         words = [SIGNALS[signal], sender.__name__, named.get("action")]
         words += ["reverse" if named.get("reverse") else None]
         words += [str(len(named["pk_set"])) if named.get("pk_set") is not None else None]
+        words += [str(len(named["pks"])) if "pks" in named else None]
+        words += [f"fields={','.join(sorted(named['fields']))}" if "fields" in named else None]
         words += ["created" if named.get("created") else None]
         words += ["raw" if named.get("raw") else None]
         if named.get("update_fields"):

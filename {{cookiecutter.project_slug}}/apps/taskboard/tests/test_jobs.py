@@ -34,6 +34,14 @@ def test_handing_off_runs_in_process_after_the_commit(grace: User, mailoutbox: l
     assert [mail.to for mail in mailoutbox] == [["grace@example.com"]]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_bulk_writes_are_heard_and_mailed_one_by_one(grace: User, mailoutbox: list[Any]) -> None:
+    User.objects.update(email="grace@example.com")
+    told = [Notification(user=grace, text=text) for text in ("Read this.", "And this.")]
+    Notification.objects.bulk_create(told)
+    assert [mail.subject for mail in mailoutbox] == ["Read this.", "And this."]
+
+
 def test_handing_off_fits_the_backend_of_the_project(settings: Any) -> None:
     """The project's own backend waits for the commit too, and takes both jobs as they are."""
     assert issubclass(import_string(CONFIGURED["default"]["BACKEND"]), TransactionalBackend)

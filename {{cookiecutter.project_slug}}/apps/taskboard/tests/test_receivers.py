@@ -20,6 +20,7 @@ from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.core.dispatch import connected as connected_with_the_kit
 from apps.core.dispatch import receiver
+from apps.core.signals import bulk_created
 from apps.taskboard import receivers
 from apps.taskboard.models import Notification, Project, Task, TaskInProgressError
 from apps.taskboard.receivers import log_deletions_of
@@ -36,7 +37,7 @@ from .helpers import Commit, at_once, connected, received, told
 pytestmark = pytest.mark.django_db
 SIGNALS = (
     *(signals.pre_save, signals.post_save, signals.pre_delete, signals.post_delete),
-    signals.m2m_changed,
+    *(signals.m2m_changed, bulk_created),
     *(request_started, request_finished, got_request_exception),
     *(task_assigned, task_unassigned, task_completed, task_overdue),
 )

@@ -50,11 +50,18 @@ def test_the_sign_up_page_sends_the_mail_after_the_commit(client: Client) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
+def test_users_who_are_created_in_bulk_get_one_each() -> None:
+    addresses = [f"{number}@example.com" for number in range(3)]
+    users = [User(username=address, email=address) for address in addresses]
+    User.objects.bulk_create([*users, User(username="without an address")])
+    assert [sent.to for sent in mail.outbox] == [[address] for address in addresses]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
     with transaction.atomic():
         sign_up()
         transaction.set_rollback(True)
-    User.objects.bulk_create([User(username="bulk", email="bulk@example.com")])
     fixture = tmp_path / "users.json"
     fields = {"username": "loaded", "email": "loaded@example.com", "password": "!"}
     fixture.write_text(

@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from apps.core.bulk import BulkSignalsQuerySet
+
 
 class Example(models.Model):
     """Belongs to the example app: by its place it would belong to the map."""
@@ -53,7 +55,11 @@ class Chapter(Example):
 
 
 class Loan(Example):
+    """Tells of bulk writes."""
+
     book = models.ForeignKey(Book, models.SET_NULL, null=True)
+
+    objects: ClassVar[Any] = BulkSignalsQuerySet.as_manager()
 
 
 class Library(Example):
