@@ -23,7 +23,7 @@ from benchmarks.planted.interrupts import run_until_interrupted
 from benchmarks.planting import Project, planted
 
 DATABASES = ("postgresql", "sqlite")
-BROKERS = ("redis", "rabbitmq", "filesystem")
+BROKERS = ("redis", "rabbitmq", "memory")
 
 
 def parsed() -> argparse.Namespace:
@@ -112,7 +112,7 @@ def measured(measure: Measuring, options: argparse.Namespace) -> dict[str, Any]:
 
 def waits_measured(measure: Measuring, options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print how long a write waits for a broker that can hang, where there is one."""
-    hanging = [name for name in options.brokers if name != "filesystem"]
+    hanging = [name for name in options.brokers if name != "memory"]
     if not hanging:
         return {}
     waits = measure("waits", options.databases[0], hanging[0], seconds=options.seconds)

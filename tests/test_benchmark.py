@@ -33,7 +33,7 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     python = bakery.environment().program("python")
     brief = {"rounds": 1, "writes": 5, "jobs": 20, "starts": 3, "seconds": 0.5, "relays": 2}
     words = [str(word) for name, value in brief.items() for word in (f"--{name}", value)]
-    places = ["--databases", "sqlite", "--brokers", "filesystem"]
+    places = ["--databases", "sqlite", "--brokers", "memory"]
     done = run(
         [sys.executable, "benchmarks/handoff.py", "--python", python, *places, *words, "--json"],
         folder=ROOT,

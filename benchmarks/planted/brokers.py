@@ -42,29 +42,22 @@ class Broker(ABC):
         """Leave nothing behind."""
 
 
-class Folder(Broker):
-    """Files in a folder."""
+class Memory(Broker):
+    """The memory of each worker, which fails together with it and in no other way."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"filesystem://{folder}/broker"
-        self._jobs, self._away = folder / "broker/jobs", folder / "away"
-        self._jobs.mkdir(parents=True)
+    url = "memory://"
 
     def down(self) -> None:
-        self._jobs.rename(self._away)
-        # A file in its place: a worker that starts now cannot make the folder anew.
-        self._jobs.touch()
+        raise NotImplementedError
 
     def up(self) -> None:
-        self._jobs.unlink()
-        self._away.rename(self._jobs)
+        raise NotImplementedError
 
     def wipe(self, queue: str) -> None:
-        for message in self._jobs.glob(f"*.{queue}.msg"):
-            message.unlink(missing_ok=True)
+        raise NotImplementedError
 
     def close(self, queue: str) -> None:
-        pass  # the folder goes with that of the run
+        pass  # it has gone with the workers
 
 
 class Redis(Broker):
@@ -152,7 +145,7 @@ def broker_of(kind: str, folder: Path, url: str) -> Broker:
     """Return a broker by its name; ``url`` is that of the RabbitMQ server."""
     if kind == "redis":
         return Redis(folder)
-    return RabbitMQ(url) if kind == "rabbitmq" else Folder(folder)
+    return RabbitMQ(url) if kind == "rabbitmq" else Memory()
 
 
 def free_port() -> int:

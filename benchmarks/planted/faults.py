@@ -35,6 +35,8 @@ SHARES: Final = {"producer": 5, "child": 2, "worker": 1, "relay": 2}
 PRODUCING: Final = 0.4
 # Seconds without a job, longer than Redis takes to give back what a killed worker held.
 HOPELESS: Final = 30
+# Seconds within which a program without work ends when it is told to.
+ENDING: Final = 60
 FAULTS: Final = ("mixed", "none", *KILLS, *KILLS_FOR_A_FAULT)
 
 
@@ -81,8 +83,8 @@ class Plan:
         """Say whether a fault can happen at all."""
         if fault == "relay":
             return arm == "handoff" and self.relays > 0
-        if fault == "broker hung":
-            return self.broker != "filesystem"
+        if fault.startswith("broker"):
+            return self.broker != "memory"
         return fault != "connections cut" or self.database == "postgresql"
 
 
@@ -92,6 +94,7 @@ class Outcome:
 
     ``lost`` are the committed orders that nobody will carry out any more, ``under_way`` those
     that the outbox was still going to send or to have carried out when the time was over.
+    ``stuck`` are programs that did not end when they were told to.
     """
 
     committed: int
@@ -106,6 +109,7 @@ class Outcome:
     kills: int
     faults: dict[str, int]
     restarts: int
+    stuck: int
     seconds: int
 
 
@@ -140,7 +144,8 @@ class Run:
             # A producer may wait 20 seconds for the lock of SQLite.
             self._producers.end(25)
             self._wait_for_the_missing()
-        return self._count(int(time.monotonic() - start))
+            stuck = sum(not ended for ended in [kept.end(ENDING) for kept in self._kept])
+        return self._count(int(time.monotonic() - start), stuck)
 
     def _start_kept(self, processes: Processes) -> Iterator[Kept]:
         for number in range(self._plan.workers):
@@ -232,7 +237,7 @@ class Run:
 
         return {row.loaded_arguments()[0][0] for row in Handoff.objects.unfinished()}
 
-    def _count(self, seconds: int) -> Outcome:
+    def _count(self, seconds: int, stuck: int) -> Outcome:
         from .models import Effect, Order
 
         orders = {str(pk) for pk in Order.objects.values_list("pk", flat=True)}
@@ -254,6 +259,7 @@ class Run:
             kills=sum(self._done[name] for name in KILLS),
             faults=dict(self._done),
             restarts=sum(kept.ended_by_itself for kept in self._kept),
+            stuck=stuck,
             seconds=seconds,
         )
 

@@ -87,6 +87,13 @@ class Kept:
         self._process.wait()
         self._start()
 
+    def end(self, seconds: float) -> bool:
+        """Tell it to end; say whether it has, within so many seconds."""
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.poll() is not None
+
     def kill_child(self) -> bool:
         """Kill one of the processes that it has started; say whether it had one."""
         listed = subprocess.run(

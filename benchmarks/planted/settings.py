@@ -11,6 +11,9 @@ INSTALLED_APPS = [*PROJECT_APPS, "apps.planted"]
 # Of this run alone: others may use the same server.
 QUEUE = os.environ.get("LOAD_QUEUE", "default")
 
+# The name of the queue is enough.
+CELERY_QUEUE_PREFIX = ""
+
 # Where jobs leave the effect that no transaction can take back.
 NOTES = os.environ.get("LOAD_NOTES", os.devnull)
 

@@ -64,7 +64,7 @@ def test_sending_ends_soon_and_is_logged(
 
     def send() -> None:
         try:
-            assert not Relay().send_due("default")
+            assert not Relay().send_due()
         finally:
             connections.close_all()
 
@@ -93,6 +93,7 @@ def door(
     # Of this test alone: other projects may use the same server.
     queue = f"test-{uuid4()}"
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": [queue]}}
+    settings.CELERY_QUEUE_PREFIX = ""
     door = Door(url)
     use_broker(door.url)
     yield door
@@ -113,7 +114,7 @@ def is_sent(relay: Relay) -> bool:
     (queue,) = task_backends["default"].queues
     add.using(queue_name=queue).enqueue(1, 2)
     relay.not_before.clear()
-    return relay.send_due("default") and not Handoff.objects.due().exists()
+    return relay.send_due() and not Handoff.objects.due().exists()
 
 
 def test_a_broker_that_comes_later_is_sent_what_waits(relay: Relay, door: Door) -> None:

@@ -18,9 +18,9 @@ from pytest_django import Settings
 
 from apps.core.actor import current_request_id, current_source
 from apps.handoff import shared_tasks, worker
-from apps.handoff.backend import declared_jobs
-from apps.handoff.models import Handoff, Status
-from apps.handoff.relay import Relay
+from apps.handoff.backend import declared_jobs, outboxes
+from apps.handoff.models import Handoff, Status, time_ordered_id
+from apps.handoff.relay import Relay, claim
 from apps.handoff.testing import work_off
 
 from ..test_jobs import heard, run
@@ -48,7 +48,6 @@ def test_every_declared_job_has_a_celery_task_that_the_outbox_looks_after(
     for name in declared_jobs:
         assert celery_tasks[name].acks_late
         assert not celery_tasks[name].reject_on_worker_lost
-        assert not celery_tasks[name].retry_on_worker_lost
 
 
 def test_a_job_knows_its_source_and_its_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +97,7 @@ def test_arguments_arrive_as_they_were_handed_off(
 ) -> None:
     """Whatever the message has them in: kombu's JSON knows types, and fails on unknown ones."""
     tasks.echo.enqueue({"value": value})
-    assert relay.send_due("default")
+    assert relay.send_due()
 
     task = celery_tasks[tasks.echo.module_path]
     with task.app.connection_for_read() as connection:
@@ -129,15 +128,56 @@ def test_a_task_of_celery_that_was_not_handed_off_is_like_any_other(
     assert not Handoff.objects.exists()
 
 
-def test_an_old_message_is_ignored(celery_tasks: Any) -> None:
-    message = {"database": "default", "backend": "default", "attempt": 1, "actor": ""}
-    headers = {"handoff": message | {"request_id": ""}}
+def delivered(celery_tasks: Any, task: str, message: Any) -> Any:
+    """Deliver a message for a task, and return what came of it."""
+    key = str(time_ordered_id())
+    return celery_tasks[task].apply(task_id=key, headers={"handoff": message}).result
 
-    result = celery_tasks[tasks.add.module_path].apply(
-        [1, 2], task_id="01a20de6-3a2e-7e3f-9cfa-078865b23fba", headers=headers
-    )
 
-    assert isinstance(result.result, Ignore)
+@pytest.mark.parametrize(
+    "message",
+    [["default", str(time_ordered_id())], ["default", "nonsense"], ["nowhere", "x"], 5, {"a": 1}],
+)
+def test_a_message_without_a_row_is_refused_and_mentioned(
+    celery_tasks: Any, message: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(delivered(celery_tasks, tasks.add.module_path, message), Ignore)
+    (line,) = [entry for entry in caplog.records if entry.name == worker.__name__]
+    assert (line.levelname, "another project" in line.getMessage()) == ("WARNING", True)
+
+
+def test_a_forged_message_runs_nothing_but_what_the_row_says(
+    celery_tasks: Any, notes: Notes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks.record.enqueue(str(tmp_path / "notes"), "from the row")
+    (row,) = claim("default", "default")
+
+    message = ["default", str(row.pk)]
+    assert isinstance(delivered(celery_tasks, tasks.add.module_path, message), Ignore)
+    assert "belongs to no job" in caplog.text
+    assert Handoff.objects.get().status == Status.SENT
+
+    task = celery_tasks[tasks.record.module_path]
+    headers = {"handoff": message, "actor": "1"}
+    task.apply(["elsewhere", "forged"], task_id=str(row.pk), headers=headers)
+    assert notes() == ["from the row nobody 1"]
+
+
+def test_a_message_that_came_without_the_outbox_is_written_into_it(
+    celery_tasks: Any, notes: Notes, tmp_path: Path
+) -> None:
+    """As ``celery call`` sends it, and delivered twice."""
+    task, path = celery_tasks[tasks.shared.name], str(tmp_path / "notes")
+    key = str(time_ordered_id())
+    for _ in range(2):
+        task.push_request(id=key, args=[path, "called"], kwargs={}, called_directly=False)
+        with pytest.raises(Ignore):
+            task(path, "called")
+        task.pop_request()
+
+    assert work_off() == 1
+    assert notes() == ["called nobody 1"]
+    assert str(Handoff.objects.get().pk) == key
 
 
 @pytest.fixture
@@ -161,7 +201,7 @@ def test_a_death_is_reported_once(celery_tasks: Any, ended: list[Any]) -> None:
     task.pop_request()
     task_failure.send(**told)
 
-    assert ended == [("the-id", {"handoff": {}}, told["exception"], {})]
+    assert ended == [({"handoff": {}}, None, told["exception"], {})]
 
 
 def test_a_failure_of_the_job_itself_is_not_reported_from_outside(
@@ -182,43 +222,50 @@ def test_a_job_that_was_revoked_or_is_unknown_is_reported(
     class Message:
         headers: dict[str, Any] = {"handoff": {}}
 
-    request = type("Request", (), {"id": "the-id", "headers": {"handoff": {}}})
+    request = type("Request", (), {"hostname": "here", "headers": {"handoff": {}}})
     task_revoked.send(sender=None, request=request, terminated=True, signum=9, expired=False)
-    task_unknown.send(sender=None, message=Message, exc=None, name="apps.gone", id="the-id")
+    task_unknown.send(sender=request, message=Message, exc=None, name="apps.gone", id="the-id")
 
-    assert [(call[0], str(call[2]), call[3]) for call in ended] == [
-        ("the-id", "revoked", {"for_good": True}),
-        ("the-id", "'apps.gone'", {}),
+    assert [(call[1], str(call[2]), call[3]) for call in ended] == [
+        ("here", "revoked", {"for_good": True}),
+        ("here", "'apps.gone'", {}),
     ]
 
 
 def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
-    assert worker.end_attempt("the-id", None, ValueError()) is None
+    assert worker.end_attempt(None, "here", ValueError()) is None
 
 
-def test_the_worker_starts_one_relay_unless_it_shall_not(
+def test_the_worker_starts_a_relay_for_each_outbox_unless_it_shall_not(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[bool] = []
-
-    def start() -> None:
-        started.append(True)
-        worker.relay.running = True
-
-    monkeypatch.setattr(worker.relay, "running", False)
-    monkeypatch.setattr(worker.relay, "start", start)
+    started: list[Relay] = []
+    monkeypatch.setattr(Relay, "start", lambda relay: started.append(relay))
+    monkeypatch.setattr(worker, "relays", [])
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     default = settings.TASKS["default"]
     settings.TASKS = {
         **settings.TASKS,
         "default": default | {"OPTIONS": {"RELAY_IN_WORKER": False}},
     }
-    worker.start_relay()
+    worker.start_relays()
     assert started == []
 
     settings.TASKS = {**settings.TASKS, "default": default}
-    worker.start_relay()
-    worker.start_relay()
-    assert started == [True]
+    worker.start_relays()
+    worker.start_relays()
+    assert [relay.alias for relay in started] == outboxes()
+
+    # In memory there is no other place for it.
+    started.clear()
+    worker.relays.clear()
+    settings.CELERY_BROKER_URL = "memory://"
+    settings.TASKS = {
+        **settings.TASKS,
+        "default": default | {"OPTIONS": {"RELAY_IN_WORKER": False}},
+    }
+    worker.start_relays()
+    assert len(started) == len(outboxes())
 
 
 def test_settings_of_the_project_win_and_options_of_the_broker_add_up(

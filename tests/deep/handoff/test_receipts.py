@@ -19,7 +19,7 @@ from pytest_django import Settings
 from apps.handoff import receipts
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import Run, SupersededError
-from apps.handoff.relay import at_rest, claim, is_due
+from apps.handoff.relay import busy, claim, is_due
 from apps.handoff.testing import work_off
 
 from ..test_receipts import broker, running, users
@@ -83,22 +83,24 @@ def test_what_fails_after_the_commit_does_not_repeat_the_job(
     assert "was done, there was an error" in caplog.text
 
 
-def test_an_old_message_does_not_start_a_later_attempt() -> None:
+def test_a_job_that_waits_is_not_started_by_an_old_message() -> None:
     run, _ = running(tasks.add, 1, 2)
     run.fail(ValueError("once"))
 
     assert not run.start("another")  # it waits
-    claim("default", 1)
-    assert not run.start("another")  # sent, but not by this message
-    (later,) = Handoff.objects.all()
-    assert Run.of(run.pk, Run.message("default", later)).start("another")
+    claim("default", "default", 1)
+    again = Run.of("default", run.pk)
+    assert again is not None
+    assert again.start("another")
+    assert Handoff.objects.get().attempts == 2
 
 
 def test_a_process_that_was_taken_for_dead_commits_nothing() -> None:
-    slow, row = running(tasks.add, 1, 2)
+    slow, _ = running(tasks.add, 1, 2)
     Handoff.objects.update(due_at=Now())
-    (row,) = claim("default", 1)
-    quick = Run.of(slow.pk, Run.message("default", row))
+    assert len(claim("default", "default", 1)) == 1
+    quick = Run.of("default", slow.pk)
+    assert quick is not None
     assert quick.start("another")
 
     with pytest.raises(SupersededError), slow.in_transaction():
@@ -127,10 +129,12 @@ def test_an_error_can_be_kept_whatever_its_text(text: str, kept: str) -> None:
 def test_pauses_double_and_differ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"BACKOFF": 5, "RETRIES": 30}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
-    run, _ = running(tasks.add, 1, 2)
+    running(tasks.add, 1, 2)
 
     for attempt, longest in [(1, 5), (2, 10), (8, 640), (20, 900)]:
-        again = Run(run.database, run.pk, run.backend, attempt)
+        row = Handoff.objects.get()
+        row.attempts = attempt
+        again = Run("default", row)
         pauses = set()
         for _ in range(10):
             Handoff.objects.update(status=Status.RUNNING, attempts=attempt)
@@ -195,7 +199,7 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
 
     def look() -> None:
         found.append(is_due("default"))
-        found.append(claim("default", 1))
+        found.append(claim("default", "default", 1))
         connections.close_all()
 
     with run.in_transaction():
@@ -225,16 +229,17 @@ def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
         pytest.skip("SQLite has no process of its own that could go on.")
     from apps.handoff import worker
 
-    run, row = running(tasks.add, 1, 2)
-    error, message = TimeLimitExceeded(3), {"handoff": Run.message("default", row)}
+    run, _ = running(tasks.add, 1, 2)
+    error, message = TimeLimitExceeded(3), {"handoff": ["default", run.pk]}
 
     with run.in_transaction():
-        ended = worker.end_attempt(run.pk, message, error)
+        ended = worker.end_attempt(message, "elsewhere", error)
         assert ended is not None
         ended.join(0.5)
-        # Relay and new processes wait for this.
-        assert at_rest.acquire(timeout=1)
-        at_rest.release()
+        # New processes wait for this.
+        for lock in list(busy):
+            assert lock.acquire(timeout=1)
+            lock.release()
         assert ended.is_alive()
 
     ended.join()
@@ -252,11 +257,11 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
 
     options = {"LEASE": 0.1}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
-    run, row = running(tasks.add, 1, 2)
-    message = {"handoff": Run.message("default", row)}
+    run, _ = running(tasks.add, 1, 2)
+    message = {"handoff": ["default", run.pk]}
 
     with run.in_transaction():
-        ended = worker.end_attempt(run.pk, message, WorkerLostError("killed"))
+        ended = worker.end_attempt(message, "elsewhere", WorkerLostError("killed"))
         assert ended is not None
         ended.join(10)
         assert not ended.is_alive()

@@ -17,7 +17,6 @@ from apps.core.jobs import hand_off
 from apps.handoff import relay as relay_module
 from apps.handoff.models import Handoff, Status
 from apps.handoff.relay import IDLE_POLL, LEASE, POLL, Relay, claim
-from apps.handoff.transport import Channel
 
 from ..conftest import Message
 from ..example.tasks import add
@@ -32,7 +31,7 @@ def test_an_idle_relay_asks_one_thing(
     relay: Relay, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(1):
-        assert not relay.send_due("default")
+        assert not relay.send_due()
 
 
 def test_a_relay_looks_more_often_while_jobs_come_in(
@@ -41,7 +40,7 @@ def test_a_relay_looks_more_often_while_jobs_come_in(
     found = [True, False, False]
     pauses = []
 
-    def send_due(alias: str) -> bool:
+    def send_due() -> bool:
         return found.pop(0) if found else False
 
     def wait(seconds: float) -> None:
@@ -62,16 +61,16 @@ def test_a_relay_looks_more_often_while_jobs_come_in(
 def test_every_outbox_is_emptied(relay: Relay, sent: Sent, other_database: str) -> None:
     hand_off(add, 1, 2, using=other_database)
 
-    assert relay.send_due(other_database)
+    assert Relay(other_database).send_due()
 
-    assert sent()[0].headers["handoff"]["database"] == other_database
+    assert sent()[0].headers["handoff"][0] == other_database
 
 
 def test_a_higher_priority_goes_first_and_equals_by_age(relay: Relay, sent: Sent) -> None:
     for priority, number in [(0, 1), (0, 2), (-5, 3), (50, 4), (50, 5)]:
         add.using(priority=priority).enqueue(number, 0)
 
-    relay.send_due("default")
+    relay.send_due()
 
     assert [message.args[0] for message in sent()] == [4, 5, 1, 2, 3]
 
@@ -81,17 +80,17 @@ def test_jobs_wait_in_the_outbox_when_enough_are_at_the_broker(
 ) -> None:
     monkeypatch.setattr(relay_module, "WINDOW", 1)
     add.enqueue(1, 0)
-    relay.send_due("default")
+    relay.send_due()
     add.enqueue(2, 0)
     add.using(priority=9).enqueue(3, 0)
     add.using(queue_name="reports").enqueue(4, 0)
 
-    relay.send_due("default")
+    relay.send_due()
     assert [message.args[0] for message in sent()] == [1, 4]
 
     Handoff.objects.filter(status=Status.SENT).update(status=Status.RUNNING, sent_at=None)
     monkeypatch.setattr(relay_module, "BATCH", 1)
-    relay.send_due("default")
+    relay.send_due()
     assert [message.args[0] for message in sent()] == [1, 4, 3]
 
 
@@ -99,9 +98,9 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(
     relay: Relay, sent: Sent, caplog: pytest.LogCaptureFixture
 ) -> None:
     add.enqueue(1, 2)
-    make_due(status=Status.RUNNING, attempts=9, worker="celery@here")
+    make_due(status=Status.RUNNING, attempts=9, worker="celery@here", sent_at=Now())
 
-    relay.send_due("default")
+    relay.send_due()
 
     assert row().status == Status.FAILED
     assert "The process of celery@here died" in caplog.text
@@ -110,14 +109,14 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(
 
 def test_what_a_dead_relay_had_taken_is_sent_by_another(relay: Relay, sent: Sent) -> None:
     add.enqueue(1, 2)
-    claim("default", 1)  # and then it dies
-    assert not relay.send_due("default")
+    claim("default", "default", 1)  # and then it dies
+    assert not relay.send_due()
     due = row().due_at
     assert due is not None
     assert due < timezone.now() + LEASE
 
     make_due()
-    assert relay.send_due("default")
+    assert relay.send_due()
     assert len(sent()) == 1
 
 
@@ -125,7 +124,7 @@ def test_a_worker_may_be_quicker_than_the_relay(
     relay: Relay, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add.enqueue(1, 2)
-    rows = claim("default", 1)
+    rows = claim("default", "default", 1)
     Handoff.objects.update(status=Status.RUNNING, attempts=1, due_at=Now(), sent_at=None)
 
     relay_module.publish("default", rows, relay.connection)
@@ -139,9 +138,9 @@ def test_a_relay_is_patient_with_a_broker_that_is_away(
 ) -> None:
     add.enqueue(1, 2)
     try:
-        relay.send_due("default")
+        relay.send_due()
         with django_assert_num_queries(0):
-            relay.send_due("default")
+            relay.send_due()
     finally:
         broken()
 
@@ -156,10 +155,10 @@ def test_a_database_that_is_away_stops_no_relay(
 
     with monkeypatch.context() as away:
         away.setattr(relay_module, "is_due", fail)
-        assert not relay.send_due("default")
+        assert not relay.send_due()
     relay.not_before.clear()
 
-    assert relay.send_due("default")
+    assert relay.send_due()
     assert "cannot be read (gone)" in caplog.text
     assert len(sent()) == 1
 
@@ -171,7 +170,7 @@ def test_relays_at_once_send_each_job_once(sent: Sent, relay: Relay) -> None:
     def send() -> None:
         try:
             mine = Relay()
-            while mine.send_due("default"):
+            while mine.send_due():
                 pass
         finally:
             connections.close_all()
@@ -192,16 +191,14 @@ def test_what_a_worker_has_started_is_not_given_back(
 ) -> None:
     add.enqueue(1, 0)
     add.enqueue(2, 0)
-    rows = claim("default", 2)
-    put = Channel._put
+    rows = claim("default", "default", 2)
 
-    def put_one(self: Channel, queue: str, *args: Any, **kwargs: Any) -> None:
+    def start_one(*args: Any) -> None:
         started = Handoff.objects.filter(pk=rows[0].pk, status=Status.SENT)
-        if not started.update(status=Status.RUNNING, attempts=1, sent_at=None):
-            raise OSError("no room")
-        put(self, queue, *args, **kwargs)
+        started.update(status=Status.RUNNING, attempts=1)
+        raise OSError("no room")
 
-    monkeypatch.setattr(Channel, "_put", put_one)
+    monkeypatch.setattr(relay_module, "send", start_one)
     with pytest.raises(OSError, match="no room"):
         relay_module.publish("default", rows, relay.connection)
 

@@ -39,7 +39,7 @@ def test_jobs_are_counted_by_name_and_status() -> None:
 
 def test_what_is_sent_again_has_waited_since_it_was_sent_first() -> None:
     row(Status.SENT, LONG, due_at=timezone.now() - timedelta(seconds=1))
-    (job,) = claim("default", 10)
+    (job,) = claim("default", "default", 10)
     assert job.sends == 1
     assert is_late("default")
     wait = longest_wait("default")
@@ -53,7 +53,7 @@ def test_what_the_broker_does_not_take_has_waited_since_it_was_due(
     use_broker("redis://127.0.0.1:9/0")
     row(Status.WAITING, LONG)
     with pytest.raises(OperationalError):
-        publish("default", claim("default", 10), Relay().connection)
+        publish("default", claim("default", "default", 10), Relay().connection)
     assert is_late("default")
     wait = longest_wait("default")
     assert wait is not None

@@ -10,6 +10,9 @@ INSTALLED_APPS = [*PROJECT_APPS, "apps.handoff.tests.example", "apps.handoff.tes
 # Of this run alone: other projects may use the same server.
 QUEUE = os.environ["QUEUE"]
 
+# The name of the queue is enough.
+CELERY_QUEUE_PREFIX = ""
+
 TASKS = {
     "default": {
         "BACKEND": "apps.handoff.backend.OutboxBackend",

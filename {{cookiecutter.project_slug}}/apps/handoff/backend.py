@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import lru_cache
+from itertools import batched
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
@@ -39,26 +40,31 @@ STATUSES: Final = {
     Status.FAILED: TaskResultStatus.FAILED,
 }
 
-# Characters. What a broker refuses for its size would be in the way of everything behind it.
-LONGEST_ARGUMENTS: Final = 1_000_000
+# Rows of one INSERT: a statement can have so many parameters.
+ROWS_AT_ONCE: Final = 1000
 
 DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "RETRIES": 8,
     "BACKOFF": 5,
+    "TIME_LIMIT": None,
     "LEASE": 30,
     "AUTOCOMMIT": (),
+    "JOBS": {},
     "RELAY_IN_WORKER": True,
 }
+# Of these a job can have its own, in ``OPTIONS["JOBS"]`` by its path.
+JOB_OPTIONS: Final = ("RETRIES", "BACKOFF", "TIME_LIMIT")
 
 
 class OutboxBackend(TransactionalBackend):
     """Writes a job into the outbox, from where the relay sends it to Celery.
 
     ``OPTIONS``: ``RETRIES`` after a failure (default 8) and ``BACKOFF``, the seconds before
-    the first of them (default 5), which double each time; ``LEASE``, the seconds after which a
-    job is sent again whose process has died (default 30); ``AUTOCOMMIT``, the paths of jobs
-    that must not run in one transaction; ``RELAY_IN_WORKER`` (default True); ``DATABASE``, the
-    alias for a plain ``enqueue``.
+    the first of them (default 5), which double each time; ``TIME_LIMIT``, the seconds after
+    which an attempt is killed (default None); ``JOBS``, these three for single jobs, by path;
+    ``LEASE``, the seconds after which a job is sent again whose process has died (default 30);
+    ``AUTOCOMMIT``, the paths of jobs that must not run in one transaction;
+    ``RELAY_IN_WORKER`` (default True); ``DATABASE``, the alias for a plain ``enqueue``.
     """
 
     supports_async_task = True
@@ -76,44 +82,46 @@ class OutboxBackend(TransactionalBackend):
 
         Raises:
             InvalidTask, TypeError: see ``ready_result``.
-            ValueError, DatabaseError: see ``put``.
+            DatabaseError: see ``put``.
         """
-        result = self.ready_result(task, args, kwargs, str(time_ordered_id()))
-        put(using, **self.row_of(result))
-        self.tell_after_commit(result, using)
-        return result
+        return self._write(task, [(args, kwargs)], using)[0]
 
     def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
-        """Write the jobs into the database ``using`` with one INSERT; see ``hand_off``."""
-        results = []
-        for args in arguments:
-            kwargs = database_argument(task.func, len(args) + task.takes_context, using)
-            results.append(self.ready_result(task, args, kwargs, str(time_ordered_id())))
-        rows = (Handoff(**with_actor(self.row_of(result))) for result in results)
-        Handoff.objects.using(using).bulk_create(rows)
-        for result in results:
-            self.tell_after_commit(result, using)
+        """Write the jobs into the database ``using``, many with one INSERT; see ``hand_off``."""
+        count = task.takes_context
+        given = [
+            (args, database_argument(task.func, len(args) + count, using)) for args in arguments
+        ]
+        self._write(task, given, using)
 
-    def row_of(self, result: TaskResult) -> dict[str, Any]:
-        """Return the row of a job that is about to be handed off."""
-        task = result.task
-        return {
-            "id": result.id,
+    def _write(
+        self, task: Task, arguments: Iterable[tuple[Any, Any]], using: str
+    ) -> list[TaskResult]:
+        """Write a job once for each pair of positional and keyword arguments."""
+        results = [
+            self.ready_result(task, args, kwargs, str(time_ordered_id()))
+            for args, kwargs in arguments
+        ]
+        common = {
             "name": task.module_path,
             "backend": self.alias,
             "queue": task.queue_name,
             "priority": task.priority,
-            "arguments": json.dumps([result.args, result.kwargs]),
-        } | ({"due_at": task.run_after} if task.run_after else {})
-
-    def tell_after_commit(self, result: TaskResult, using: str) -> None:
-        """Send ``task_enqueued`` for a job that was written, once it is committed."""
-        object.__setattr__(result, "enqueued_at", timezone.now())
+            **({"due_at": task.run_after} if task.run_after else {}),
+        }
+        for some in batched(results, ROWS_AT_ONCE):
+            rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in some]
+            put(using, rows, **common)
+        now = timezone.now()
 
         def tell() -> None:
-            task_enqueued.send(type(self), task_result=result)
+            for result in results:
+                task_enqueued.send(type(self), task_result=result)
 
+        for result in results:
+            object.__setattr__(result, "enqueued_at", now)
         transaction.on_commit(tell, using=using, robust=True)
+        return results
 
     def get_result(self, result_id: str) -> TaskResult:
         """Look a job up, in every database that has an outbox.
@@ -141,61 +149,52 @@ class OutboxBackend(TransactionalBackend):
             sentence = f"TASKS[{self.alias!r}]['QUEUES'] is empty: a worker would read nothing."
             hint = "Name the queues, for example ['default', 'reports'], or leave QUEUES out."
             errors.append(Error(sentence, hint=hint, id="handoff.E002"))
-        if unknown := set(self.options) - {*DEFAULT_OPTIONS, "DATABASE"}:
-            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] has no {', '.join(sorted(unknown))}."
-            hint = f"There are {', '.join(DEFAULT_OPTIONS)} and DATABASE."
-            errors.append(Error(sentence, hint=hint, id="handoff.E003"))
+        known = {"": (self.options, (*DEFAULT_OPTIONS, "DATABASE"))}
+        for job, options in self.options.get("JOBS", {}).items():
+            known[f"['JOBS'][{job!r}]"] = (options, JOB_OPTIONS)
+        for place, (options, names) in known.items():
+            if unknown := set(options) - set(names):
+                where = f"TASKS[{self.alias!r}]['OPTIONS']{place}"
+                sentence = f"{where} has no {', '.join(sorted(unknown))}."
+                hint = f"There are {', '.join(names)}."
+                errors.append(Error(sentence, hint=hint, id="handoff.E003"))
         return errors
 
 
-def put(using: str, **values: Any) -> None:
-    """Write a row into the outbox of a database: one INSERT, without Django's models.
+def put(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
+    """Write rows into the outbox of a database: one INSERT, without Django's models.
 
     Args:
         using: the alias of the database.
-        values: the row; who acts is added, and the database fills in the rest.
+        rows: the id and the arguments of each, as JSON.
+        common: the other columns; who acts is added, and the database fills in the rest.
 
     Raises:
-        ValueError: see ``with_actor``.
-        DatabaseError: when the row cannot be written, like any other row.
+        DatabaseError: when they cannot be written, like any other row.
     """
-    values = with_actor(values)
+    actor = current_actor()
+    # A user who has just been deleted has no key any more.
+    common["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
+    common["request_id"] = current_request_id()
     connection = connections[using]
-    fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in values]  # type: ignore[misc]
-    columns = tuple(field.column for field in fields)
+    columns = ("id", "arguments", *common)
+    fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
     with connection.cursor() as cursor:
         cursor.execute(
-            _insert(columns, connection.ops.quote_name),
+            _insert(columns, len(rows), connection.ops.quote_name),
             [
                 field.get_db_prep_save(value, connection)
-                for field, value in zip(fields, values.values(), strict=True)
+                for row in rows
+                for field, value in zip(fields, (*row, *common.values()), strict=True)
             ],
         )
 
 
-def with_actor(values: dict[str, Any]) -> dict[str, Any]:
-    """Add who acts to a row of the outbox.
-
-    Raises:
-        ValueError: when the arguments are too long for a message.
-    """
-    if len(values["arguments"]) > LONGEST_ARGUMENTS:
-        raise ValueError(
-            f"The arguments of {values['name']} have {len(values['arguments'])} characters, of"
-            f" which {LONGEST_ARGUMENTS} are allowed. Hand over keys: send_receipt.enqueue(order.pk)."
-        )
-    actor = current_actor()
-    # A user who has just been deleted has no key any more.
-    values["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
-    values["request_id"] = current_request_id()
-    return values
-
-
-@cache
-def _insert(columns: tuple[str, ...], quote: Any) -> str:
+@lru_cache(maxsize=64)
+def _insert(columns: tuple[str, ...], rows: int, quote: Any) -> str:
     names = ", ".join(quote(column) for column in columns)
-    places = ", ".join(["%s"] * len(columns))
-    return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
+    places = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)
+    return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608
 
 
 def outboxes() -> list[str]:
@@ -203,11 +202,15 @@ def outboxes() -> list[str]:
     return [alias for alias in connections if router.allow_migrate_model(alias, Handoff)]
 
 
-def option(backend: str, name: str) -> Any:
-    """Return an option of a backend in ``TASKS``, or its default; Celery tasks have no backend."""
+def option(backend: str, name: str, job: str = "") -> Any:
+    """Return an option of a backend in ``TASKS``, or its default; Celery tasks have no backend.
+
+    That of the job whose path is given comes first.
+    """
     alias = backend or DEFAULT_TASK_BACKEND_ALIAS
     options = task_backends[alias].options if alias in task_backends else {}
-    return options.get(name, DEFAULT_OPTIONS[name])
+    own = options.get("JOBS", {}).get(job, {})
+    return own.get(name, options.get(name, DEFAULT_OPTIONS[name]))
 
 
 def job_named(name: str) -> Task | None:

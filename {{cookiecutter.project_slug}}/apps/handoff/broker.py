@@ -6,8 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# ``memory`` keeps jobs in the process that publishes them, which only tests can use.
-SCHEMES: Final = ("filesystem", "redis", "rediss", "amqp", "amqps", "memory")
+SCHEMES: Final = ("memory", "redis", "rediss", "amqp", "amqps")
 
 # Seconds that one step, connecting or being answered, may take.
 PATIENCE: Final = 2
@@ -17,33 +16,33 @@ ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "in
 
 
 def broker_settings() -> dict[str, Any]:
-    """Return Celery's settings for the broker; make the folders of ``filesystem://``.
+    """Return Celery's settings for the broker.
 
     Raises:
         ImproperlyConfigured: see ``broker_url``.
     """
-    url, address = broker_url(), settings.CELERY_BROKER_URL
+    scheme, address = broker_url().scheme, settings.CELERY_BROKER_URL
     options: dict[str, Any] = dict(ONE_TRY)
-    if url.scheme == "filesystem":
-        folder = settings.BASE_DIR / (url.netloc + url.path or "var/broker")
-        jobs, control = folder / "jobs", folder / "control"
-        for path in (jobs, control):
-            path.mkdir(parents=True, exist_ok=True)
-        options |= {"data_folder_in": str(jobs), "data_folder_out": str(jobs)}
-        options |= {"control_folder": str(control), "polling_interval": 0.1}
-        address = "filesystem://localhost"
-    elif url.scheme.startswith("redis"):
+    transport = None
+    if scheme == "memory":
+        address, transport = "localhost", "apps.handoff.transport:Transport"
+    elif scheme.startswith("redis"):
         options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    elif url.scheme.startswith("amqp"):
-        # The server says that it has the job, so that none is lost in a socket's buffer.
-        options |= {"confirm_publish": True, "read_timeout": PATIENCE, "write_timeout": PATIENCE}
+    else:
+        options |= {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
     return {
         # Not broker_url: over that Celery prefers the variable of the environment.
         "broker_read_url": address,
         "broker_write_url": address,
+        "broker_transport": transport,
         "broker_transport_options": options,
         "broker_connection_timeout": PATIENCE,
     }
+
+
+def is_embedded() -> bool:
+    """Whether jobs wait in the memory of the worker, where only its own relay can send them."""
+    return broker_url().scheme == "memory"
 
 
 def broker_name() -> str:
@@ -73,12 +72,12 @@ def broker_url() -> SplitResult:
     if url.scheme not in SCHEMES:
         raise ImproperlyConfigured(
             f"CELERY_BROKER_URL starts with {url.scheme!r}, which is no broker this project"
-            " knows. Write filesystem:// for the folder var/broker, or the address of a server,"
+            " knows. Write memory:// for the worker's own memory, or the address of a server,"
             " for example redis://127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//."
         )
     if not settings.CELERY_BROKER_URL.lower().startswith(f"{url.scheme}://"):
         raise ImproperlyConfigured(
             f"CELERY_BROKER_URL has no // after {url.scheme}:, where an address begins. Write for example"
-            " filesystem:///srv/jobs or redis://127.0.0.1:6379/0."
+            " memory:// or redis://127.0.0.1:6379/0."
         )
     return url

@@ -1,16 +1,27 @@
 """Where ``celery -A apps.handoff worker`` finds the app, with all that a worker needs."""
 
+import sys
 from typing import Any
 
-from celery.signals import import_modules, setup_logging
+import django
+from celery.signals import import_modules, setup_logging, worker_init, worker_process_init
+from django.apps import apps
+from django.conf import settings
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
 from .celery_app import app
+from .limits import limit_connections
+
+if not apps.ready:
+    # The program ``celery`` has its own folder there, not that of the project.
+    sys.path.insert(0, str(settings.BASE_DIR))
+    django.setup()
 
 
 @import_modules.connect(sender=app)
 def find_jobs(**kwargs: Any) -> None:
-    """Import the jobs of every app when a worker starts; Django has been set up by then."""
+    """Import the jobs of every app when a worker starts."""
     autodiscover_modules("tasks")
     from .worker import register_jobs
 
@@ -20,3 +31,17 @@ def find_jobs(**kwargs: Any) -> None:
 @setup_logging.connect
 def keep_logging(**kwargs: Any) -> None:
     """Log as the settings say, in a worker as everywhere: Celery asks before it takes over."""
+
+
+@worker_init.connect
+def limit_worker(**kwargs: Any) -> None:
+    """Let the worker notice soon that a database is gone; its processes open connections anew."""
+    limit_connections()
+    connections.close_all()
+
+
+@worker_process_init.connect
+def forget_connections(**kwargs: Any) -> None:
+    """Leave the connections of the worker to it: what this process closed would end there."""
+    for connection in connections.all(initialized_only=True):
+        connection.connection = None

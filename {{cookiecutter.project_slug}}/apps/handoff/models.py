@@ -47,9 +47,13 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         # Said twice, for SQLite to see that the index will do.
         return self.unfinished().filter(due_at__lte=Now())
 
+    def taken(self) -> "HandoffQuerySet":
+        """The jobs that are at the broker or running: few, whatever the backlog."""
+        return self.filter(sent_at__isnull=False)
+
     def at_broker(self) -> "HandoffQuerySet":
         """The jobs that were sent and have not been started."""
-        return self.filter(sent_at__isnull=False)
+        return self.taken().filter(status=Status.SENT)
 
     def failed(self) -> "HandoffQuerySet":
         """The jobs that nobody tries again unless told to."""
@@ -98,7 +102,7 @@ class Handoff(models.Model):
     sends = models.IntegerField(db_default=0)
     attempts = models.IntegerField(db_default=0)
     worker = models.CharField(max_length=255, blank=True, db_default="")
-    sent_at = models.DateTimeField(null=True)  # while it is at the broker, not started
+    sent_at = models.DateTimeField(null=True)  # first, while it is at the broker or running
     started_at = models.DateTimeField(null=True)  # for the first time
     last_attempted_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)  # done
@@ -111,7 +115,7 @@ class Handoff(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        # Each leaves out nearly every row, and a hand-off pays for the first alone. Conditions
+        # Each leaves out nearly every row, and a hand-off pays for the first and the last alone. Conditions
         # of another kind SQLite would not recognise in a query.
         indexes = [
             models.Index(
@@ -122,6 +126,13 @@ class Handoff(models.Model):
                 ("sent", "queue", "sent_at"),
                 ("failed", "failed_at", "failed_at"),
             ]
+        ] + [
+            # What the relay takes next from a queue, in its order.
+            models.Index(
+                fields=["queue", "-priority", "due_at", "id"],
+                name="handoff_next",
+                condition=Q(due_at__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models.functions import Coalesce, Now
 from django.tasks.signals import task_finished
@@ -25,12 +26,17 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import job_named, option, result_of
+from .limits import limited
 from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
 
 # Seconds: the pause before another attempt, at most.
 LONGEST_BACKOFF: Final = 900
+
+# Characters of a traceback in a row, and of a call or an error in one line of the log.
+LONGEST_TRACEBACK: Final = 20_000
+LONGEST_IN_LOG: Final = 1000
 
 # Seconds for which a job may keep all other writers of an SQLite database waiting.
 LONG: Final = 5
@@ -60,49 +66,57 @@ class SupersededError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One attempt at a job. Every step says no when the job is not at this attempt any more."""
+    """One attempt at a job. Every step says no when the job is not at this attempt any more.
+
+    All that is known of the job comes from its ``row``, and nothing from a message.
+    """
 
     database: str
-    pk: str
-    backend: str
-    attempt: int
+    row: Handoff
 
     @classmethod
-    def of(cls, key: str, message: dict[str, Any]) -> "Run":
-        """Return the attempt that a message asks for: see ``message``."""
-        return cls(message["database"], key, message["backend"], message["attempt"])
+    def of(cls, database: str, key: str) -> "Run | None":
+        """Return the attempt that a row is at; None when there is no such row."""
+        if database not in connections:
+            return None
+        try:
+            row = Handoff.objects.using(database).defer("traceback").filter(pk=key).first()
+        except ValidationError:
+            return None
+        return cls(database, row) if row else None
 
-    @staticmethod
-    def message(database: str, row: Handoff) -> dict[str, Any]:
-        """Return what travels to the worker beside the arguments."""
-        return {
-            "database": database,
-            "backend": row.backend,
-            "attempt": row.attempts + 1,
-            "actor": row.actor,
-            "request_id": row.request_id,
-        }
+    @property
+    def pk(self) -> str:
+        """The key of the job, as text."""
+        return str(self.row.pk)
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1 on."""
+        return self.row.attempts
 
     @property
     def lease(self) -> timedelta:
         """How long after its last sign of life a process counts as dead."""
-        return timedelta(seconds=option(self.backend, "LEASE"))
+        return timedelta(seconds=option(self.row.backend, "LEASE"))
 
     def start(self, worker: str) -> bool:
         """Write down that a process has started the job; False when it must not.
 
-        That is when the message is an old one: the job runs, is done or waits for its time.
+        That is when the message is a duplicate: the job runs, is done or waits for its time.
         """
-        started = self._rows(Status.SENT, self.attempt - 1).update(
+        started = self._rows(Status.SENT).update(
             status=Status.RUNNING,
-            attempts=self.attempt,
+            attempts=self.attempt + 1,
             sends=0,
             worker=worker[:255],
-            sent_at=None,
             started_at=Coalesce("started_at", Now()),
             last_attempted_at=Now(),
             due_at=Now() + self.lease,
         )
+        if started:
+            self.row.attempts += 1
+            self.row.status, self.row.worker = Status.RUNNING, worker[:255]
         return started == 1
 
     @contextmanager
@@ -159,7 +173,7 @@ class Run:
             logger.warning("The job %s returned what is no JSON, so it is not kept.", self.pk)
             text = ""
         done = self._mine().update(
-            status=Status.DONE, due_at=None, finished_at=Now(), return_value=text
+            status=Status.DONE, due_at=None, sent_at=None, finished_at=Now(), return_value=text
         )
         if not done:
             raise SupersededError
@@ -180,17 +194,20 @@ class Run:
         Raises:
             SupersededError: when the job is done or somebody else has taken it over.
         """
-        retries = option(self.backend, "RETRIES")
+        retries = option(self.row.backend, "RETRIES", self.row.name)
         if for_good or self.attempt > retries:
             if not give_up(self.database, list(self._mine()), error):
                 raise SupersededError
             return None
         if pause is None:
-            longest = option(self.backend, "BACKOFF") * 2 ** (self.attempt - 1)
+            longest = option(self.row.backend, "BACKOFF", self.row.name) * 2 ** (self.attempt - 1)
             # From half of it on: what failed together must not come back together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
         put_back = self._mine().update(
-            status=Status.WAITING, due_at=Now() + timedelta(seconds=pause), **described(error)
+            status=Status.WAITING,
+            sent_at=None,
+            due_at=Now() + timedelta(seconds=pause),
+            **described(error),
         )
         if not put_back:
             raise SupersededError
@@ -207,16 +224,16 @@ class Run:
             SupersededError: when the job is done or somebody else has taken it over.
             OperationalError: at once, when its process still has the lock.
         """
-        with transaction.atomic(using=self.database):
+        with limited(self.database):
             list(self._mine().select_for_update(nowait=True).values_list("pk"))
             self.fail(error, for_good=for_good)
 
     def _mine(self) -> HandoffQuerySet:
-        return self._rows(Status.RUNNING, self.attempt)
+        return self._rows(Status.RUNNING)
 
-    def _rows(self, status: Status, attempts: int) -> HandoffQuerySet:
+    def _rows(self, status: Status) -> HandoffQuerySet:
         rows: HandoffQuerySet = Handoff.objects.using(self.database)
-        return rows.filter(pk=self.pk, status=status, attempts=attempts)
+        return rows.filter(pk=self.row.pk, status=status, attempts=self.attempt)
 
 
 def give_up(database: str, rows: list[Handoff], error: BaseException) -> int:
@@ -246,8 +263,14 @@ def described(error: BaseException) -> dict[str, str]:
     """
     kind = type(error)
     text = "".join(traceback.format_exception(error)).replace("\0", "\ufffd")
-    text = text.encode(errors="replace").decode()
+    text = shortened(text.encode(errors="replace").decode(), LONGEST_TRACEBACK)
     return {"error": f"{kind.__module__}.{kind.__qualname__}"[:255], "traceback": text}
+
+
+def shortened(text: str, limit: int) -> str:
+    """Leave out the middle of a text that is longer than ``limit`` characters."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 def actor_named(key: str) -> Any:
@@ -262,8 +285,9 @@ def actor_named(key: str) -> Any:
 
 
 def _report(database: str, row: Handoff) -> None:
-    last_line = row.traceback.rstrip().rpartition("\n")[2]
-    logger.error(FAILED, row.call, row.pk, row.attempts, last_line, database, str(row.pk))
+    call = shortened(row.call, LONGEST_IN_LOG)
+    last_line = shortened(row.traceback.rstrip().rpartition("\n")[2], LONGEST_IN_LOG)
+    logger.error(FAILED, call, row.pk, row.attempts, last_line, database, str(row.pk))
     job = job_named(row.name)
     if job is not None:
         with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):

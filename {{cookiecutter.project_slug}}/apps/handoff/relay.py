@@ -1,4 +1,4 @@
-"""The relay: sends what is due from the outboxes to the broker, and sends it again when needed."""
+"""The relay: sends what is due from an outbox to the broker, and sends it again when needed."""
 
 import logging
 import math
@@ -15,13 +15,14 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
-from django.db.models import Count
 from django.db.models.functions import Coalesce, Now
 
 from .backend import option, outboxes
 from .broker import broker_name
+from .limits import STATEMENT, connect_with_limit
 from .models import Handoff, Status
-from .receipts import Run, give_up
+from .publishing import channel_of, is_away, queue_at, send
+from .receipts import give_up
 
 logger = logging.getLogger(__name__)
 
@@ -40,22 +41,47 @@ LEASE: Final = timedelta(seconds=30)
 # those of a higher priority pass them.
 WINDOW: Final = 1000
 
-# What nobody has started by then is sent again: after the first time, and at most.
+# What nobody has started by then is sent again, once its queue at the broker is empty: after
+# the first time, and at most. While messages are there, they may well wait for good reason.
 FIRST_PATIENCE: Final = timedelta(minutes=1)
 LONGEST_PATIENCE: Final = timedelta(hours=1)
-# A bit over a day. Then no worker reads the queue, or the broker throws messages away.
+# Seconds between two looks at a queue that has to become empty.
+DRAIN_POLL: Final = 1
+# A bit over a day. Then the broker throws messages away.
 SENDS: Final = 30
+
+# Names for what a pause is for, besides a queue.
+EVERYTHING: Final = ""
 
 NOT_SENT: Final = (
     "The jobs of the outbox %s cannot be sent to the broker (%s): %s. They wait there, and are"
     " sent when it can be reached again. Start it, or correct CELERY_BROKER_URL."
 )
+QUEUE_NOT_SENT: Final = (
+    "The jobs of the queue %r in the outbox %s cannot be sent to the broker (%s): %r. They wait"
+    " there, and other queues go on. Delete what the broker has under this name, or name the"
+    " queue in TASKS['default']['QUEUES'] when it is not known."
+)
 
-# A process must not be forked while this one is in the middle of a statement or a message.
-at_rest: Final = Lock()
+# A process must not be forked while this one is in the middle of a statement or a message, each
+# of which has its limit of time. One lock for each thread: they do not wait for each other.
+busy: Final[list[Lock]] = []
+_held: Final[list[Lock]] = []
+
+
+def _before_fork() -> None:
+    end = time.monotonic() + STATEMENT
+    _held.extend(lock for lock in busy if lock.acquire(timeout=max(0, end - time.monotonic())))
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+
+
 if sys.platform != "win32":  # which does not fork
     os.register_at_fork(
-        before=at_rest.acquire, after_in_parent=at_rest.release, after_in_child=at_rest.release
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
 
 
@@ -68,13 +94,16 @@ class ProcessDiedError(Exception):
 
 
 class Relay:
-    """Sends due jobs until it is told to stop. Any number of relays can run at once."""
+    """Sends due jobs of one outbox until it is told to stop. Any number can run at once.
 
-    def __init__(self) -> None:
+    Each is a thread, so that a database that hangs stops no other outbox.
+    """
+
+    def __init__(self, alias: str = "default") -> None:
+        self.alias = alias
         self.stopping = Event()
-        self.running = False
         self.thread: Thread | None = None
-        # By the alias of the outbox: failures in a row, and when to try again.
+        # By queue, or for everything: failures in a row, and when to try again.
         self.failures: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
 
@@ -91,71 +120,107 @@ class Relay:
 
     def run(self) -> None:
         """Send what is due, now and from now on, until ``stop`` is called."""
-        self.running = True
-        aliases = outboxes()
         last_sent = -math.inf
+        lock = Lock()
+        busy.append(lock)
         try:
             while not self.stopping.is_set():
-                with at_rest:
-                    sent = [self.send_due(alias) for alias in aliases]
-                if any(sent):
+                with lock:
+                    sent = self.send_due()
+                if sent:
                     last_sent = time.monotonic()
                 else:
                     is_idle = time.monotonic() - last_sent > IDLE_AFTER
                     self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
-            self.running = False
+            busy.remove(lock)
             connections.close_all()
             self.connection.release()
 
     def start(self) -> None:
         """Run in a thread of its own."""
-        self.running = True
-        self.thread = Thread(target=self.run, name="relay", daemon=True)
+        self.thread = Thread(target=self.run, name=f"relay of {self.alias}", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
         """Let ``run`` return after the messages that are being sent."""
         self.stopping.set()
 
-    def join(self) -> None:
-        """Wait until ``run`` has returned, where it runs in a thread, but not for ever."""
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until ``run`` has returned, where it runs in a thread, for so long at most."""
         if self.thread is not None:
-            self.thread.join(LONGEST_PAUSE)
+            self.thread.join(seconds)
 
-    def send_due(self, alias: str) -> bool:
-        """Send what is due in an outbox, at most a batch; say whether there was any.
+    def send_due(self) -> bool:
+        """Send what is due, at most two batches of each queue; say whether there was any.
 
-        Failures are logged, the first in a row only, and end a pause later.
+        Failures are logged, the first in a row only, and end a pause later: of one queue, or of
+        everything when the broker or the database is away.
         """
-        if time.monotonic() < self.not_before.get(alias, 0):
+        if self._pauses(EVERYTHING):
             return False
         try:
-            # A single one while the broker is away: the others need not be moved about.
-            limit = 1 if self.failures[alias] else BATCH
-            rows = claim(alias, limit) if is_due(alias) else []
-            if rows:
-                publish(alias, rows, self.connection)
-            elif not self.failures[alias]:
-                return False
+            connect_with_limit(self.alias)
+            queues = due_queues(self.alias) if is_due(self.alias) else []
+            sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - whatever it is, jobs wait meanwhile
-            self.pause(alias, error)
+            self._pause(EVERYTHING, error)
             return False
-        if self.failures.pop(alias, 0):
-            logger.info("The outbox %s is being sent again.", alias)
+        if EVERYTHING in self.failures and (any(sent) or not queues):
+            self._recovered(EVERYTHING)
+        return any(sent)
+
+    def _send_queue(self, queue: str) -> bool:
+        # A single one while the broker refuses: the others need not be moved about.
+        limit = 1 if self.failures[queue] or self.failures[EVERYTHING] else BATCH
+        try:
+            if is_overdue(self.alias, queue) and self._messages(queue):
+                self.not_before[queue] = time.monotonic() + DRAIN_POLL
+                return False
+            rows = claim(self.alias, queue, limit)
+            if rows:
+                publish(self.alias, rows, self.connection)
+                self._recovered(queue)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            if is_away(self.connection, error):
+                raise
+            self._pause(queue, error)
+            return False
         return bool(rows)
 
-    def pause(self, alias: str, error: Exception) -> None:
-        """Leave an outbox alone for a while; say why when it is the first time."""
-        seconds = min(2 ** self.failures[alias], LONGEST_PAUSE)
-        self.not_before[alias] = time.monotonic() + seconds * random.uniform(0.5, 1)  # noqa: S311
-        self.failures[alias] += 1
-        if self.failures[alias] == 1:
+    def _messages(self, queue: str) -> int:
+        """Return how many messages wait at the broker in a queue."""
+        with channel_of(self.connection) as channel:
+            return int(queue_at(channel, queue).queue_declare().message_count)
+
+    def _pauses(self, what: str) -> bool:
+        return time.monotonic() < self.not_before.get(what, 0)
+
+    def _pause(self, what: str, error: Exception) -> None:
+        """Leave a queue or everything alone for a while; say why when it is the first time."""
+        seconds = min(2 ** self.failures[what], LONGEST_PAUSE)
+        self.not_before[what] = time.monotonic() + seconds * random.uniform(0.5, 1)  # noqa: S311
+        self.failures[what] += 1
+        if self.failures[what] == 1:
             if isinstance(error, DatabaseError):
-                logger.error("The outbox %s cannot be read (%s). Jobs wait in it.", alias, error)
+                logger.error("The outbox %s cannot be read (%s). Jobs wait.", self.alias, error)
+            elif what == EVERYTHING:
+                logger.error(NOT_SENT, self.alias, broker_name(), error)
             else:
-                logger.error(NOT_SENT, alias, broker_name(), error)
-        connections[alias].close_if_unusable_or_obsolete()
+                logger.error(QUEUE_NOT_SENT, what, self.alias, broker_name(), error)
+        connections[self.alias].close_if_unusable_or_obsolete()
+
+    def _recovered(self, what: str) -> None:
+        if self.failures.pop(what, 0):
+            named = f"queue {what} of the outbox" if what else "outbox"
+            logger.info("The %s %s is being sent again.", named, self.alias)
+
+
+def relays() -> list[Relay]:
+    """Return a relay for each outbox."""
+    return [Relay(alias) for alias in outboxes()]
 
 
 def is_due(alias: str) -> bool:
@@ -175,23 +240,48 @@ def _due_query(alias: str) -> str:
         return str(due.query.get_compiler(alias).as_sql()[0])
 
 
-def claim(alias: str, limit: int) -> list[Handoff]:
-    """Take jobs that are due, so that no other relay sends them at the same time.
+def due_queues(alias: str) -> list[str]:
+    """List the queues of all unfinished jobs: one look into an index for each."""
+    rows = (
+        Handoff.objects.using(alias).unfinished().order_by("queue").values_list("queue", flat=True)
+    )
+    queues: list[str] = []
+    while (queue := rows.filter(queue__gt=queues[-1] if queues else "").first()) is not None:
+        queues.append(queue)
+    return queues
+
+
+def is_overdue(alias: str, queue: str) -> bool:
+    """Say whether nobody has started in time what was sent to a queue."""
+    sent = Handoff.objects.using(alias).at_broker().filter(queue=queue)
+    return sent.filter(due_at__lte=Now()).exists()
+
+
+def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
+    """Take jobs of a queue that are due, so that no other relay sends them at the same time.
 
     They count as sent from now on, for a worker may be quicker than the next statement. A job
-    that has come to its last message or its last process is given up instead.
+    that has come to its last message or its last process is given up instead. It costs the same
+    whatever the backlog: every part of it reads a bounded piece of an index.
     """
-    outbox = Handoff.objects.using(alias)
+    outbox = Handoff.objects.using(alias).filter(queue=queue)
     with transaction.atomic(using=alias):
-        at_broker = outbox.at_broker().order_by().values_list("queue").annotate(Count("pk"))
-        full = [queue for queue, count in at_broker if count >= WINDOW]
-        due = list(
-            outbox.due()
-            .exclude(status=Status.WAITING, queue__in=full)
-            .order_by("-priority", "due_at", "pk")
-            .select_for_update(skip_locked=True)
-            .defer("return_value", "traceback")[:limit]
-        )
+        room = WINDOW - outbox.at_broker().count()
+        parts = [
+            (outbox.taken().filter(due_at__lte=Now()).order_by("due_at"), limit),
+            (
+                outbox.due().filter(status=Status.WAITING).order_by("-priority", "due_at", "pk"),
+                max(min(room, limit), 0),
+            ),
+        ]
+        due = [
+            row
+            for part, number in parts
+            if number
+            for row in part.select_for_update(skip_locked=True).defer(
+                "arguments", "return_value", "traceback"
+            )[:number]
+        ]
         hopeless = {row.pk: error for row in due if (error := reason_to_give_up(row))}
         for row in due:
             if row.pk in hopeless:
@@ -208,7 +298,8 @@ def claim(alias: str, limit: int) -> list[Handoff]:
 
 def reason_to_give_up(row: Handoff) -> Exception | None:
     """Return why a job that is due must not be sent once more; None when it may be."""
-    if row.status == Status.RUNNING and row.attempts > option(row.backend, "RETRIES"):
+    retries = option(row.backend, "RETRIES", row.name)
+    if row.status == Status.RUNNING and row.attempts > retries:
         return ProcessDiedError(f"The process of {row.worker} died while it ran the job.")
     if row.sends >= SENDS:
         return NeverStartedError(f"No worker has started what was sent {row.sends} times.")
@@ -216,11 +307,11 @@ def reason_to_give_up(row: Handoff) -> Exception | None:
 
 
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Publish claimed jobs; when the broker does not take them all, give them all back.
+    """Publish claimed jobs of a queue; when the broker does not take all, give them all back.
 
     Args:
         alias: of the outbox.
-        rows: the jobs.
+        rows: the jobs, all of one queue.
         connection: kombu's, to the broker.
 
     Raises:
@@ -229,7 +320,7 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
     """
     outbox = Handoff.objects.using(alias)
     try:
-        _send(alias, rows, connection)
+        send(alias, rows, connection)
     except Exception:
         outbox.filter(pk__in=[row.pk for row in rows], status=Status.SENT).update(
             # Due for as long as they have been: how late they are must be seen meanwhile.
@@ -242,27 +333,3 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         outbox.filter(pk__in=[row.pk for row in group], status=Status.SENT).update(
             sends=sends + 1, due_at=Now() + min(FIRST_PATIENCE * 2**sends, LONGEST_PATIENCE)
         )
-
-
-def _send(alias: str, rows: list[Handoff], connection: Any) -> None:
-    from .batches import batch
-    from .celery_app import app
-
-    with batch(connection) as producer:
-        # Once for all of them, and each time: a broker that was emptied has no queues.
-        for queue in {row.queue for row in rows}:
-            app.amqp.queues[queue](producer.channel).declare()
-        for row in rows:
-            app.send_task(
-                row.name,
-                # As text: kombu's JSON would make something else of some values.
-                [row.arguments],
-                task_id=str(row.pk),
-                queue=row.queue,
-                declare=[],
-                headers={"handoff": Run.message(alias, row)},
-                retries=row.attempts,
-                ignore_result=True,
-                producer=producer,
-                retry=False,
-            )

@@ -1,21 +1,19 @@
 """The hand-off of tasks that are Celery's own, and not Django's."""
 
-import json
 from typing import Any
 
-from celery import Task as CeleryTask
 from django.db import DEFAULT_DB_ALIAS
-from django.utils.json import normalize_json
 
 from apps.core.jobs import database_argument
 
-from .backend import put
-from .celery_app import app
-from .models import time_ordered_id
+from . import celery_app  # noqa: F401 - to this app the tasks belong from now on
+from .worker import HandedOffTask
 
 
-def hand_off(task: CeleryTask, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:
+def hand_off(task: Any, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:
     """Write a call of a Celery task into the outbox, in the transaction at hand.
+
+    ``task.delay(...)`` and ``task.apply_async(...)`` do the same in the default database.
 
     Args:
         task: a function decorated with ``celery.shared_task``, in ``tasks.py`` of an app. One
@@ -28,17 +26,9 @@ def hand_off(task: CeleryTask, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwar
         The id that the task will have in Celery.
 
     Raises:
-        TypeError: when an argument cannot be written as JSON.
+        TypeError: when it is not a task, or an argument cannot be written as JSON.
     """
+    if not isinstance(task, HandedOffTask):
+        raise TypeError(f"{task!r} is not a task: write hand_off(add, 1, 2), without a signature.")
     kwargs |= database_argument(task.run, len(args), using)
-    key = time_ordered_id()
-    put(
-        using,
-        id=key,
-        name=task.name,
-        backend="",
-        queue=getattr(task, "queue", None) or app.conf.task_default_queue,
-        priority=0,
-        arguments=json.dumps([normalize_json(args), normalize_json(kwargs)]),
-    )
-    return str(key)
+    return str(task.apply_async(args, kwargs, using=using).id)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from .relay import BATCH, claim
+from .relay import claim, due_queues
 
 
 def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
@@ -17,19 +17,13 @@ def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
         How many attempts there were.
     """
     from .celery_app import app
-    from .receipts import Run
     from .worker import register_jobs
 
     register_jobs()
     attempts = 0
-    while rows := claim(using, BATCH):
+    while rows := [row for queue in due_queues(using) for row in claim(using, queue)]:
         for row in rows:
-            headers: Any = {"handoff": Run.message(using, row)}
-            app.tasks[row.name].apply(
-                (row.arguments,),
-                task_id=str(row.pk),
-                retries=row.attempts,
-                headers=headers,
-            )
+            headers: Any = {"handoff": [using, str(row.pk)]}
+            app.tasks[row.name].apply(task_id=str(row.pk), headers=headers)
             attempts += 1
     return attempts

@@ -1,30 +1,34 @@
-"""The broker that is a folder, made safe for readers and writers at the same time."""
+"""The broker with nothing installed: the worker's own memory.
 
-from pathlib import Path
-from time import time_ns
-from typing import Any
-from uuid import uuid4
+The relay, a thread of the worker, puts messages in, and the worker takes them out. What is lost
+with the process is sent again from the outbox.
+"""
 
-from kombu.transport import filesystem
-from kombu.utils.json import dumps
+from contextlib import suppress
+from typing import Any, Final
+
+from kombu.transport import memory
+
+# Seconds between two looks for messages, while nothing else happens.
+POLL: Final = 0.05
 
 
-class Channel(filesystem.Channel):
-    """Kombu's channel, but a message appears in the folder when it is complete.
+class Transport(memory.Transport):
+    """Kombu's transport ``memory``, read by the event loop of the worker.
 
-    Kombu writes it in place. A worker that looks meanwhile, or after the writer was killed,
-    reads half a message, stops with an error and has lost the job.
+    Without an event loop the processes of a worker share one queue and its lock: a process that
+    is killed while it holds the lock stops all others for ever.
     """
 
-    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        file = Path(self.data_folder_out, f"{time_ns()}_{uuid4()}.{queue}.msg")
-        # Readers skip this name.
-        unfinished = file.with_name(f"{file.name}.unfinished")
-        unfinished.write_text(dumps(payload), encoding="utf-8")
-        unfinished.replace(file)
+    implements = memory.Transport.implements.extend(asynchronous=True)
 
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Take messages out now and then, and whenever a job has ended."""
 
-class Transport(filesystem.Transport):
-    """Kombu's transport ``filesystem`` with the channel above."""
+        def take() -> None:
+            with suppress(TimeoutError):
+                while True:
+                    self.drain_events(connection, timeout=0)
 
-    Channel = Channel
+        loop.on_tick.add(take)
+        loop.call_repeatedly(POLL, take)

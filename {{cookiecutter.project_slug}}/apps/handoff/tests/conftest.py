@@ -1,7 +1,5 @@
 """A broker for each test, what was sent to it, and jobs that run here and now."""
 
-import base64
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from kombu import pools
 from pytest_django import Settings
 
 import apps.handoff
+from apps.handoff.models import Handoff
 from apps.handoff.relay import Relay
 
 MODULES = ("apps.handoff.celery", "apps.handoff.celery_app")
@@ -23,9 +22,14 @@ class Message:
     """A message as a worker would find it."""
 
     headers: dict[str, Any]
-    args: list[Any]
-    kwargs: dict[str, Any]
     queue: str
+    body: Any
+
+    @property
+    def args(self) -> list[Any]:
+        """The positional arguments, which are in the row that the message names."""
+        alias, key = self.headers["handoff"]
+        return Handoff.objects.using(alias).get(pk=key).loaded_arguments()[0]
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +61,25 @@ def use_broker(
 
 
 @pytest.fixture
-def sent(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], list[Message]]:
-    """Return a function that lists what the relay has sent so far, in the order of time."""
-    use_broker(f"filesystem://{tmp_path}/broker")
+def sent(use_broker: Callable[[str], None]) -> Callable[[], list[Message]]:
+    """Return a function that lists what the relay has sent so far, by queue and time."""
+    use_broker("memory://")
+    found: list[Message] = []
 
     def messages() -> list[Message]:
-        return [_read(path) for path in sorted(tmp_path.glob("broker/jobs/*.msg"))]
+        from apps.handoff.celery_app import app
 
+        with app.connection_for_read() as connection:
+            queues: list[Any] = list(app.amqp.queues.values())
+            for queue in queues:
+                bound = queue(connection.default_channel)
+                bound.declare()
+                while message := bound.get(no_ack=True):
+                    found.append(Message(message.headers, queue.alias, message.payload))
+        return found
+
+    messages()  # of other tests
+    found.clear()
     return messages
 
 
@@ -76,17 +92,10 @@ def relay(sent: Callable[[], list[Message]]) -> Relay:
 @pytest.fixture
 def notes(use_broker: Callable[[str], None], tmp_path: Path) -> Callable[[], list[str]]:
     """Return a function that lists the notes in the file ``tmp_path / "notes"``."""
-    use_broker(f"filesystem://{tmp_path}/broker")
+    use_broker("memory://")
     file = tmp_path / "notes"
 
     def lines() -> list[str]:
         return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
     return lines
-
-
-def _read(path: Path) -> Message:
-    message = json.loads(path.read_text(encoding="utf-8"))
-    (text,), _, _ = json.loads(base64.b64decode(message["body"]))
-    args, kwargs = json.loads(text)
-    return Message(message["headers"], args, kwargs, path.name.split(".")[1])

@@ -32,7 +32,7 @@ def test_unknown_options_are_refused(settings: Settings) -> None:
         ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
         ("127.0.0.1:6379", "starts with ''"),
         ("redis:/ann:geheim@loft", "has no //"),
-        ("filesystem:/srv/jobs", "has no //"),
+        ("filesystem:///srv/jobs", "Write memory://"),
     ],
 )
 def test_an_unknown_broker_is_named_without_the_password(

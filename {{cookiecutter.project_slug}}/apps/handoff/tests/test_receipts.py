@@ -30,8 +30,9 @@ def broker(notes: Notes) -> None:
 def running(job: Task, *args: Any) -> tuple[Run, Handoff]:
     """Hand a job off, and let a process that is not there start it."""
     result = job.enqueue(*args)
-    (row,) = claim("default", 1)
-    run = Run.of(result.id, Run.message("default", row))
+    (row,) = claim("default", "default", 1)
+    run = Run.of("default", result.id)
+    assert run is not None
     assert run.start("elsewhere")
     return run, row
 
@@ -84,8 +85,8 @@ def test_a_second_message_of_a_job_is_ignored() -> None:
 
 @pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
 def test_a_killed_process_counts_as_a_failure(error: Exception) -> None:
-    run, row = running(tasks.add, 1, 2)
-    ended = worker.end_attempt(run.pk, {"handoff": Run.message("default", row)}, error)
+    run, _ = running(tasks.add, 1, 2)
+    ended = worker.end_attempt({"handoff": ["default", run.pk]}, "elsewhere", error)
     assert ended is not None
     ended.join()
 

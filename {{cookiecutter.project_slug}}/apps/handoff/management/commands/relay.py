@@ -3,9 +3,11 @@
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from apps.handoff.relay import Relay
+from apps.handoff.broker import is_embedded
+from apps.handoff.limits import limit_connections
+from apps.handoff.relay import relays
 
 
 class Command(BaseCommand):
@@ -17,10 +19,23 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the relay; end after the messages that are being sent."""
-        relay = Relay()
+        """Run a relay for each outbox; end after the messages that are being sent."""
+        if is_embedded():
+            raise CommandError(
+                "With CELERY_BROKER_URL=memory:// the relay runs in the worker, and nowhere else."
+            )
+        limit_connections()
+        running = relays()
+
+        def stop(*args: Any) -> None:
+            for relay in running:
+                relay.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: relay.stop())
+            signal.signal(number, stop)
+        for relay in running:
+            relay.start()
         self.stdout.write("The relay is running.")
-        relay.run()
+        for relay in running:
+            relay.join()
         self.stdout.write("The relay has stopped.")
