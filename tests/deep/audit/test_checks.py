@@ -123,6 +123,25 @@ def test_what_is_there_is_not_replaced() -> None:
     assert all("audit_examples_author" in sql for sql in changed)
 
 
+@pytest.mark.parametrize("change", ["the models", "the columns"])
+def test_triggers_are_made_again_only_when_what_they_are_made_of_changes(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert triggers.faults(connection) == []
+
+    def make(*arguments: Any) -> Any:
+        raise NotImplementedError
+
+    monkeypatch.setattr(triggers.CAPTURES[connection.vendor], "of", make)
+    assert health() is Health.OK
+    with pytest.raises(NotImplementedError):
+        if change == "the models":
+            registry.register(Author, mask=["name"])
+            triggers.faults(connection)
+        else:
+            connection.cursor().execute("ALTER TABLE audit_examples_author ADD COLUMN more integer")
+
+
 class ElsewhereRouter:
     """Keeps the trail out of a database in which audited models are."""
 

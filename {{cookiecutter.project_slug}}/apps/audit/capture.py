@@ -21,7 +21,8 @@ from .registry import Audited, Link, Recorded
 # of their names, and an underscore comes before small letters. It takes 63 characters.
 PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
-NULL: Final = "'null'"
+# Parts of JSON in SQL.
+NULL, OPEN = "'null'", "'{'"
 
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
@@ -171,8 +172,8 @@ class Capture:
         keys = self.keys.format(keys=self.value(link.target, target), key=target)
         added, removed = (keys, "''") if verb == "added" else ("''", keys)
         name = link.field.name
-        member = f",{json.dumps(name)}:{{"
-        change = f"({literal(f'{member}"added":[')} || {added} || '],\"removed\":[' || {removed} || ']}}')"
+        start = literal(_key(name) + '{"added":[')
+        change = f"({start} || {added} || '],\"removed\":[' || {removed} || ']}}')"
         if name in link.audited.masked:
             change = self._masked(name)
         tail = (
@@ -195,11 +196,11 @@ class Capture:
         """Return SQL for a member of the changes, with a comma in front."""
         if name in audited.masked:
             return self._masked(name)
-        start = literal(f',{json.dumps(name)}:{{"old":')
+        start = literal(_key(name) + '{"old":')
         return f"({start} || {old} || ',\"new\":' || {new} || '}}')"
 
     def _masked(self, name: str) -> str:
-        return literal(f",{json.dumps(name)}:{MASKED}")
+        return literal(_key(name) + MASKED)
 
     def _entry(
         self,
@@ -211,7 +212,7 @@ class Capture:
         row: str = "",
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
-        changes = f"'{{' || substr({' || '.join(members)}, 2) || '}}'" if members else "'{}'"
+        changes = f"{OPEN} || substr({' || '.join(members)}, 2) || '}}'" if members else "'{}'"
         type_of_changes = Entry._meta.get_field("changes").db_type(self.connection)
         columns = {
             **self.who,
@@ -236,3 +237,7 @@ class Capture:
             f" WHERE known.model_label = '{named[-1].model._meta.label}'"
             f" AND known.object_id = {key} ORDER BY known.id DESC LIMIT 1), '')"
         )
+
+
+def _key(name: str) -> str:
+    return f",{json.dumps(name)}:"

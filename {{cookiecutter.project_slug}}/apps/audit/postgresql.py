@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import ACTOR, Capture, Trigger, name_of, user_field
+from .capture import ACTOR, OPEN, Capture, Trigger, name_of, user_field
 from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 from .models import Entry
 from .registry import Recorded
@@ -97,7 +97,7 @@ class PostgreSQLCapture(Capture):
         field = pointed_to(field)
         match field.get_internal_type():
             case "JSONField":
-                wrapped = f"'{{\"{JSON_NULL}\":' || {sql}::text || '}}'"
+                wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || {sql}::text || '}}'"
                 return (
                     f"CASE WHEN jsonb_typeof({sql}::jsonb) = 'null' OR {sql} -> '{JSON_NULL}'"
                     f" IS NOT NULL THEN {wrapped} ELSE coalesce({sql}::text, 'null') END"

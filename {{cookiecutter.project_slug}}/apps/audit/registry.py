@@ -138,9 +138,10 @@ def register_settings() -> None:
         try:
             register(label, **options)
         except TypeError as error:
+            example = {label: {"mask": ["email"], "name": "title"}}
             raise ImproperlyConfigured(
                 f"AUDITED_MODELS gives {label} the options {options!r}; it must map their names to"
-                f" values, for example {{{label!r}: {{'mask': ['email'], 'name': 'title'}}}}."
+                f" values, for example {example}."
             ) from error
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
-from .capture import PREFIX, Capture, Trigger, name_of
+from .capture import OPEN, PREFIX, Capture, Trigger, name_of
 from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
 
@@ -55,7 +55,7 @@ class SQLiteCapture(Capture):
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {_text(sql)} END"
             case "JSONField":
-                wrapped = f"'{{\"{JSON_NULL}\":' || json({sql}) || '}}'"
+                wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || json({sql}) || '}}'"
                 return (
                     f"CASE WHEN json_type({sql}) = 'null' OR json_type({sql}, '$.{JSON_NULL}')"
                     f" IS NOT NULL THEN {wrapped} ELSE coalesce(json({sql}), 'null') END"
