@@ -311,8 +311,7 @@ def test_what_retention_removes_meanwhile_is_not_missed(
     def prune(link: Seal, last: Seal | None) -> str:
         # Once the first of the seals is read.
         monkeypatch.undo()
-        assert old is not None
-        retention.prune(old, using="default")
+        retention.prune(old)
         return digest_of(link, last)
 
     monkeypatch.setattr(seals, "digest_of", prune)
@@ -372,7 +371,7 @@ def test_an_id_that_was_not_given_out_is_found_and_holds_up_no_seal(keys: list[i
     Author.objects.create(name="New")
     assert "Sealed 1 entry" in said("seal")
     assert found() == [("inserted", (2**62,))]
-    assert retention.older_than(timezone.now(), using="default").until < 2**62  # type: ignore[union-attr]
+    assert not retention.older_than(timezone.now(), using="default").filter(pk=2**62).exists()
 
 
 @only_postgresql
@@ -390,8 +389,8 @@ def test_a_role_that_owns_nothing_can_seal_verify_and_prune(keys: list[int]) -> 
         assert len(list(seals.seal("default"))) == 1
         assert found() == []
         old = retention.older_than(timezone.now(), using="default")
-        assert old is not None
-        assert retention.prune(old, using="default") == old.count
+        count = old.count()
+        assert retention.prune(old) == count > 0
         assert found() == []
         cursor.execute("RESET ROLE")
 

@@ -153,11 +153,6 @@ class EntryAdmin(admin.ModelAdmin):
         return reverse(name, args=[quote(instance.pk)])
 
 
-def list_url(**query: Any) -> str:
-    """Return the address of the list with a filter."""
-    return reverse("admin:audit_entry_changelist", query=query)
-
-
 def history_url(entry: Entry) -> str | None:
     """Return the address of the history of an entry's object; None for a renaming, of none."""
     arguments = [entry.model_label, quote(entry.object_id)]
@@ -166,7 +161,8 @@ def history_url(entry: Entry) -> str | None:
 
 def actor_url(entry: Entry) -> str:
     """Return the address of the list of all that the actor of an entry did."""
+    query: dict[str, Any] = {"actor": entry.actor_id}
     if entry.actor_id is None:
         # Of no account: a user of the database, or the system, which has no name either.
-        return list_url(actor__isnull=True, actor_name=entry.actor_name)
-    return list_url(actor=entry.actor_id)
+        query = {"actor__isnull": True, "actor_name": entry.actor_name}
+    return reverse("admin:audit_entry_changelist", query=query)

@@ -1,13 +1,12 @@
 """Old and new values as texts, from where they differ, and short enough to be shown."""
 
 import re
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
-# Characters that are shown of a text, and of those before the first that differs.
+# Characters that are shown of a text, and at least before the first that differs.
 MOST: Final = 2000
-CONTEXT: Final = 150
+CONTEXT: Final = 100
 # What a terminal obeys instead of showing it, what turns the direction of text round, and halves
 # of characters, which JSON may hold and which nothing can write as UTF-8.
 UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -29,12 +28,13 @@ class Change:
 
     def __post_init__(self) -> None:
         old, new = self.old or "", self.new or ""
-        # By halves: a loop over millions of characters takes too long.
-        sizes = range(1, min(len(old), len(new)) + 1)
-        start = bisect_left(sizes, True, key=lambda size: old[:size] != new[:size]) - CONTEXT
+        first, least = 0, min(len(old), len(new))
+        # In pieces: a loop over millions of characters takes too long.
+        while first < least and old[first : first + CONTEXT] == new[first : first + CONTEXT]:
+            first += CONTEXT
         self.label = harmless(self.label)
-        self.old = None if self.old is None else _shown(self.old, start)
-        self.new = None if self.new is None else _shown(self.new, start)
+        self.old = None if self.old is None else _shown(self.old, first - CONTEXT)
+        self.new = None if self.new is None else _shown(self.new, first - CONTEXT)
 
 
 def _shown(text: str, start: int) -> str:

@@ -1,10 +1,10 @@
 """Retention: old entries go, from the beginning of the trail, and the chain of seals says so."""
 
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
 from django.db import connections
+from django.db.models import QuerySet
 
 from . import seals
 from .models import Entry, Seal
@@ -16,20 +16,12 @@ SOME: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Old:
-    """The beginning of the trail: ``count`` entries, all that there are up to the id ``until``."""
-
-    until: int
-    count: int
-
-
 class ChainMovedError(Exception):
     """Raised when another run has added a link to the chain of seals at the same moment."""
 
 
-def older_than(cutoff: datetime, *, using: str) -> Old | None:
-    """Find the entries from before a moment; None when there are none.
+def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
+    """Select the entries from before a moment: the beginning of the trail.
 
     They are taken in the order of ids, up to the first that is younger. An entry with a time in
     the future keeps all entries after it, until that time has passed.
@@ -37,14 +29,11 @@ def older_than(cutoff: datetime, *, using: str) -> Old | None:
     """
     entries = Entry.objects.using(using).filter(pk__lte=seals.settled(using)).order_by("pk")
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
-    if young is not None:
-        entries = entries.filter(pk__lt=young)
-    until = entries.values_list("pk", flat=True).last()
-    return None if until is None else Old(until, entries.count())
+    return entries if young is None else entries.filter(pk__lt=young)
 
 
-def prune(old: Old, *, using: str) -> int:
-    """Remove what ``older_than`` has found for good, and return the number of entries.
+def prune(old: QuerySet[Entry]) -> int:
+    """Remove what ``older_than`` has selected for good, and return the number of entries.
 
     They are sealed first, so that nothing can be put in their place unnoticed. Then a link in the
     chain states that they go; otherwise the database refuses it. An interrupted run can be repeated.
@@ -53,13 +42,18 @@ def prune(old: Old, *, using: str) -> int:
         ChainMovedError: when another link was added at the same moment; nothing was removed.
         StillWritingError: when a transaction that writes to the trail does not end; likewise.
     """
-    if old.until > seals.covered(using, kind=Seal.Kind.PRUNING):
+    until, using = old.values_list("pk", flat=True).last(), old.db
+    if until is None:
+        return 0
+    if until > seals.covered(using, kind=Seal.Kind.PRUNING):
         for _ in seals.seal(using):
             pass
         last, kind = Seal.objects.using(using).last(), Seal.Kind.PRUNING
         # A run of `audit seal` that was faster may not have come to these entries yet.
-        is_sealed = seals.covered(using) >= old.until
-        if not (is_sealed and seals.add_link(using, last, kind=kind, **asdict(old))):
+        is_sealed = seals.covered(using) >= until
+        if not (
+            is_sealed and seals.add_link(using, last, kind=kind, until=until, count=old.count())
+        ):
             raise ChainMovedError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )
@@ -67,7 +61,7 @@ def prune(old: Old, *, using: str) -> int:
     with connections[using].cursor() as cursor:
         while removed:
             # Nothing is loaded, whoever listens to deletions.
-            cursor.execute(SOME, [old.until, BATCH])
+            cursor.execute(SOME, [until, BATCH])
             removed = cursor.rowcount
             gone += removed
     return gone

@@ -138,14 +138,14 @@ class Command(BaseCommand):
         """Remove old entries, after a question."""
         cutoff = timezone.now() - older_than
         old = retention.older_than(cutoff, using=database)
-        if old is None:
+        if not (count := old.count()):
             self.stdout.write("No entry is that old.")
             return
-        what = f"{counted(old.count)} from before {local(cutoff):%Y-%m-%d %H:%M}"
+        what = f"{counted(count)} from before {local(cutoff):%Y-%m-%d %H:%M}"
         if dry_run:
             self.stdout.write(f"Would remove {what}.")
         elif no_input or input(f"Remove {what} for good? [y/N] ").strip().lower() == "y":
-            self.stdout.write(f"Removed {counted(retention.prune(old, using=database))}.")
+            self.stdout.write(f"Removed {counted(retention.prune(old))}.")
         else:
             self.stdout.write("Nothing was removed.")
 
