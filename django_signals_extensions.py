@@ -110,6 +110,14 @@ def purpose(_: object) -> str:
 
 
 @simple_filter
+def recorded(cookiecutter: Mapping[str, Any]) -> str:
+    """Write which release and which answers make the project, as a configuration of cookiecutter."""
+    answers = {name: cookiecutter[name] for name in _template_json() if not name.startswith("_")}
+    content = {"release": cookiecutter["_release"], "default_context": answers}
+    return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+@simple_filter
 def chosen_modules(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """List name and registry entry of each module that was chosen."""
     return _chosen(cookiecutter)
@@ -215,6 +223,8 @@ def _refuse_old_cookiecutter(found: str) -> None:
 def _refuse_defaults(config_file: object, default_config: bool) -> None:
     """Refuse a default of the user's configuration that is neither yes nor no."""
     path = None if config_file is None else str(config_file)
+    if path and not Path(path).exists():
+        return  # it was read at the prompts; the files are rendered in another folder
     defaults = get_user_config(config_file=path, default_config=default_config)["default_context"]
     for name in _template_json()["_modules"]:
         value = (defaults or {}).get(name, "no")

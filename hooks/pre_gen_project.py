@@ -60,7 +60,8 @@ def refusal_of_release(answers: dict[str, Any], template: str) -> str | None:
         return None
     return (
         "The replay is refused: its answers were given to another release of the template."
-        " Give them anew, or name that release with --checkout."
+        " Give them again, or bake that release: --checkout and its tag with the address of the template,"
+        " git checkout and its tag in a folder that holds it."
     )
 
 

@@ -13,8 +13,9 @@ from tests.support.bakery import Bakery
 from tests.support.markdown import Document
 from tests.support.once import once
 from tests.support.project import BakedProject
-from tests.support.releases import NEW, OLD, CruftProject, History, Workplace
+from tests.support.releases import CRUFT, NEW, OLD, CruftProject, History, Workplace
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
+from tests.support.tools import installed
 
 FIRST, *_, LATEST = TEMPLATE.registry  # the earlier release does not have the latest
 FILTER = "markdown_text"
@@ -283,21 +284,37 @@ def test_what_an_update_prints_about_a_name_that_is_none(history: History, tmp_p
 
 
 @pytest.mark.whole
-def test_a_project_that_cruft_did_not_make_can_be_linked(
-    bakery: Bakery, history: History, tmp_path: Path
+@pytest.mark.parametrize("version", [None, "2.15.0"])
+def test_an_older_project_that_cruft_did_not_make_can_be_linked(
+    bakery: Bakery, history: History, tmp_path: Path, version: str | None
 ) -> None:
-    baked = bakery.copy(bakery.project(Combination((FIRST,))), tmp_path / "my_project")
-    project = CruftProject(history.workplace, baked.path)
-    history.workplace.commit(project.path)
-    answers = json.dumps({FIRST: True})
-    linked = project.workplace.cruft(
-        "link", history.folder, "--no-input", "--extra-context", answers, folder=project.path
-    )
+    """As the project's README says; then the later release arrives, with a module more."""
+    program = installed("cruft", version) if version else CRUFT
+    workplace = Workplace(history.workplace.home, program)
+    done = workplace.run(
+        CRUFT.with_name("cookiecutter"), history.address, f"--checkout={OLD}", "--no-input",
+        f"{FIRST}=yes", "--output-dir", tmp_path, folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    project = CruftProject(workplace, tmp_path / "my_project")
+    workplace.commit(project.path)  # cruft merges only what git has seen without the edits
+    edit(project)
+    workplace.commit(project.path)
+    text = (project.path / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall("^uvx cruft (link .*)$", text, re.MULTILINE)
+    recorded = json.loads((project.path / ".template.json").read_text(encoding="utf-8"))
+    assert f"v{recorded['release']}" == OLD
+    line = line.replace("ADDRESS", str(history.folder)).replace("RELEASE", recorded["release"])
+    linked = workplace.cruft(*line.split(), folder=project.path)
     assert linked.returncode == 0, linked.stderr
-    project.workplace.commit(project.path)
-    assert project.workplace.cruft("diff", folder=project.path).stdout == ""
+    workplace.commit(project.path)
+    assert workplace.cruft("check", folder=project.path).returncode == 1
+    assert "old.py" not in workplace.cruft("diff", folder=project.path).stdout
+
     project.update(**{LATEST: True})
-    assert project.differences(bakery.project(Combination((FIRST, LATEST)))) == []
+
+    expect_the_bake(project, bakery.project(Combination((FIRST, LATEST))))
+    assert workplace.cruft("check", folder=project.path).returncode == 0
 
 
 @pytest.mark.whole

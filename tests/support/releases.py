@@ -21,6 +21,7 @@ class Workplace:
     """A person's machine: a home with nothing in it, git and cruft."""
 
     home: Path
+    cruft_program: Path = CRUFT
 
     def run(self, *command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command without the configuration that the developer's own git has."""
@@ -56,7 +57,7 @@ class Workplace:
 
     def cruft(self, *words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run cruft, whatever comes of it."""
-        return self.run(CRUFT, *words, folder=folder)
+        return self.run(self.cruft_program, *words, folder=folder)
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,25 @@ class History:
             age: turns a copy of the template into what an earlier release may have been.
         """
         self.folder.mkdir(parents=True)
-        self._copy_parts()
-        age(Template(self.folder))
-        self.workplace.commit(self.folder)
-        self.workplace.git("tag", OLD, folder=self.folder)
+        self.release(OLD, age)
+        self.release(NEW)
+
+    def release(self, tag: str, *changes: Callable[[Template], None]) -> None:
+        """Commit and tag the template with some changes, in place of what was there."""
         for part in PARTS:
             path = self.folder / part
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._copy_parts()
+        for change in changes:
+            change(Template(self.folder))
         self.workplace.commit(self.folder)
-        self.workplace.git("tag", NEW, folder=self.folder)
+        self.workplace.git("tag", tag, folder=self.folder)
+
+    @property
+    def address(self) -> str:
+        """The address of the repository, as cookiecutter takes it."""
+        return f"git+file://{self.folder}"
 
     def create(self, release: str, *modules: str, folder: Path) -> "CruftProject":
         """Create a project at a release with some modules on, and commit it."""
@@ -113,9 +123,9 @@ class CruftProject:
     workplace: Workplace
     path: Path
 
-    def update(self, **answers: bool) -> None:
+    def update(self, release: str = NEW, /, **answers: bool) -> None:
         """Run what the documents say, and expect a clean merge; then commit it."""
-        words = ["update", "--skip-apply-ask", f"--checkout={NEW}"]
+        words = ["update", "--skip-apply-ask", f"--checkout={release}"]
         if answers:
             words += ["--variables-to-update", json.dumps(answers)]
         done = self.workplace.cruft(*words, folder=self.path)
