@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -110,6 +111,9 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "a method of an object of the module": lambda: post_save.connect(
         listening.listener.listen, sender=User
     ),
+    "a method of an app configuration": lambda: post_save.connect(
+        MethodType(listening.Listener.listen, apps.get_app_config("core")), sender=User
+    ),
     "a closure, strongly": lambda: post_save.connect(listening.made(1), sender=User, weak=False),
     "a closure, with the kit": lambda: receiver(post_save, sender=User)(listening.made(1)),
     "async on a signal of one's own": lambda: listening.listened.connect(listening.asynchronous),
@@ -127,6 +131,15 @@ def test_the_right_form_is_passed(connect: Callable[[], Any]) -> None:
     kept = connect()
     assert found() == {}
     del kept
+
+
+def test_what_cannot_be_known_is_a_warning() -> None:
+    closure = listening.connect_closure()
+    kept = [[closure] for _ in range(100)]
+    assert set(found()) == {"signal_map.W001"}
+    assert not found()["signal_map.W001"].is_serious()
+    kept.clear()
+    assert set(found()) == {"signal_map.E001"}
 
 
 def test_a_file_imported_under_two_names_connects_twice(monkeypatch: pytest.MonkeyPatch) -> None:

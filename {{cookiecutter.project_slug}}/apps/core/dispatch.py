@@ -61,24 +61,17 @@ def receiver[Function: Receiver](
 ) -> Callable[[Function], Function]:
     """Connect a function to one signal or several, strongly and once.
 
-    A function made inside another one is not garbage-collected. A second import does nothing.
-
     Args:
         signal: the signal, or a list of signals, to listen to.
         sender: a model, its ``"app_label.Model"`` string, or what a custom signal is sent by.
-            Model signals need one: a receiver without sender costs every model of the project
-            its fast deletion.
-        after_commit: call the function only when the transaction has been committed in the
-            database that the signal names with ``using``, and never when it is rolled back.
-            Without a transaction that is at once, in the middle of ``save()``. An exception is
-            logged and stops neither the request nor other callbacks. The function is given
-            ``pk`` instead of ``instance``, which may be stale or gone by then. Not for async
-            functions, which nothing would wait for.
+            Signals of models need one.
+        after_commit: call the function when the transaction of the signal's database is
+            committed, and never after a rollback. Without a transaction that is at once, in the
+            middle of ``save()``. An exception is logged and stops nothing. The function is given
+            ``pk`` instead of ``instance``, and no ``instances``.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
         include_subclasses: listen to proxies of the model and to models that inherit from it as
-            well. Django itself sends only to the exact class, except for the deletion of a child
-            with a table of its own, which it tells of each parent. So the function is called
-            once for each object there, with the parent.
+            well. A child with a table of its own is told of once when it is deleted, as the parent.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:

@@ -4,11 +4,14 @@ They look at the project's own receivers, however they were connected, and leave
 and of installed packages alone. ``SILENCED_SYSTEM_CHECKS`` silences each by its id.
 """
 
+import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
+from types import FrameType
 from typing import Any, Final
 
 from django.apps import AppConfig
@@ -16,6 +19,9 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db.backends.signals import connection_created
 from django.db.models.signals import ModelSignal, class_prepared, post_migrate, pre_migrate
 from django.dispatch import Signal
+from django.utils import inspect as django_inspect
+
+from apps.core.dispatch import connected
 
 from .entries import is_of_django_itself, is_of_the_kit
 from .live import (
@@ -31,6 +37,10 @@ from .loading import load_all
 from .names import sender_label
 from .places import Place, function_of, place_of
 
+# How far to follow what holds a receiver: each step looks through all objects of the process.
+DEEPEST: Final = 8
+BROADEST: Final = 64
+MEMORY: Final = type(cache(int))
 # Django sends the signals of models, and these, from synchronous code only.
 SENT_SYNCHRONOUSLY: Final = (class_prepared, connection_created, pre_migrate, post_migrate)
 
@@ -86,7 +96,16 @@ def _is_asked_for(place: Place, app_configs: Sequence[AppConfig] | None) -> bool
 
 def _weakly_held(each: Connected) -> Iterator[CheckMessage]:
     """A function that nothing else holds is gone as soon as the code around it ends."""
-    if each.link.weak and not _is_held_by_its_module(each.link.receiver):
+    is_held = not each.link.weak or _is_held(each.link.receiver)
+    if is_held is None:
+        yield Warning(
+            f"A receiver of {each.where} is held by a weak reference, and it cannot be known whether"
+            " what holds it lasts.",
+            hint=f"{each.place}: connect it with the receiver of apps.core.dispatch.",
+            obj=each,
+            id="signal_map.W001",
+        )
+    elif not is_held:
         yield Error(
             f"A receiver of {each.where} is held by a weak reference only: it stops to run, without"
             " a word, when what has made it is garbage-collected. With DEBUG on it survives.",
@@ -145,12 +164,31 @@ def _without_sender(each: Connected) -> Iterator[CheckMessage]:
         )
 
 
+def _decorated_above(each: Connected) -> Iterator[CheckMessage]:
+    """What stands above the decorator wraps the name in the module, and not what is connected."""
+    receiver = each.link.receiver
+    how = connected(receiver)
+    if how is None:
+        return
+    named = getattr(sys.modules.get(how.function.__module__), receiver.__name__, how.function)
+    if inspect.isfunction(named) and named is not how.function and not connected(named):
+        cells = [cell.cell_contents for cell in named.__closure__ or ()]
+        if receiver in cells or function_of(named) is function_of(receiver):
+            yield Warning(
+                f"A decorator above the one that connects a receiver to {each.where} never runs.",
+                hint=f"{each.place}: write it below @receiver.",
+                obj=each,
+                id="signal_map.W008",
+            )
+
+
 CHECKS: Final[tuple[Callable[[Connected], Iterable[CheckMessage]], ...]] = (
     _weakly_held,
     _asynchronous,
     _without_kwargs,
     _without_docstring,
     _without_sender,
+    _decorated_above,
 )
 
 
@@ -202,24 +240,38 @@ def _lost(link: Link, name: SignalName) -> CheckMessage:
     )
 
 
-def _is_held_by_its_module(receiver: Any) -> bool:
-    """Say whether a receiver can be reached by its name, and so is not collected."""
-    if inspect.ismethod(receiver) and not inspect.isclass(receiver.__self__):
-        return _is_a_module_attribute(receiver.__self__, receiver.__module__)
-    return _is_a_module_attribute(receiver, getattr(receiver, "__module__", None))
+def _is_held(receiver: Any) -> bool | None:
+    """Say whether what holds a receiver lasts as long as a module; None when it is too much to ask.
+
+    Each round asks the garbage collector for what refers to what the last one found. Frames do
+    not last, nor does Django's memory of signatures, which it fills with DEBUG on.
+    """
+    target = receiver.__self__ if inspect.ismethod(receiver) else receiver
+    modules = {id(getattr(module, "__dict__", None)) for module in list(sys.modules.values())}
+    frontier: list[Any] = [target]
+    seen = {id(target)}
+    for _ in range(DEEPEST):
+        if not frontier or len(frontier) > BROADEST:
+            break
+        seen.add(id(frontier))
+        # The arguments of this call hold what they ask for as well, and are left out.
+        found = [each for each in gc.get_referrers(*frontier, seen) if id(each) not in seen]
+        holders = [each for each in found if type(each) is not tuple or not _ends(each, seen)]
+        if any(id(each) in modules for each in holders):
+            return True
+        seen.update(map(id, [found, holders, *holders]))
+        frontier = [each for each in holders if not _passes(each)]
+    return None if frontier else False
 
 
-def _is_a_module_attribute(value: Any, module_name: str | None) -> bool:
-    module = sys.modules.get(module_name or "")
-    path = getattr(value, "__qualname__", "")
-    if module is None:
-        return False
-    found: Any = module
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    return found is value or value in (
-        each for each in vars(module).values() if type(each) is type(value)
-    )
+def _ends(values: tuple[Any, ...], last: object) -> bool:
+    return bool(values) and values[-1] is last
+
+
+def _passes(holder: Any) -> bool:
+    kind = type(holder)  # isinstance would wake up lazy objects
+    is_memory = kind is MEMORY and holder.__module__ == django_inspect.__name__
+    return is_memory or kind in (FrameType, Link, Connected)
 
 
 def _takes_any_keyword(receiver: Any) -> bool:

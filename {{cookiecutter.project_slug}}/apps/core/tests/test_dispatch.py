@@ -61,6 +61,16 @@ def test_a_receiver_is_held_strongly_and_stays_a_function(calls: Calls, settings
     assert (note.__name__, note.__doc__) == ("note", "Note the call.")
 
 
+def test_a_receiver_keeps_its_types() -> None:
+    """mypy runs over this file and would call each ignore unused if it accepted the line."""
+
+    @receiver(ordered)
+    def double(sender: Any, number: int = 0, **kwargs: Any) -> int:
+        return 2 * number
+
+    assert double("shop", number="1") == "11"  # type: ignore[arg-type,comparison-overlap]
+
+
 def test_a_file_imported_under_two_names_connects_once(tmp_path: Path) -> None:
     source = "@receiver(ordered)\ndef listen(sender, **kwargs):\n    return 'heard'\n"
     for name in ("listening", "shop.listening"):

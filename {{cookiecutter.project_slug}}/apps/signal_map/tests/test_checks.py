@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -12,13 +12,14 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
+from django.dispatch import receiver as django_receiver
 
 from apps.core.dispatch import receiver
 from apps.signal_map.checks import check_receivers
 
 pytestmark = pytest.mark.usefixtures("connections_as_before", "production")
 
-opened = Signal()
+opened, closed = Signal(), Signal()
 
 
 def documented(sender: Any, **kwargs: Any) -> None:
@@ -40,6 +41,10 @@ class Listener:
     """Has a method that listens."""
 
     def listen(self, sender: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def listen_as_class(cls, sender: Any, **kwargs: Any) -> None:
         """Do nothing."""
 
 
@@ -72,7 +77,35 @@ def twice() -> None:
         post_save.connect(documented, sender=Group, dispatch_uid=uid)
 
 
+def around(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(*args: Any, **named: Any) -> Any:
+        return function(*args, **named)
+
+    return run
+
+
+@around
+@django_receiver(closed)  # noqa: DJ013 (the mistake that is not one here)
+def decorated(sender: Any, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
+def decorate_above() -> Any:
+    """Leave a name in this module as a decorator above @receiver does."""
+    connect = receiver(opened)
+    globals()["renamed"] = around(connect(renamed))
+    return globals()["renamed"]
+
+
+def renamed(sender: Any, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
 held = Listener()
+held_partial = [partial(documented)]
+held_lambda = {"one": [lambda sender, **kwargs: None]}
+held_lambda["one"][0].__doc__ = "Do nothing."
 MISTAKES: dict[str, list[Callable[[], Any]]] = {
     "signal_map.E001": [
         lambda: weakly(closure(1)),
@@ -90,10 +123,15 @@ MISTAKES: dict[str, list[Callable[[], Any]]] = {
         twice,
         lambda: to_each(None, Group),
     ],
+    "signal_map.W008": [decorate_above],
 }
 RIGHT: list[Callable[[], Any]] = [
     lambda: weakly(documented),
     lambda: weakly(held.listen),
+    lambda: weakly(Listener.listen_as_class),
+    lambda: weakly(held_partial[0]),
+    lambda: weakly(held_lambda["one"][0]),
+    lambda: weakly(decorated),
     lambda: post_save.connect(closure(1), sender=Group, weak=False),
     lambda: receiver(post_save, sender=Group)(closure(1)),
     lambda: opened.connect(asynchronous),

@@ -1,0 +1,84 @@
+"""What the README promises of bulk writes: told once, truly, with their receivers or not at all."""
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ObjectNotUpdated
+from django.db import NotSupportedError, transaction
+from pytest_django import DjangoAssertNumQueries
+
+from apps.accounts.models import User
+from apps.core.dispatch import mute, receiver
+from apps.core.signals import bulk_created, bulk_deleted, bulk_updated
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("connections_as_before")]
+
+type Told = list[dict[str, Any]]
+
+
+@pytest.fixture
+def users() -> list[User]:
+    """Two users of whom no receiver was told."""
+    return User._base_manager.bulk_create([User(username="ada"), User(username="grace")])
+
+
+@pytest.fixture
+def told(users: list[User]) -> Told:
+    told: Told = []
+
+    @receiver([bulk_created, bulk_updated, bulk_deleted], sender=User)
+    def note(sender: Any, **named: Any) -> None:
+        """Note what was sent."""
+        told.append({name: value for name, value in named.items() if name != "signal"})
+
+    return told
+
+
+def test_each_bulk_write_is_told_once(users: list[User], told: Told) -> None:
+    pks = tuple(user.pk for user in users)
+    (edsger,) = User.objects.bulk_create([User(username="edsger")])
+    assert told.pop() == {"instances": (edsger,), "pks": (edsger.pk,), "using": "default"}
+    User.objects.bulk_update(users, ["email"], batch_size=1)
+    assert told.pop() == {"pks": pks, "fields": {"email"}, "using": "default"}
+    User.objects.exclude(pk=edsger.pk).update(is_active=False)
+    assert told.pop() == {"pks": pks, "fields": {"is_active"}, "using": "default"}
+    User.objects.filter(is_active=False).delete()
+    assert told.pop() == {"pks": pks, "using": "default"}
+    User.objects.filter(is_active=False).delete()
+    with mute(User):
+        User.objects.all().delete()
+    assert told == []
+
+
+def test_it_costs_one_statement_and_none_while_nobody_listens(
+    request: pytest.FixtureRequest,
+    users: list[User],
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_num_queries(1):
+        User.objects.update(email="")
+    request.getfixturevalue("told")
+    with django_assert_num_queries(2):
+        User.objects.update(email="")
+
+
+def test_what_it_cannot_tell_is_refused(users: list[User], told: Told) -> None:
+    with pytest.raises(NotSupportedError, match="which rows are new"):
+        User.objects.bulk_create([User(username="ada")], ignore_conflicts=True)
+    with pytest.raises(NotSupportedError, match="primary key"):
+        User.objects.update(id=1)
+    User._base_manager.filter(pk=users[0].pk).delete()
+    with pytest.raises(ObjectNotUpdated, match="try again"), transaction.atomic():
+        User.objects.bulk_update(users, ["email"])
+    assert told == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_fails_undoes_the_write(users: list[User]) -> None:
+    @receiver(bulk_deleted, sender=User)
+    def fail(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError):
+        User.objects.all().delete()
+    assert User.objects.count() == 2
