@@ -343,7 +343,7 @@ def test_only_the_image_listens_to_other_machines(bakery: Bakery) -> None:
     assert bound(project, **image) == "['0.0.0.0:8000']"
 
 
-def test_the_line_for_cron_has_the_environment_of_the_server(
+def test_the_lines_for_cron_have_the_environment_of_the_server(
     bakery: Bakery, tmp_path: Path
 ) -> None:
     """Run it as cron does: by sh, with nothing in the environment."""
@@ -355,17 +355,26 @@ def test_the_line_for_cron_has_the_environment_of_the_server(
     (tmp_path / "environment").write_text(
         "".join(f"{name}='{value}'\n" for name, value in variables.items()), encoding="utf-8"
     )
-    [line] = re.findall(r"^\*/5 \* \* \* \* (.+)$", project.read("docs/audit.md"), re.M)
-    for there, here in (
-        ("/srv/my_project", "my_project"),
-        ("/etc/my_project.env", "environment"),
-        ("/var/log/seals.txt", "seals"),
-    ):
-        assert there in line
-        line = line.replace(there, str(tmp_path / here))
-    done = run(["sh", "-c", line], folder=tmp_path, environment={"PATH": "/usr/bin:/bin"})
-    assert done.returncode == 0, done.stderr
+    [seal] = re.findall(r"^\*/5 \* \* \* \* (.+)$", project.read("docs/audit.md"), re.M)
+    [dump, clear] = re.findall(r"^\d+ 3 \* \* \* (.+)$", project.read("docs/production.md"), re.M)
+    assert "pg_dump" in dump
+    # What cron itself makes of a line; and a program that says what it is given.
+    (tmp_path / "pg_dump").write_text('#!/bin/sh\numask > "${2#--file=}"\n', encoding="utf-8")
+    (tmp_path / "pg_dump").chmod(0o755)
+    for line in (seal, dump.replace("\\%", "%"), clear):
+        for there, here in (
+            ("/srv/my_project", "my_project"),
+            ("/etc/my_project.env", "environment"),
+            ("/var/log/seals.txt", "seals"),
+            ("/var/backups/my_project", "backup"),
+        ):
+            line = line.replace(there, str(tmp_path / here))
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = run(["sh", "-c", line], folder=tmp_path, environment=path)
+        assert done.returncode == 0, done.stderr
     assert (tmp_path / "seals").exists()
+    [backup] = tmp_path.glob("backup-[1-7].dump")
+    assert backup.read_text("utf-8") == "0077\n"
 
 
 def header(url: str, host: str, name: str) -> str:
@@ -437,7 +446,8 @@ def test_the_servers_of_a_composition_ask_for_a_password(project: BakedProject) 
     }
     assert all(re.match(r"\w+://\w*:\$\{\w+_PASSWORD:\?", value) for value in urls.values())
     if "redis" in services:
-        assert services["redis"]["command"][-2:] == ["--requirepass", "${REDIS_PASSWORD:?}"]
+        assert services["redis"]["command"][-2] == "--requirepass"
+        assert services["redis"]["command"][-1].startswith("${REDIS_PASSWORD:?")
 
 
 def test_the_role_of_the_project_in_containers_is_no_superuser(project: BakedProject) -> None:

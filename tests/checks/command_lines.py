@@ -61,7 +61,7 @@ def _uv(findings: Findings, place: Place, arguments: list[str]) -> None:
         if not rest[0].endswith(".py") and not installed.exists():
             findings.fault(place, f"runs {rest[0]}, which no package of the project brings")
         _program(findings, place, rest)
-    elif verb not in ("run", "sync", "add", "lock", "remove"):
+    elif verb not in ("run", "sync", "add", "lock", "remove", "export"):
         findings.fault(place, f"runs uv {verb}, which the tests do not know")
 
 

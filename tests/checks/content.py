@@ -48,6 +48,10 @@ def leftovers(project: BakedProject) -> list[str]:
     return faults
 
 
+# A program whose name holds that of a module, and what it is read as.
+FOREIGN = ("pip-audit", "pip_a")
+
+
 def traces(project: BakedProject) -> list[str]:
     """Nothing names a module that was not chosen, nor anything that only that module brings."""
     template, chosen = project.template, project.combination.modules
@@ -65,7 +69,7 @@ def traces(project: BakedProject) -> list[str]:
             faults += [
                 f"{file}:{number}: a trace of {module}: {found[0]!r} in: {line.strip()}"
                 for number, line in enumerate(text.splitlines(), 1)
-                if (found := pattern.search(line))
+                if (found := pattern.search(line.replace(*FOREIGN)))
             ]
     return faults
 

@@ -63,6 +63,7 @@ class Findings:
         self.variables = set().union(*map(variables_read, python))
         # The composition and the programs that it starts read some of their own.
         self.variables |= {*OTHER_READERS, "PORT"}
+        self.variables |= set(re.findall(r"\$\{([A-Z_]+)", project.read("compose.yaml")))
 
     def fault(self, place: Place, sentence: str) -> None:
         """Note that something is wrong."""

@@ -13,10 +13,10 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.http import HttpRequest
 
 from apps.accounts.models import User
+from apps.core import log
 from apps.core.actor import current_actor
 from apps.core.dispatch import receiver
 from apps.core.jobs import hand_off, hand_off_many
-from apps.core.log import route_of
 from apps.core.signals import bulk_created
 
 from .models import Notification, Project, Task, TaskInProgressError
@@ -199,7 +199,7 @@ def log_failed_request(sender: Any, request: HttpRequest, **kwargs: Any) -> None
     except DatabaseError:
         actor = None  # a database that is away may be the very reason
     by = actor.pk if actor else "nobody"
-    logger.error("%s %s of user %s has failed.", request.method, route_of(request), by)
+    logger.error("%s %s of user %s has failed.", request.method, log.route_of(request), by)
 
 
 # Signals of the taskboard
