@@ -3,6 +3,8 @@
 PostgreSQL, with the other servers, is in test_first_day.py.
 """
 
+import re
+
 import pytest
 
 from tests.checks import commands
@@ -22,6 +24,77 @@ class User(AbstractUser):
     nickname = models.CharField(max_length=50, default="", blank=True)
     manager = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
 '''
+
+
+BY_ADDRESS = """
+    username = None
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+"""
+
+WALK = """
+import re
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.apps import apps
+from apps.accounts.models import User
+from apps.taskboard.models import Project, Task
+
+PASSWORD = "a long pass phrase"
+client = Client(headers={"host": "localhost"})
+
+def get(page, status=200):
+    answer = client.get(page)
+    print(page, answer.status_code)
+    assert answer.status_code == status, answer
+    return answer.text
+
+def post(page, status=302, **data):
+    answer = client.post(page, data)
+    print(page, answer.status_code)
+    assert answer.status_code == status, answer.text
+    return answer
+
+assert 'name="email"' in get("/accounts/signup/")
+new = {"password1": PASSWORD, "password2": PASSWORD}
+post("/accounts/signup/", email="grace@example.com", **new)
+assert "This field is required" in post("/accounts/signup/", 200, **new).text
+assert "already exists" in post("/accounts/signup/", 200, email="grace@example.com", **new).text
+post("/accounts/logout/")
+post("/accounts/login/", username="grace@example.com", password=PASSWORD)
+grace = User.objects.get()
+for page in ("/", "/profile/", "/taskboard/", "/accounts/password_change/"):
+    assert "Log out grace@example.com" in get(page)
+task = Task.objects.create(project=Project.objects.create(name="A"), title="B", creator=grace)
+assert "grace@example.com</option>" in get(task.get_absolute_url())
+post(task.get_absolute_url(), action="assign", person=grace.pk)
+assert "<span>grace@example.com</span>" in get(task.get_absolute_url())
+get(task.project.get_absolute_url())
+
+grace.is_staff = grace.is_superuser = True
+grace.save()
+get("/admin/")
+listed = []
+for model in apps.get_models():
+    name = f"{model._meta.app_label}_{model._meta.model_name}"
+    try:
+        page = reverse(f"admin:{name}_changelist")
+    except Exception:
+        continue
+    listed.append(name)
+    get(f"{page}?q=grace")
+    get(page)
+assert {"accounts_user", "taskboard_notification", "welcome_email_welcome"} <= set(listed)
+added = {"email": "ada@example.com", "usable_password": "true", **new}
+post("/admin/accounts/user/add/", **added)
+ada = User.objects.get(email="ada@example.com")
+assert ada.check_password(PASSWORD)
+for page in (f"/admin/accounts/user/{ada.pk}/change/", f"/admin/accounts/user/{ada.pk}/history/"):
+    get(page)
+post("/accounts/password_reset/", email="ada@example.com")
+"""
 
 
 def change(project: BakedProject, file: str, old: str, new: str) -> None:
@@ -61,3 +134,17 @@ def test_the_tests_pass_with_further_fields_of_the_user(all_on: BakedProject) ->
 
 def test_the_tests_pass_in_several_processes(all_on: BakedProject) -> None:
     expect_none(commands.own_tests(all_on, options=["-n", "2"]))
+
+
+def test_people_may_log_in_with_their_address(all_on: BakedProject) -> None:
+    """No page names the field ``username``, which the user model then no longer has."""
+    file = all_on.path / "apps/accounts/models.py"
+    text = all_on.read("apps/accounts/models.py")
+    head, body, rest = re.split(r"^(class User\(.+\):\n)", text, flags=re.MULTILINE)
+    imports = "from django.db import models\n\n\n"
+    file.write_text(f"{head}{imports}{body}{BY_ADDRESS}{rest}", encoding="utf-8")
+    database = {"DATABASE_URL": f"sqlite:///{all_on.path / 'walked.sqlite3'}"}
+    for command in ("makemigrations accounts", "migrate -v0", "check --fail-level WARNING"):
+        expect_none(all_on.faults_of("python", "manage.py", *command.split(), **database))
+    variables = {**database, "EMAIL_URL": "memorymail://", "CELERY_BROKER_URL": "memory://"}
+    expect_none(all_on.faults_of("python", "manage.py", "shell", "-c", WALK, **variables))

@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core import mail
+from django.db import IntegrityError
 from django.db.models.signals import post_delete, post_save
+from django.forms import ModelForm
+from django.http import HttpResponse
 from django.test import Client
 from django.utils.html import escape
 from django.utils.translation import gettext
 from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import User
+from apps.accounts.views import SignUpView
 from apps.core.dispatch import mute
 
 pytestmark = pytest.mark.django_db
@@ -175,3 +179,35 @@ def test_logging_in_needs_the_token_of_the_form() -> None:
     assert token is not None
     answer = client.post("/accounts/login/", data | {"csrfmiddlewaretoken": token[1]})
     assert answer.status_code == 302
+
+
+def test_of_two_sign_ups_of_one_name_at_once_one_is_told_so(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one commits after the form of this one was found right."""
+    form_valid = SignUpView.form_valid
+
+    def be_quicker(self: SignUpView, form: ModelForm) -> HttpResponse:
+        User.objects.create_user("grace")
+        return form_valid(self, form)
+
+    monkeypatch.setattr(SignUpView, "form_valid", be_quicker)
+    data = {"username": "grace", "email": "", "password1": PASSWORD, "password2": PASSWORD}
+    answer = client.post("/accounts/signup/", data)
+    assert answer.status_code == 200
+    (error,) = answer.context["form"].errors.as_data()["username"]
+    assert escape(error.messages[0]) in answer.text
+    assert User.objects.count() == 1
+    assert "_auth_user_id" not in client.session
+
+
+def test_a_sign_up_that_fails_for_another_reason_says_so(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise IntegrityError("another table")
+
+    monkeypatch.setattr(User, "save", fail)
+    data = {"username": "grace", "email": "", "password1": PASSWORD, "password2": PASSWORD}
+    with pytest.raises(IntegrityError, match="another table"):
+        client.post("/accounts/signup/", data)

@@ -6,8 +6,8 @@ from .models import User
 
 
 class SignUpForm(UserCreationForm):
-    """Username, e-mail address and password of a new user."""
+    """What a new user logs in with, the e-mail address and the password."""
 
     class Meta:
         model = User
-        fields: ClassVar = ["username", "email"]
+        fields: ClassVar = [User.USERNAME_FIELD, User.get_email_field_name()]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth import login
+from django.db import IntegrityError, transaction
 from django.forms import ModelForm
 from django.http import HttpResponse
 from django.urls import reverse_lazy
@@ -19,6 +20,15 @@ class SignUpView(CreateView):
     extra_context: dict[str, Any] = {"title": "Sign up"}
 
     def form_valid(self, form: ModelForm) -> HttpResponse:
-        response = super().form_valid(form)
+        try:
+            # A savepoint, so that a transaction around the request stays usable.
+            with transaction.atomic():
+                response = super().form_valid(form)
+        except IntegrityError:
+            # Another sign-up was quicker to take the name. Asked again, the form says so.
+            form = self.get_form()
+            if form.is_valid():
+                raise
+            return self.form_invalid(form)
         login(self.request, self.object)
         return response

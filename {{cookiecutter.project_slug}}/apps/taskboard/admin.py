@@ -6,6 +6,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from apps.accounts.models import User
+
 from . import services
 from .models import Notification, Project, Task, TaskInProgressError
 
@@ -81,7 +83,7 @@ class NotificationAdmin(admin.ModelAdmin):
 
     list_display = ("text", "user", "created_at", "mailed_at")
     list_select_related = ("user",)
-    search_fields = ("text", "user__username")
+    search_fields = ("text", f"user__{User.USERNAME_FIELD}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -33,4 +33,4 @@ class PersonForm(forms.Form):
 
     def __init__(self, *args: Any, people: QuerySet[User]) -> None:
         super().__init__(*args)
-        self.fields["person"] = forms.ModelChoiceField(people.order_by("username"))
+        self.fields["person"] = forms.ModelChoiceField(people.order_by(User.USERNAME_FIELD))

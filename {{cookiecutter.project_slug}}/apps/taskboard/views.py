@@ -83,7 +83,8 @@ def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
     if request.method == "POST":
         return _act(request, found)
     form = PersonForm(people=User.objects.filter(is_active=True).exclude(tasks=found))
-    context = {"task": found, "form": form, "assignees": found.assignees.order_by("username")}
+    assignees = found.assignees.order_by(User.USERNAME_FIELD)
+    context = {"task": found, "form": form, "assignees": assignees}
     return render(request, "taskboard/task.html", context)
 
 

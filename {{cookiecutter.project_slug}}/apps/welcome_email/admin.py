@@ -1,6 +1,8 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from apps.accounts.models import User
+
 from .models import Welcome
 
 
@@ -11,7 +13,7 @@ class WelcomeAdmin(admin.ModelAdmin):
     list_display = ("user", "created_at", "sent_at", "attempts", "last_error")
     list_filter = (("sent_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("user",)
-    search_fields = ("user__username", "user__email")
+    search_fields = (f"user__{User.USERNAME_FIELD}", f"user__{User.get_email_field_name()}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
