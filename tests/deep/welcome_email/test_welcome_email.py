@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.signals import user_logged_in
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
@@ -17,7 +18,7 @@ from django.template import TemplateSyntaxError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 import config.settings
 from apps.accounts.models import User
@@ -110,9 +111,43 @@ def test_a_user_of_another_database_is_welcomed_when_that_one_commits(
     assert not Welcome.objects.exists()
 
 
-def test_a_user_without_an_address_is_owed_nothing() -> None:
-    sign_up(email="")
-    assert not Welcome.objects.exists()
+def test_a_user_without_an_address_is_owed_nothing_yet() -> None:
+    sign_up(email="").save()
+    assert Welcome.objects.get().owed_since is None
+    assert not Welcome.objects.owed().exists()
+    send_welcome.call(Welcome.objects.get().pk, database="default")
+    assert mail.outbox == []
+
+
+def test_the_week_in_which_a_welcome_is_owed_begins_with_the_address() -> None:
+    user = sign_up(email="")
+    User.objects.update(date_joined=timezone.now() - OWED_FOR - timedelta(days=1))
+    user.email = "ada@example.com"
+    user.save()
+    call_command("send_welcomes")
+    assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
+
+
+def test_an_address_that_changes_hands_nothing_off_again(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    user = sign_up(email="")
+    for name in ("ada", "grace"):
+        user.email = f"{name}@example.com"
+        with django_capture_on_commit_callbacks() as jobs:
+            user.save()
+        assert len(jobs) == (1 if name == "ada" else 0)
+    Welcome.objects.all().delete()
+    user.save()
+    assert not Welcome.objects.exists(), "a user from before the module is owed nothing"
+
+
+def test_a_login_asks_for_no_welcome(
+    client: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    user = sign_up()
+    with django_assert_num_queries(1):
+        user_logged_in.send(User, user=user, request=None)
 
 
 def test_a_user_from_a_fixture_is_owed_nothing(tmp_path: Path) -> None:
@@ -274,7 +309,7 @@ def test_the_command_leaves_alone_what_a_job_is_sending(
 
 def test_a_welcome_that_could_not_be_sent_for_a_week_is_given_up() -> None:
     sign_up()
-    Welcome.objects.update(created_at=timezone.now() - OWED_FOR - timedelta(seconds=1))
+    Welcome.objects.update(owed_since=timezone.now() - OWED_FOR - timedelta(seconds=1))
     call_command("send_welcomes")
     send_welcome.call(Welcome.objects.get().pk, using="default")
     assert mail.outbox == []

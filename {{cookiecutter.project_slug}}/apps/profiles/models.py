@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
+from django.urls import reverse
 
 BATCH_SIZE = 1000
 
@@ -44,7 +45,7 @@ class Profile(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile"
     )
     display_name = models.CharField(
-        max_length=100, blank=True, help_text="Shown instead of the username."
+        max_length=100, blank=True, help_text="Heads your page, instead of the username."
     )
     biography = models.TextField(max_length=2000, blank=True)
     website = models.URLField(blank=True)
@@ -54,3 +55,6 @@ class Profile(models.Model):
 
     def __str__(self) -> str:
         return self.display_name or self.user.get_username()
+
+    def get_absolute_url(self) -> str:
+        return reverse("profiles:detail", args=[self.user_id])

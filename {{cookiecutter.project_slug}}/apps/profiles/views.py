@@ -3,8 +3,9 @@ from typing import cast
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.messages.views import SuccessMessageMixin
 from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from django.urls import reverse_lazy
-from django.views.generic import UpdateView
+from django.views.generic import DetailView, UpdateView
 
 from apps.accounts.models import User
 
@@ -22,3 +23,13 @@ class OwnProfileView(LoginRequiredMixin, SuccessMessageMixin, UpdateView):
 
     def get_object(self, queryset: QuerySet[Profile] | None = None) -> Profile:
         return Profile.objects.for_user(cast(User, self.request.user))
+
+
+class ProfileView(LoginRequiredMixin, DetailView):
+    """Show the profile of somebody who can log in to everybody who is logged in."""
+
+    template_name = "profiles/detail.html"
+
+    def get_object(self, queryset: QuerySet[Profile] | None = None) -> Profile:
+        user = get_object_or_404(User, pk=self.kwargs["user"], is_active=True)
+        return Profile.objects.for_user(user)

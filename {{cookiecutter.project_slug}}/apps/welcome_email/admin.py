@@ -10,8 +10,8 @@ from .models import Welcome
 class WelcomeAdmin(admin.ModelAdmin):
     """Which welcomes were sent and which are still due, to look at."""
 
-    list_display = ("user", "created_at", "sent_at", "attempts", "last_error")
-    list_filter = (("sent_at", admin.EmptyFieldListFilter), "created_at")
+    list_display = ("user", "owed_since", "sent_at", "attempts", "last_error")
+    list_filter = (("sent_at", admin.EmptyFieldListFilter), "owed_since")
     list_select_related = ("user",)
     search_fields = (f"user__{User.USERNAME_FIELD}", f"user__{User.get_email_field_name()}")
 

@@ -18,7 +18,7 @@ OWED_FOR = timedelta(days=7)
 class WelcomeQuerySet(models.QuerySet["Welcome"]):
     def owed(self) -> "WelcomeQuerySet":
         """The welcomes that are neither sent nor given up."""
-        return self.filter(sent_at__isnull=True, created_at__gt=timezone.now() - OWED_FOR)
+        return self.filter(sent_at__isnull=True, owed_since__gt=timezone.now() - OWED_FOR)
 
     def due(self) -> "WelcomeQuerySet":
         """The welcomes that are owed and that nobody is sending at the moment."""
@@ -36,7 +36,7 @@ class WelcomeQuerySet(models.QuerySet["Welcome"]):
 class Welcome(models.Model):
     """A user's welcome mail: owed from sign-up on, until it is sent or given up.
 
-    ``language`` is the one that was active at sign-up; ``attempts`` counts
+    ``owed_since`` is None for as long as the user has no address. ``language`` is the one that was active at sign-up; ``attempts`` counts
     failures; ``last_error`` is the latest of them, as Python writes it.
     """
 
@@ -44,7 +44,7 @@ class Welcome(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
     language = models.CharField(max_length=20, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    owed_since = models.DateTimeField(default=timezone.now, null=True, editable=False)
     claimed_at = models.DateTimeField(null=True, editable=False)
     sent_at = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models.signals import post_save
+from django.utils import timezone
 from django.utils.translation import get_language
 
 from apps.core.dispatch import receiver
@@ -17,15 +18,31 @@ from .tasks import send_welcome
 
 @receiver(post_save, sender=settings.AUTH_USER_MODEL, include_subclasses=True)
 def owe_welcome(
-    sender: Any, instance: AbstractBaseUser, created: bool, using: str, **kwargs: Any
+    sender: Any,
+    instance: AbstractBaseUser,
+    created: bool,
+    using: str,
+    update_fields: frozenset[str] | None,
+    **kwargs: Any,
 ) -> None:
-    """Note that a new user is owed a welcome mail, and send it after the commit."""
-    if not created or not getattr(instance, instance.get_email_field_name()):
+    """Note that a new user is owed a welcome mail, and send it after the commit.
+
+    A user without an address is sent it after the save that brings one.
+    """
+    field = instance.get_email_field_name()
+    address = getattr(instance, field)
+    welcome: Welcome | None = None
+    if created:
+        welcome = Welcome(user_id=instance.pk, language=get_language() or "")
+    elif address and field in (update_fields or {field}):
+        waiting = Welcome.objects.using(using).filter(user_id=instance.pk, owed_since=None)
+        welcome = waiting.first()
+    if welcome is None:  # as for users from before this module, who have none
         return
-    welcome = Welcome.objects.using(using).create(
-        user_id=instance.pk, language=get_language() or ""
-    )
-    hand_off(send_welcome, welcome.pk, using=using)
+    welcome.owed_since = timezone.now() if address else None
+    welcome.save(using=using)
+    if address:
+        hand_off(send_welcome, welcome.pk, using=using)
 
 
 @receiver(bulk_created, sender=settings.AUTH_USER_MODEL, include_subclasses=True)
@@ -34,9 +51,14 @@ def owe_welcomes(
 ) -> None:
     """Note what users who were created in bulk are owed, and send it after the commit."""
     language = get_language() or ""
+    now = timezone.now()
     welcomes = Welcome.objects.using(using).bulk_create(
-        Welcome(user_id=user.pk, language=language)
+        Welcome(
+            user_id=user.pk,
+            language=language,
+            owed_since=now if getattr(user, user.get_email_field_name()) else None,
+        )
         for user in instances
-        if getattr(user, user.get_email_field_name())
     )
-    hand_off_many(send_welcome, [(welcome.pk,) for welcome in welcomes], using=using)
+    jobs = [(welcome.pk,) for welcome in welcomes if welcome.owed_since]
+    hand_off_many(send_welcome, jobs, using=using)

@@ -25,7 +25,9 @@ class Migration(migrations.Migration):
                 (
                     "display_name",
                     models.CharField(
-                        blank=True, help_text="Shown instead of the username.", max_length=100
+                        blank=True,
+                        help_text="Heads your page, instead of the username.",
+                        max_length=100,
                     ),
                 ),
                 ("biography", models.TextField(blank=True, max_length=2000)),

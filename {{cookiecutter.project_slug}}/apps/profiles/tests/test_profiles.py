@@ -113,6 +113,23 @@ def test_users_change_their_own_profile(ada: User, client: Client) -> None:
     assert Profile.objects.for_user(grace).display_name == ""
 
 
+def test_others_see_a_profile(ada: User, client: Client) -> None:
+    grace = without_profile("grace")
+    page = f"/profile/{ada.pk}/"
+    assert client.get(page).headers["Location"] == f"/accounts/login/?next={page}"
+    client.force_login(grace)
+    about = {"biography": "<Wrote> it.", "website": "https://ada.example"}
+    assert "<h1>ada</h1>" in client.get(page).text
+    Profile.objects.filter(user=ada).update(display_name="Ada Lovelace", **about)
+    shown = client.get(page).text
+    assert "<h1>Ada Lovelace</h1>" in shown
+    assert "&lt;Wrote&gt; it." in shown
+    assert 'href="https://ada.example"' in shown
+    assert f'href="/profile/{grace.pk}/"' in client.get("/profile/").text
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    assert [client.get(f"/profile/{pk}/").status_code for pk in (ada.pk, 0)] == [404, 404]
+
+
 def test_the_admin_shows_the_profile_with_its_user(admin_client: Client, client: Client) -> None:
     staff = User.objects.create_user("grace", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename="view_user"))

@@ -52,7 +52,12 @@ def test_the_sign_up_page_sends_the_mail_after_the_commit(client: Client) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_users_who_are_created_in_bulk_get_one_each() -> None:
     addresses = [f"{number}@example.com" for number in range(3)]
-    User.objects.bulk_create([User(username=address, email=address) for address in addresses])
+    *_, late = User.objects.bulk_create(
+        [User(username=address, email=address) for address in [*addresses, ""]]
+    )
+    late.email = "late@example.com"
+    late.save()
+    addresses.append(late.email)
     assert [sent.to for sent in mail.outbox] == [[address] for address in addresses]
 
 
@@ -61,18 +66,32 @@ def test_nobody_is_welcomed_for_nothing(tmp_path: Path) -> None:
     with transaction.atomic():
         sign_up()
         transaction.set_rollback(True)
-    sign_up(email="")
-    User.objects.bulk_create([User(username="bulk")])
     fixture = tmp_path / "users.json"
     fields = {"username": "loaded", "email": "loaded@example.com", "password": "!"}
     fixture.write_text(
         json.dumps([{"model": "accounts.user", "pk": 99, "fields": fields}]), encoding="utf-8"
     )
     call_command("loaddata", str(fixture), verbosity=0)
+    User.objects.get(pk=99).save()
     with transaction.atomic():
         sign_up("gone").delete()
     assert mail.outbox == []
     assert not Welcome.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_without_address_is_welcomed_when_one_is_saved() -> None:
+    ada = sign_up(email="")
+    call_command("send_welcomes")
+    assert mail.outbox == []
+    ada.email = "ada@example.com"
+    ada.save(update_fields=["last_name"])
+    assert mail.outbox == []
+    with transaction.atomic():
+        ada.save(update_fields=["email"])
+        assert mail.outbox == []
+    ada.save()
+    assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
 
 
 @pytest.mark.usefixtures("connections_as_before")
@@ -114,7 +133,7 @@ def test_a_welcome_that_is_being_sent_is_left_alone_until_its_claim_expires() ->
 
 def test_a_welcome_is_given_up_after_a_week() -> None:
     sign_up()
-    Welcome.objects.update(created_at=timezone.now() - OWED_FOR - timedelta(seconds=1))
+    Welcome.objects.update(owed_since=timezone.now() - OWED_FOR - timedelta(seconds=1))
     call_command("send_welcomes")
     send()
     assert mail.outbox == []
