@@ -25,6 +25,43 @@ for told in Notification.objects.order_by("pk"):
     print(told.user, told.text)
 """
 
+KILLED = """
+import os
+from django.db import transaction
+from apps.accounts.models import User
+from apps.taskboard import services
+from apps.taskboard.models import Project, Task
+
+grace = User.objects.create_user("grace", "grace@example.com")
+task = Task.objects.create(project=Project.objects.create(name="A"), title="B", creator=grace)
+with transaction.atomic():
+    transaction.on_commit(lambda: os._exit(9))  # before every other callback
+    services.complete(task, by=None)
+"""
+
+AFTERWARDS = """
+from apps.handoff.models import Handoff
+from apps.taskboard.models import Notification, Task
+
+print(Task.objects.get().status)
+print(Notification.objects.get().text)
+print(Handoff.objects.filter(name__endswith="mail_notification").count())
+"""
+
+
+def test_nothing_is_lost_when_the_process_dies_after_the_commit(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    project = bakery.project(TEMPLATE.all_on())
+    database = f"sqlite:///{tmp_path / 'database.sqlite3'}"
+    variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
+    migrated = project.run("python", "manage.py", "migrate", "-v0", **variables)
+    assert migrated.returncode == 0, migrated.stderr
+    killed = project.run("python", "manage.py", "shell", "-v0", "-c", KILLED, **variables)
+    assert killed.returncode == 9, killed.stderr
+    done = project.run("python", "manage.py", "shell", "-v0", "-c", AFTERWARDS, **variables)
+    assert done.stdout.splitlines() == ["done", "Somebody completed “B”.", "1"], done.stderr
+
 
 def test_its_changes_are_audited_because_the_settings_say_so(
     bakery: Bakery, tmp_path: Path

@@ -3,15 +3,20 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
+from typing import Any
+
 import pytest
 from django.core.files.base import ContentFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.translation import gettext
 from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import User
 from apps.taskboard import services
-from apps.taskboard.models import Notification, Task
+from apps.taskboard.forms import TaskForm
+from apps.taskboard.models import Notification, Project, Task
 
 from ..helpers import told
 from ..test_pages import page
@@ -100,3 +105,60 @@ def test_people_edit_a_task(page: Client, task: Task) -> None:
     answer = page.post(edit, {"title": "Rewrite it", "priority": 1}, follow=True)
     assert "<h1>Rewrite it</h1>" in answer.text
     assert told() == [("ada", "grace edited “Rewrite it”.")]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["assign", "unassign", "start", "complete", "reopen", "delete"])
+def test_what_is_done_with_a_task_that_is_deleted_meanwhile(
+    page: Client, task: Task, grace: User, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """Between the look at the task and the lock on it; committed, so that all constraints hold."""
+    service = getattr(services, action)
+
+    def be_slower(task: Task, *args: Any, **named: Any) -> Any:
+        Task.objects.all().delete()
+        return service(task, *args, **named)
+
+    monkeypatch.setattr(services, action, be_slower)
+    answer = page.post(task.get_absolute_url(), {"action": action, "person": grace.pk})
+    assert answer.status_code == 302
+    assert page.get(answer.headers["Location"]).status_code == (200 if action == "delete" else 404)
+    assert (Task.objects.count(), told()) == (0, [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_person_who_is_deleted_meanwhile_is_not_assigned(
+    page: Client, task: Task, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assign = services.assign
+
+    def be_slower(task: Task, person: User, by: User | None) -> None:
+        User.objects.get(pk=person.pk).delete()
+        assign(task, person, by)
+
+    monkeypatch.setattr(services, "assign", be_slower)
+    data = {"action": "assign", "person": ada.pk}
+    answer = page.post(task.get_absolute_url(), data, follow=True)
+    assert answer.status_code == 200
+    assert (task.assignees.count(), told()) == (0, [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_that_is_deleted_meanwhile_takes_no_task(
+    page: Client, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays locked from the look at it on, so the deletion waits for the new task."""
+    save = TaskForm.save
+
+    def look(form: TaskForm, *args: Any, **named: Any) -> Any:
+        assert connection.in_atomic_block
+        return save(form, *args, **named)
+
+    monkeypatch.setattr(TaskForm, "save", look)
+    create = f"{project.get_absolute_url()}create/"
+    with CaptureQueriesContext(connection) as queries:
+        assert page.post(create, {"title": "A", "priority": 1}).status_code == 302
+    if connection.features.has_select_for_update:
+        assert any("FOR NO KEY UPDATE" in query["sql"] for query in queries)
+    project.delete()
+    assert page.post(create, {"title": "A", "priority": 1}).status_code == 404

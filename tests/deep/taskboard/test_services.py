@@ -4,15 +4,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.taskboard import services
-from apps.taskboard.models import Project, Task, TaskInProgressError
-from apps.taskboard.signals import task_completed, task_overdue
+from apps.taskboard.models import Notification, Project, Task, TaskInProgressError
+from apps.taskboard.signals import TaskOverdue, task_completed, task_overdue
 
 from ..helpers import at_once, connected, received, told
 
@@ -23,7 +22,7 @@ TODAY = date(2026, 3, 1)
 
 
 def announce_overdue() -> int:
-    return async_to_sync(services.announce_overdue)(TODAY)
+    return services.announce_overdue(TODAY)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -101,6 +100,26 @@ def test_overdue_tasks_that_were_just_completed_are_left_alone(
     with connected(task_overdue, complete_second):
         assert announce_overdue() == 1
     assert Task.objects.get(pk=second.pk).overdue_announced_for is None
+
+
+def test_overdue_tasks_are_not_held_up_by_one_whose_receiver_fails(
+    project: Project, late: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = Task.objects.create(project=project, title="Second", due_on=late.due_on)
+
+    def fail(sender: Any, event: TaskOverdue, **kwargs: Any) -> None:
+        if event.task_id == late.pk:
+            Notification.objects.create(user=User.objects.get(), task=late, text="half of it")
+            raise RuntimeError("no luck")
+
+    with connected(task_overdue, fail):
+        assert announce_overdue() == 1
+    assert "no luck" in caplog.text
+    assert told() == []  # the second task has nobody to tell
+    assert list(Task.objects.filter(overdue_announced_for=None)) == [late]
+    assert announce_overdue() == 1
+    assert [user for user, _ in told()] == ["ada"]
+    assert not Task.objects.filter(pk=second.pk, overdue_announced_for=None).exists()
 
 
 def test_the_command_announces_overdue_tasks(

@@ -1,4 +1,4 @@
-"""Custom signals: typed, sent once by one place after the commit, to receivers that may fail."""
+"""Custom signals: typed, sent once by one place, in the transaction of what they tell of."""
 
 import ast
 import asyncio
@@ -8,13 +8,13 @@ from typing import Any, get_type_hints
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.dispatch import Signal
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.taskboard import services, signals
-from apps.taskboard.models import Notification, Task
+from apps.taskboard.models import Project, Task
 from apps.taskboard.signals import (
     EventSignal,
     TaskAssigned,
@@ -46,25 +46,31 @@ def test_custom_signals_are_defined_where_nothing_of_the_app_is_imported() -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_custom_signals_of_a_rolled_back_transaction_are_not_sent(task: Task, grace: User) -> None:
+def test_custom_signals_of_a_rolled_back_transaction_leave_nothing(
+    task: Task, grace: User, mailoutbox: list[Any]
+) -> None:
+    User.objects.update(email="somebody@example.com")
     with received(task_completed) as events, transaction.atomic():
         services.complete(task, by=grace)
         transaction.set_rollback(True)
-    assert (events, told(), Task.objects.get().status) == ([], [], "open")
+    assert len(events) == 1
+    assert (told(), mailoutbox, Task.objects.get().status) == ([], [], "open")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_receiver_that_breaks_its_transaction_does_not_break_the_callers(
-    task: Task, grace: User, caplog: pytest.LogCaptureFixture
+def test_a_receiver_that_breaks_the_transaction_undoes_the_change_and_no_other(
+    task: Task, grace: User
 ) -> None:
     def write_nonsense(sender: Any, **kwargs: Any) -> None:
-        with transaction.atomic():
-            Notification.objects.create(user_id=0, text="to nobody")
+        Task.objects.update(status="done", completed_at=None)
 
     with connected(task_completed, write_nonsense), transaction.atomic():
-        services.complete(task, by=grace)
-    assert Task.objects.get().status == "done"
-    assert "IntegrityError" in caplog.text
+        Project.objects.create(name="Before")
+        with pytest.raises(IntegrityError):
+            services.complete(task, by=grace)
+        Project.objects.create(name="After")
+    assert (Task.objects.get().status, told()) == ("open", [])
+    assert Project.objects.filter(name__in=["Before", "After"]).count() == 2
 
 
 def test_events_of_rows_that_are_gone_tell_nobody(ada: User) -> None:
@@ -90,10 +96,10 @@ def test_completing_a_task_without_creator_tells_nobody(
 
 def test_async_receiver_reminds_the_creator_when_nobody_is_assigned(task: Task) -> None:
     event = TaskOverdue(task_id=task.pk, due_on=date(2026, 1, 2))
-    async_to_sync(task_overdue.aannounce)(event)
+    task_overdue.announce(event)
     assert [user for user, _ in told()] == ["ada"]
     Task.objects.update(creator=None)
-    async_to_sync(task_overdue.aannounce)(event)
+    task_overdue.announce(event)
     assert len(told()) == 1
 
 

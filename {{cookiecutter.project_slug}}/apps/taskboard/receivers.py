@@ -1,6 +1,7 @@
 """Receivers of the taskboard: each pattern stands here once. See the table in README.md."""
 
 import logging
+from collections.abc import Iterable
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
@@ -81,8 +82,9 @@ def tell_creator_of_edit(
     **kwargs: Any,
 ) -> None:
     """Tell the creator of a task that somebody else has edited it."""
-    # The services save single fields and announce events of their own.
-    if created or update_fields is not None:
+    # What the services save: they announce it themselves.
+    moved = update_fields is not None and update_fields <= {"status", "completed_at"}
+    if created or moved:
         return
     actor, creator_id = current_actor(), instance.creator_id
     if actor and creator_id and creator_id != actor.pk:
@@ -129,11 +131,13 @@ def announce_assignees(
     by_id = actor.pk if actor else None
     match action:
         case "pre_add" if pk_set:
-            # Django has looked for missing links without a lock. Look again with the tasks
-            # locked, and take out of the set, which Django goes on with, whom another was
-            # quicker to assign.
-            tasks = Task.objects.using(using).filter(pk__in=pk_set if reverse else [instance.pk])
-            list(tasks.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+            # Django has looked for missing links without a lock. Look again with both ends
+            # locked, and take out of the set, which Django goes on with, what another was
+            # quicker to link or to delete.
+            tasks = locked(Task, pk_set if reverse else {instance.pk}, using)
+            people = locked(User, {instance.pk} if reverse else pk_set, using)
+            ends = (people, tasks) if reverse else (tasks, people)
+            pk_set.intersection_update(ends[1] if ends[0] else ())
             pk_set.difference_update(links.values_list(far, flat=True))
         case "post_add":
             for pk in sorted(pk_set or ()):
@@ -141,11 +145,12 @@ def announce_assignees(
                 task_assigned.announce(TaskAssigned(**ids, by_id=by_id, using=using))
         case "pre_remove" | "pre_clear":
             # Only before does the table know who was really assigned.
-            for pk in links.select_for_update().order_by(far).values_list(far, flat=True):
+            leaving = links.select_for_update().order_by(far).values_list(far, flat=True)
+            vars(instance)["leaving"] = list(leaving)
+        case "post_remove" | "post_clear":
+            for pk in vars(instance).pop("leaving", ()):
                 ids = {near: instance.pk, far: pk}
                 task_unassigned.announce(TaskUnassigned(**ids, by_id=by_id, using=using))
-        case "post_remove" | "post_clear":
-            pass  # announced already, for after the commit
 
 
 def log_deletions_of(model: type[Model]) -> Any:
@@ -237,6 +242,12 @@ async def remind(sender: Any, event: TaskOverdue, **kwargs: Any) -> None:
         await Notification.objects.using(event.using).acreate(
             user_id=pk, task_id=task.pk, text=f"“{task}” was due on {event.due_on:%d %B %Y}."
         )
+
+
+def locked(model: type[Model], keys: Iterable[Any], using: str) -> set[Any]:
+    """Lock rows until the commit, in the order of their keys; return the keys that are there."""
+    rows = model._default_manager.using(using).filter(pk__in=keys).order_by("pk")
+    return set(rows.select_for_update(no_key=True).values_list("pk", flat=True))
 
 
 def task_of(event: TaskEvent) -> Task | None:

@@ -1,5 +1,6 @@
 """What can be done with tasks: each function does one thing whole, and announces it once."""
 
+import logging
 from datetime import date
 from typing import cast
 
@@ -11,14 +12,16 @@ from apps.core.actor import acting_as
 from .models import Task
 from .signals import TaskCompleted, TaskOverdue, task_completed, task_overdue
 
+logger = logging.getLogger(__name__)
+
 
 def start(task: Task) -> bool:
-    """Put an open task in progress; False when it is not open (any more)."""
+    """Put an open task in progress; False when it is not open, or gone."""
     return _move(task, {Task.Status.OPEN}, Task.Status.IN_PROGRESS)
 
 
 def reopen(task: Task) -> bool:
-    """Open a task that is done; False when it is not."""
+    """Open a task that is done; False when it is not, or gone."""
     return _move(task, {Task.Status.DONE}, Task.Status.OPEN)
 
 
@@ -30,7 +33,7 @@ def complete(task: Task, by: User | None) -> bool:
         by: who completes it; None for nobody in particular.
 
     Returns:
-        True when this very call completed it, False when it was done before.
+        True when this very call completed it, False when it was done before, or is gone.
     """
     with transaction.atomic(using=task._state.db):
         completed = _move(task, {Task.Status.OPEN, Task.Status.IN_PROGRESS}, Task.Status.DONE)
@@ -42,7 +45,10 @@ def complete(task: Task, by: User | None) -> bool:
 
 
 def assign(task: Task, person: User, by: User | None) -> None:
-    """Assign a person. The receiver of the change announces it, since others change it too."""
+    """Assign a person, unless the task or the person is gone.
+
+    The receiver of the change announces it, since others change it too.
+    """
     with acting_as(by):
         task.assignees.add(person)
 
@@ -64,22 +70,26 @@ def delete(task: Task) -> None:
         task.delete()
 
 
-async def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
     """Announce each overdue task once for its due date; return how many were announced.
 
-    One UPDATE claims a task, so two runs at the same time announce it once, and
-    one that was completed in between is left alone. A process that dies between
-    the claim and the receivers loses that one announcement.
+    One UPDATE claims a task, so two runs at the same time announce it once, and one that was
+    completed in between is left alone. The claim is committed with what the receivers write:
+    when one of them fails, or the process dies, the next run announces the task.
     """
     announced = 0
     overdue = Task.objects.using(using).overdue(today).unannounced()
-    async for task in overdue.order_by("pk"):
+    for task in list(overdue.order_by("pk")):
         due_on = cast(date, task.due_on)
         claimed = overdue.filter(pk=task.pk, due_on=due_on)
-        if await claimed.aupdate(overdue_announced_for=due_on):
-            event = TaskOverdue(task_id=task.pk, due_on=due_on, using=using)
-            await task_overdue.aannounce(event)
-            announced += 1
+        try:
+            with transaction.atomic(using=using):
+                if claimed.update(overdue_announced_for=due_on):
+                    event = TaskOverdue(task_id=task.pk, due_on=due_on, using=using)
+                    task_overdue.announce(event)
+                    announced += 1
+        except Exception:
+            logger.exception("Overdue task %s is not announced; the next run tries again.", task.pk)
     return announced
 
 
@@ -87,7 +97,9 @@ def _move(task: Task, before: set[Task.Status], after: Task.Status) -> bool:
     """Change the status of a task that has one of ``before``, with its row locked."""
     using = task._state.db
     with transaction.atomic(using=using):
-        row = Task.objects.using(using).select_for_update().get(pk=task.pk)
+        row = Task.objects.using(using).select_for_update().filter(pk=task.pk).first()
+        if row is None:
+            return False
         moved = row.status in before
         if moved:
             row.status = after

@@ -1,15 +1,14 @@
 """The signals that the taskboard sends. Defined here, sent in ``services.py`` and ``receivers.py``.
 
-An event names rows by their primary keys: by the time it is sent, after the
-commit, an instance would be stale or gone.
+An event names rows by their primary keys: by the time it is looked at, perhaps in a
+job, an instance would be stale or gone.
 """
 
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Final
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 from django.dispatch import Signal
 
 
@@ -62,17 +61,18 @@ class EventSignal[Event: TaskEvent](Signal):
         self.event_type = event_type
 
     def announce(self, event: Event) -> None:
-        """Send the event once the transaction at hand is committed; never after a rollback.
+        """Send the event at once, inside the transaction of the change.
 
-        A receiver that fails is logged. It stops neither the others nor the
-        caller, whose work is done by then.
+        What receivers write and hand off is committed with the change or not at all. After the
+        commit the process could die first, and then they would never hear of it. A receiver
+        that fails undoes the change, so outside work belongs into a job, or into a receiver
+        with ``after_commit=True``.
+
+        Raises:
+            Exception: what a receiver raises.
         """
-        send = partial(self.send_robust, self.event_type, event=event)
-        transaction.on_commit(send, using=event.using, robust=True)
-
-    async def aannounce(self, event: Event) -> None:
-        """Send the event from a coroutine, which has no transaction open to wait for."""
-        await self.asend_robust(self.event_type, event=event)
+        # The kit's receivers after the commit go by ``using``.
+        self.send(self.event_type, event=event, using=event.using)
 
 
 task_completed: Final = EventSignal(TaskCompleted)

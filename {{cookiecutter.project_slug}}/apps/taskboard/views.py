@@ -54,11 +54,14 @@ def board(request: HttpRequest, project: str) -> HttpResponse:
 @form_view
 def create(request: HttpRequest, project: str) -> HttpResponse:
     """Add a task to a project."""
-    found = get_object_or_404(Project, slug=project)
-    task = Task(project=found, creator=_person(request))
-    form = TaskForm(request.POST or None, request.FILES or None, instance=task)
-    if form.is_valid():
-        return redirect(form.save())
+    with transaction.atomic():
+        # Locked: a project that is being deleted takes no task.
+        projects = Project.objects.select_for_update(no_key=True)
+        found = get_object_or_404(projects, slug=project)
+        task = Task(project=found, creator=_person(request))
+        form = TaskForm(request.POST or None, request.FILES or None, instance=task)
+        if form.is_valid():
+            return redirect(form.save())
     return render(request, FORM, {"form": form, "title": "New task", "back": found})
 
 
@@ -124,7 +127,8 @@ def _act(request: HttpRequest, task: Task) -> HttpResponse:
     action = request.POST.get("action", "")
     if action in moves:
         if not moves[action](task):
-            messages.warning(request, f"Nothing to do: “{task}” is {task.status} already.")
+            text = f"Nothing to do: “{task}” is {task.status} already, or deleted."
+            messages.warning(request, text)
     elif action in links:
         form = PersonForm(request.POST, people=User.objects.all())
         if form.is_valid():

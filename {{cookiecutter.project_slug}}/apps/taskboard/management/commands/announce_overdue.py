@@ -1,7 +1,6 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
@@ -17,7 +16,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        announced = async_to_sync(services.announce_overdue)(using=options["database"])
+        announced = services.announce_overdue(using=options["database"])
         self.stdout.write(
             self.style.SUCCESS(
                 f"Announced {announced} overdue task{'' if announced == 1 else 's'}."
