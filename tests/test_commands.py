@@ -35,6 +35,7 @@ RUN_ELSEWHERE = {
     r"\.tools/uv-\*/bin/uv run benchmarks/faults\.py.*": "test_faults.py",
     r"manage\.py signals( --check| --write)?": "test_signal_map.py",
     r"uv run manage\.py runserver": "test_make.py",
+    r"uv run (manage\.py (startapp|makemigrations) .*|pytest apps/shop)": "test_first_app.py",
     r"uv run (pytest|mypy|ruff check \.|ruff check|ruff format --check \.)": "test_first_day.py",
     r"ruff (check|format --check)|manage\.py check": "test_matrix.py",
     r"uv run pre-commit install|uv sync|uv run": "test_first_day.py",

@@ -7,7 +7,7 @@ from tests.support.template import Template, variables_read
 
 # What a code host fills in.
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
-DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/")
+DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 
 
 def file_set(project: BakedProject) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,21 +80,24 @@ class Bakery:
         shutil.copytree(baked.path, folder)
         return replace(baked, path=folder, kept=None)
 
-    def environment(self) -> PythonEnvironment:
+    def environment(self, beside: Sequence[str] = ()) -> PythonEnvironment:
         """Return an environment in which every combination runs.
 
         It is kept for later runs, until the packages of the all-on project change, or those that
         the tests add.
+
+        Args:
+            beside: the pins of further packages, for a project that uses them.
         """
         source = self._all_on_source()
         packages = [
             (source / "pyproject.toml").read_bytes(),
             (source / ".python-version").read_bytes(),
-            "\n".join(_packages_of_the_tests()).encode(),
+            "\n".join([*_packages_of_the_tests(), *beside]).encode(),
         ]
         key = hashlib.sha256(b"\n".join(packages)).hexdigest()[:16]
         folder = CACHE / "environments" / key
-        once(folder, lambda to: _install(source, to))
+        once(folder, lambda to: _install(source, to, beside))
         return PythonEnvironment(folder, DEVELOPMENT)
 
     def _bake(self, template: Template, combination: Combination, to: Path) -> None:
@@ -127,7 +131,7 @@ def own_environment(project: Path) -> PythonEnvironment:
     return PythonEnvironment(project / ".venv", {"PYTHONDONTWRITEBYTECODE": ""})
 
 
-def _install(source: Path, to: Path) -> None:
+def _install(source: Path, to: Path, beside: Sequence[str]) -> None:
     """Install the packages of a project into an environment outside it."""
     stage = to.with_name(f"{to.name}-project")
     shutil.rmtree(stage, ignore_errors=True)
@@ -136,7 +140,7 @@ def _install(source: Path, to: Path) -> None:
         shutil.copy(source / name, stage)
     # With what production adds, since documents and configuration name its programs.
     _sync(stage, "--group=production", UV_PROJECT_ENVIRONMENT=str(to), UV_COMPILE_BYTECODE="1")
-    _add_packages_of_the_tests(stage, to)
+    _add_packages_of_the_tests(stage, to, beside)
 
 
 def _packages_of_the_tests() -> list[str]:
@@ -146,15 +150,16 @@ def _packages_of_the_tests() -> list[str]:
     return pins
 
 
-def _add_packages_of_the_tests(stage: Path, to: Path) -> None:
+def _add_packages_of_the_tests(stage: Path, to: Path, beside: Sequence[str]) -> None:
     """Install what runs inside a project with its tests, less the programs that come with it.
 
     Those would be found where a document names a program that no package of a project brings.
     """
     shutil.copy(ROOT / "pyproject.toml", stage)  # for its constraints
     programs = set((to / "bin").iterdir())
+    pins = [*_packages_of_the_tests(), *beside]
     done = run(
-        [UV, "pip", "install", "--python", to, "--compile-bytecode", *_packages_of_the_tests()],
+        [UV, "pip", "install", "--python", to, "--compile-bytecode", *pins],
         folder=stage,
         environment=clean_environment(),
     )
