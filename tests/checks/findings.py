@@ -14,8 +14,8 @@ from tests.support.template import variables_read
 ASK_DJANGO = Path(__file__).resolve().parent.parent / "support" / "ask_django.py"
 
 # Files that Django or the kit look for in an app, whether or not one has them today, the one
-# that cruft adds, and the lock that uv makes.
-CONVENTIONS = {".cruft.json", "receivers.py", "signals.py", "tasks.py", "uv.lock"}
+# that cruft adds, and the lock that uv makes; the app that the README makes.
+CONVENTIONS = {".cruft.json", "apps/shop", "receivers.py", "signals.py", "tasks.py", "uv.lock"}
 SUFFIXES = (
     "py", "toml", "md", "yml", "yaml", "html", "txt", "css", "svg", "sqlite3", "lock", "json",
     "env", "example", "cfg", "ini",
