@@ -48,6 +48,17 @@ def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
     assert User.objects.get().email == "ada@example.com"
 
 
+def test_signing_up_logs_in_where_there_are_several_backends(client: Client, settings: Any) -> None:
+    """As beside most packages for accounts, of which the first one may know no user."""
+    settings.AUTHENTICATION_BACKENDS = [
+        "django.contrib.auth.backends.RemoteUserBackend",
+        "django.contrib.auth.backends.AllowAllUsersModelBackend",
+    ]
+    data = {"username": "ada", "email": "", "password1": PASSWORD, "password2": PASSWORD}
+    assert "Log out ada" in client.post("/accounts/signup/", data, follow=True).text
+    assert client.session["_auth_user_backend"].endswith("AllowAllUsersModelBackend")
+
+
 def test_signing_up_with_a_weak_password_says_why(client: Client) -> None:
     data = {"username": "ada", "email": "", "password1": "12345", "password2": "12345"}
     answer = client.post("/accounts/signup/", data)

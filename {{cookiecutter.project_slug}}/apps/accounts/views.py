@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth import login
+from django.contrib.auth import authenticate, login
 from django.db import IntegrityError, transaction
 from django.forms import ModelForm
 from django.http import HttpResponse
@@ -30,5 +30,8 @@ class SignUpView(CreateView):
             if form.is_valid():
                 raise
             return self.form_invalid(form)
-        login(self.request, self.object)
+        # Asked of all backends: the session has to name the one that knows the user.
+        name, password = form.instance.get_username(), form.cleaned_data["password1"]
+        if user := authenticate(self.request, username=name, password=password):
+            login(self.request, user)
         return response
