@@ -115,7 +115,7 @@ def test_a_user_without_an_address_is_owed_nothing_yet() -> None:
     sign_up(email="").save()
     assert Welcome.objects.get().owed_since is None
     assert not Welcome.objects.owed().exists()
-    send_welcome.call(Welcome.objects.get().pk, database="default")
+    send_welcome.call(Welcome.objects.get().pk, using="default")
     assert mail.outbox == []
 
 
