@@ -51,6 +51,7 @@ def test_ready_connects_every_receiver_once() -> None:
         "log_failed_request",
         "log_slow_request",
         "mail_new_notification",
+        "mail_new_notifications",
         "note_start",
         "protect_task_in_progress",
         "remind",
