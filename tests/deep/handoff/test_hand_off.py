@@ -18,6 +18,7 @@ from pytest_django import Settings
 from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.handoff import shared_tasks
+from apps.handoff.backend import OutboxBackend
 from apps.handoff.models import Handoff, time_ordered_id
 
 from ..example.tasks import add, record, shared
@@ -125,3 +126,19 @@ def test_ids_are_ordered_by_time() -> None:
     assert len(set(ids)) == 100
     assert {key.version for key in ids} == {7}
     assert [key.int >> 64 for key in ids] == sorted(key.int >> 64 for key in ids)
+
+
+def test_many_jobs_are_one_insert(django_assert_num_queries: Any) -> None:
+    backend = add.get_backend()
+    assert isinstance(backend, OutboxBackend)
+    with transaction.atomic(), django_assert_num_queries(1):
+        results = backend.hand_off_many(add, [((n, 1), {}) for n in range(500)], "default")
+    rows = {str(row.pk): row.loaded_arguments()[0] for row in Handoff.objects.all()}
+    assert rows == {result.id: [n, 1] for n, result in enumerate(results)}
+
+
+def test_no_job_at_all_is_no_insert(django_assert_num_queries: Any) -> None:
+    backend = add.get_backend()
+    assert isinstance(backend, OutboxBackend)
+    with django_assert_num_queries(0):
+        assert backend.hand_off_many(add, [], "default") == []
