@@ -96,3 +96,33 @@ def retry_shared(self: CeleryTask, path: str) -> None:
     if self.request.retries < 2:
         self.retry(countdown=0)
     note(path, "retried", self.request.retries + 1)
+
+
+@shared_task(bind=True)
+def retry_in(self: CeleryTask, path: str, seconds: float) -> None:
+    """Ask Celery for another attempt after so many seconds."""
+    self.retry(countdown=seconds)
+
+
+@shared_task(bind=True, max_retries=2)
+def retry_twice(self: CeleryTask) -> None:
+    """Fail each time, and allow two more attempts."""
+    self.retry(exc=ValueError("each time"), countdown=0)
+
+
+@shared_task(bind=True)
+def retry_otherwise(self: CeleryTask) -> None:
+    """Ask for another attempt with other arguments."""
+    self.retry(args=("other",))
+
+
+@task
+def fail_at_length(text: str) -> None:
+    """Fail with a long text."""
+    raise ValueError(text)
+
+
+@task
+def note_once(path: str) -> None:
+    """Note this run."""
+    note(path, "noted", 1)

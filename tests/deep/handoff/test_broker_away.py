@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from traceback import format_exception
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from billiard import Process
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.tasks import task_backends
+from kombu import Connection
 from pytest_django import Settings
 
 from apps.handoff import broker
@@ -92,13 +94,15 @@ def door(
         pytest.skip(away)
     # Of this test alone: other projects may use the same server.
     queue = f"test-{uuid4()}"
-    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": [queue]}}
+    queues = [queue, f"a-{queue}"]
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": queues}}
     settings.CELERY_QUEUE_PREFIX = ""
     door = Door(url)
     use_broker(door.url)
     yield door
     door.close()
-    remove(url, queue)
+    for queue in queues:
+        remove(url, queue)
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def relay(door: Door) -> Iterator[Relay]:
 
 def is_sent(relay: Relay) -> bool:
     """Hand a job off and let the relay try; say whether it has sent everything."""
-    (queue,) = task_backends["default"].queues
+    queue = max(task_backends["default"].queues)
     add.using(queue_name=queue).enqueue(1, 2)
     relay.not_before.clear()
     return relay.send_due() and not Handoff.objects.due().exists()
@@ -158,3 +162,47 @@ def test_no_traceback_repeats_a_part_of_the_password(settings: Settings) -> None
         broker.broker_url()
 
     assert "'ge'" not in "".join(format_exception(refused.value))
+
+
+def spoil(url: str, queue: str) -> None:
+    """Put something else in the place of a queue."""
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        if url.startswith("redis"):
+            channel.client.set(queue, "no list")
+        else:
+            channel.queue_declare(queue, durable=False, arguments={"x-max-length": 1})
+
+
+def mend(url: str, queue: str) -> None:
+    """Take that away again."""
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        if url.startswith("redis"):
+            channel.client.delete(queue)
+        else:
+            channel.queue_delete(queue)
+
+
+def test_a_queue_that_the_broker_refuses_stops_no_other(
+    relay: Relay, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.open()
+    spoilt, good = sorted(task_backends["default"].queues)
+    spoil(door.url, spoilt)
+    try:
+        for queue in (spoilt, good):
+            add.using(queue_name=queue).enqueue(1, 2)
+        assert relay.send_due()
+
+        statuses = dict(Handoff.objects.values_list("queue", "status"))
+        assert statuses == {spoilt: Status.WAITING, good: Status.SENT}
+        (error,) = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+        assert f"The jobs of the queue {spoilt!r}" in error.getMessage()
+
+        mend(door.url, spoilt)
+        relay.not_before.clear()
+        assert relay.send_due()
+        assert set(Handoff.objects.values_list("status", flat=True)) == {Status.SENT}
+    finally:
+        mend(door.url, spoilt)

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from apps.handoff.models import Handoff, Status
 
@@ -89,7 +90,7 @@ def test_which_jobs_are_meant_has_to_be_said(arguments: list[str]) -> None:
 
 def test_a_job_that_has_not_failed_cannot_be_retried() -> None:
     for key in (row(Status.DONE).pk, uuid4()):
-        with pytest.raises(CommandError, match=f"No job that has failed has the id {key}"):
+        with pytest.raises(CommandError, match=f"No such job has the id {key}"):
             call_command("handoff", "retry", str(key))
 
 
@@ -102,3 +103,37 @@ def test_a_duration_has_a_unit(text: str) -> None:
 def test_an_unknown_database_is_refused(settings: Any) -> None:
     with pytest.raises(CommandError, match="There is no database 'other' with an outbox: default"):
         call_command("handoff", "status", "--database", "other")
+
+
+def test_jobs_that_have_not_begun_are_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting, sent = row(Status.WAITING), row(Status.SENT, name="sent")
+    kept = {row(Status.RUNNING), row(Status.DONE), row(Status.FAILED)}
+    assert "Deleted 1 job, which will not run." in told(capsys, "cancel", "--job", "sent")
+    assert not Handoff.objects.filter(pk=sent.pk).exists()
+    assert "Deleted 1 job, which will not run." in told(capsys, "cancel", str(waiting.pk))
+    assert set(Handoff.objects.all()) == kept
+    with pytest.raises(CommandError, match="No such job"):
+        told(capsys, "cancel", str(waiting.pk))
+
+
+@pytest.mark.parametrize("status", [Status.WAITING, Status.SENT])
+def test_health_fails_when_jobs_wait_and_none_runs(
+    capsys: pytest.CaptureFixture[str], status: Status
+) -> None:
+    row(status, timedelta(minutes=1))
+    assert "Jobs are being run, or none waits." in told(capsys, "health")
+    row(status, timedelta(minutes=10))
+    with pytest.raises(CommandError, match="none is running"):
+        told(capsys, "health")
+    row(Status.RUNNING, sent_at=timezone.now())
+    assert "Jobs are being run" in told(capsys, "health")
+
+
+def test_figures_are_what_prometheus_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    row(Status.SENT, timedelta(minutes=2))
+    row(Status.FAILED, name="other")
+    lines = told(capsys, "figures").splitlines()
+    assert 'handoff_jobs{job="apps.orders.tasks.send",status="sent"} 1' in lines
+    assert 'handoff_jobs{job="other",status="failed"} 1' in lines
+    (oldest,) = [line for line in lines if line.startswith("handoff_oldest_seconds ")]
+    assert float(oldest.split()[1]) >= 120

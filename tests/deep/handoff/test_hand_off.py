@@ -19,7 +19,6 @@ from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.core.jobs import hand_off_many
 from apps.handoff import shared_tasks
-from apps.handoff.celery_app import app
 from apps.handoff.models import Handoff, time_ordered_id
 
 from ..example.tasks import add, record, shared
@@ -141,9 +140,16 @@ def test_many_jobs_are_handed_off_in_one_statement(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     with acting_as(User(pk=7)), django_assert_num_queries(1):
-        hand_off_many(add, [(number, 2) for number in range(20)])
+        hand_off_many(add, [(number, 2) for number in range(500)])
     rows = Handoff.objects.order_by("pk")
-    assert [row.loaded_arguments()[0] for row in rows] == [[number, 2] for number in range(20)]
+    assert [row.loaded_arguments()[0] for row in rows] == [[number, 2] for number in range(500)]
     assert {(row.actor, row.name, row.status) for row in rows} == {
         ("7", add.module_path, "waiting")
     }
+
+
+def test_no_job_at_all_is_no_statement(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_num_queries(0):
+        hand_off_many(add, [])

@@ -17,7 +17,7 @@ from celery.signals import task_failure, task_revoked, task_unknown
 from pytest_django import Settings
 
 from apps.core.actor import current_request_id, current_source
-from apps.handoff import shared_tasks, worker
+from apps.handoff import ends, shared_tasks, worker
 from apps.handoff.backend import declared_jobs, outboxes
 from apps.handoff.models import Handoff, Status, time_ordered_id
 from apps.handoff.relay import Relay, claim
@@ -184,7 +184,7 @@ def test_a_message_that_came_without_the_outbox_is_written_into_it(
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Collect what is said to have ended from outside of its process."""
     calls: list[Any] = []
-    monkeypatch.setattr(worker, "end_attempt", lambda *args, **more: calls.append((*args, more)))
+    monkeypatch.setattr(ends, "end_attempt", lambda *args, **more: calls.append((*args, more)))
     return calls
 
 
@@ -233,7 +233,7 @@ def test_a_job_that_was_revoked_or_is_unknown_is_reported(
 
 
 def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
-    assert worker.end_attempt(None, "here", ValueError()) is None
+    assert ends.end_attempt(None, "here", ValueError()) is None
 
 
 def test_the_worker_starts_a_relay_for_each_outbox_unless_it_shall_not(
@@ -279,6 +279,17 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
     options = celery_settings["broker_transport_options"]
     assert options["visibility_timeout"] == 7200
     assert options["max_retries"] == 0
+
+
+def test_names_at_the_broker_begin_with_the_prefix(celery_tasks: Any, settings: Settings) -> None:
+    """Two projects may use the same server."""
+    settings.CELERY_QUEUE_PREFIX = "My / shop."
+    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
+
+    names = [queue.name for queue in celery_settings["task_queues"]]
+    assert "My-shop.default" in names
+    names += [celery_settings["control_exchange"], celery_settings["event_exchange"]]
+    assert all(name.startswith("My-shop.") for name in names)
 
 
 def test_django_starts_without_loading_celery(settings: Settings) -> None:

@@ -13,7 +13,7 @@ import pytest
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
-from django.tasks import Task
+from django.tasks import Task, task_backends
 from pytest_django import Settings
 
 from apps.handoff import receipts
@@ -227,13 +227,13 @@ def test_a_job_that_holds_up_others_is_mentioned_where_it_does(
 def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no process of its own that could go on.")
-    from apps.handoff import worker
+    from apps.handoff import ends
 
     run, _ = running(tasks.add, 1, 2)
     error, message = TimeLimitExceeded(3), {"handoff": ["default", run.pk]}
 
     with run.in_transaction():
-        ended = worker.end_attempt(message, "elsewhere", error)
+        ended = ends.end_attempt(message, "elsewhere", error)
         assert ended is not None
         ended.join(0.5)
         # New processes wait for this.
@@ -253,7 +253,7 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
 ) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no process of its own that could go on.")
-    from apps.handoff import worker
+    from apps.handoff import ends
 
     options = {"LEASE": 0.1}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
@@ -261,7 +261,7 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
     message = {"handoff": ["default", run.pk]}
 
     with run.in_transaction():
-        ended = worker.end_attempt(message, "elsewhere", WorkerLostError("killed"))
+        ended = ends.end_attempt(message, "elsewhere", WorkerLostError("killed"))
         assert ended is not None
         ended.join(10)
         assert not ended.is_alive()
@@ -298,3 +298,36 @@ def test_a_failure_is_logged_with_the_call_and_what_to_do(
     assert "failed in attempt 9 with ValueError: wrong in attempt 9" in sentence
     exec(sentence.partition("manage.py shell: ")[2])  # noqa: S102 - what the line tells people to type
     assert Handoff.objects.get().status == Status.WAITING
+
+
+def test_a_failure_with_a_long_text_makes_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
+    tasks.fail_at_length.enqueue("x" * 900_000)
+
+    work_off()
+
+    assert max(len(entry.getMessage()) for entry in caplog.records) < 50_000
+    row = Handoff.objects.get()
+    assert row.status == Status.FAILED
+    assert len(row.traceback) < 50_000
+
+
+def test_a_job_has_its_own_options(settings: Settings, notes: Notes) -> None:
+    path = tasks.fail_at_length.module_path
+    options = {"BACKOFF": 0, "JOBS": {path: {"RETRIES": 1, "TIME_LIMIT": 7}}}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    tasks.fail_at_length.enqueue("short")
+
+    assert work_off() == 2
+
+    assert Handoff.objects.get().status == Status.FAILED
+    from apps.handoff.celery_app import app
+
+    assert app.tasks[path].time_limit == 7
+    assert app.tasks[tasks.add.module_path].time_limit is None
+
+
+def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None:
+    options = {"JOBS": {tasks.add.module_path: {"LEASE": 1}}}
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    (error,) = task_backends["default"].check()
+    assert error.msg.endswith(f"['JOBS'][{tasks.add.module_path!r}] has no LEASE.")

@@ -8,14 +8,17 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connections
+from celery.exceptions import TaskRevokedError
+from django.db import DatabaseError, connection, connections
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off
 from apps.handoff import relay as relay_module
 from apps.handoff.models import Handoff, Status
+from apps.handoff.receipts import Run
 from apps.handoff.relay import IDLE_POLL, LEASE, POLL, Relay, claim
 
 from ..conftest import Message
@@ -204,3 +207,71 @@ def test_what_a_worker_has_started_is_not_given_back(
 
     statuses = dict(Handoff.objects.values_list("pk", "status"))
     assert statuses == {rows[0].pk: Status.RUNNING, rows[1].pk: Status.WAITING}
+
+
+def test_a_claim_reads_an_index_in_its_order_whatever_the_backlog() -> None:
+    """Without it a claim sorts all that waits: five times slower with 100,000 rows."""
+    with CaptureQueriesContext(connection) as queries:
+        claim("default", "default")
+    (select,) = [q["sql"] for q in queries if "DESC" in q["sql"] and "SELECT" in q["sql"]]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+        cursor.execute(f"{explain} {select}")
+        plan = str(cursor.fetchall())
+    assert "handoff_next" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_a_full_window_costs_a_look_the_same_whatever_waits(
+    relay: Relay, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "WINDOW", 1)
+
+    def look() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert not relay.send_due()
+        return len(queries)
+
+    add.enqueue(0, 0)
+    relay.send_due()
+    add.enqueue(0, 0)
+    few = look()
+    for number in range(50):
+        add.enqueue(number, 0)
+    assert look() == few
+
+
+def test_a_queue_that_is_not_known_stops_no_other(
+    relay: Relay, sent: Sent, caplog: pytest.LogCaptureFixture
+) -> None:
+    add.enqueue(1, 2)
+    Handoff.objects.update(queue="a queue that was")
+    add.enqueue(3, 4)
+
+    assert relay.send_due()
+
+    assert [message.args for message in sent()] == [[3, 4]]
+    assert "The jobs of the queue 'a queue that was'" in caplog.text
+    assert dict(Handoff.objects.values_list("queue", "status")) == {
+        "a queue that was": Status.WAITING,
+        "default": Status.SENT,
+    }
+
+
+def test_a_job_that_was_revoked_can_run_again(relay: Relay, sent: Sent) -> None:
+    """A worker remembers the id that was revoked, and discards what has it."""
+    result = add.enqueue(1, 2)
+    relay.send_due()
+    run = Run.of("default", result.id)
+    assert run is not None
+    assert run.start("here")
+    run.fail(TaskRevokedError("revoked"), for_good=True)
+    Handoff.objects.all().send_again()
+    relay.send_due()
+
+    first, second = (message.headers["id"] for message in sent())
+    assert first == result.id
+    assert second.startswith(f"{result.id}.")

@@ -1,10 +1,13 @@
 """Limits of time: a database that hangs or goes silent must not stop relay and worker."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 # Seconds for one statement of relay or receipts, waiting for locks included.
 STATEMENT: Final = 5
@@ -18,6 +21,16 @@ CLIENT: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+
+# A database server that is cut off from the worker's machine otherwise keeps the lock on a
+# running job for hours.
+NOTICE_DEAD_CLIENTS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '30', false),"
+    " set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
+# The query of a process that was killed otherwise goes on to its end, and keeps the lock.
+NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
 
 
 def limit_connections() -> None:
@@ -50,3 +63,15 @@ def limited(using: str) -> Iterator[None]:
             with connections[using].cursor() as cursor:
                 cursor.execute(LIMIT_STATEMENTS, [True])
         yield
+
+
+@receiver(connection_created)
+def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let PostgreSQL find out soon that a process of a worker, or its machine, is gone."""
+    if connection.vendor == "postgresql":
+        # Past Django, which would count it among the queries of whoever asks first.
+        with connection.connection.cursor() as cursor:
+            cursor.execute(NOTICE_DEAD_CLIENTS)
+            # A server on Windows, for example, cannot do it, and says so.
+            with suppress(DatabaseError), connection.wrap_database_errors:
+                cursor.execute(NOTICE_IN_A_QUERY)

@@ -55,6 +55,10 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         """The jobs that were sent and have not been started."""
         return self.taken().filter(status=Status.SENT)
 
+    def not_begun(self) -> "HandoffQuerySet":
+        """The jobs that can be kept from running."""
+        return self.unfinished().filter(status__in=(Status.WAITING, Status.SENT))
+
     def failed(self) -> "HandoffQuerySet":
         """The jobs that nobody tries again unless told to."""
         return self.filter(failed_at__isnull=False)

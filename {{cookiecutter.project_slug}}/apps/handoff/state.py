@@ -68,6 +68,12 @@ def is_late(using: str) -> bool:
     )
 
 
+def is_stalled(using: str) -> bool:
+    """Say whether jobs are late and none is running: relay or worker does not work."""
+    running = Handoff.objects.using(using).taken().filter(status=Status.RUNNING)
+    return is_late(using) and not running.exists()
+
+
 def discardable(rows: QuerySet[Handoff]) -> QuerySet[Handoff]:
     """Leave out what is running or done, since it is too late to keep it from running."""
     return rows.exclude(status__in=(Status.RUNNING, Status.DONE))

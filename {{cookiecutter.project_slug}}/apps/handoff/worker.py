@@ -1,47 +1,28 @@
 """What a worker does with a job: run it as its actor, and write its receipt."""
 
-import json
 import logging
 import time
-from contextlib import closing, suppress
-from contextvars import ContextVar
-from datetime import datetime, timedelta
-from threading import Event, Lock, Thread
+from contextlib import suppress
 from typing import Any, Final
-from uuid import UUID
 
 from celery import Task as CeleryTask
 from celery.exceptions import (
     Ignore,
-    NotRegistered,
     Retry,
-    TaskRevokedError,
-    TimeLimitExceeded,
-    WorkerLostError,
 )
 from celery.signals import (
-    task_failure,
     task_postrun,
     task_prerun,
-    task_revoked,
-    task_unknown,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
 )
 from django.conf import settings
 from django.db import (
-    DEFAULT_DB_ALIAS,
     DatabaseError,
-    IntegrityError,
-    OperationalError,
     close_old_connections,
     connections,
-    transaction,
 )
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
-from django.dispatch import receiver
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -51,12 +32,13 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 from apps.core.jobs import commits_for_itself
 
-from .backend import declared_jobs, option, put
+from . import ends
+from .backend import declared_jobs, option
 from .broker import is_embedded
+from .calls import OutboxTask, running_message
 from .limits import limited
-from .models import Status, time_ordered_id
 from .receipts import LONGEST_IN_LOG, NO_JSON, Run, SupersededError, actor_named, shortened
-from .relay import Relay, busy
+from .relay import Relay
 from .relay import relays as all_relays
 
 logger = logging.getLogger(__name__)
@@ -66,95 +48,18 @@ FOREIGN: Final = (
     " or another project uses the same broker: give each its CELERY_QUEUE_PREFIX."
 )
 
-# The id of the message whose job is running, to tell it from a plain call of its function in itself.
-_running: ContextVar[str] = ContextVar("running", default="")
 
 relays: Final[list[Relay]] = []
 
-# Seconds between two looks at whether a job whose process was killed is still locked.
-LOCKED_POLL: Final = 0.25
 # Seconds that a worker which stops waits for its relays.
 STOPPING: Final = 5
-_stopping: Final = Event()
-
-# A database server that is cut off from the worker's machine otherwise keeps the lock on a
-# running job for hours.
-NOTICE_DEAD_CLIENTS: Final = (
-    "SELECT set_config('tcp_keepalives_idle', '30', false),"
-    " set_config('tcp_keepalives_interval', '10', false),"
-    " set_config('tcp_keepalives_count', '3', false)"
-)
-# The query of a process that was killed otherwise goes on to its end, and keeps the lock.
-NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
-
-# What ``apply_async`` takes: more would be ignored, since only a key goes to the broker.
-CALL_OPTIONS: Final = ("countdown", "eta", "queue", "priority", "producer", "connection")
 
 
-class HandedOffTask(CeleryTask):
-    """A Celery task whose every call is a row of the outbox, and which writes its receipt."""
+class HandedOffTask(OutboxTask):
+    """A Celery task that is run as its row says, once, and writes its receipt."""
 
     abstract = True
     autocommit = False
-    backend_alias = ""  # of the job in ``TASKS``; empty for a task of Celery's own
-
-    def apply_async(  # type: ignore[override]
-        self, args: Any = None, kwargs: Any = None, task_id: str | None = None, *,
-        using: str = DEFAULT_DB_ALIAS, **options: Any,
-    ) -> Any:  # fmt: skip
-        """Write a call into the outbox, in the transaction at hand; ``delay`` comes here too.
-
-        Args:
-            args: the positional arguments, JSON-serialisable.
-            kwargs: the keyword arguments.
-            task_id: the id, a UUID; made up when it is left out.
-            using: the alias of the database whose transaction decides.
-            options: ``countdown`` or ``eta``, ``queue`` and ``priority``.
-
-        Raises:
-            TypeError: for another option, or an argument that cannot be written as JSON.
-            ValueError: when no worker reads the queue.
-        """
-        from .celery_app import app
-
-        options = {name: value for name, value in options.items() if value is not None}
-        limits = [name for name in ("expires",) if getattr(self, name, None) is not None]
-        if refused := sorted({*options, *limits} - set(CALL_OPTIONS)):
-            raise TypeError(
-                f"{self.name} cannot be handed off with {', '.join(refused)}: there are countdown,"
-                " eta, queue and priority. Chains and links: hand the next task off in this one."
-            )
-        route = app.amqp.router.route({}, self.name, args or (), kwargs or {})
-        queue = options.get("queue") or getattr(self, "queue", None) or route.get("queue")
-        name = getattr(queue, "alias", None) or queue or app.conf.task_default_queue
-        try:
-            app.amqp.queues[name]
-        except KeyError:
-            raise ValueError(
-                f"No worker reads the queue {name!r}: add it to TASKS['default']['QUEUES']."
-            ) from None
-        due_at = options.get("eta")
-        if "countdown" in options:
-            due_at = timezone.now() + timedelta(seconds=options["countdown"])
-        key = UUID(task_id) if task_id else time_ordered_id()
-        put(
-            using,
-            [(key, json.dumps([normalize_json(list(args or ())), normalize_json(kwargs or {})]))],
-            name=self.name,
-            backend=self.backend_alias,
-            queue=name,
-            priority=options.get("priority", getattr(self, "priority", None)) or 0,
-            **({"due_at": due_at} if due_at else {}),
-        )
-        return self.AsyncResult(str(key))
-
-    def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what ``delay`` does: a row counts only when its transaction is committed."""
-        return self.apply_async(args, kwargs)
-
-    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what ``apply_async`` does."""
-        return self.apply_async(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run once, as the actor; commit what the task writes together with its receipt.
@@ -166,7 +71,7 @@ class HandedOffTask(CeleryTask):
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
-        if _running.get() == request.id or (
+        if running_message.get() == request.id or (
             message is None and request.is_eager | request.called_directly
         ):
             return super().__call__(*args, **kwargs)
@@ -177,12 +82,12 @@ class HandedOffTask(CeleryTask):
         row = run.row
         request.update(args=None, kwargs=None, retries=row.attempts - 1)
         request.args, request.kwargs = row.loaded_arguments()
-        token = _running.set(request.id)
+        token = running_message.set(request.id)
         try:
             with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
                 return self.run_with_receipt(run, request.args, request.kwargs)
         finally:
-            _running.reset(token)
+            running_message.reset(token)
 
     def started(self, message: Any) -> Run:
         """Start the job that a message names, as its row says.
@@ -206,46 +111,6 @@ class HandedOffTask(CeleryTask):
         else:
             logger.warning(FOREIGN, message, self.name)
         raise Ignore
-
-    def adopt(self, *args: Any, **kwargs: Any) -> None:
-        """Write a message that came without a row, as ``celery call`` sends it, into the outbox."""
-        key = self.request.id
-        try:
-            with acting_as(None, source="job"), transaction.atomic():
-                self.apply_async(args, kwargs, task_id=key)
-        except IntegrityError:
-            pass  # it was delivered before
-        except Exception:
-            logger.exception("The message %s for %s cannot be handed off.", key, self.name)
-
-    def retry(
-        self, args: Any = None, kwargs: Any = None, exc: Any = None, throw: bool = True,
-        eta: datetime | None = None, countdown: float | None = None,
-        max_retries: int | None = None, **options: Any,
-    ) -> Retry:  # fmt: skip
-        """Ask for another attempt, with the same arguments: nothing is sent, the row waits.
-
-        Raises:
-            Retry: which is this method's way to end the attempt.
-            TypeError: for other arguments or options.
-            Exception: ``exc``, after the last attempt.
-        """
-        request: Any = self.request
-        if _running.get() != request.id or request.called_directly:
-            return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
-        if args is not None or kwargs is not None or options:
-            raise TypeError(f"{self.name} can be retried with the same arguments and options only.")
-        limit = self.max_retries if max_retries is None else max_retries
-        if limit is not None and request.retries >= limit:
-            request.update(for_good=True)
-            raise exc or self.MaxRetriesExceededError(f"{self.name} was retried {limit} times.")
-        pause = self.default_retry_delay if countdown is None else countdown
-        if eta is not None:
-            pause = max((eta - timezone.now()).total_seconds(), 0)
-        retry = Retry(exc=exc, when=pause)  # type: ignore[arg-type]
-        if throw:
-            raise retry
-        return retry
 
     def run_with_receipt(self, run: Run, args: Any, kwargs: Any) -> Any:
         """Run a task that has been started; see ``__call__``."""
@@ -370,105 +235,12 @@ def register_jobs() -> None:
         app.register_task(type(job.name, (JobTask,), attributes)())
 
 
-def end_attempt(
-    headers: Any, worker: str, error: BaseException, *, for_good: bool = False
-) -> Thread | None:
-    """Write down, from outside of its process, that an attempt has ended.
-
-    Args:
-        headers: those of its message; nothing happens for a job that was not handed off.
-        worker: the name of the worker, which may only end what it runs itself.
-        error: why it has ended.
-        for_good: whether the job must not be tried again.
-
-    Returns:
-        The thread that writes it: the process may still hold its lock, and is killed when the
-        worker's loop goes on.
-    """
-    message = (headers or {}).get("handoff")
-    if message is None:
-        return None
-    database, key = message
-    lock = Lock()
-
-    def record() -> None:
-        busy.append(lock)
-        end: float | None = None
-        try:
-            while True:
-                with lock, closing(connections[database]):
-                    run = Run.of(database, key)
-                    if run is None:
-                        return
-                    end = end or time.monotonic() + run.lease.total_seconds()
-                    if recorded(run):
-                        return
-                # PostgreSQL keeps the lock of a dead process until its query ends. Nothing may
-                # wait for that meanwhile, and a worker that is about to stop need not.
-                if time.monotonic() > end or _stopping.wait(LOCKED_POLL):
-                    raise OperationalError(f"The job {key} is still locked.")
-        except Exception:
-            logger.exception("The job %s will be sent again when its time is over.", key)
-        finally:
-            busy.remove(lock)
-
-    def recorded(run: Run) -> bool:
-        with suppress(SupersededError):
-            try:
-                # In case it has ended before it was started.
-                if run.row.status == Status.RUNNING and run.row.worker != worker:
-                    return True
-                if run.row.status == Status.SENT:
-                    run.start(worker)
-                run.fail_when_free(error, for_good=for_good)
-            except OperationalError:
-                return False
-        return True
-
-    thread = Thread(target=record, name=f"end of {key}", daemon=True)
-    thread.start()
-    return thread
-
-
-@task_failure.connect
-def report_death(sender: CeleryTask, exception: BaseException, **kwargs: Any) -> None:
-    """Write down that the process of a job has been killed, by a time limit or otherwise."""
-    request: Any = sender.request
-    # Celery tells of a time limit twice, the second time without naming the job.
-    if isinstance(exception, (WorkerLostError, TimeLimitExceeded)) and request.id is not None:
-        end_attempt(request.headers, request.hostname, exception)
-
-
-@task_revoked.connect
-def report_revocation(request: Any, **kwargs: Any) -> None:
-    """Write down that somebody has revoked a job."""
-    end_attempt(request.headers, request.hostname, TaskRevokedError("revoked"), for_good=True)
-
-
-@task_unknown.connect
-def report_unknown(sender: Any, message: Any, name: str, **kwargs: Any) -> None:
-    """Write down that this worker does not know a job; after a deployment another may."""
-    end_attempt(message.headers, sender.hostname, NotRegistered(name))
-
-
 @task_prerun.connect
 @task_postrun.connect
 def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
     """Keep connections to databases from job to job as from request to request."""
     if not sender.request.is_eager:
         close_old_connections()
-
-
-@receiver(connection_created)
-def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Let PostgreSQL find out soon that a process of a worker, or its machine, is gone."""
-    if connection.vendor == "postgresql":
-        # Past Django, which would count it among the queries of whoever asks first.
-        with connection.connection.cursor() as cursor:
-            cursor.execute(NOTICE_DEAD_CLIENTS)
-            # A server on Windows, for example, cannot do it, and says so.
-            with suppress(DatabaseError), connection.wrap_database_errors:
-                cursor.execute(NOTICE_IN_A_QUERY)
 
 
 @worker_ready.connect
@@ -484,7 +256,7 @@ def start_relays(**kwargs: Any) -> None:
 @worker_shutting_down.connect
 def stop_relays(**kwargs: Any) -> None:
     """Send nothing any more when the worker is about to stop."""
-    _stopping.set()
+    ends.stopping.set()
     for relay in relays:
         relay.stop()
 

@@ -1,7 +1,9 @@
+from typing import Any
+
 from django.db import migrations, models
 
 
-def mark_running(apps, schema_editor):
+def mark_running(apps: Any, schema_editor: Any) -> None:
     """Let the relay find what runs by the time at which it was sent, which is now kept."""
     rows = apps.get_model("handoff", "Handoff").objects.using(schema_editor.connection.alias)
     rows.filter(status="running").update(sent_at=models.F("last_attempted_at"))

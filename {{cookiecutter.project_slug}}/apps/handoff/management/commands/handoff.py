@@ -1,6 +1,7 @@
 import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.handoff.backend import outboxes
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.presentation import age, jobs
-from apps.handoff.state import State, state_of
+from apps.handoff.state import State, is_stalled, state_of
 from apps.handoff.state import discard as discard_jobs
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -58,14 +59,20 @@ class Command(BaseCommand):
             help="How long ago at least (s, m, h or d; default: 7d).",
         )
 
+        health = actions.add_parser(
+            "health", help="Exit with 1 when jobs have waited for 5 minutes and none is running."
+        )
+        figures = actions.add_parser("figures", help="Print figures as Prometheus reads them.")
+
         retry = actions.add_parser("retry", help="Let jobs that have failed run again.")
         discard = actions.add_parser("discard", help="Delete jobs that have failed.")
-        for action in (retry, discard):
+        cancel = actions.add_parser("cancel", help="Delete jobs that have not begun.")
+        for action in (retry, discard, cancel):
             action.add_argument("ids", nargs="*", type=UUID, metavar="id", help="Ids of jobs.")
             action.add_argument("--job", help="All of this name, such as apps.orders.tasks.send.")
-            action.add_argument("--all", action="store_true", help="All that have failed.")
+            action.add_argument("--all", action="store_true", help="All of them.")
 
-        for action in (status, flush, retry, discard):
+        for action in (status, health, figures, flush, retry, discard, cancel):
             action.add_argument(
                 "--database", help="Alias of one database (default: all that have an outbox)."
             )
@@ -80,15 +87,24 @@ class Command(BaseCommand):
             aliases = [database]
         if action == "status":
             self._status(aliases, **options)
+        elif action == "health":
+            if stalled := [alias for alias in aliases if is_stalled(alias)]:
+                raise CommandError(f"Jobs wait in {', '.join(stalled)}, and none is running.")
+            self._say("Jobs are being run, or none waits.")
+        elif action == "figures":
+            self.stdout.write("\n".join(_figures(state_of(aliases))))
         elif action == "flush":
             old = options["older_than"]
             number = sum(Handoff.objects.using(alias).flush(old) for alias in aliases)
             self._say(f"Deleted {jobs(number)} that had been done.")
         elif action == "retry":
-            number = sum(rows.send_again() for rows in self._chosen(aliases, **options))
+            failed = [Handoff.objects.using(alias).failed() for alias in aliases]
+            number = sum(rows.send_again() for rows in self._chosen(failed, **options))
             self._say(f"{jobs(number)} will run again.")
         else:
-            number = sum(discard_jobs(rows) for rows in self._chosen(aliases, **options))
+            rows = [Handoff.objects.using(alias) for alias in aliases]
+            some = [r.failed() if action == "discard" else r.not_begun() for r in rows]
+            number = sum(discard_jobs(chosen) for chosen in self._chosen(some, **options))
             self._say(f"Deleted {jobs(number)}, which will not run.")
 
     def _status(self, aliases: list[str], **options: Any) -> None:
@@ -106,21 +122,26 @@ class Command(BaseCommand):
             raise CommandError(" ".join(faults))
 
     def _chosen(
-        self, aliases: list[str], *, ids: list[UUID], job: str | None, all: bool, **options: Any
+        self,
+        candidates: list[HandoffQuerySet],
+        *,
+        ids: list[UUID],
+        job: str | None,
+        all: bool,
+        **options: Any,
     ) -> list[HandoffQuerySet]:
-        """Return the jobs that have failed and are meant, of each database."""
+        """Return those of the candidates, one set for each database, that are meant."""
         if (bool(ids) + bool(job) + all) != 1:
             raise CommandError("Name the ids of jobs, or --job with a name, or --all.")
-        failed = [Handoff.objects.using(alias).failed() for alias in aliases]
         if job:
-            return [rows.filter(name=job) for rows in failed]
+            return [rows.filter(name=job) for rows in candidates]
         if ids:
-            failed = [rows.filter(pk__in=ids) for rows in failed]
-            found = {pk for rows in failed for pk in rows.values_list("pk", flat=True)}
+            candidates = [rows.filter(pk__in=ids) for rows in candidates]
+            found = {pk for rows in candidates for pk in rows.values_list("pk", flat=True)}
             if missing := set(ids) - found:
                 named = ", ".join(sorted(map(str, missing)))
-                raise CommandError(f"No job that has failed has the id {named}.")
-        return failed
+                raise CommandError(f"No such job has the id {named}.")
+        return candidates
 
     def _say(self, text: str) -> None:
         self.stdout.write(self.style.SUCCESS(text))
@@ -151,3 +172,13 @@ def _table(state: State) -> list[str]:
         rest = f": {jobs(later)} {verb} not due yet." if later else "."
         return [*lines, f"No job waits for a worker{rest}"]
     return [*lines, f"The oldest job has waited for {age(state.oldest)}."]
+
+
+def _figures(state: State) -> Iterator[str]:
+    yield "# TYPE handoff_jobs gauge"
+    for name, counts in state.jobs.items():
+        for status in COLUMNS:
+            labels = f'job="{name}",status="{status}"'
+            yield "handoff_jobs{" + labels + "} " + str(counts.get(status, 0))
+    yield "# TYPE handoff_oldest_seconds gauge"
+    yield f"handoff_oldest_seconds {state.oldest.total_seconds() if state.oldest else 0:.3f}"

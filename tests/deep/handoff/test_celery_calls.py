@@ -1,0 +1,137 @@
+"""What a call of a Celery task says is done, or refused in one sentence."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chain
+from celery.exceptions import Retry
+from django.db import transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.handoff import shared_tasks
+from apps.handoff.models import Handoff, Status
+from apps.handoff.testing import work_off
+
+from . import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def broker(notes: Callable[[], list[str]]) -> None:
+    """Give Celery a broker for each test."""
+    from apps.handoff import celery_app  # noqa: F401 - the app of the tasks
+
+
+def row() -> Handoff:
+    """Return the one job in the outbox."""
+    return Handoff.objects.get()
+
+
+@pytest.mark.parametrize("call", ["delay", "delay_on_commit"])
+def test_a_plain_call_is_a_row_of_its_transaction(call: str) -> None:
+    getattr(tasks.shared, call)("path", text="kept")
+    with suppress(ZeroDivisionError), transaction.atomic():
+        getattr(tasks.shared, call)("path", text="rolled back")
+        raise ZeroDivisionError
+
+    assert row().loaded_arguments() == (["path"], {"text": "kept"})
+
+
+def test_the_options_of_a_call_are_kept() -> None:
+    result = tasks.shared.apply_async(("path", "text"), countdown=3600, queue="reports", priority=7)
+
+    job = row()
+    assert (str(job.pk), job.queue, job.priority) == (result.id, "reports", 7)
+    assert job.due_at is not None
+    assert timedelta(minutes=59) < job.due_at - timezone.now() <= timedelta(hours=1)
+
+
+def test_a_time_is_kept() -> None:
+    later = timezone.now() + timedelta(days=1)
+    tasks.shared.apply_async(("path", "text"), eta=later)
+    assert row().due_at == later
+
+
+@pytest.mark.parametrize(
+    "options", [{"expires": 60}, {"link": "other"}, {"time_limit": 3}, {"headers": {"a": 1}}]
+)
+def test_an_option_that_would_be_ignored_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"cannot be handed off with {next(iter(options))}"):
+        tasks.shared.apply_async(("path", "text"), **options)
+    assert not Handoff.objects.exists()
+
+
+def test_a_chain_is_refused() -> None:
+    with pytest.raises(TypeError, match="hand the next task off in this one"):
+        chain(tasks.shared.si("path", "1"), tasks.shared.si("path", "2")).apply_async()
+    assert not Handoff.objects.exists()
+
+
+def test_a_signature_is_handed_off_with_its_arguments_or_refused() -> None:
+    with pytest.raises(TypeError, match="without a signature"):
+        shared_tasks.hand_off(tasks.shared.s("path", "text"))
+    tasks.shared.s("path", "text").delay()
+    assert row().loaded_arguments() == (["path", "text"], {})
+
+
+def test_a_queue_that_no_worker_reads_is_refused() -> None:
+    with pytest.raises(ValueError, match="No worker reads the queue 'nowhere'"):
+        tasks.shared.apply_async(("path", "text"), queue="nowhere")
+
+
+def test_routes_and_a_default_queue_are_followed(
+    settings: Settings, use_broker: Callable[[str], None]
+) -> None:
+    settings.CELERY_TASK_ROUTES = {tasks.shared.name: {"queue": "reports"}}
+    settings.CELERY_TASK_DEFAULT_QUEUE = "other"
+    use_broker("memory://")
+    from apps.handoff import celery_app  # noqa: F401
+
+    tasks.shared.delay("path", "text")
+    tasks.retry_in.delay("path", 0)
+    queues = dict(Handoff.objects.values_list("name", "queue"))
+    assert queues == {tasks.shared.name: "reports", tasks.retry_in.name: "other"}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1000.25])
+def test_a_retry_comes_when_the_task_says(seconds: float) -> None:
+    tasks.retry_in.delay("path", seconds)
+    begin = timezone.now()
+
+    assert work_off() == 1
+
+    job = row()
+    assert (job.status, job.attempts) == (Status.WAITING, 1)
+    assert job.due_at is not None
+    assert job.due_at - begin >= timedelta(seconds=seconds)
+    # Not the pause of another kind of failure.
+    assert timezone.now() + timedelta(seconds=seconds) >= job.due_at
+
+
+def test_a_task_is_retried_as_often_as_it_says() -> None:
+    tasks.retry_twice.delay()
+
+    assert work_off() == 3
+
+    job = row()
+    assert (job.status, job.attempts) == (Status.FAILED, 3)
+    assert job.error == "builtins.ValueError"
+
+
+def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    tasks.retry_otherwise.delay()
+
+    work_off()
+
+    assert "with the same arguments and options only" in row().traceback
+
+
+def test_a_retry_outside_of_a_worker_is_celerys_own(tmp_path: Path) -> None:
+    with pytest.raises(Retry):
+        tasks.retry_in(str(tmp_path / "notes"), 1)
