@@ -105,7 +105,7 @@ def test_each_page_takes_few_queries_and_counts_nothing(
             assert "COUNT(" not in sql, (name, sql)
             # Renamings are read as wholes: there are few, and an index finds them.
             if is_of_entries(sql):
-                assert re.search(r'LIMIT \d+|"audit_entry"."id" = ', sql), (name, sql)
+                assert re.search(r'LIMIT \d+|"audit_entry"."id" (=|IN) ', sql), (name, sql)
         if ROWS > 2000:
             with capsys.disabled():
                 sys.stderr.write(f"{took * 1000:7.0f} ms, {len(statements)} queries: {name}\n")
@@ -127,13 +127,14 @@ def test_an_index_finds_what_a_page_shows(
     fill(admin_user)
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}{query}")
-    plans = [plan_of(q["sql"]) for q in captured if is_of_entries(q["sql"])]
+    found = [query["sql"] for query in captured if is_of_entries(query["sql"])]
+    plans = [plan_of(sql) for sql in found if "LIMIT" in sql]
     if index:
         assert any(index in plan for plan in plans), plans
     else:
         # By the key, backwards, until the page is full.
         key = {"sqlite": r"^(SCAN|SEARCH) audit_entry( USING INTEGER PRIMARY KEY.*)?$",
-               "postgresql": r"Index Scan Backward using audit_entry_pkey"}  # fmt: skip
+               "postgresql": r"Index (Only )?Scan Backward using audit_entry_pkey"}  # fmt: skip
         assert re.search(key[connection.vendor], plans[-1], re.MULTILINE), plans
 
 
@@ -143,7 +144,7 @@ def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}?model=audit_examples.Tag")
     entries = [query["sql"] for query in captured if is_of_entries(query["sql"])]
-    assert "audit_object" in plan_of(entries[-1])
+    assert "audit_object" in plan_of(next(sql for sql in entries if "LIMIT" in sql))
 
 
 def is_of_entries(sql: str) -> bool:

@@ -31,14 +31,18 @@ class Pages(Paginator):
     def page(self, number: int | str) -> Page[Any]:
         """Read one entry more than the page shows, to know whether there are further ones."""
         number = self.validate_number(number)
+        entries: Any = self.object_list
         start = (number - 1) * self.per_page
         try:
-            found = list(self.object_list[start : start + self.per_page + 1])
+            # By the keys, or the database would work out the columns of all entries before them.
+            keys = entries.values_list("pk", flat=True)
+            some = list(keys[start : start + self.per_page + 1])
         except (DataError, OverflowError) as error:
             # A database cannot be asked for a number that is too large, or a text with a NUL.
             raise InvalidPage(str(error)) from error
-        self.has_more = len(found) > self.per_page
-        return Page(found[: self.per_page], number, self)
+        self.has_more = len(some) > self.per_page
+        shown = entries.filter(pk__in=some[: self.per_page])
+        return Page(list(shown), number, self)
 
 
 class EntryList(ChangeList):
