@@ -13,17 +13,12 @@ from tests.support.project import BakedProject
 
 pytestmark = pytest.mark.whole
 
-FIELDS = '''
-from django.db import models
-
-
-class User(AbstractUser):
-    """A person who can log in."""
-
+CLASS = 'class User(AbstractUser):\n    """A person who can log in."""\n'
+FIELDS = """
     born_on = models.DateField(null=True, blank=True)
     nickname = models.CharField(max_length=50, default="", blank=True)
     manager = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
-'''
+"""
 
 
 BY_ADDRESS = """
@@ -126,8 +121,9 @@ def test_the_tests_pass_with_a_second_kind_of_jobs(all_on: BakedProject) -> None
 
 def test_the_tests_pass_with_further_fields_of_the_user(all_on: BakedProject) -> None:
     """One that may be empty, one with a default, and a reference."""
-    models = all_on.read("apps/accounts/models.py").partition("\n\nclass User(")[0]
-    (all_on.path / "apps/accounts/models.py").write_text(models + FIELDS, encoding="utf-8")
+    file, imports = "apps/accounts/models.py", "from django.db import "
+    change(all_on, file, CLASS, CLASS + FIELDS)
+    change(all_on, file, imports, f"{imports}models, ")
     expect_none(all_on.faults_of("python", "manage.py", "makemigrations", "accounts"))
     expect_none(commands.own_tests(all_on))
 

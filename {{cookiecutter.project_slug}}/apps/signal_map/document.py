@@ -20,7 +20,7 @@ Which receiver runs when, as `manage.py signals --write` reads it from the runni
 is connected. `manage.py signals` prints the same with line numbers, and also what Django connects \
 for its own affairs.
 
-- **in transaction**: inside the caller's transaction, if there is one; a failure reaches the caller.
+- **in transaction**: inside the caller's transaction, if there is one; a failure reaches the caller. Without one, Django has committed the row already; the user model always opens one.
 - **when sent**: right away; the sender of the signal decides when that is.
 - **async**: as before, after the receivers that are not async, all async ones at the same time.
 - **after commit**: once the transaction is committed; never after a rollback.
