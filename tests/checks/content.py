@@ -7,6 +7,10 @@ from tests.support.template import Template, variables_read
 
 # What a code host fills in.
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
+# What the README says of the program that makes projects.
+PROGRAM = re.compile(r"uvx cookiecutter ADDRESS|git and cookiecutter")
+# The answers of a project name every question.
+ANSWERS = ".template.json"
 DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 
 
@@ -39,6 +43,8 @@ def leftovers(project: BakedProject) -> list[str]:
             marks += ["{{", "{%"]
         if file.startswith(".github/workflows/"):
             text = EXPRESSION.sub("", text)
+        elif file == "README.md":
+            text = PROGRAM.sub("", text)
         faults += [
             f"{file}:{number}: {mark} is left: {line.strip()}"
             for number, line in enumerate(text.splitlines(), 1)
@@ -69,7 +75,7 @@ def traces(project: BakedProject) -> list[str]:
             faults += [
                 f"{file}:{number}: a trace of {module}: {found[0]!r} in: {line.strip()}"
                 for number, line in enumerate(text.splitlines(), 1)
-                if (found := pattern.search(line.replace(*FOREIGN)))
+                if file != ANSWERS and (found := pattern.search(line.replace(*FOREIGN)))
             ]
     return faults
 
