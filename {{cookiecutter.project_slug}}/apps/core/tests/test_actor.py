@@ -79,7 +79,9 @@ def test_interleaved_coroutines_have_their_own_actor(ada: User) -> None:
 
     async def both() -> tuple[str, str]:
         one, two = asyncio.Event(), asyncio.Event()
-        return await asyncio.gather(act(ada, one, two), act(User(username="grace"), two, one))
+        grace = User(username="grace")
+        found, other = await asyncio.gather(act(ada, one, two), act(grace, two, one))
+        return found, other
 
     assert asyncio.run(both()) == ("ada", "grace")
 
