@@ -279,7 +279,7 @@ def test_switched_off_nothing_is_told_timed_or_kept(
     under_asgi: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect_counting()
-    for name in ("run", "arun", "job", "tracing", "server_timing"):
+    for name in ("run", "job", "tracing", "server_timing"):
         monkeypatch.delattr(tracing, name)  # whatever calls it fails
     answer: Any = (
         async_to_sync(AsyncClient().get)("/save/") if under_asgi else Client().get("/save/")

@@ -1,9 +1,7 @@
 """Who is acting, in which request and from where, for receivers, which see no request.
 
-The middleware puts the request into a context variable and takes it out again
-when the response is made. The user is looked up as late as possible: a view
-that asks for nobody costs no query and no ``Vary: Cookie``, and a user who is
-authenticated or logged in inside the view is seen.
+The user is looked up as late as possible: a view that asks for nobody costs no query and no
+``Vary: Cookie``, and a user who is authenticated inside the view is seen.
 """
 
 from __future__ import annotations
@@ -29,9 +27,8 @@ type Source = Literal["request", "job", "command"]
 class Actor:
     """What acts at the moment: the user of a request, or a user named by code.
 
-    ``request_id`` names the request at the beginning of it all, also in the jobs that came of
-    it; it is empty where there was none. Compared by identity: a comparison by value would look
-    the user up.
+    ``request_id`` names the request that it came of, also in a job; it may be empty. Compared by
+    identity: a comparison by value would look the user up.
     """
 
     request: HttpRequest | None = None
@@ -64,9 +61,7 @@ _looked_up: ContextVar[tuple[object, ...]] = ContextVar("looked_up", default=())
 def current_actor() -> AbstractBaseUser | None:
     """Return the acting user; None for nobody and for anonymous visitors.
 
-    Looks the session's user up when nothing has done so before, so call it
-    from synchronous code, such as a receiver; a coroutine has the user at
-    hand in ``await request.auser()``.
+    It may ask the database, so a coroutine uses ``await request.auser()`` instead.
     """
     return _actor.get().user
 

@@ -38,11 +38,9 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         """Create the rows, then send ``bulk_created``; see ``QuerySet.bulk_create``."""
         conflicts = (ignore_conflicts, update_conflicts)
         is_heard = bulk_created.has_listeners(self.model)
-        if any(conflicts) and (
-            is_heard or (update_conflicts and bulk_updated.has_listeners(self.model))
-        ):
-            option = "ignore_conflicts" if ignore_conflicts else "update_conflicts"
-            raise self._cannot_tell(f"bulk_create({option}=True) cannot tell which rows are new.")
+        updates = update_conflicts and bulk_updated.has_listeners(self.model)
+        if updates or (is_heard and any(conflicts)):
+            raise self._cannot_tell("With conflicts, it cannot be told which rows are new.")
         objs = list(objs)
         if not objs or not is_heard:
             return super().bulk_create(objs, batch_size, *conflicts, *args, **options)
@@ -92,8 +90,9 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         with transaction.atomic(using=using, savepoint=False):
             pks = self._locked_keys(using)
             total, by_model = super().delete()
+            links = (field.remote_field for field in self.model._meta.concrete_fields)
             # The count includes rows of this model that a cascade has deleted.
-            if not _has_cascade(self.model):
+            if all(getattr(link, "on_delete", None) is not CASCADE for link in links):
                 self._refuse_other_rows(pks, by_model.get(self.model._meta.label, 0))
             if pks:
                 bulk_deleted.send(self.model, pks=pks, using=using)
@@ -127,15 +126,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
             )
 
     def _cannot_tell(self, why: str) -> NotSupportedError:
-        name = self.model.__name__
         return NotSupportedError(
-            f"{why} Receivers of {self.model._meta.label} have to be told. Write the rows in another"
-            f" way, or past all receivers: {name}._base_manager.bulk_create(...)."
+            f"{why} Write the rows in another way, or past all receivers:"
+            f" {self.model.__name__}._base_manager.bulk_create(...)."
         )
-
-
-def _has_cascade(model: type[Model]) -> bool:
-    return any(
-        getattr(field.remote_field, "on_delete", None) is CASCADE
-        for field in model._meta.concrete_fields
-    )

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, Final, Never, cast
 
 from django.apps import apps
@@ -70,8 +70,8 @@ def receiver[Function: Receiver](
             middle of ``save()``. An exception is logged and stops nothing. The function is given
             ``pk`` instead of ``instance``, and no ``instances``.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
-        include_subclasses: listen to proxies of the model and to models that inherit from it as
-            well. A child with a table of its own is told of once when it is deleted, as the parent.
+        include_subclasses: listen to proxies and children of the model as well. The deletion of
+            a child with its own table is told once, as the parent's.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:
@@ -79,14 +79,12 @@ def receiver[Function: Receiver](
     """
     if unknown:
         raise ImproperlyConfigured(
-            f"@receiver has no option {', '.join(unknown)}. Leave weak and dispatch_uid out: it"
-            " holds every receiver strongly and once."
+            f"@receiver has no option {', '.join(unknown)}. Leave weak and dispatch_uid out."
         )
     signals: list[Any] = list(signal) if isinstance(signal, (list, tuple)) else [signal]
     if not signals or not all(isinstance(one, Signal) for one in signals):
         raise ImproperlyConfigured(
-            f"@receiver needs a signal, or a list of some, and was given {signal!r}. Write for"
-            " example @receiver(post_save, sender=settings.AUTH_USER_MODEL)."
+            f"@receiver needs a signal, or a list of some, and was given {signal!r}."
         )
 
     def connect(function: Function) -> Function:
@@ -101,19 +99,15 @@ def mute(*targets: object) -> Iterator[None]:
     """Skip receivers inside the block, in this thread or coroutine only.
 
     Args:
-        targets: receivers connected with ``receiver``, or senders, for which
-            all such receivers are skipped; a string is the ``"app_label.Model"`` of one.
-            A model's subclasses are skipped for receivers with ``include_subclasses``.
-            Receivers with ``mutable=False`` and those connected without the kit still run.
+        targets: receivers connected with ``receiver``, or senders, for which all such receivers
+            are skipped; a string is the ``"app_label.Model"`` of one. A model's subclasses are
+            skipped for receivers with ``include_subclasses``.
 
     Raises:
-        TypeError: for a function that was not connected with ``receiver``, or
-            that is not mutable.
-        LookupError: for a model that does not exist.
-        ValueError: for a string that cannot name a model.
+        TypeError: for a function that is no such receiver, or one with ``mutable=False``.
+        LookupError, ValueError: for a string that names no model.
 
-    What is handed to ``transaction.on_commit`` before the block still runs;
-    a signal sent inside it is skipped for good.
+    What waits for the commit since before the block still runs.
     """
     for target in targets:
         how = connected(target)
@@ -159,11 +153,8 @@ def _connect_to(signals: list[Signal], sender: Any, how: Connected) -> Receiver:
             _refuse(how, mistakes.of_model(one, sender, how.include_subclasses))
     handler = _handler(how)
     for one in signals:
-        connect_model = partial(_connect, one, handler, how)
-        if isinstance(one, ModelSignal):
-            _for_model(sender, partial(_connect_family, connect_model, one, how, str(sender)), how)
-        else:
-            connect_model(sender)
+        connect = _connect_family if isinstance(one, ModelSignal) else _connect
+        connect(one, handler, how, sender)
     return handler
 
 
@@ -174,44 +165,32 @@ def _refuse(how: Connected, found: Iterator[str]) -> None:
 
 def _handler(how: Connected) -> Receiver:
     """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
-    function, path, skips_fixtures = how.function, how.path, not how.raw
+    function, path, after_commit = how.function, how.path, how.after_commit
+    skips_fixtures = not how.raw
+    is_async = inspect.iscoroutinefunction(function)
 
     def is_muted(sender: Any) -> bool:
         parents = getattr(sender, "__mro__", ()) if how.include_subclasses else ()
         found = (function, sender, *parents)
         return how.mutable and any(one is each for one in _muted.get() for each in found)
 
-    # What follows runs at every dispatch, so the question is written out instead of called.
-    if inspect.iscoroutinefunction(function):
-
-        @wraps(function)
-        async def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
-                return None
-            if watch.watcher is not None:
-                return await watch.watcher.arun(function, path, sender, named)
-            return await function(sender=sender, **named)
-
-    elif how.after_commit:
-
-        @wraps(function)
-        def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
-                return
-            _call_after_commit(how, sender, named)
-
-    else:
-
-        @wraps(function)
-        def handler(sender: Any, **named: Any) -> Any:
-            if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
-                return None
-            if watch.watcher is not None:
-                return watch.watcher.run(function, path, sender, named)
-            return function(sender=sender, **named)
+    # This runs at every dispatch, so the questions are written out instead of called.
+    @wraps(function)
+    def handler(sender: Any, **named: Any) -> Any:
+        if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
+            return _nothing() if is_async else None
+        if after_commit:
+            return _call_after_commit(how, sender, named)
+        if watch.watcher is not None:
+            return watch.watcher.run(function, path, sender, named)
+        return function(sender=sender, **named)
 
     handler.connected = how  # type: ignore[attr-defined]
-    return handler
+    return inspect.markcoroutinefunction(handler) if is_async else handler
+
+
+async def _nothing() -> None:
+    """Stand in for an async receiver that is skipped."""
 
 
 def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> None:
@@ -234,45 +213,34 @@ def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> No
     transaction.on_commit(call, using=named.get("using", DEFAULT_DB_ALIAS), robust=True)
 
 
-def _for_model(sender: Any, use: Callable[[Any], None], how: Connected) -> None:
-    """Call ``use`` with the model, as soon as it is loaded when it is named by a string."""
-    if not isinstance(sender, str):
-        use(sender)
-        return
+def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> None:
+    """Connect to a model and, if asked to, its subclasses, now or when they are defined."""
 
     def connect(model: type[Model]) -> None:
-        use(model)
+        _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
+        if not how.include_subclasses:
+            _connect(signal, handler, how, model)
+            return
 
-    # Django's check names the operation by this when no such model is ever loaded.
-    connect.__qualname__ = f"{how.path} at {_place(how.function)}"
-    apps.lazy_model_operation(connect, make_model_tuple(sender))
+        def join(sender: type[Model], **kwargs: Any) -> None:
+            if issubclass(sender, model) and not (
+                signal in (pre_delete, post_delete) and _is_deleted_with_a_parent(sender, model)
+            ):
+                _connect(signal, handler, how, sender)
 
+        family = [model]
+        for member in family:
+            family.extend(each for each in member.__subclasses__() if each not in family)
+            join(member)
+        uid = (id(signal), how.path, str(sender))
+        class_prepared.connect(join, weak=False, dispatch_uid=uid)
 
-def _connect_family(
-    connect_model: Callable[[Any], None],
-    signal: Signal,
-    how: Connected,
-    name: str,
-    model: type[Model],
-) -> None:
-    """Connect to a model and, if asked to, its subclasses, now or when they are defined."""
-    _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
-    if not how.include_subclasses:
-        connect_model(model)
-        return
-
-    def join(sender: type[Model], **kwargs: Any) -> None:
-        if issubclass(sender, model) and not (
-            signal in (pre_delete, post_delete) and _is_deleted_with_a_parent(sender, model)
-        ):
-            connect_model(sender)
-
-    family = [model]
-    for member in family:
-        family.extend(subclass for subclass in member.__subclasses__() if subclass not in family)
-    for member in family:
-        join(member)
-    class_prepared.connect(join, weak=False, dispatch_uid=(id(signal), how.path, name))
+    if isinstance(sender, str):
+        # Django's check names the operation by this when no such model is ever loaded.
+        connect.__qualname__ = f"{how.path} at {_place(how.function)}"
+        apps.lazy_model_operation(connect, make_model_tuple(sender))
+    else:
+        connect(sender)
 
 
 def _is_deleted_with_a_parent(member: type[Model], model: type[Model]) -> bool:
@@ -295,14 +263,10 @@ def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> 
     imported_again = is_same_place and inspect.unwrap(known.function).__code__ is not code
     if known == how or imported_again:
         return
-    if is_same_place:
-        raise ImproperlyConfigured(
-            f"Receiver {how.path} at {_place(how.function)} is connected twice to the same signal"
-            " and sender; Django would drop the second. Connect it once, or each to another sender."
-        )
+    remedy = "Connect it once" if is_same_place else f"{_place(known.function)} has one. Rename one"
     raise ImproperlyConfigured(
-        f"{_place(known.function)} and line {code.co_firstlineno} both connect a receiver named"
-        f" {how.path} to the same signal and sender; Django would drop the second. Rename one."
+        f"Receiver {how.path} at {_place(how.function)} is connected twice to the same signal and"
+        f" sender, of which Django drops the second. {remedy}, or name another sender."
     )
 
 

@@ -35,8 +35,7 @@ class TransactionalBackend(BaseTaskBackend):
     def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
         """Queue a job once for each list of positional arguments."""
         for each in arguments:
-            given = len(each) + task.takes_context
-            self.hand_off(task, each, database_argument(task.func, given, using), using)
+            hand_off(task, *each, using=using)
 
     def ready_result(self, task: Task, args: Any, kwargs: Any, key: str = "") -> TaskResult:
         """Return the result of a job that waits to be run; its id is the key, or made up.
@@ -85,16 +84,11 @@ class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
 def autocommit[Function: Callable[..., Any]](function: Function) -> Function:
     """Mark a job that commits for itself: no backend may run it in a transaction of its own.
 
-    It stands below ``@task``, and is what ``non_atomic_requests`` of Django is for views. A job
-    that is run again begins anew after what it has committed, so each step has to bear that.
+    It stands below ``@task``. A job that is run again starts from its first step, so each step
+    must allow to be done twice.
     """
     function.autocommit = True  # type: ignore[attr-defined]
     return function
-
-
-def commits_for_itself(job: Task) -> bool:
-    """Whether a job is marked with ``autocommit``."""
-    return getattr(job.func, "autocommit", False)
 
 
 def hand_off(
@@ -105,14 +99,12 @@ def hand_off(
     Args:
         job: a function decorated with ``django.tasks.task``. One that has a parameter ``using``
             is given the alias too.
-        args: the job's positional arguments, JSON-serialisable: hand over
-            primary keys, not instances.
+        args, kwargs: the job's arguments, JSON-serialisable: primary keys, not instances.
         using: the alias of the database whose transaction decides.
-        kwargs: the job's keyword arguments.
 
     Returns:
-        The result to look the job up with; None when the backend is not one of
-        this project's and so cannot name a job before it is enqueued.
+        The result to look the job up with; None from a backend that is no
+        ``TransactionalBackend``, which cannot name a job before it is enqueued.
     """
     kwargs |= database_argument(job.func, len(args) + job.takes_context, using)
     backend = job.get_backend()
@@ -127,10 +119,7 @@ def hand_off_many(
 ) -> None:
     """Queue a job many times, like ``hand_off``; a backend may do so in one statement.
 
-    Args:
-        job: see ``hand_off``.
-        arguments: the positional arguments of each call: ``[(pk,) for pk in pks]``.
-        using: the alias of the database whose transaction decides.
+    ``arguments`` are the positional ones of each call, for example ``[(pk,) for pk in pks]``.
     """
     backend = job.get_backend()
     if isinstance(backend, TransactionalBackend):

@@ -34,16 +34,11 @@ SENT: Final[dict[Signal, str]] = {
 
 def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool) -> Iterator[str]:
     """Yield why the signal could not call the function."""
-    is_async = inspect.iscoroutinefunction(function)
-    if is_async and after_commit:
+    synchronous = after_commit or isinstance(signal, ModelSignal)
+    if synchronous and inspect.iscoroutinefunction(function):
         yield (
-            "is async and cannot wait for the commit, after which nothing awaits it. Make it a plain"
+            "is async, so it cannot wait for the commit or listen to a model. Make it a plain"
             " function and hand the work off to a job."
-        )
-    if is_async and isinstance(signal, ModelSignal):
-        yield (
-            "is async, but Django sends model signals synchronously. Make it a plain function and"
-            " hand the work off to a job."
         )
     if not func_accepts_kwargs(function):
         yield "must accept **kwargs: signals may gain arguments."

@@ -20,16 +20,12 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an app does when something happens to a sender, although it connects no receiver.
+    """What an app does when something happens to a sender, although it connects no receiver."""
 
-    ``sender`` is a model's label, ``event`` what happens to it, such as ``"every write"``, and
-    ``when`` the time, such as ``"in transaction"``. ``function`` does it, or sets it up.
-    """
-
-    sender: str
-    event: str
-    when: str
-    function: Callable[..., Any]
+    sender: str  # a model's label
+    event: str  # such as "every write"
+    when: str  # such as "in transaction"
+    function: Callable[..., Any]  # does it, or sets it up
     summary: str
 
 
@@ -46,9 +42,8 @@ class ModuleConfig(AppConfig):
     def health(self) -> Health | None:
         """Say how the app does; None when it has nothing to say.
 
-        The health check asks every few seconds and after the database has answered: a query
-        that an index answers is fine, one that counts is not. What it raises is logged, and
-        the app then counts as degraded.
+        The health check asks every few seconds, after the database has answered: no slow query.
+        What it raises is logged, and the app then counts as degraded.
         """
         return None
 

@@ -20,12 +20,7 @@ class Watcher(Protocol):
         *,
         after_commit: bool = False,
     ) -> Any:
-        """Call a receiver and return its result."""
-
-    async def arun(
-        self, function: Callable[..., Any], path: str, sender: Any, named: dict[str, Any]
-    ) -> Any:
-        """Call an async receiver and return its result."""
+        """Call a receiver and return its result, which is a coroutine for an async one."""
 
     def job(self, path: str) -> AbstractContextManager[None]:
         """Return a context in which a job runs in this process."""

@@ -30,7 +30,6 @@ from django.utils.connection import ConnectionDoesNotExist
 from django.utils.json import normalize_json
 
 from apps.core.actor import acting_as
-from apps.core.jobs import commits_for_itself
 
 from . import ends
 from .backend import declared_jobs, option
@@ -226,7 +225,7 @@ def register_jobs() -> None:
         attributes = {
             "name": name,
             "job": job,
-            "autocommit": commits_for_itself(job),
+            "autocommit": getattr(job.func, "autocommit", False),
             "backend_alias": job.backend,
             "time_limit": option(job.backend, "TIME_LIMIT", name),
             "__module__": job.func.__module__,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import iscoroutinefunction
 from time import perf_counter
 from types import coroutine
 from typing import Any, Final
@@ -110,27 +111,23 @@ def run(
     *,
     after_commit: bool = False,
 ) -> Any:
-    """Call a receiver, and time it if a request is being traced."""
+    """Call a receiver, which may be async, and time it if a request is being traced."""
     trace = _trace.get()
     if trace is None:
         return function(sender=sender, **named)
-    runs = Runs(name, named.get("signal"), sender_label(sender), after_commit)
+    is_async = iscoroutinefunction(function)
+    runs = Runs(name, named.get("signal"), sender_label(sender), after_commit, is_async)
+    if is_async:
+        return _run_async(trace, runs, function(sender=sender, **named))
     with _timed(trace, runs) as this, _counted_for(this):
         return function(sender=sender, **named)
 
 
-async def arun(
-    function: Callable[..., Coroutine[Any, Any, Any]], name: str, sender: Any, named: dict[str, Any]
-) -> Any:
-    """Call an async receiver, and time it if a request is being traced."""
-    trace = _trace.get()
-    if trace is None:
-        return await function(sender=sender, **named)
+async def _run_async(trace: Trace, runs: Runs, receiver: Coroutine[Any, Any, Any]) -> Any:
     # The ORM's async methods use the connections of this one other thread.
     await sync_to_async(_count_queries_of_this_thread)()
-    runs = Runs(name, named.get("signal"), sender_label(sender), False, asynchronous=True)
     with _timed(trace, runs) as this:
-        return await _step_by_step(function(sender=sender, **named), this)
+        return await _step_by_step(receiver, this)
 
 
 @contextmanager

@@ -44,44 +44,16 @@ def test_each_kind_of_weak_password_is_refused(client: Client, password: str, co
     assert not User.objects.exists()
 
 
-def test_logging_in_needs_the_token_of_the_form(ada: User) -> None:
-    client = Client(enforce_csrf_checks=True)
-    data = {"username": "ada", "password": PASSWORD}
-    assert client.post("/accounts/login/", data).status_code == 403
-    form = client.get("/accounts/login/")
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
-    assert token
-    client.post("/accounts/login/", data | {"csrfmiddlewaretoken": token[1]})
-    assert "ada</button>" in client.get("/").text
-
-
-def test_logging_out_needs_a_form_of_its_own(client: Client, ada: User) -> None:
-    client.force_login(ada)
-    assert client.get("/accounts/logout/").status_code == 405
-    assert "ada</button>" not in client.post("/accounts/logout/", follow=True).text
-
-
 def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> None:
     client.post("/accounts/password_reset/", {"email": "ada@example.com"})
     link = re.search(r"https?://[^/]+(/\S+)", str(mail.outbox[0].body))
     assert link
     page = client.get(link[1], follow=True).redirect_chain[-1][0]
     data = {"new_password1": "another phrase", "new_password2": "another phrase"}
-    assert client.post(page, data, follow=True).status_code == 200
-    assert client.login(username="ada", password="another phrase")
+    client.post(page, data)
+    client.post("/accounts/login/", {"username": "ada", "password": "another phrase"})
+    assert "ada</button>" in client.get("/").text
     assert 'name="new_password1"' not in Client().get(link[1], follow=True).text
-
-
-def test_a_password_is_changed(client: Client, ada: User) -> None:
-    client.force_login(ada)
-    for new in ("weak", "another phrase"):
-        data = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
-        client.post("/accounts/password_change/", data)
-    assert client.login(username="ada", password="another phrase")
-
-
-def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> None:
-    assert 'name="email"' in admin_client.get("/admin/accounts/user/add/").text
 
 
 @pytest.mark.usefixtures("connections_as_before")
