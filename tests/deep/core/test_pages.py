@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import DatabaseError
 from django.http import HttpRequest, StreamingHttpResponse
@@ -154,6 +154,15 @@ def test_the_manifest_of_static_files_is_missed(tmp_path: Path) -> None:
             '{"paths": {"a.css": "a.1.css"}, "version": "1.1", "hash": ""}', encoding="utf-8"
         )
         assert ManifestStaticFilesStorage().hashed_files
+
+
+@pytest.mark.django_db
+def test_without_static_files_the_project_is_unavailable(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staticfiles_storage, "hashed_files", {}, raising=False)
+    answer = client.get("/health/")
+    assert (answer.status_code, answer.json()["core"]) == (503, "unavailable")
 
 
 @pytest.mark.django_db

@@ -40,26 +40,19 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     return read
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS", "EMAIL_URL"])
-def test_production_names_the_variable_that_is_missing(read: Any, name: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"variable {name} is not set"):
-        read(**{name: ""})
-
-
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "why"),
     [
-        ("SECRET_KEY", "django-insecure-development-only"),
-        ("DATABASE_URL", "postgres://me:sec/ret@127.0.0.1:5432/shop"),
-        ("DATABASE_URL", "localhost:5432/shop"),
-        ("EMAIL_URL", "smtp://me:sec#ret@mail.example.com:587"),
+        ("ALLOWED_HOSTS", "", "is not set"),
+        ("SECRET_KEY", "django-insecure-development-only", "which everybody knows"),
+        ("DATABASE_URL", "localhost:5432/shop", "is no URL"),
     ],
 )
-def test_a_wrong_value_is_refused_without_its_secret(read: Any, name: str, value: str) -> None:
-    with pytest.raises(ImproperlyConfigured) as refusal:
+def test_production_refuses_a_variable_in_a_sentence(
+    read: Any, name: str, value: str, why: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"The environment variable {name} .*{why}"):
         read(**{name: value})
-    assert name in str(refusal.value)
-    assert "sec" not in str(refusal.value).replace("SECRET_KEY", "")
 
 
 def test_production_is_strict(read: Any) -> None:
@@ -108,19 +101,3 @@ def test_every_line_of_the_log_names_its_request(client: Client, log: Any) -> No
     assert missing["message"] == "Not Found: /elsewhere/..."
     assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-request")
     assert (seen["level"], seen["logger"]) == ("WARNING", __name__)
-
-
-def test_the_access_log_has_fields_and_leaves_probes_out() -> None:
-    def access(**parts: Any) -> Any:
-        given = {"m": "GET", "U": "/reset/x/", "s": "200", "M": 3, "h": "::1"}
-        given |= {"{x-request-id}o": "one", "{route}e": "/reset/<token>/"}
-        arguments = (given | parts,)
-        return logging.LogRecord("gunicorn.access", 20, "", 0, "%({route}e)s", arguments, None)
-
-    record = access()
-    assert RequestFilter().filter(record)
-    assert record.getMessage() == record.route == "/reset/<token>/"
-    assert (record.request_id, record.status, record.milliseconds) == ("one", "200", 3)
-    assert not RequestFilter().filter(access(U="/health/"))
-    assert RequestFilter().filter(access(U="/health/", s="503"))
-    assert RequestFilter().filter(access(U="/health/else/"))
