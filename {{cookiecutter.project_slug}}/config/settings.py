@@ -49,9 +49,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # Before whatever would refuse or redirect a probe, which knows neither host name nor HTTPS.
-    "apps.core.middleware.probe_middleware",
-    # Early, so that every other response and line of the log names its request.
+    # First: every line of the log names its request, and nothing refuses or redirects a probe.
     "apps.core.middleware.actor_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

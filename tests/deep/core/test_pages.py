@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.utils.html import escape
 
 from apps.core import views
-from apps.core.middleware import probe_middleware
+from apps.core.middleware import actor_middleware
 from apps.core.modules import Health, ModuleConfig, module_configs
 
 from .test_settings import PRODUCTION, run
@@ -185,9 +185,9 @@ def test_a_stream_has_no_body_either(rf: RequestFactory) -> None:
     def page(request: HttpRequest) -> StreamingHttpResponse:
         return StreamingHttpResponse(iter([b"body"]))
 
-    answer: Any = probe_middleware(page)(rf.head("/"))
+    answer: Any = actor_middleware(page)(rf.head("/"))
     assert b"".join(answer.streaming_content) == b""
-    answer = probe_middleware(page)(rf.get("/"))
+    answer = actor_middleware(page)(rf.get("/"))
     assert b"".join(answer.streaming_content) == b"body"
 
 
