@@ -4,12 +4,12 @@ import json
 import logging
 import runpy
 from copy import deepcopy
-from io import StringIO
 from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
@@ -68,36 +68,20 @@ def test_production_is_strict(read: Any) -> None:
     assert "SECURE_PROXY_SSL_HEADER" not in read(BEHIND_PROXY="0")
 
 
-def test_the_example_environment_is_one_for_development(read: Any) -> None:
-    lines = (BASE_DIR / ".env.example").read_text(encoding="utf-8").splitlines()
-    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    found = read(**dict.fromkeys(PRODUCTION, "") | example)
-    assert found["DEBUG"] is True
-    assert found["MAILERS"]["default"]["BACKEND"] == "apps.core.mail.ReadableConsoleBackend"
-    assert found["DATABASES"]["default"]["ENGINE"] == "django.db.backends.sqlite3"
-
-
-@pytest.fixture
-def log(read: Any) -> Any:
-    """Log as in production; return a function that gives the lines as objects."""
-    written = StringIO()
-    handler = logging.StreamHandler(written)
-    handler.addFilter(RequestFilter())
-    configuration: Any = DictConfigurator(deepcopy(read()["LOGGING"]))
-    json_lines = configuration.config["formatters"]["json"]
-    handler.setFormatter(configuration.configure_formatter(json_lines))
-    logging.root.addHandler(handler)
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    logging.root.removeHandler(handler)
-
-
 @pytest.mark.django_db
-def test_every_line_of_the_log_names_its_request(client: Client, log: Any) -> None:
-    answer = client.get("/elsewhere/the-secret/")
-    with acting_as(None, source="job", request_id="the-request"):
-        logging.getLogger(__name__).warning("“Seen”\n%s", "twice", extra={"odd": {(1,): object}})
-    missing, seen = log()
+def test_every_line_of_the_log_names_its_request(
+    client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: Any = DictConfigurator(deepcopy(settings.LOGGING))
+    json_lines = log.configure_formatter(log.config["formatters"]["json"])
+    monkeypatch.setattr(caplog.handler, "formatter", json_lines)
+    with caplog.filtering(RequestFilter()):
+        answer = client.get("/elsewhere/the-secret/")
+        with acting_as(None, source="job", request_id="the-job"):
+            odd = {"odd": {(1,): object}}
+            logging.getLogger(__name__).warning("“Seen”\n%s", "twice", extra=odd)
+    missing, seen = map(json.loads, caplog.text.splitlines())
     assert missing["request_id"] == answer.headers["X-Request-ID"]
     assert missing["message"] == "Not Found: /elsewhere/..."
-    assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-request")
+    assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-job")
     assert (seen["level"], seen["logger"]) == ("WARNING", __name__)
