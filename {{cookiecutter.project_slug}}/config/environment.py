@@ -167,12 +167,12 @@ def database(given: str) -> dict[str, Any]:
             "has a part that PostgreSQL does not know, perhaps after the ?; settings of Django"
             " belong into config/settings.py"
         ) from None
-    found = {part: options.pop(part, "") for part in ("user", "password", "host", "port")}
-    name = options.pop("dbname", "")
-    if not (name or "service" in options) or not re.fullmatch("[0-9,]*", found["port"]):
+    parts = ("dbname", "user", "password", "host", "port")
+    name, user, password, host, port = (options.pop(part, "") for part in parts)
+    if not (name or "service" in options) or not re.fullmatch("[0-9,]*", port):
         raise ValueError(NO_URL)
     entry = {"ENGINE": "django.db.backends.postgresql", "NAME": name, "OPTIONS": options}
-    return entry | {part.upper(): value for part, value in found.items()}
+    return entry | {"USER": user, "PASSWORD": password, "HOST": host, "PORT": port}
 
 
 def mailer(given: str) -> dict[str, Any]:
