@@ -33,10 +33,6 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"Error: {error}")
 
-# A process that does not answer for so long (seconds) is replaced. On SIGTERM requests under way
-# may end.
-timeout = 30
-graceful_timeout = 30
 # Longer than a proxy keeps its connections, which then never finds one closed.
 keepalive = 75
 # The heartbeat of a process is a file: in memory, since a slow disk would look like a dead process.

@@ -90,11 +90,7 @@ def jobs_in_process(settings: Any) -> None:
 
 @pytest.fixture
 def other_database(db: None) -> Iterator[str]:
-    """Open a second database, called ``other``, with every table, all empty.
-
-    It commits for real, also while the test's transaction in the default
-    database is open.
-    """
+    """Open a database ``other``: all tables, empty. It commits also while the test's own does not."""
     alias = "other"
     configuration = connections.databases["default"] | {
         "ENGINE": "django.db.backends.sqlite3",

@@ -1,17 +1,17 @@
 """One reader for the environment: a variable means what it says, or one sentence refuses it.
 
-``read`` and ``required`` take a kind: a function that makes a value of the text. A kind raises a
-ValueError that says what was given and why that is wrong. An empty variable counts as not set,
-because Compose and CI systems pass such variables on.
+A kind is a function that makes a value of the text; its ValueError says what was given and why
+that is wrong. Compose and CI systems pass empty variables on, so an empty one counts as not set.
 """
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from email.utils import parseaddr
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,13 +25,17 @@ NO_URL: Final = (
     "is no URL of a kind that is known here (in a password write / as %2F, @ as %40, # as %23,"
     " ? as %3F and so on)"
 )
-# Each scheme with the port that is meant without one
-SMTP: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465, "smtps": 465}
-MAIL: Final = {
-    "filemail": "django.core.mail.backends.filebased.EmailBackend",
-    "consolemail": "apps.core.mail.ReadableConsoleBackend",
-    "memorymail": "django.core.mail.backends.locmem.EmailBackend",
-    "dummymail": "django.core.mail.backends.dummy.EmailBackend",
+# A part may hold what separates the others only where that is clear.
+SERVER: Final = re.compile(
+    r"(?P<scheme>smtp|smtps|smtp\+tls|smtp\+ssl)://"
+    r"((?P<username>[^\s:/?#]*)(:(?P<password>[^\s/?#]*))?@)?"
+    r"(?P<host>[^\s@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
+)
+PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465, "smtps": 465}
+NO_SERVER: Final = {
+    "consolemail://": "apps.core.mail.ReadableConsoleBackend",
+    "memorymail://": "django.core.mail.backends.locmem.EmailBackend",
+    "dummymail://": "django.core.mail.backends.dummy.EmailBackend",
 }
 
 
@@ -63,28 +67,20 @@ def load(path: Path) -> None:
         os.environ.setdefault(name, value or "")
 
 
-def read[T](name: str, kind: Callable[[str], T], default: T, example: str) -> T:
+def read[T](name: str, kind: Callable[[str], T], default: T | None, example: str) -> T:
     """Return a variable of the environment, or the default when it is not set or empty.
 
     Raises:
-        ImproperlyConfigured: when it is not of this kind.
+        ImproperlyConfigured: when it is not of this kind, or has neither a value nor a default.
     """
     given = os.environ.get(name, "").strip()
     try:
-        return kind(given) if given else default
+        found = kind(given) if given else default
     except ValueError as error:
         raise ImproperlyConfigured(
             f"The environment variable {name} {error}; write for example {name}={example}"
         ) from None
-
-
-def required[T](name: str, kind: Callable[[str], T], example: str) -> T:
-    """Return a variable of the environment that production must set.
-
-    Raises:
-        ImproperlyConfigured: when it is missing, empty or not of this kind.
-    """
-    if (found := read(name, kind, None, example)) is None:
+    if found is None:
         raise ImproperlyConfigured(
             f"The environment variable {name} is not set. In production set it,"
             f" for example {name}={example}; for development, cp .env.example .env."
@@ -99,18 +95,16 @@ def flag(given: str) -> bool:
     return given.lower() in YES
 
 
-def number(given: str) -> int:
+def number(given: str, least: int = 0) -> int:
     """Read a whole number."""
     if not re.fullmatch("[0-9]{1,9}", given):
-        raise ValueError(f"is {given!r}, which is no whole number from 0 to 999999999")
+        raise ValueError(f"is {given!r}, which is no whole number from {least} to 999999999")
+    if int(given) < least:
+        raise ValueError(f"is {given!r}, where {least} is the least")
     return int(given)
 
 
-def positive(given: str) -> int:
-    """Read a whole number that is not 0."""
-    if not (found := number(given)):
-        raise ValueError(f"is {given!r}, where 1 is the least")
-    return found
+positive: Final = partial(number, least=1)
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -125,21 +119,18 @@ def one_of(*words: str) -> Callable[[str], str]:
     return word
 
 
-def list_of(what: str, pattern: str) -> Callable[[str], list[str]]:
-    """Make a kind that reads what is between commas, where each part matches the pattern."""
-
-    def parts(given: str) -> list[str]:
-        found = [part.strip() for part in given.split(",") if part.strip()]
-        for part in found:
-            if not re.fullmatch(pattern, part):
-                raise ValueError(f"has {part!r}, which is no {what}")
-        return found
-
-    return parts
+def _list(what: str, pattern: str, given: str) -> list[str]:
+    found = [part.strip() for part in given.split(",") if part.strip()]
+    for part in found:
+        if not re.fullmatch(pattern, part):
+            raise ValueError(f"has {part!r}, which is no {what}")
+    return found
 
 
-hosts: Final = list_of("name of a host", rf"\*|\.?({HOST})")
-origins: Final = list_of("origin, a scheme and a host", rf"https?://(\*\.)?({HOST})(:[0-9]+)?")
+hosts: Final = partial(_list, "name of a host", rf"\*|\.?({HOST})")
+origins: Final = partial(
+    _list, "origin, a scheme and a host", rf"https?://(\*\.)?({HOST})(:[0-9]+)?"
+)
 
 
 def address(given: str) -> str:
@@ -160,65 +151,48 @@ def secret_key(given: str) -> str:
 
 def database(given: str) -> dict[str, Any]:
     """Read the URL of a database, as an entry of ``DATABASES``."""
-    url = _taken_apart(given, ("sqlite", "postgres", "postgresql"))
-    if url.scheme == "sqlite":
-        file = unquote(url.path[1:]) or url.netloc
-        if not file or url.netloc not in ("", ":memory:") or url.query:
-            raise ValueError(NO_URL)
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": file}
+    if file := re.fullmatch(r"sqlite://(:memory:|/[^\s?#]+)", given):
+        name = unquote(file[1].removeprefix("/"))
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
+    url = re.fullmatch(r"postgres(?:ql)?(://(?!.*[/?].*@)[^\s#]*)", given)
+    if not url:
+        raise ValueError(NO_URL)
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     try:  # PostgreSQL's own library knows sockets, several hosts and every option
-        options: dict[str, Any] = dict(conninfo_to_dict(f"postgresql{given[len(url.scheme) :]}"))
+        options: dict[str, Any] = dict(conninfo_to_dict(f"postgresql{url[1]}"))
     except ProgrammingError:
         raise ValueError(
             "has a part that PostgreSQL does not know, perhaps after the ?; settings of Django"
             " belong into config/settings.py"
         ) from None
-    found = {part: options.pop(part, "") for part in ("user", "password", "host", "port")}
-    name = options.pop("dbname", "")
-    if not (name or "service" in options) or not re.fullmatch("[0-9,]*", found["port"]):
+    parts = ("dbname", "user", "password", "host", "port")
+    name, user, password, host, port = (options.pop(part, "") for part in parts)
+    if not (name or "service" in options) or not re.fullmatch("[0-9,]*", port):
         raise ValueError(NO_URL)
     entry = {"ENGINE": "django.db.backends.postgresql", "NAME": name, "OPTIONS": options}
-    return entry | {part.upper(): value for part, value in found.items()}
+    return entry | {"USER": user, "PASSWORD": password, "HOST": host, "PORT": port}
 
 
 def mailer(given: str) -> dict[str, Any]:
     """Read the URL of what sends mail, as an entry of ``MAILERS``."""
-    url = _taken_apart(given, (*SMTP, *MAIL))
-    path = url.path.strip("/")
-    if url.query:
-        raise ValueError("has a part after a ?; smtp+tls:// or smtps:// encrypts mail")
-    if url.scheme in MAIL:
-        if url.netloc or bool(path) != (url.scheme == "filemail"):
-            raise ValueError(NO_URL)
-        folder = {"file_path": url2pathname(f"/{path}")} if path else {}
-        return {"BACKEND": MAIL[url.scheme], "OPTIONS": folder}
-    try:
-        port = url.port or SMTP[url.scheme]
-    except ValueError:
-        raise ValueError(NO_URL) from None
-    if not url.hostname or path:
-        raise ValueError(NO_URL)
+    if given in NO_SERVER:
+        return {"BACKEND": NO_SERVER[given], "OPTIONS": {}}
+    if folder := re.fullmatch(r"filemail:///+([^\s?#]+)", given):
+        options: dict[str, Any] = {"file_path": url2pathname(f"/{folder[1]}")}
+        return {"BACKEND": "django.core.mail.backends.filebased.EmailBackend", "OPTIONS": options}
+    url = SERVER.fullmatch(given)
+    if not url or int(url["port"] or 0) > 65535:
+        raise ValueError(f"{NO_URL}; smtp+tls:// or smtps:// encrypts mail, not a part after a ?")
     options = {
-        "host": url.hostname,
-        "port": port,
-        "username": unquote(url.username or ""),
-        "password": unquote(url.password or ""),
-        "use_tls": url.scheme == "smtp+tls",
-        "use_ssl": url.scheme in ("smtps", "smtp+ssl"),
+        "host": url["host"].strip("[]"),
+        "port": int(url["port"] or PORTS[url["scheme"]]),
+        "username": unquote(url["username"] or ""),
+        "password": unquote(url["password"] or ""),
+        "use_tls": url["scheme"] == "smtp+tls",
+        "use_ssl": url["scheme"] in ("smtps", "smtp+ssl"),
         # A mail server that does not answer must not hold a request for minutes.
         "timeout": 10,
     }
     return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
-
-
-def _taken_apart(given: str, schemes: Collection[str]) -> SplitResult:
-    scheme, _, rest = given.partition("://")
-    if scheme not in schemes or re.search(r"[\s\x00-\x1f#]|[/?].*@", rest):
-        raise ValueError(NO_URL)
-    try:
-        return urlsplit(given)
-    except ValueError:
-        raise ValueError(NO_URL) from None

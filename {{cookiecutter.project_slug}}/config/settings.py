@@ -19,15 +19,16 @@ env.load(BASE_DIR / ".env")
 
 DEBUG = env.read("DEBUG", env.flag, False, "1")
 
-if DEBUG:
-    # A key that everybody knows: it serves development and nothing else.
-    SECRET_KEY = env.read("SECRET_KEY", str, "django-insecure-development-only", "anything")
-    ALLOWED_HOSTS: list[str] = env.read("ALLOWED_HOSTS", env.hosts, [], "www.example.com")
-    mail = env.read("EMAIL_URL", env.mailer, env.mailer("consolemail://"), "consolemail://")
-else:
-    SECRET_KEY = env.required("SECRET_KEY", env.secret_key, "'what openssl rand -base64 48 prints'")
-    ALLOWED_HOSTS = env.required("ALLOWED_HOSTS", env.hosts, "www.example.com")
-    mail = env.required("EMAIL_URL", env.mailer, "smtp+tls://user:password@mail.example.com:587")
+# Development has defaults, with a key that everybody knows. In production these three must be set.
+SECRET_KEY = env.read(
+    "SECRET_KEY",
+    str if DEBUG else env.secret_key,
+    "django-insecure-development-only" if DEBUG else None,
+    "'what openssl rand -base64 48 prints'",
+)
+ALLOWED_HOSTS: list[str] = env.read(
+    "ALLOWED_HOSTS", env.hosts, [] if DEBUG else None, "www.example.com"
+)
 
 # Applications
 
@@ -48,9 +49,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # Before whatever would refuse or redirect a probe, which knows neither host name nor HTTPS.
-    "apps.core.middleware.probe_middleware",
-    # Early, so that every other response and line of the log names its request.
+    # First: every line of the log names its request, and nothing refuses or redirects a probe.
     "apps.core.middleware.actor_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -130,11 +129,12 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
-USE_TZ = True
 
 # Mail: on the console in development, else what EMAIL_URL names
 
-MAILERS = {"default": mail}
+console = env.mailer("consolemail://") if DEBUG else None
+server = "smtp+tls://user:password@mail.example.com:587"
+MAILERS = {"default": env.read("EMAIL_URL", env.mailer, console, server)}
 DEFAULT_FROM_EMAIL = env.read(
     "DEFAULT_FROM_EMAIL", env.address, "{{ cookiecutter.author_email }}", "me@example.com"
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import DatabaseError
 from django.http import HttpRequest, StreamingHttpResponse
@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.utils.html import escape
 
 from apps.core import views
-from apps.core.middleware import probe_middleware
+from apps.core.middleware import actor_middleware
 from apps.core.modules import Health, ModuleConfig, module_configs
 
 from .test_settings import PRODUCTION, run
@@ -157,6 +157,15 @@ def test_the_manifest_of_static_files_is_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
+def test_without_static_files_the_project_is_unavailable(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staticfiles_storage, "hashed_files", {}, raising=False)
+    answer = client.get("/health/")
+    assert (answer.status_code, answer.json()["core"]) == (503, "unavailable")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("page", ["/", "/health/", "/health/live/", "/elsewhere/", "/admin/login/"])
 def test_a_request_for_the_head_of_a_page_has_no_body(rf: RequestFactory, page: str) -> None:
     """Not even for a server that would have to drop it; the client of tests does drop it."""
@@ -176,9 +185,9 @@ def test_a_stream_has_no_body_either(rf: RequestFactory) -> None:
     def page(request: HttpRequest) -> StreamingHttpResponse:
         return StreamingHttpResponse(iter([b"body"]))
 
-    answer: Any = probe_middleware(page)(rf.head("/"))
+    answer: Any = actor_middleware(page)(rf.head("/"))
     assert b"".join(answer.streaming_content) == b""
-    answer = probe_middleware(page)(rf.get("/"))
+    answer = actor_middleware(page)(rf.get("/"))
     assert b"".join(answer.streaming_content) == b"body"
 
 

@@ -154,4 +154,9 @@ def test_a_database_url_names_the_database() -> None:
 def test_the_example_environment_is_one_for_development() -> None:
     lines = (BASE_DIR / ".env.example").read_text(encoding="utf-8").splitlines()
     active = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert setting("s.DEBUG", **active) is True
+    used = "[s.DEBUG, s.MAILERS['default']['BACKEND'], s.DATABASES['default']['ENGINE']]"
+    assert setting(used, **active) == [
+        True,
+        "apps.core.mail.ReadableConsoleBackend",
+        "django.db.backends.sqlite3",
+    ]

@@ -26,14 +26,16 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
     """Make the request and its id known to ``apps.core.actor`` while its response is made.
 
     The response names the id in its header ``X-Request-ID``, so that what a user reports can be
-    found in the log.
+    found in the log. Probes come over plain HTTP and by the address of the machine, which other
+    middleware would redirect and refuse: they are answered here.
     """
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
+            view = PAGES.get(request.path_info)
             identity = identify(request)
             with acting_in(request, request_id=identity):
-                response = await get_response(request)
+                response = await (sync_to_async(view)(request) if view else get_response(request))
             return marked(request, response, identity)
 
         return asynchronous
@@ -41,7 +43,12 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
     def synchronous(request: HttpRequest) -> Any:
         identity = identify(request)
         with acting_in(request, request_id=identity):
-            response = get_response(request)
+            response: Any = (PAGES.get(request.path_info) or get_response)(request)
+        # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
+        if request.method == "HEAD" and response.streaming:
+            response.streaming_content = ()
+        elif request.method == "HEAD":
+            response.content = b""
         return marked(request, response, identity)
 
     return synchronous
@@ -67,32 +74,3 @@ def marked(request: HttpRequest, response: Any, identity: str) -> Any:
     response[HEADER] = identity
     getattr(request, "scope", request.META)["route"] = route_of(request)
     return response
-
-
-@sync_and_async_middleware
-def probe_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Answer probes before any other middleware sees them.
-
-    They come over plain HTTP and by the address of the machine, which other middleware would
-    redirect and refuse.
-    """
-    if iscoroutinefunction(get_response):
-
-        async def asynchronous(request: HttpRequest) -> Any:
-            view = PAGES.get(request.path_info)
-            return await (sync_to_async(view)(request) if view else get_response(request))
-
-        return asynchronous
-
-    def synchronous(request: HttpRequest) -> Any:
-        if view := PAGES.get(request.path_info):
-            request.META["route"] = request.path_info
-        response: Any = (view or get_response)(request)
-        # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
-        if request.method == "HEAD" and response.streaming:
-            response.streaming_content = ()
-        elif request.method == "HEAD":
-            response.content = b""
-        return response
-
-    return synchronous

@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Final
 
 from django.conf import settings
@@ -12,7 +13,7 @@ from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from .modules import Health, ModuleConfig, module_configs
+from .modules import Health, module_configs
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,7 @@ def home(request: HttpRequest) -> HttpResponse:
     configs = module_configs()
     found = [config.details() for config in configs]
     modules = [
-        {
-            "config": config,
-            "details": [each[config.label] for each in found if config.label in each],
-        }
+        (config, [each[config.label] for each in found if config.label in each])
         for config in configs
     ]
     return render(request, "core/home.html", {"modules": modules, "debug": settings.DEBUG})
@@ -52,11 +50,15 @@ def health(request: HttpRequest) -> JsonResponse:
         answer.cancel()  # it may have been waiting for an earlier one
         logger.exception("The database does not answer; check DATABASE_URL and the server.")
         return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
-    parts = {"database": Health.OK} | {
-        config.label: state
-        for config in module_configs()
-        if (state := _health_of(config)) is not None
-    }
+    parts = {"database": Health.OK}
+    for config in module_configs():
+        try:
+            state = config.health()
+        except Exception:
+            logger.exception("%s cannot say how it does.", config.verbose_name)
+            state = Health.DEGRADED
+        if state is not None:
+            parts[config.label] = state
     status = max(parts.values(), key=list(Health).index)
     return JsonResponse(
         {"status": status, **parts}, status=503 if status == Health.UNAVAILABLE else 200
@@ -78,16 +80,5 @@ def favicon(request: HttpRequest) -> HttpResponse:
 
 def ask_database() -> None:
     """Ask over a new connection, which an old one that is broken does not hinder."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        connection.close()
-
-
-def _health_of(config: ModuleConfig) -> Health | None:
-    try:
-        return config.health()
-    except Exception:
-        logger.exception("%s cannot say how it does.", config.verbose_name)
-        return Health.DEGRADED
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")

@@ -4,12 +4,12 @@ import json
 import logging
 import runpy
 from copy import deepcopy
-from io import StringIO
 from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
@@ -40,26 +40,19 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Any:
     return read
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS", "EMAIL_URL"])
-def test_production_names_the_variable_that_is_missing(read: Any, name: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"variable {name} is not set"):
-        read(**{name: ""})
-
-
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "why"),
     [
-        ("SECRET_KEY", "django-insecure-development-only"),
-        ("DATABASE_URL", "postgres://me:sec/ret@127.0.0.1:5432/shop"),
-        ("DATABASE_URL", "localhost:5432/shop"),
-        ("EMAIL_URL", "smtp://me:sec#ret@mail.example.com:587"),
+        ("ALLOWED_HOSTS", "", "is not set"),
+        ("SECRET_KEY", "django-insecure-development-only", "which everybody knows"),
+        ("DATABASE_URL", "localhost:5432/shop", "is no URL"),
     ],
 )
-def test_a_wrong_value_is_refused_without_its_secret(read: Any, name: str, value: str) -> None:
-    with pytest.raises(ImproperlyConfigured) as refusal:
+def test_production_refuses_a_variable_in_a_sentence(
+    read: Any, name: str, value: str, why: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"The environment variable {name} .*{why}"):
         read(**{name: value})
-    assert name in str(refusal.value)
-    assert "sec" not in str(refusal.value).replace("SECRET_KEY", "")
 
 
 def test_production_is_strict(read: Any) -> None:
@@ -75,52 +68,20 @@ def test_production_is_strict(read: Any) -> None:
     assert "SECURE_PROXY_SSL_HEADER" not in read(BEHIND_PROXY="0")
 
 
-def test_the_example_environment_is_one_for_development(read: Any) -> None:
-    lines = (BASE_DIR / ".env.example").read_text(encoding="utf-8").splitlines()
-    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    found = read(**dict.fromkeys(PRODUCTION, "") | example)
-    assert found["DEBUG"] is True
-    assert found["MAILERS"]["default"]["BACKEND"] == "apps.core.mail.ReadableConsoleBackend"
-    assert found["DATABASES"]["default"]["ENGINE"] == "django.db.backends.sqlite3"
-
-
-@pytest.fixture
-def log(read: Any) -> Any:
-    """Log as in production; return a function that gives the lines as objects."""
-    written = StringIO()
-    handler = logging.StreamHandler(written)
-    handler.addFilter(RequestFilter())
-    configuration: Any = DictConfigurator(deepcopy(read()["LOGGING"]))
-    json_lines = configuration.config["formatters"]["json"]
-    handler.setFormatter(configuration.configure_formatter(json_lines))
-    logging.root.addHandler(handler)
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    logging.root.removeHandler(handler)
-
-
 @pytest.mark.django_db
-def test_every_line_of_the_log_names_its_request(client: Client, log: Any) -> None:
-    answer = client.get("/elsewhere/the-secret/")
-    with acting_as(None, source="job", request_id="the-request"):
-        logging.getLogger(__name__).warning("“Seen”\n%s", "twice", extra={"odd": {(1,): object}})
-    missing, seen = log()
+def test_every_line_of_the_log_names_its_request(
+    client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: Any = DictConfigurator(deepcopy(settings.LOGGING))
+    json_lines = log.configure_formatter(log.config["formatters"]["json"])
+    monkeypatch.setattr(caplog.handler, "formatter", json_lines)
+    with caplog.filtering(RequestFilter()):
+        answer = client.get("/elsewhere/the-secret/")
+        with acting_as(None, source="job", request_id="the-job"):
+            odd = {"odd": {(1,): object}}
+            logging.getLogger(__name__).warning("“Seen”\n%s", "twice", extra=odd)
+    missing, seen = map(json.loads, caplog.text.splitlines())
     assert missing["request_id"] == answer.headers["X-Request-ID"]
     assert missing["message"] == "Not Found: /elsewhere/..."
-    assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-request")
+    assert (seen["message"], seen["request_id"]) == ("“Seen”\ntwice", "the-job")
     assert (seen["level"], seen["logger"]) == ("WARNING", __name__)
-
-
-def test_the_access_log_has_fields_and_leaves_probes_out() -> None:
-    def access(**parts: Any) -> Any:
-        given = {"m": "GET", "U": "/reset/x/", "s": "200", "M": 3, "h": "::1"}
-        given |= {"{x-request-id}o": "one", "{route}e": "/reset/<token>/"}
-        arguments = (given | parts,)
-        return logging.LogRecord("gunicorn.access", 20, "", 0, "%({route}e)s", arguments, None)
-
-    record = access()
-    assert RequestFilter().filter(record)
-    assert record.getMessage() == record.route == "/reset/<token>/"
-    assert (record.request_id, record.status, record.milliseconds) == ("one", "200", 3)
-    assert not RequestFilter().filter(access(U="/health/"))
-    assert RequestFilter().filter(access(U="/health/", s="503"))
-    assert RequestFilter().filter(access(U="/health/else/"))
