@@ -25,7 +25,7 @@ NO_URL: Final = (
     "is no URL of a kind that is known here (in a password write / as %2F, @ as %40, # as %23,"
     " ? as %3F and so on)"
 )
-# A part may hold what separates the others only where that is clear.
+# A name or password may hold an @, as in the addresses that many providers take for a name.
 SERVER: Final = re.compile(
     r"(?P<scheme>smtp|smtps|smtp\+tls|smtp\+ssl)://"
     r"((?P<username>[^\s:/?#]*)(:(?P<password>[^\s/?#]*))?@)?"
@@ -183,7 +183,7 @@ def mailer(given: str) -> dict[str, Any]:
         options: dict[str, Any] = {"file_path": url2pathname(f"/{folder[1]}")}
         return {"BACKEND": "django.core.mail.backends.filebased.EmailBackend", "OPTIONS": options}
     url = SERVER.fullmatch(given)
-    if not url or int(url["port"] or 0) > 65535:
+    if not url or not 0 < int(url["port"] or 1) < 65536:
         raise ValueError(f"{NO_URL}; smtp+tls:// or smtps:// encrypts mail, not a part after a ?")
     options = {
         "host": url["host"].strip("[]"),

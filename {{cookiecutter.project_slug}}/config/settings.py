@@ -19,7 +19,8 @@ env.load(BASE_DIR / ".env")
 
 DEBUG = env.read("DEBUG", env.flag, False, "1")
 
-# Development has defaults, with a key that everybody knows. In production these three must be set.
+# Development has defaults, with a key that everybody knows. Production must set these two and
+# EMAIL_URL below.
 SECRET_KEY = env.read(
     "SECRET_KEY",
     str if DEBUG else env.secret_key,

@@ -174,6 +174,7 @@ def test_every_part_of_the_url_of_postgresql_counts(url: str, used: dict[str, ob
     [
         ("sqlite:///db.sqlite3", "db.sqlite3"),
         ("sqlite:////srv/my%20db.sqlite3", "/srv/my db.sqlite3"),
+        ("sqlite:////srv/me@home.sqlite3", "/srv/me@home.sqlite3"),
         ("sqlite://:memory:", ":memory:"),
     ],
 )
@@ -200,6 +201,16 @@ SMTP = {
         ("smtps://user:secret@mail.example.com", {"use_ssl": True, "port": 465}),
         ("smtps://user:secret@mail.example.com:4465", {"use_ssl": True, "port": 4465}),
         ("smtp://mail.example.com", {"username": "", "password": "", "port": 25}),
+        (
+            "smtp+tls://user@a.example:se@cret:1@[::1]:25",
+            {
+                "host": "::1",
+                "port": 25,
+                "username": "user@a.example",
+                "password": "se@cret:1",
+                "use_tls": True,
+            },
+        ),
         (
             "smtp+tls://us%40er:s%2Fe%3F@mail.example.com",
             {"use_tls": True, "username": "us@er", "password": "s/e?"},
@@ -273,6 +284,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "smtp://user:12?secret@mail.example.com",
                 "smtp://mail.example.com:secret",
                 "smtp://mail.example.com:99999",
+                "smtp://mail.example.com:0",
                 "smtp://mail.example.com/secret",
                 "filemail://",
                 "filemail://srv/mail",

@@ -41,9 +41,8 @@ def route_of(request: "HttpRequest") -> str:
 class RequestFilter(logging.Filter):
     """Adds ``request_id``, which joins the lines of one request and of the jobs it handed off.
 
-    Some lines are written when the middleware is over. Those of Django, such as of a page that is
-    not there, take the id from the request that they are about; a line of Gunicorn's access log
-    takes it from the response, and its parts as fields of their own. Paths become routes.
+    Lines after the middleware take the id from their request or, in Gunicorn's access log, from
+    the response. The parts of that log become fields. Paths become routes.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

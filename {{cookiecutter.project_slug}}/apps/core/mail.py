@@ -14,14 +14,12 @@ class ReadableConsoleBackend(EmailBackend):
     def write_message(self, message: EmailMessage) -> None:
         """Write the headers, the texts and the names of the attachments."""
         made = message.message()
-        about_the_wire = ("content-", "mime-")
-        parts = [
-            "\n".join(
-                f"{name}: {value}"
-                for name, value in made.items()
-                if not name.lower().startswith(about_the_wire)
-            )
+        headers = [
+            f"{name}: {value}"
+            for name, value in made.items()
+            if not name.lower().startswith(("content-", "mime-"))
         ]
+        parts = ["\n".join(headers)]
         for part in made.walk():
             if part.get_content_maintype() == "text" and not part.is_attachment():
                 parts.append(part.get_content().rstrip("\n"))

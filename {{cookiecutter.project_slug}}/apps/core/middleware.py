@@ -55,10 +55,7 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
 
 
 def identify(request: HttpRequest) -> str:
-    """Give a request the id that a trusted proxy has sent, or else a new one, and return it.
-
-    Anybody can send the header, so it counts only with the setting ``TRUST_REQUEST_ID``.
-    """
+    """Return the id that a proxy has sent, if ``TRUST_REQUEST_ID`` says so, or else a new one."""
     given: str = request.headers.get(HEADER, "") if settings.TRUST_REQUEST_ID else ""
     identity = given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
     # For what Django logs of the request when this middleware is over.
@@ -67,10 +64,7 @@ def identify(request: HttpRequest) -> str:
 
 
 def marked(request: HttpRequest, response: Any, identity: str) -> Any:
-    """Name the request in its response, and its route where later lines of the log find it.
-
-    These are Gunicorn's access log and receivers of ``request_finished``.
-    """
+    """Name the request in its response, and its route where later lines of the log find it."""
     response[HEADER] = identity
     getattr(request, "scope", request.META)["route"] = route_of(request)
     return response
