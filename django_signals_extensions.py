@@ -258,6 +258,8 @@ def _chosen(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]
 
 
 def _template_json() -> dict[str, Any]:
-    source = Path(__file__).resolve().with_name("cookiecutter.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(source)
+    # Of the template that is called: another copy may come first on ``sys.path``.
+    called = Path(_arguments_of_the_call().get("context_file") or "")
+    own = Path(__file__).resolve().with_name("cookiecutter.json")
+    data: dict[str, Any] = json.loads((called if called.is_file() else own).read_text("utf-8"))
     return data

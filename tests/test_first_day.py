@@ -113,6 +113,7 @@ def test_no_job_is_left_out(bakery: Bakery) -> None:
     assert {str(job) for job in jobs(project.path / WORKFLOW)} == {
         "checks",
         "servers",
+        "vulnerabilities",
         *(f"tests-{version}" for version in PYTHONS),
     }
 

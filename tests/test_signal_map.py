@@ -11,6 +11,7 @@ import pytest
 from jinja2 import Environment, StrictUndefined
 
 from scripts.draw_signal_map import template_of
+from tests.checks.content import ANSWERS
 from tests.checks.inside import DEVELOPMENT, PRODUCTION
 from tests.support.bakery import Bakery
 from tests.support.project import BakedProject
