@@ -40,7 +40,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         is_heard = bulk_created.has_listeners(self.model)
         updates = update_conflicts and bulk_updated.has_listeners(self.model)
         if updates or (is_heard and any(conflicts)):
-            raise self._cannot_tell("With conflicts, it cannot be told which rows are new.")
+            raise self._cannot_tell("bulk_create() with conflicts cannot tell which rows are new.")
         objs = list(objs)
         if not objs or not is_heard:
             return super().bulk_create(objs, batch_size, *conflicts, *args, **options)
@@ -127,6 +127,6 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
 
     def _cannot_tell(self, why: str) -> NotSupportedError:
         return NotSupportedError(
-            f"{why} Write the rows in another way, or past all receivers:"
-            f" {self.model.__name__}._base_manager.bulk_create(...)."
+            f"{why} Receivers of {self.model._meta.label} have to be told. Write the rows in another"
+            f" way, or past all receivers: {self.model.__name__}._base_manager.bulk_create(...)."
         )

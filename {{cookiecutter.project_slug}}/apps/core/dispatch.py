@@ -101,7 +101,8 @@ def mute(*targets: object) -> Iterator[None]:
     Args:
         targets: receivers connected with ``receiver``, or senders, for which all such receivers
             are skipped; a string is the ``"app_label.Model"`` of one. A model's subclasses are
-            skipped for receivers with ``include_subclasses``.
+            skipped for receivers with ``include_subclasses``. Receivers with ``mutable=False``
+            and those connected without the kit still run.
 
     Raises:
         TypeError: for a function that is no such receiver, or one with ``mutable=False``.
