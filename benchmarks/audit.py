@@ -251,7 +251,6 @@ def main() -> None:
                 extra_context={"project_slug": "audited_project", "audit": True},
                 output_dir=folder,
                 config_file=write_config(Path(folder)),
-                accept_hooks=False,
             )
         project = Path(folder) / "audited_project"
         peers = PEERS | (POSTGRES_PEERS if options.postgres else {})

@@ -26,7 +26,6 @@ def main() -> int:
             no_input=True,
             extra_context=dict.fromkeys(settings["_modules"], True),
             output_dir=folder,
-            accept_hooks=False,  # they would only say what to do with the project
         )
         found = [audit(ROOT, Path(folder)), audit(Path(project), Path(folder))]
     return max(found)

@@ -66,7 +66,9 @@ def test_what_the_image_does_can_be_done(
         if name == "COPY":
             copy(project, rest, root)
         elif name == "RUN" and "uv sync" in rest:
-            done = run(["sh", "-c", on_this_machine(rest)], folder=root)
+            # The image has one Python. Here uv would fetch the newest that it knows of.
+            python = f"UV_PYTHON={sys.executable}"
+            done = run(["env", python, "sh", "-c", on_this_machine(rest)], folder=root)
             assert done.returncode == 0, done.stderr
         elif name == "RUN" and "pip install" not in rest:
             done = run(["sh", "-c", rest], folder=root)

@@ -232,7 +232,7 @@ def test_a_project_without_the_module_has_no_word_of_it(bakery: Bakery) -> None:
     found = {
         file: said
         for file, text in bakery.project(Combination(())).texts().items()
-        if (said := words.findall(f"{file}\n{text}"))
+        if file != ANSWERS and (said := words.findall(f"{file}\n{text}"))
     }
     assert found == {}
 
