@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.signals import user_logged_in
 from django.apps import apps
+from django.contrib.auth.signals import user_logged_in
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
