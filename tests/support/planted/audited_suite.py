@@ -2,11 +2,11 @@
 
 import json
 import os
+import runpy
 from pathlib import Path
 from typing import Any
 
 import apps
-import environ
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test.runner import DiscoverRunner
@@ -24,8 +24,11 @@ __main__.get_apps_to_install = lambda modules: [
 ]
 
 
+read_database = runpy.run_path(f"{os.environ['PROJECT']}/config/environment.py")["database"]
+
+
 def database(alias: str) -> dict[str, Any]:
-    config: dict[str, Any] = environ.Env.db_url_config(os.environ["DATABASE_URL"])
+    config: dict[str, Any] = read_database(os.environ["DATABASE_URL"])
     in_memory = config["NAME"] == ":memory:"
     return config if in_memory else config | {"NAME": f"{config['NAME']}_{alias}"}
 
