@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.dispatch import Signal
@@ -79,6 +80,12 @@ def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def quick_passwords(settings: Any) -> None:
     """Hash passwords quickly; that the real hash is slow is its purpose, not the tests'."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits() -> None:
+    """Begin each test with nothing counted."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -75,6 +75,10 @@ else:
             " everybody knows. Set one of your own: SECRET_KEY=$(openssl rand -base64 48)."
         )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", cast=str.strip, default=[])
+# Where links in mails lead.
+SITE_URL = os.environ.get("SITE_URL") or (
+    "http://127.0.0.1:8000" if DEBUG else f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
+)
 
 # Applications
 
@@ -113,6 +117,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.core.lookups.LookupMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -159,6 +164,7 @@ else:
 # Users
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.LimitedBackend"]
 LOGIN_REDIRECT_URL = "core:home"
 LOGOUT_REDIRECT_URL = "core:home"
 AUTH_PASSWORD_VALIDATORS = [
@@ -170,6 +176,15 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# The limits for strangers are counted here, by each process for itself. A cache that processes
+# share, such as Redis, counts them together.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # Language and time
 
@@ -227,7 +242,8 @@ SECURE_CSP = {
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", cast=str.strip, default=[])
 X_FRAME_OPTIONS = "DENY"
 
-# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself.
+# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself, and adds the
+# address of the client to X-Forwarded-For.
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 TRUST_REQUEST_ID = BEHIND_PROXY
 

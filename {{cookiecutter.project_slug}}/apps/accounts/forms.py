@@ -1,6 +1,7 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.validators import ASCIIUsernameValidator
 
 from .models import User
 
@@ -11,3 +12,9 @@ class SignUpForm(UserCreationForm):
     class Meta:
         model = User
         fields: ClassVar = [User.USERNAME_FIELD, User.get_email_field_name()]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if User.get_email_field_name() != User.USERNAME_FIELD:
+            # Letters of other alphabets look like these. Staff may give such names all the same.
+            self.fields[User.USERNAME_FIELD].validators.append(ASCIIUsernameValidator())

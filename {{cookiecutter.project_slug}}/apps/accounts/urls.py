@@ -3,7 +3,7 @@
 from django.contrib.auth import views
 from django.urls import path
 
-from .views import SignUpView
+from .views import ResetConfirmView, ResetView, SignUpView
 
 FORM = "accounts/form.html"
 DONE = "accounts/done.html"
@@ -24,11 +24,7 @@ urlpatterns = [
     ),
     path(
         "password_reset/",
-        views.PasswordResetView.as_view(
-            template_name=FORM,
-            email_template_name="accounts/password_reset_email.txt",
-            subject_template_name="accounts/password_reset_subject.txt",
-        ),
+        ResetView.as_view(template_name=FORM),
         name="password_reset",
     ),
     path(
@@ -41,7 +37,7 @@ urlpatterns = [
     ),
     path(
         "reset/<uidb64>/<token>/",
-        views.PasswordResetConfirmView.as_view(template_name=FORM),
+        ResetConfirmView.as_view(template_name=FORM),
         name="password_reset_confirm",
     ),
     path(

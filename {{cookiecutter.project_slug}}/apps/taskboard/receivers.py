@@ -16,6 +16,7 @@ from apps.accounts.models import User
 from apps.core.actor import current_actor
 from apps.core.dispatch import receiver
 from apps.core.jobs import hand_off, hand_off_many
+from apps.core.limits import Limit
 from apps.core.signals import bulk_created
 
 from .models import Notification, Project, Task, TaskInProgressError
@@ -35,6 +36,10 @@ from .tasks import discard_file, mail_notification
 logger = logging.getLogger(__name__)
 
 SLOW_REQUEST = 1.0  # seconds
+
+# Mails in an hour: that one account sets off, and that one person gets. The board tells the rest.
+SET_OFF = Limit("mail set off", 100, 3600)
+RECEIVED = Limit("mail received", 30, 3600)
 
 # Built-in signals of models
 
@@ -59,8 +64,8 @@ def discard_replaced_attachment(
 def mail_new_notification(
     sender: type[Notification], instance: Notification, created: bool, using: str, **kwargs: Any
 ) -> None:
-    """Mail a new notification, in a job after the commit."""
-    if created:
+    """Mail a new notification, in a job after the commit, unless that would be too many."""
+    if created and may_be_mailed(instance.user_id):
         hand_off(mail_notification, instance.pk, using=using)
 
 
@@ -69,7 +74,10 @@ def mail_new_notifications(
     sender: type[Notification], pks: tuple[int, ...], using: str, **kwargs: Any
 ) -> None:
     """Mail notifications that were created in bulk, in a job each after the commit."""
-    hand_off_many(mail_notification, [(pk,) for pk in pks], using=using)
+    rows = Notification.objects.using(using).filter(pk__in=pks).order_by("pk")
+    new = rows.values_list("pk", "user_id")
+    arguments = [(pk,) for pk, user_id in new if may_be_mailed(user_id)]
+    hand_off_many(mail_notification, arguments, using=using)
 
 
 @receiver(post_save, sender=Task)
@@ -264,3 +272,9 @@ def name_of(user_id: int | None, using: str) -> str:
 def tell(using: str, task_id: int, user_id: int, text: str) -> None:
     """Write a notification."""
     Notification.objects.using(using).create(task_id=task_id, user_id=user_id, text=text)
+
+
+def may_be_mailed(user_id: int) -> bool:
+    """Count one mail more; False when the acting account, or this person, has had enough."""
+    actor = current_actor()
+    return (actor is None or SET_OFF.spend(actor.pk)) and RECEIVED.spend(user_id)

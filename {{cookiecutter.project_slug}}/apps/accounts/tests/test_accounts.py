@@ -8,6 +8,7 @@ from django.core import mail
 from django.db.models.signals import post_save
 from django.test import Client
 
+from apps.accounts.backends import FAILURES
 from apps.accounts.models import User
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +62,10 @@ def test_logging_out_needs_a_form_of_its_own(client: Client, ada: User) -> None:
     assert "ada</button>" not in client.post("/accounts/logout/", follow=True).text
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
 def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> None:
+    mail.outbox.clear()
     client.post("/accounts/password_reset/", {"email": "ada@example.com"})
     link = re.search(r"https?://[^/]+(/\S+)", str(mail.outbox[0].body))
     assert link
@@ -70,6 +74,17 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> Non
     assert client.post(page, data, follow=True).status_code == 200
     assert client.login(username="ada", password="another phrase")
     assert 'name="new_password1"' not in Client().get(link[1], follow=True).text
+    assert User.objects.get().confirmed_email == "ada@example.com"
+
+
+def test_guessing_a_password_ends_soon(client: Client, ada: User) -> None:
+    for number in range(FAILURES.times):
+        client.post("/accounts/login/", {"username": "ada", "password": f"guess {number}"})
+    right = {"username": "ada", "password": PASSWORD}
+    client.post("/accounts/login/", right)
+    assert "_auth_user_id" not in client.session
+    client.post("/accounts/login/", right, REMOTE_ADDR="10.0.0.1")
+    assert "_auth_user_id" in client.session
 
 
 def test_a_password_is_changed(client: Client, ada: User) -> None:

@@ -105,6 +105,11 @@ def test_probes_are_answered_over_plain_http_for_any_host(client: Client, settin
     assert client.get("/", headers=host).status_code == 400
 
 
+def test_what_cannot_be_looked_up_is_no_error_of_the_project(admin_client: Client) -> None:
+    answer = admin_client.get("/admin/accounts/user/?username__regex=[")
+    assert (answer.status_code, answer.text) == (400, "Nothing can be looked up like that.\n")
+
+
 def test_mail_of_development_can_be_read_and_its_links_followed() -> None:
     link = f"https://www.example.com/{'long/' * 30}"
     mail = EmailMultiAlternatives(
