@@ -13,7 +13,8 @@ from apps.core.mail import ReadableConsoleBackend
 from apps.core.tests.deep.test_settings import setting
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
 def test_a_link_on_the_console_can_be_followed(
     client: Client, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -21,6 +22,7 @@ def test_a_link_on_the_console_can_be_followed(
     settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
     User.objects.create_user("ada", "ada@example.com", "a long pass phrase")
     who = {"email": "ada@example.com"}
+    capsys.readouterr()  # a welcome
     client.post("/accounts/password_reset/", who, headers={"host": "127.0.0.1:8000"})
     link = re.search(r"http://127\.0\.0\.1:8000(/\S+)", capsys.readouterr().out)
     assert link is not None

@@ -352,7 +352,9 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
     settings.TASKS = config.settings.TASKS
 
     def cost(number: int) -> int:
-        users = [User(username=f"{number} {n}", email=f"{n}@{number}.example") for n in range(number)]
+        users = [
+            User(username=f"{number} {n}", email=f"{n}@{number}.example") for n in range(number)
+        ]
         with CaptureQueriesContext(connection) as queries:
             User.objects.bulk_create(users)
         return len(queries)
