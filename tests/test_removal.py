@@ -9,7 +9,6 @@ import pytest
 
 from tests.checks import commands
 from tests.checks.check import expect_none
-from tests.checks.content import ANSWERS
 from tests.support.bakery import Bakery
 from tests.support.project import BakedProject, files_in
 from tests.support.template import TEMPLATE, Combination
@@ -81,10 +80,7 @@ def test_the_steps_of_the_readme_leave_no_trace(
 
     without = bakery.project(Combination(others))
     assert files_in(project.path) == without.files
-    for name, text in without.texts().items():
-        # An update goes by it; the README tells how to answer anew.
-        if name == ANSWERS:
-            continue
+    for name, text in without.texts_without_answers().items():
         # Where a block of lines went, a blank line may be left.
         left = [line for line in project.read(name).splitlines() if line]
         assert left == [line for line in text.splitlines() if line], name
@@ -110,10 +106,9 @@ def test_the_readme_names_every_file_that_knows_of_the_module(bakery: Bakery, mo
     other = without.texts()
     knowing = [
         name
-        for name, text in whole.texts().items()
-        # A command writes the list of receivers; the template records the answers.
-        if not name.startswith((f"apps/{module}/", "docs/signals.md", ANSWERS))
-        and other.get(name) != text
+        for name, text in whole.texts_without_answers().items()
+        # A command writes the list of receivers.
+        if not name.startswith((f"apps/{module}/", "docs/signals.md")) and other.get(name) != text
     ]
     named = [f"`{name}`" in section or f"`{Path(name).parent}/`" in section for name in knowing]
     assert [name for name, is_named in zip(knowing, named, strict=True) if not is_named] == []

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.support.bakery import Bakery
+from tests.support.project import BakedProject
 from tests.support.template import TEMPLATE
 
 SCRIPT = """
@@ -49,14 +50,20 @@ print(Handoff.objects.filter(name__endswith="mail_notification").count())
 """
 
 
+def migrated(bakery: Bakery, folder: Path) -> tuple[BakedProject, dict[str, str]]:
+    """Return a project with all modules, and variables that name a migrated database for it."""
+    project = bakery.project(TEMPLATE.all_on())
+    database = f"sqlite:///{folder / 'database.sqlite3'}"
+    variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
+    done = project.run("python", "manage.py", "migrate", "-v0", **variables)
+    assert done.returncode == 0, done.stderr
+    return project, variables
+
+
 def test_nothing_is_lost_when_the_process_dies_after_the_commit(
     bakery: Bakery, tmp_path: Path
 ) -> None:
-    project = bakery.project(TEMPLATE.all_on())
-    database = f"sqlite:///{tmp_path / 'database.sqlite3'}"
-    variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
-    migrated = project.run("python", "manage.py", "migrate", "-v0", **variables)
-    assert migrated.returncode == 0, migrated.stderr
+    project, variables = migrated(bakery, tmp_path)
     killed = project.run("python", "manage.py", "shell", "-v0", "-c", KILLED, **variables)
     assert killed.returncode == 9, killed.stderr
     done = project.run("python", "manage.py", "shell", "-v0", "-c", AFTERWARDS, **variables)
@@ -66,11 +73,7 @@ def test_nothing_is_lost_when_the_process_dies_after_the_commit(
 def test_its_changes_are_audited_because_the_settings_say_so(
     bakery: Bakery, tmp_path: Path
 ) -> None:
-    project = bakery.project(TEMPLATE.all_on())
-    database = f"sqlite:///{tmp_path / 'database.sqlite3'}"
-    variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
-    migrated = project.run("python", "manage.py", "migrate", "-v0", **variables)
-    assert migrated.returncode == 0, migrated.stderr
+    project, variables = migrated(bakery, tmp_path)
     done = project.run("python", "manage.py", "shell", "-v0", "-c", SCRIPT, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

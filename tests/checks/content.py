@@ -9,8 +9,6 @@ from tests.support.template import Template, variables_read
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
 # What the README says of the program that makes projects.
 PROGRAM = re.compile(r"uvx cookiecutter ADDRESS|git and cookiecutter")
-# The answers of a project name every question.
-ANSWERS = ".template.json"
 DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 
 
@@ -69,13 +67,13 @@ def traces(project: BakedProject) -> list[str]:
         pattern = re.compile(
             "|".join(_as_word(word) for word in words_of(template, module) if word not in kept)
         )
-        for file, text in project.texts().items():
+        for file, text in project.texts_without_answers().items():
             if pattern.search(file):
                 faults.append(f"{file} is named after {module}")
             faults += [
                 f"{file}:{number}: a trace of {module}: {found[0]!r} in: {line.strip()}"
                 for number, line in enumerate(text.splitlines(), 1)
-                if file != ANSWERS and (found := pattern.search(line.replace(*FOREIGN)))
+                if (found := pattern.search(line.replace(*FOREIGN)))
             ]
     return faults
 

@@ -14,6 +14,9 @@ import yaml
 from tests.support.programs import PythonEnvironment
 from tests.support.template import CACHE_FOLDERS, Combination, Template
 
+# Where a project keeps which release and which answers made it.
+ANSWERS = ".template.json"
+
 
 @dataclass(frozen=True)
 class BakedProject:
@@ -40,6 +43,10 @@ class BakedProject:
             file: (self.path / file).read_bytes().decode("utf-8", errors="replace")
             for file in sorted(self.files)
         }
+
+    def texts_without_answers(self) -> dict[str, str]:
+        """Return ``texts`` without the record of answers, which names every module."""
+        return {file: text for file, text in self.texts().items() if file != ANSWERS}
 
     @cached_property
     def pyproject(self) -> dict[str, Any]:
