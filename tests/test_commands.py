@@ -27,7 +27,7 @@ TESTS = ROOT / "tests"
 RUN_ELSEWHERE = {
     r"uvx cruft (create|check|diff|update|link)\b.*": "test_later.py",
     r"uvx cookiecutter \..*": "test_answers.py",
-    r"(uvx cookiecutter|git (worktree|merge|-C \.\./pristine/\S+)) .*": "test_without_cruft.py",
+    r"(uvx cookiecutter|git (worktree|merge|-C \.\./pristine/\S+)) .*|git (rm|commit)": "test_without_cruft.py",
     r"make (new|help|clean)\b.*": "test_make.py",
     r"make draw": "test_adding.py",
     r"make bench( BENCH=(audit|handoff)( BENCH_ARGS=--postgres)?)?": "test_benchmark.py",
