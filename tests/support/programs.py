@@ -1,7 +1,9 @@
 """Programs in a clean environment, so that nothing of the developer's own gets in."""
 
+import functools
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +26,28 @@ OURS = TEMPLATE.environment_variables()
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
-    """Return the environment less what is foreign, with uv on the path, plus the changes."""
+    """Return the environment less what is foreign, with uv on the path, plus the changes.
+
+    Each process of this test run gives pytest a folder of its own for temporary files. Runs that
+    share one delete each other's old folders, and fail when they meet.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN) and name not in OURS
     }
-    return {**kept, "PATH": f"{UV.parent}{os.pathsep}{kept['PATH']}", **changes}
+    return {
+        **kept,
+        "PATH": f"{UV.parent}{os.pathsep}{kept['PATH']}",
+        "PYTEST_DEBUG_TEMPROOT": temporary_files().name,
+        **changes,
+    }
+
+
+@functools.cache
+def temporary_files() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of this process, which goes with it."""
+    return tempfile.TemporaryDirectory(prefix="pytest-in-bakes-")
 
 
 def run(
