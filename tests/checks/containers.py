@@ -132,7 +132,7 @@ def _composition(project: BakedProject) -> list[str]:
         faults += [
             f"compose.yaml: {name} keeps nothing, its data are in {folder}"
             for image, folder in DATA.items()
-            if re.fullmatch(image, service["image"])
+            if re.fullmatch(image, service["image"].partition("@")[0])
             and not any(volume.endswith(f":{folder}") for volume in service.get("volumes", []))
         ]
         faults += [
