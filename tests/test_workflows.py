@@ -112,9 +112,8 @@ BY_ITSELF = {
         r"^compose\.yaml$",
         r"^ +image: (?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
     ),
-    # Of a workflow that is YAML; the project's is only when it is baked.
     "services": (
-        r"^\.github/workflows/.+\.yml$",
+        r"(^|/)\.github/workflows/.+\.yml$",
         r"^ +image: (?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
     ),
 }
@@ -199,6 +198,7 @@ def test_renovate_may_look_everywhere_and_pins_digests(bakery: Bakery, owner: st
     project = bakery.project(TEMPLATE.all_on())
     configuration = configuration_of(ROOT if owner == "repository" else project.path)
     assert not {"enabledManagers", "includePaths", "ignoreDeps"} & configuration.keys()
+    assert configuration["poetry"]["enabled"] is False
     # The recommended configuration leaves out the folders of tests.
     assert configuration.get("ignorePaths") == ([] if owner == "repository" else None)
     assert {"docker:pinDigests", "helpers:pinGitHubActionDigests", ":enablePreCommit"} <= set(
