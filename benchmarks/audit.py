@@ -41,7 +41,7 @@ ENVIRONMENT = ROOT / ".cache" / "audit"
 
 PEERS = {
     "django-auditlog": ["django-auditlog==3.4.1"],
-    "django-simple-history": ["django-simple-history==3.11.0"],
+    "django-simple-history": ["django-simple-history==3.13.0"],
     "django-reversion": ["django-reversion==6.4.0"],
     "django-easy-audit": ["django-easy-audit==1.3.9"],
 }

@@ -159,8 +159,8 @@ BREAKAGES = {
         containers.containers,
         "db keeps nothing",
         "compose.yaml",
-        "/var/lib/postgresql/data",
-        "/var/lib/postgresql",
+        "db:/var/lib/postgresql",
+        "db:/var/lib/postgresql/data",
     ),
     "a server that does not wait for the migrations": Breakage(
         containers.containers,
@@ -209,7 +209,7 @@ BREAKAGES = {
         "${WEB_LOST",
     ),
     "an image without a version": Breakage(
-        containers.containers, "without a version", "compose.yaml", "postgres:17", "postgres"
+        containers.containers, "without a version", "compose.yaml", "postgres:18", "postgres"
     ),
     "debugging in a container": Breakage(
         containers.containers,

@@ -28,6 +28,8 @@ RUN_ELSEWHERE = {
     r"uvx cruft (create|check|diff|update|link)\b.*": "test_later.py",
     r"uvx cookiecutter \..*": "test_answers.py",
     r"(uvx cookiecutter|git (worktree|merge|-C \.\./pristine/\S+)) .*|git (rm|commit)": "test_without_cruft.py",
+    r"git (commit --all|tag|push origin HEAD v).*": "test_releasing.py",
+    r"git push origin HEAD template": "test_release_by_workflow.py",
     r"make (new|help|clean)\b.*": "test_make.py",
     r"make draw": "test_adding.py",
     r"make bench( BENCH=(audit|handoff)( BENCH_ARGS=--postgres)?)?": "test_benchmark.py",
@@ -47,7 +49,7 @@ RUN_ELSEWHERE = {
 }
 # Pattern of a command to the reason why no test runs it.
 NOT_RUN = {
-    r"make test(-all)?": "it is what runs these tests",
+    r"(REQUIRE_SERVICES=1 )?make test(-all)?": "it is what runs these tests",
     r"make lint": "the CI script runs it before the tests",
     r"make audit": "it asks a service in the network; a workflow runs it once a week",
     r"docker compose .*": "it needs a container engine; what the image does is in test_production.py",

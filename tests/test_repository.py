@@ -18,16 +18,20 @@ PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(en
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-def test_there_is_one_version_of_uv() -> None:
+@pytest.mark.parametrize("program", ["uv", "cookiecutter", "pip-audit"])
+def test_there_is_one_version_of_a_program(program: str) -> None:
+    """Workflows and the image name it once more."""
     (pin,) = [
         line
-        for line in PYPROJECT["dependency-groups"]["dev"]
-        if isinstance(line, str) and line.startswith("uv==")
+        for group in ("bake", "audit", "dev")
+        for line in PYPROJECT["dependency-groups"][group]
+        if isinstance(line, str) and line.startswith(f"{program}==")
     ]
+    files = [*WORKFLOWS, *(TEMPLATE.source / ".github/workflows").glob("*.yml")]
     named = [
         version
-        for path in [*WORKFLOWS, ROOT / "{{cookiecutter.project_slug}}/.github/workflows/ci.yml"]
-        for version in re.findall(r"uv==[\d.]+", path.read_text(encoding="utf-8"))
+        for path in [*files, TEMPLATE.source / "Dockerfile"]
+        for version in re.findall(rf"\b{program}==[\d.]+", path.read_text(encoding="utf-8"))
     ]
     assert named
     assert set(named) == {pin}

@@ -18,6 +18,7 @@ from tests.support.template import ROOT, TEMPLATE, Combination
 PROGRAMS = Path(sys.executable).parent
 WORKFLOWS = ".github/workflows"
 RENOVATE = ".github/renovate.json"
+WORKFLOWS_OF_THE_REPOSITORY = sorted((ROOT / WORKFLOWS).glob("*.yml"))
 CORNERS = TEMPLATE.corners()
 
 
@@ -60,7 +61,7 @@ def test_the_linter_has_nothing_to_say(
         (actionlint, "matrix.python", "matrix.pithon", "pithon"),
         (zizmor, "persist-credentials: false", "fetch-depth: 1", "artipacked"),
         (zizmor, "contents: read", "contents: write", "excessive-permissions"),
-        (zizmor, "@11bd71901bbe5b1630ceea73d27597364c9af683", "@v4", "unpinned-uses"),
+        (zizmor, "@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v4", "unpinned-uses"),
     ],
 )
 def test_the_linters_can_fail(
@@ -94,6 +95,40 @@ def test_workflows_read_only_and_pin_what_they_use(
             assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each)] == []
 
 
+# What Renovate finds by itself: files, and a line of theirs with a name and a version. From its
+# manual, as far as there are such files here.
+PACKAGE = r'"(?P<depName>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==(?P<currentValue>[0-9][^"; ]*)'
+BY_ITSELF = {
+    "pep621": (r"(^|/)pyproject\.toml$", PACKAGE),
+    "github-actions": (
+        r"(^|/)\.github/workflows/.+\.yml$",
+        r"uses: (?P<depName>[\w./-]+)@(?P<currentValue>[0-9a-f]{40}) # v[0-9.]+$",
+    ),
+    "dockerfile": (
+        r"(^|/)Dockerfile$",
+        r"^(?:FROM|# syntax=) *(?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
+    ),
+    "docker-compose": (
+        r"^compose\.yaml$",
+        r"^ +image: (?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
+    ),
+    "services": (
+        r"(^|/)\.github/workflows/.+\.yml$",
+        r"^ +image: (?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
+    ),
+}
+# Anything that gets old, whoever may keep it up to date.
+KINDS = {
+    "package": re.compile(r"""([A-Za-z0-9][\w.-]*)(?:\[[a-z,-]+\])?==([0-9][0-9A-Za-z.]*)"""),
+    "action": re.compile(r"uses: ([\w./-]+)@([0-9a-f]{40})"),
+    "image": re.compile(
+        r"""(?:\bimage"?: "?|^FROM |^# syntax=)([a-z][a-z/]*):([a-z0-9][a-z0-9.-]*)""", re.M
+    ),
+    "matrix": re.compile(r"""\b(python): \[.*"(3\.\d+)"\]"""),
+}
+Pin = tuple[str, str, str]
+
+
 def captured(text: str, manager: dict[str, Any]) -> set[tuple[str, str]]:
     """Return package and version of what a manager of Renovate's finds in a text."""
     texts = [text]
@@ -101,58 +136,121 @@ def captured(text: str, manager: dict[str, Any]) -> set[tuple[str, str]]:
     for pattern in outer:
         texts = [found[0] for each in texts for found in re.finditer(pattern, each)]
     return {
-        (found["depName"], found["currentValue"])
+        (manager.get("depNameTemplate") or found["depName"], found["currentValue"])
         for each in texts
-        for found in re.finditer(last, each)
+        for found in re.finditer(last, each, re.M)
     }
 
 
-def found_by_renovate(folder: Path) -> set[tuple[str, str]]:
-    """Return every package and version that the managers of a folder find in its files."""
-    configuration = json.loads((folder / RENOVATE).read_text(encoding="utf-8"))
-    files = {
-        path.relative_to(folder).as_posix()
-        for pattern in ("*.toml", "*.json", ".github/workflows/*.yml", "*/pyproject.toml")
-        for path in folder.glob(pattern)
-    }
+def kept_by_renovate(configuration: dict[str, Any], files: dict[str, str]) -> set[Pin]:
+    """Return file, name and version of every pin that a configuration has Renovate find."""
+    managers = list(configuration.get("customManagers", []))
+    if "config:recommended" in configuration["extends"]:
+        managers += [
+            {"managerFilePatterns": [f"/{pattern}/"], "matchStrings": [line]}
+            for pattern, line in BY_ITSELF.values()
+        ]
     return {
-        pair
-        for manager in configuration["customManagers"]
-        for file in files
-        if any(re.search(p.strip("/"), file) for p in manager["managerFilePatterns"])
-        for pair in captured((folder / file).read_text(encoding="utf-8"), manager)
+        (file, *pair)
+        for manager in managers
+        for file, text in files.items()
+        if any(re.search(each[1:-1], file) for each in manager["managerFilePatterns"])
+        for pair in captured(text, manager)
     }
 
 
-PIN = re.compile(r"""([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[a-z,]+\])?==([0-9][0-9A-Za-z.]*)""")
+def pins_in(files: dict[str, str], kind: str) -> set[Pin]:
+    return {(file, *found) for file, text in files.items() for found in KINDS[kind].findall(text)}
 
 
-def pins_in(text: str) -> set[tuple[str, str]]:
-    return set(PIN.findall(text))
+def files_of_the_repository() -> dict[str, str]:
+    """Return the files that pin something; the tests name many a version that is none."""
+    paths = [ROOT / "pyproject.toml", ROOT / "cookiecutter.json", ROOT / "benchmarks/audit.py"]
+    paths += [ROOT / "tests/support/packages.py", *WORKFLOWS_OF_THE_REPOSITORY]
+    paths += [TEMPLATE.source / file for file in ("pyproject.toml", "compose.yaml", "Dockerfile")]
+    paths += sorted((TEMPLATE.source / WORKFLOWS).glob("*.yml"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-def constraints_in(text: str) -> str:
-    found = re.search(r"^constraint-dependencies = \[\n(.*?)^\]", text, re.M | re.S)
-    assert found
-    return found[1]
+def files_of_a_project(bakery: Bakery) -> dict[str, str]:
+    texts = bakery.project(TEMPLATE.all_on()).texts()
+    return {file: text for file, text in texts.items() if not file.startswith(("apps/", "docs/"))}
 
 
-def test_no_pin_of_a_project_goes_stale_unseen(bakery: Bakery) -> None:
-    """Renovate takes up dependencies and groups by itself, and the rest as it is told to."""
+def configuration_of(folder: Path) -> dict[str, Any]:
+    configuration: dict[str, Any] = json.loads((folder / RENOVATE).read_text(encoding="utf-8"))
+    return configuration
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("owner", ["repository", "project"])
+def test_no_pin_goes_stale_unseen(bakery: Bakery, owner: str, kind: str) -> None:
+    ours = owner == "repository"
+    files = files_of_the_repository() if ours else files_of_a_project(bakery)
+    folder = ROOT if ours else bakery.project(TEMPLATE.all_on()).path
+    wanted = pins_in(files, kind)
+    assert wanted
+    assert wanted - kept_by_renovate(configuration_of(folder), files) == set()
+
+
+@pytest.mark.parametrize("owner", ["repository", "project"])
+def test_renovate_may_look_everywhere_and_pins_digests(bakery: Bakery, owner: str) -> None:
     project = bakery.project(TEMPLATE.all_on())
-    wanted = pins_in(constraints_in(project.read("pyproject.toml")))
-    wanted |= pins_in(project.read(f"{WORKFLOWS}/ci.yml"))
-    assert len(wanted) > 20
-    assert wanted - found_by_renovate(project.path) == set()
+    configuration = configuration_of(ROOT if owner == "repository" else project.path)
+    assert not {"enabledManagers", "includePaths", "ignoreDeps"} & configuration.keys()
+    assert configuration["poetry"]["enabled"] is False
+    # The recommended configuration leaves out the folders of tests.
+    assert configuration.get("ignorePaths") == ([] if owner == "repository" else None)
+    assert {"docker:pinDigests", "helpers:pinGitHubActionDigests", ":enablePreCommit"} <= set(
+        configuration["extends"]
+    )
 
 
-def test_no_pin_of_the_repository_goes_stale_unseen() -> None:
-    wanted = pins_in((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    wanted |= pins_in((ROOT / WORKFLOWS / "ci.yml").read_text(encoding="utf-8"))
-    for file in (ROOT / "pyproject.toml", TEMPLATE.source / "pyproject.toml"):
-        wanted |= pins_in(constraints_in(file.read_text(encoding="utf-8")))
-    assert len(wanted) > 40
-    assert wanted - found_by_renovate(ROOT) == set()
+@pytest.mark.parametrize("owner", ["repository", "project"])
+def test_a_hook_runs_what_is_pinned_as_a_package(bakery: Bakery, owner: str) -> None:
+    """So it has no version of its own, and Renovate finds those that owners add."""
+    project = bakery.project(TEMPLATE.all_on())
+    folder = ROOT if owner == "repository" else project.path
+    text = (folder / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    repositories = yaml.safe_load(text)["repos"]
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert hooks
+    assert all(hook["language"] == "system" for hook in hooks)
+    assert all(hook["entry"].startswith("uv run ") for hook in hooks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pin_that_nothing_finds_is_noticed(bakery: Bakery, kind: str) -> None:
+    files = files_of_a_project(bakery)
+    configuration = configuration_of(bakery.project(TEMPLATE.all_on()).path)
+    broken = (
+        {"extends": []} if kind in ("action", "image") else {**configuration, "customManagers": []}
+    )
+    assert pins_in(files, kind) - kept_by_renovate(broken, files)
+
+
+def test_a_later_python_is_added_to_the_matrix(bakery: Bakery) -> None:
+    """Renovate puts its template in the place of what it found."""
+    for folder in (ROOT, bakery.project(TEMPLATE.all_on()).path):
+        (manager,) = [
+            each
+            for each in configuration_of(folder)["customManagers"]
+            if each.get("depNameTemplate") == "python"
+        ]
+        (pattern,) = manager["matchStrings"]
+        text = (folder / WORKFLOWS / "ci.yml").read_text(encoding="utf-8")
+        found = re.search(pattern.replace("(?<", "(?P<"), text)
+        assert found
+        new = manager["autoReplaceStringTemplate"]
+        new = new.replace("{{{currentValue}}}", found["currentValue"])
+        text = text.replace(found[0], new.replace("{{{newValue}}}", "3.99"), 1)
+        matrices = [
+            job.get("strategy", {}).get("matrix", {})
+            for job in yaml.safe_load(text)["jobs"].values()
+        ]
+        (longer,) = [each["python"] for each in matrices if "3.99" in each.get("python", [])]
+        assert longer[-3:] == ["3.14", found["currentValue"], "3.99"]
 
 
 def test_every_step_of_the_repository_s_workflows_runs_on_every_system() -> None:

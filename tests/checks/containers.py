@@ -17,8 +17,8 @@ OTHER_READERS = {
 }
 # Where a server's image keeps its data. PostgreSQL has another place from 18 on.
 DATA = {
-    r"postgres(:1[0-7])?": "/var/lib/postgresql/data",
-    r"postgres:(1[89]|[2-9]\d)": "/var/lib/postgresql",
+    r"postgres:1[0-7]": "/var/lib/postgresql/data",
+    r"postgres(:(1[89]|[2-9]\d))?": "/var/lib/postgresql",
     r"redis(:\d+)?": "/data",
 }
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(?:(:[-?])([^}]*))?\}")
@@ -132,7 +132,7 @@ def _composition(project: BakedProject) -> list[str]:
         faults += [
             f"compose.yaml: {name} keeps nothing, its data are in {folder}"
             for image, folder in DATA.items()
-            if re.fullmatch(image, service["image"])
+            if re.fullmatch(image, service["image"].partition("@")[0])
             and not any(volume.endswith(f":{folder}") for volume in service.get("volumes", []))
         ]
         faults += [

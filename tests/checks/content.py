@@ -8,7 +8,9 @@ from tests.support.template import Template, variables_read
 # What a code host fills in.
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
 # What the README says of the program that makes projects.
-PROGRAM = re.compile(r"uvx cookiecutter ADDRESS|git and cookiecutter")
+PROGRAM = re.compile(r"uvx cookiecutter( ADDRESS|==)|git and cookiecutter")
+# What Renovate fills in.
+FILLED_IN = re.compile(r"\{\{\{\w+\}\}\}")
 DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 
 
@@ -40,7 +42,9 @@ def leftovers(project: BakedProject) -> list[str]:
         if not DJANGO_TEMPLATE.match(file):
             marks += ["{{", "{%"]
         if file.startswith(".github/workflows/"):
-            text = EXPRESSION.sub("", text)
+            text = PROGRAM.sub("", EXPRESSION.sub("", text))
+        elif file == ".github/renovate.json":
+            text = FILLED_IN.sub("", text)
         elif file == "README.md":
             text = PROGRAM.sub("", text)
         faults += [

@@ -64,6 +64,12 @@ class Findings:
         # The composition and the programs that it starts read some of their own.
         self.variables |= {*OTHER_READERS, "PORT"}
         self.variables |= set(re.findall(r"\$\{([A-Z_]+)", project.read("compose.yaml")))
+        # So does a workflow, from the settings of the repository at the code host.
+        for file in project.files:
+            if file.startswith(".github/workflows/"):
+                self.variables |= set(
+                    re.findall(r"\b(?:vars|secrets)\.([A-Z_]+)", project.read(file))
+                )
 
     def fault(self, place: Place, sentence: str) -> None:
         """Note that something is wrong."""
