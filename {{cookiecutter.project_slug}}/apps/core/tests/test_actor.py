@@ -1,6 +1,5 @@
 """Who is acting: found late, never leaked, free where the view does not ask."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -68,22 +67,6 @@ def test_a_view_that_does_not_ask_costs_no_query(client: Client, ada: User) -> N
         answer = client.get("/whence/")
     assert len(queries) == 0
     assert "Cookie" not in answer.headers.get("Vary", "")
-
-
-def test_interleaved_coroutines_have_their_own_actor(ada: User) -> None:
-    async def act(user: User, mine: asyncio.Event, other: asyncio.Event) -> str:
-        with acting_as(user):
-            mine.set()
-            await other.wait()
-            return name_of_actor()
-
-    async def both() -> tuple[str, str]:
-        one, two = asyncio.Event(), asyncio.Event()
-        grace = User(username="grace")
-        found, other = await asyncio.gather(act(ada, one, two), act(grace, two, one))
-        return found, other
-
-    assert asyncio.run(both()) == ("ada", "grace")
 
 
 def test_a_named_actor_ends_with_its_block(ada: User) -> None:
