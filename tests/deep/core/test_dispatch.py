@@ -295,6 +295,8 @@ class Abstract(models.Model):
         (post_save, "User", "is no model"),
         (post_save, "django.contrib.auth.models.User", "is no model"),
         (m2m_changed, "accounts.User.groups", "is no model"),
+        (post_save, User.groups.through, "sends m2m_changed instead"),
+        (pre_delete, "accounts.User_groups", "sends m2m_changed instead"),
     ],
 )
 @pytest.mark.parametrize("include_subclasses", [False, True])

@@ -60,11 +60,6 @@ def current_actor() -> AbstractBaseUser | None:
     return _now().user
 
 
-def current_request() -> HttpRequest | None:
-    """Return the request being handled; None in a command, a job or a named block."""
-    return _now().request
-
-
 def current_source() -> Source:
     """Return where the code at hand was called from: a request, a job or a command."""
     return _now().source

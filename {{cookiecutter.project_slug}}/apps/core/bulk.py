@@ -74,7 +74,8 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         """Update the rows, then send ``bulk_updated``; see ``QuerySet.update``."""
         if not kwargs or not bulk_updated.has_listeners(self.model):
             return super().update(**kwargs)
-        if any(name == "pk" or self._field(name).primary_key for name in kwargs):
+        field = self.model._meta.get_field
+        if any(name == "pk" or getattr(field(name), "primary_key", False) for name in kwargs):
             raise self._cannot_tell("update() of a primary key changes the keys it tells of.")
         using = self._written_to()
         with transaction.atomic(using=using, savepoint=False):
@@ -116,11 +117,8 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
     ) -> None:
         self._refuse_other_rows(pks, count)
         if pks:
-            fields = frozenset(self._field(name).name for name in names)
+            fields = frozenset(self.model._meta.get_field(name).name for name in names)
             bulk_updated.send(self.model, pks=pks, fields=fields, using=using)
-
-    def _field(self, name: str) -> Any:
-        return self.model._meta.get_field(name)
 
     def _refuse_other_rows(self, pks: tuple[Any, ...], count: int) -> None:
         if count != len(pks):

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from apps.accounts.models import User
-from apps.core.actor import acting_as, acting_in, current_actor, current_request, in_a_job
+from apps.core.actor import acting_as, acting_in, current_actor, in_a_job
 from apps.core.actor import current_request_id as request_id
 from apps.core.actor import current_source as source
 
@@ -54,7 +54,7 @@ def test_the_user_of_the_session_acts_in_the_request_only(ada: User, url: str) -
     known.force_login(ada)
     assert known.get(url).text == "ada"
     assert Client().get(url).text == "nobody"
-    assert (current_actor(), current_request(), request_id()) == (None, None, "")
+    assert (current_actor(), request_id()) == (None, "")
 
 
 def test_a_user_who_is_authenticated_inside_the_view_acts(client: Client, ada: User) -> None:
