@@ -19,7 +19,6 @@ from django.core.signals import setting_changed
 from django.db import transaction
 from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
-from django.dispatch import receiver as django_receiver
 
 from apps.accounts.models import User
 from apps.core.dispatch import receiver
@@ -102,17 +101,10 @@ MISTAKES: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "def renamed",
         lambda: listening.decorate_above(receiver(post_save, sender=User), lru_cache),
     ),
-    "a function above Django's decorator": (
+    "a partial above the kit's decorator": (
         "signal_map.W008",
         "def renamed",
-        lambda: listening.decorate_above(
-            django_receiver(post_save, sender=User), transaction.atomic
-        ),
-    ),
-    "an object above Django's decorator": (
-        "signal_map.W008",
-        "def renamed",
-        lambda: listening.decorate_above(django_receiver(post_save, sender=User), partial),
+        lambda: listening.decorate_above(receiver(post_save, sender=User), partial),
     ),
 }
 

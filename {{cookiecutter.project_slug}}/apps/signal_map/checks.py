@@ -168,11 +168,10 @@ def _decorated_above(each: Connected) -> Iterator[CheckMessage]:
     """What stands above the decorator wraps the name in the module, and not what is connected."""
     receiver = each.link.receiver
     how = connected(receiver)
-    function = how.function if how else receiver
-    if not inspect.isfunction(function):
+    if how is None:
         return
-    named = getattr(sys.modules.get(function.__module__), function.__name__, function)
-    if named is function or connected(named):
+    named = getattr(sys.modules.get(how.function.__module__), receiver.__name__, how.function)
+    if named is how.function or connected(named):
         return
     cells = [cell.cell_contents for cell in getattr(named, "__closure__", None) or ()]
     if any(it is receiver for it in cells) or function_of(named) is function_of(receiver):
