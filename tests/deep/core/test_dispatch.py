@@ -288,6 +288,7 @@ class Abstract(models.Model):
         (m2m_changed, "auth.Permission", r"sender=Permission\.<field>\.through"),
         (post_migrate, "auth", r"apps\.get_app_config"),
         (pre_migrate, User, r"apps\.get_app_config"),
+        (post_migrate, apps.get_app_config("core"), "has no models"),
         (post_save, SimpleLazyObject(lambda: User), "goes by the very object"),
         (user_logged_in, SimpleLazyObject(lambda: User), "goes by the very object"),
         (post_save, lazystr("accounts.User"), "goes by the very object"),

@@ -97,6 +97,11 @@ def of_sender(signal: Signal, sender: Any) -> Iterator[str]:
                 f"names the sender {sender!r}, but migrations are told of app configurations. Write"
                 " sender=self in ready(), or sender=apps.get_app_config('shop')."
             )
+        elif sender and apps.models_ready and sender.models_module is None:
+            yield (
+                f"names {sender.name}, which has no models, and migrations tell of apps with models"
+                " only. Name no sender, or an app that has some."
+            )
     elif not isinstance(signal, ModelSignal):
         if isinstance(sender, str):
             yield (
