@@ -19,14 +19,6 @@ from django.utils.inspect import func_accepts_kwargs
 from .bulk import BulkSignalsQuerySet
 from .signals import bulk_created, bulk_deleted, bulk_updated
 
-SAVES: Final = (
-    django_signals.pre_save,
-    django_signals.post_save,
-    django_signals.pre_delete,
-    django_signals.post_delete,
-)
-BULK: Final = (bulk_created, bulk_updated, bulk_deleted)
-
 # What signals send besides ``sender`` and ``signal``.
 SENT: Final[dict[Signal, str]] = {
     django_signals.pre_init: "args kwargs",
@@ -50,6 +42,8 @@ SENT: Final[dict[Signal, str]] = {
     pre_migrate: "app_config verbosity interactive using",
     post_migrate: "app_config verbosity interactive using",
 }
+# What Django sends of the tables that it makes for links.
+OF_LINKS: Final = (m2m_changed, django_signals.pre_init, django_signals.post_init)
 
 
 def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool) -> Iterator[str]:
@@ -128,14 +122,16 @@ def of_model(signal: Signal, model: type[Model], include_subclasses: bool) -> It
             f"names {label}, which {options.swapped} replaces in this project, so it never sends."
             f" Write sender=settings.{options.swappable}."
         )
-    elif signal in SAVES and options.auto_created:
+    elif options.auto_created and isinstance(signal, ModelSignal) and signal not in OF_LINKS:
         yield f"names {label}, a table of links that Django makes. It sends m2m_changed instead."
     elif isinstance(signal, ModelSignal) and options.abstract and not include_subclasses:
         yield (
             f"names {label}, which is abstract and never sends. Name a model that inherits from it,"
             " or add include_subclasses=True for all of them."
         )
-    elif signal in BULK and not include_subclasses and not _tells_of_bulk_writes(model):
+    elif signal in (bulk_created, bulk_updated, bulk_deleted) and not (
+        include_subclasses or _tells_of_bulk_writes(model)
+    ):
         yield (
             f"names {label}, which does not tell of bulk writes. Give the model a manager of"
             " apps.core.bulk: objects = BulkSignalsQuerySet.as_manager()."
