@@ -18,6 +18,8 @@ from tests.support.template import TEMPLATE, Combination
 pytestmark = pytest.mark.whole
 
 MODULES = modules_with_deep_tests()
+# On PostgreSQL these take minutes, and run with all modules.
+FOR_LONG = ("audit", "handoff")
 FOLDERS = [folder_of(module) for module in MODULES]
 CHECKS: list[Check] = [commands.ruff_check, commands.ruff_format, commands.types]
 
@@ -34,6 +36,17 @@ def test_a_module_alone(bakery: Bakery, tmp_path: Path, module: str) -> None:
     combination = Combination((module,) if module in TEMPLATE.registry else ())
     project = plant(bakery.copy(bakery.project(combination), tmp_path / "my_project"))
     expect_none(commands.own_tests(project, options=[folder_of(module)]))
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if each not in FOR_LONG])
+@pytest.mark.parametrize("database_url", ["PostgreSQL"], indirect=True)
+def test_a_module_alone_on_postgresql(
+    bakery: Bakery, tmp_path: Path, module: str, database_url: str
+) -> None:
+    combination = Combination((module,) if module in TEMPLATE.registry else ())
+    project = plant(bakery.copy(bakery.project(combination), tmp_path / "my_project"))
+    variables = {"DATABASE_URL": database_url}
+    expect_none(commands.own_tests(project, options=[folder_of(module)], variables=variables))
 
 
 def test_all_modules(all_on: BakedProject, database_url: str) -> None:

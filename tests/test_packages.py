@@ -109,8 +109,13 @@ def beside(bakery: Bakery, all_on: BakedProject, tmp_path: Path) -> BakedProject
     return replace(all_on, environment=bakery.environment(PACKAGES))
 
 
-def test_a_project_works_beside_the_packages(beside: BakedProject, tmp_path: Path) -> None:
-    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
+def test_a_project_works_beside_the_packages(
+    beside: BakedProject, tmp_path: Path, database_url: str
+) -> None:
+    """On either database."""
+    file = f"sqlite:///{tmp_path / 'database.sqlite3'}"
     for command in ("check --fail-level WARNING", "migrate -v0", "makemigrations --check"):
-        expect_none(beside.faults_of("python", "manage.py", *command.split(), **database))
-    expect_none(commands.own_tests(beside))
+        words = ("python", "manage.py", *command.split())
+        expect_none(beside.faults_of(*words, DATABASE_URL=file))
+    tested = {"DATABASE_URL": database_url} if database_url else {}
+    expect_none(commands.own_tests(beside, variables=tested))

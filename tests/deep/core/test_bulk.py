@@ -8,9 +8,9 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectNotUpdated
 from django.db import NotSupportedError, connections, transaction
-from django.db.models import F
+from django.db.models import CASCADE, F, Model, OneToOneField
 from django.db.models.functions import Concat
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from apps.accounts.models import User
 from apps.core.bulk import BulkSignalsQuerySet
@@ -110,6 +110,60 @@ def test_a_write_of_no_row_tells_nothing(told: Told) -> None:
     User.objects.update(email="")
     User.objects.all().delete()
     assert told == []
+
+
+def test_an_update_of_no_column_is_djangos_own(told: Told) -> None:
+    rows("ada")
+    assert (User.objects.update(), told) == (0, [])
+
+
+def test_a_row_that_is_given_in_two_batches_is_told_once(told: Told) -> None:
+    (ada,) = rows("ada")
+    User.objects.bulk_update([ada, ada], ["email"], batch_size=1)
+    assert [each["pks"] for each in told] == [(ada.pk,)]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda users: users[:1].update(email=""),
+        lambda users: users[:1].delete(),
+        lambda users: users.union(users).update(email=""),
+        lambda users: users.values("pk").delete(),
+    ],
+)
+def test_what_django_refuses_is_refused_in_its_words(
+    request: pytest.FixtureRequest, write: Callable[[Any], Any]
+) -> None:
+    def said() -> str:
+        with pytest.raises((TypeError, NotSupportedError)) as refused:
+            write(User.objects.order_by("username"))
+        return str(refused.value)
+
+    rows("ada", "grace")
+    alone = said()
+    request.getfixturevalue("told")
+    assert said() == alone
+
+
+@isolate_apps("apps.core")
+def test_a_key_that_leads_to_another_model_is_a_key() -> None:
+    class Badge(Model):
+        holder = OneToOneField(User, CASCADE, primary_key=True, related_name="+")
+        objects = BulkSignalsQuerySet.as_manager()
+
+        class Meta:
+            app_label = "core"
+
+        def __str__(self) -> str:
+            return "a badge"
+
+    @receiver(bulk_updated, sender=Badge)
+    def listen(sender: Any, **kwargs: Any) -> None: ...
+
+    for name in ("pk", "holder", "holder_id"):
+        with pytest.raises(NotSupportedError, match="primary key"):
+            Badge.objects.update(**{name: 1})
 
 
 def test_single_rows_are_none_of_its_business(told: Told) -> None:
@@ -283,7 +337,7 @@ def test_muting_reaches_bulk_writes(told: Told) -> None:
 def test_a_queryset_of_any_manager_can_opt_in() -> None:
     told: Told = []
 
-    @receiver(bulk_created, sender=Group)
+    @receiver(bulk_created, sender=Group, include_subclasses=True)
     def listen(sender: Any, **named: Any) -> None:
         """Note what was sent."""
         told.append(named)

@@ -4,12 +4,13 @@
 # ruff: noqa: F401, F811
 
 import asyncio
+import contextvars
 import functools
 import gc
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from django.contrib.auth.signals import user_logged_in
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import DatabaseError, models, transaction
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.core.signals import request_finished
+from django.db import DatabaseError, connection, models, transaction
 from django.db.models.signals import (
     m2m_changed,
     post_delete,
@@ -35,13 +38,15 @@ from django.db.models.signals import (
 from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
 from django.test import Client, RequestFactory
+from django.test.utils import isolate_apps, override_settings
+from django.utils.functional import SimpleLazyObject, lazystr
 
 from apps.accounts.models import User
-from apps.core import actor, dispatch, mistakes
+from apps.core import actor, dispatch, mistakes, views
 from apps.core.actor import acting_as, acting_in, in_a_job
 from apps.core.blocks import Block
 from apps.core.dispatch import connected, mute, receiver
-from apps.core.signals import bulk_created, bulk_updated
+from apps.core.signals import bulk_created, bulk_deleted, bulk_updated
 
 from ..test_dispatch import calls
 
@@ -283,6 +288,16 @@ class Abstract(models.Model):
         (m2m_changed, "auth.Permission", r"sender=Permission\.<field>\.through"),
         (post_migrate, "auth", r"apps\.get_app_config"),
         (pre_migrate, User, r"apps\.get_app_config"),
+        (post_migrate, apps.get_app_config("core"), "has no models"),
+        (post_save, SimpleLazyObject(lambda: User), "goes by the very object"),
+        (user_logged_in, SimpleLazyObject(lambda: User), "goes by the very object"),
+        (post_save, lazystr("accounts.User"), "goes by the very object"),
+        (post_save, models.Model, "is no model"),
+        (post_save, "User", "is no model"),
+        (post_save, "django.contrib.auth.models.User", "is no model"),
+        (m2m_changed, "accounts.User.groups", "is no model"),
+        (post_save, User.groups.through, "sends m2m_changed instead"),
+        (pre_delete, "accounts.User_groups", "sends m2m_changed instead"),
     ],
 )
 @pytest.mark.parametrize("include_subclasses", [False, True])
@@ -296,6 +311,26 @@ def test_what_never_sends_a_signal_is_refused(
     with pytest.raises(ImproperlyConfigured, match=says):
         recorder([], signal, sender=sender, include_subclasses=include_subclasses)
     assert len(signal.receivers) == before
+
+
+def test_a_model_that_tells_of_no_bulk_write_is_refused() -> None:
+    for signal in (bulk_created, bulk_updated, bulk_deleted):
+        with pytest.raises(ImproperlyConfigured, match=r"BulkSignalsQuerySet\.as_manager\(\)"):
+            recorder([], signal, sender=Group)
+
+
+@pytest.mark.parametrize("sender", [Group, "accounts.User"])
+def test_a_table_of_links_is_looked_for_when_all_models_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, sender: Any
+) -> None:
+    """As in a file of models, where the link that names a table may come later."""
+    monkeypatch.setattr(apps, "models_ready", False)
+    recorder([], m2m_changed, sender=User.groups.through)
+    recorder([], m2m_changed, sender=sender)
+    monkeypatch.undo()
+    with pytest.raises(ImproperlyConfigured, match=r"\.through"):
+        apps.get_app_config("core").ready()
+    apps.get_app_config("core").ready()
 
 
 def test_what_sends_a_signal_is_accepted(calls: Calls) -> None:
@@ -345,10 +380,13 @@ def decorated(function: Any) -> Any:
         (ordered, lambda sender, /, **kwargs: None, "'sender'"),
         (user_logged_in, lambda sender, credentials, **kwargs: None, "'credentials'"),
         (bulk_updated, lambda sender, instances, **kwargs: None, "'instances'"),
+        (request_finished, lambda sender, request, **kwargs: None, "'request'"),
+        (post_migrate, lambda sender, created, **kwargs: None, "'created'"),
     ],
 )
 def test_a_parameter_that_is_not_sent_is_refused(signals: Any, function: Any, says: str) -> None:
-    sender = None if signals in (ordered, user_logged_in) else User
+    senderless = (ordered, user_logged_in, request_finished, post_migrate)
+    sender = None if signals in senderless else User
     with pytest.raises(ImproperlyConfigured, match=f"cannot be called: .*{says}"):
         receiver(signals, sender=sender)(function)
 
@@ -382,7 +420,10 @@ def test_what_django_calls_is_accepted_and_called(signal: Signal, function: Any)
 
 
 @pytest.mark.django_db
-def test_the_table_of_what_is_sent_is_right(client: Client) -> None:
+@isolate_apps("apps.core")
+def test_the_table_of_what_is_sent_is_right(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: dict[Signal, set[str]] = {}
 
     def listen(signal: Signal, **named: Any) -> None:
@@ -399,7 +440,33 @@ def test_the_table_of_what_is_sent_is_right(client: Client) -> None:
     assert not client.login(username="ada", password="wrong")
     user.delete()
     User.objects.all().delete()
+    monkeypatch.delattr(views, "module_configs")
+    with pytest.raises(NameError), override_settings(DEBUG=False):
+        client.get("/")
+    client.get("/health/live/")
+    for emit in (emit_pre_migrate_signal, emit_post_migrate_signal):
+        emit(verbosity=0, interactive=False, db="default")
+    another = connection.copy()
+    another.connect()
+    another.connection.close()
+    type("Late", (Abstract,), {"__module__": "apps.core.models", "__str__": str})
     assert heard == {signal: set(names.split()) for signal, names in mistakes.SENT.items()}
+
+
+@pytest.mark.parametrize("signal", [post_save, ordered])
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_a_generator_is_refused(signal: Signal, after_commit: bool) -> None:
+    """A call of it would run nothing of its body."""
+
+    def listen(sender: Any, **kwargs: Any) -> Any:
+        yield 1
+
+    async def listen_later(sender: Any, **kwargs: Any) -> Any:
+        yield 1
+
+    for function in (listen, listen_later):
+        with pytest.raises(ImproperlyConfigured, match="is a generator"):
+            receiver(signal, sender=User, after_commit=after_commit)(function)
 
 
 @pytest.mark.parametrize("option", ["dispatch_uid", "weak", "sendr"])
@@ -680,8 +747,9 @@ def test_muting_an_unknown_label_is_an_error(label: str, error: type[Exception])
         pass
 
 
-def test_muting_a_plain_function_is_an_error() -> None:
-    with pytest.raises(TypeError, match="cannot be muted"), mute(print):
+@pytest.mark.parametrize("target", [print, ordered, [User], (User,)])
+def test_muting_what_sends_nothing_is_an_error(target: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be muted"), mute(target):
         pass
 
 
@@ -738,8 +806,8 @@ def test_muting_a_model_reaches_its_family_where_that_is_listened_to(calls: Call
         apps.clear_cache()
 
 
-BLOCKS: list[Callable[[], Any]] = [
-    lambda: mute(ordered),
+BLOCKS: list[Callable[[], Block[Any]]] = [
+    lambda: mute(Shop),
     lambda: acting_as(User(username="ada"), source="job", request_id="a-request"),
     lambda: acting_in(RequestFactory().get("/"), request_id="a-request"),
     in_a_job,
@@ -747,15 +815,15 @@ BLOCKS: list[Callable[[], Any]] = [
 
 
 def state() -> tuple[Any, ...]:
-    return (dispatch._muted.get(), actor._actor.get())
+    return (dispatch._muted.get(), actor._actors.get())
 
 
 @pytest.mark.parametrize("make", BLOCKS)
-def test_a_block_decorates_coroutines_too(make: Callable[[], Any]) -> None:
+def test_a_block_decorates_coroutines_too(make: Callable[[], Block[Any]]) -> None:
     before = state()
     inside: list[Any] = []
 
-    decorate: Block = make()
+    decorate = make()
 
     @decorate
     async def run(depth: int) -> str:
@@ -777,14 +845,103 @@ def test_a_block_decorates_coroutines_too(make: Callable[[], Any]) -> None:
     assert state() == before
 
 
+def wrapped(function: Any) -> Any:
+    @functools.wraps(function)
+    def run(*args: Any, **named: Any) -> Any:
+        return function(*args, **named)
+
+    return run
+
+
+def numbers() -> Any:
+    yield 1
+
+
+async def later() -> Any:
+    yield 1
+
+
+class Test:
+    """What is neither a function nor a coroutine."""
+
+    async def __call__(self) -> None: ...
+
+
 @pytest.mark.parametrize("make", BLOCKS)
-def test_a_block_refuses_generators(make: Callable[[], Any]) -> None:
-    def numbers() -> Any:
-        yield 1
+def test_a_block_reaches_a_coroutine_below_another_decorator(
+    make: Callable[[], Block[Any]],
+) -> None:
+    @make()
+    @wrapped
+    async def run() -> tuple[Any, ...]:
+        await asyncio.sleep(0)
+        return state()
 
-    async def later() -> Any:
-        yield 1
+    before = state()
+    assert asyncio.run(run()) != before
+    assert state() == before
 
-    for function in (numbers, later):
-        with pytest.raises(TypeError, match="write the block inside"):
-            make()(function)
+
+@pytest.mark.parametrize("make", BLOCKS)
+@pytest.mark.parametrize(
+    "function",
+    [
+        numbers,
+        later,
+        wrapped(numbers),
+        wrapped(later),
+        Test,
+        Test(),
+        functools.partial(later),
+        staticmethod(print),
+        classmethod(print),
+    ],
+)
+def test_a_block_refuses_what_would_run_outside_of_it(
+    make: Callable[[], Block[Any]], function: Any
+) -> None:
+    with pytest.raises(TypeError, match="write the block inside"):
+        make()(function)
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_a_block_can_be_used_again_within_itself_and_by_several(
+    make: Callable[[], Block[Any]],
+) -> None:
+    before, shared = state(), make()
+
+    def depth() -> int:
+        return len(state()[0]) + len(state()[1])
+
+    async def enter(mine: asyncio.Event, other: asyncio.Event) -> int:
+        with shared:
+            mine.set()
+            await other.wait()
+            return depth()
+
+    async def both() -> list[int]:
+        one, two = asyncio.Event(), asyncio.Event()
+        return list(await asyncio.gather(enter(one, two), enter(two, one)))
+
+    for _ in range(2):
+        with shared:
+            with shared:
+                assert depth() == 2
+            assert depth() == 1
+    assert (asyncio.run(both()), state()) == ([1, 1], before)
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_a_generator_that_is_closed_elsewhere_closes_no_other_block(
+    make: Callable[[], Block[Any]],
+) -> None:
+    def numbers() -> Generator[int]:
+        with make():
+            yield 1
+
+    generator = numbers()
+    contextvars.copy_context().run(next, generator)
+    with make():
+        inside = state()
+        generator.close()
+        assert state() == inside

@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -15,6 +16,7 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.core.signals import setting_changed
+from django.db import transaction
 from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
 
@@ -88,6 +90,21 @@ MISTAKES: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "signal_map.W007",
         "def documented",
         listening.connect_to_one_and_all,
+    ),
+    "a function above the kit's decorator": (
+        "signal_map.W008",
+        "def renamed",
+        lambda: listening.decorate_above(receiver(post_save, sender=User), transaction.atomic),
+    ),
+    "an object above the kit's decorator": (
+        "signal_map.W008",
+        "def renamed",
+        lambda: listening.decorate_above(receiver(post_save, sender=User), lru_cache),
+    ),
+    "a partial above the kit's decorator": (
+        "signal_map.W008",
+        "def renamed",
+        lambda: listening.decorate_above(receiver(post_save, sender=User), partial),
     ),
 }
 

@@ -1,6 +1,7 @@
 """One welcome for every new user: not before the commit, not twice, not for nobody."""
 
 import json
+import math
 import smtplib
 import threading
 from datetime import timedelta
@@ -356,8 +357,12 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
             User.objects.bulk_create(users)
         return len(queries)
 
-    assert cost(10) == cost(1000)
-    assert Welcome.objects.count() == 1010
+    # Of each table no more than the database takes parameters for, the most of which a user has.
+    limit = connection.features.max_query_params
+    parameters = 10_000 * len(User._meta.concrete_fields)
+    batches = math.ceil(parameters / limit) if limit else 1
+    assert cost(10_000) <= cost(10) * batches
+    assert Welcome.objects.count() == 10_010
     for path in ("profiles.Profile", "handoff.Handoff"):
         if apps.is_installed(f"apps.{path.partition('.')[0]}"):
-            assert apps.get_model(path)._base_manager.count() == 1010
+            assert apps.get_model(path)._base_manager.count() == 10_010

@@ -6,13 +6,11 @@ The user is looked up as late as possible: a view that asks for nobody costs no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from .blocks import block
+from .blocks import Block, Values
 
 if TYPE_CHECKING:  # the log asks for the request before there are models
     from django.contrib.auth.models import AbstractBaseUser
@@ -40,22 +38,18 @@ class Actor:
     def user(self) -> AbstractBaseUser | None:
         """The acting user; None for nobody, for anonymous visitors and while it is looked up."""
         source = self.request if self.named_user is None else self.named_user
-        under_way = _looked_up.get()
-        if any(source is one for one in under_way):
+        if any(source is one for _, one in _looked_up.get()):
             # An authentication backend that writes, for instance when a user was last seen.
             return None
-        token = _looked_up.set((*under_way, source))
-        try:
+        with Block(_looked_up, lambda: source):
             user = self.named_user or getattr(self.request, "user", None)
             return user if user is not None and user.is_authenticated else None
-        finally:
-            _looked_up.reset(token)
 
 
 NOBODY = Actor()
-_actor: ContextVar[Actor] = ContextVar("actor", default=NOBODY)
+_actors: ContextVar[Values[Actor]] = ContextVar("actors", default=())
 # The requests and lazy users whose user is being looked up in this thread or coroutine.
-_looked_up: ContextVar[tuple[object, ...]] = ContextVar("looked_up", default=())
+_looked_up: ContextVar[Values[object]] = ContextVar("looked_up", default=())
 
 
 def current_actor() -> AbstractBaseUser | None:
@@ -63,28 +57,22 @@ def current_actor() -> AbstractBaseUser | None:
 
     It may ask the database, so a coroutine uses ``await request.auser()`` instead.
     """
-    return _actor.get().user
-
-
-def current_request() -> HttpRequest | None:
-    """Return the request being handled; None in a command, a job or a named block."""
-    return _actor.get().request
+    return _now().user
 
 
 def current_source() -> Source:
     """Return where the code at hand was called from: a request, a job or a command."""
-    return _actor.get().source
+    return _now().source
 
 
 def current_request_id() -> str:
     """Return the id of the request that this, or the job at hand, came of; empty for none."""
-    return _actor.get().request_id
+    return _now().request_id
 
 
-@block
 def acting_as(
     user: AbstractBaseUser | None, *, source: Source | None = None, request_id: str | None = None
-) -> Iterator[None]:
+) -> Block[Actor]:
     """Name the acting user for a block of a command, a job or a test.
 
     Args:
@@ -92,35 +80,29 @@ def acting_as(
         source: where the block is called from; by default what it is outside of the block.
         request_id: the id of the request that the block came of; likewise.
     """
-    outside = _actor.get()
-    with _acting(
-        Actor(
+
+    def make() -> Actor:
+        outside = _now()
+        return Actor(
             named_user=user,
             source=outside.source if source is None else source,
             request_id=outside.request_id if request_id is None else request_id,
         )
-    ):
-        yield
+
+    return Block(_actors, make)
 
 
-@block
-def acting_in(request: HttpRequest, *, request_id: str = "") -> Iterator[None]:
+def acting_in(request: HttpRequest, *, request_id: str = "") -> Block[Actor]:
     """Make the user of a request the acting one for a block."""
-    with _acting(Actor(request=request, source="request", request_id=request_id)):
-        yield
+    actor = Actor(request=request, source="request", request_id=request_id)
+    return Block(_actors, lambda: actor)
 
 
-@block
-def in_a_job() -> Iterator[None]:
+def in_a_job() -> Block[Actor]:
     """Mark a block as a job's; the actor stays who it is outside of the block."""
-    with _acting(replace(_actor.get(), source="job")):
-        yield
+    return Block(_actors, lambda: replace(_now(), source="job"))
 
 
-@contextmanager
-def _acting(actor: Actor) -> Iterator[None]:
-    token = _actor.set(actor)
-    try:
-        yield
-    finally:
-        _actor.reset(token)
+def _now() -> Actor:
+    actors = _actors.get()
+    return actors[-1][1] if actors else NOBODY

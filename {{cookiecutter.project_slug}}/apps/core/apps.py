@@ -10,6 +10,11 @@ class CoreConfig(modules.ModuleConfig):
     verbose_name = "Core"
     summary = "Receivers, the acting user, jobs after the commit, this page and the health check."
 
+    def ready(self) -> None:
+        from .dispatch import refuse_unsure
+
+        refuse_unsure()
+
     def health(self) -> modules.Health | None:
         """Say when every page would fail, because the static files have not been collected."""
         from django.contrib.staticfiles.storage import staticfiles_storage

@@ -18,12 +18,12 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
     The coroutines (``abulk_create`` and so on) do the same. While no receiver listens, every
     write is Django's own. Else ``update`` and ``delete`` first select and lock the keys.
 
-    Not told of are rows that a cascade deletes, ``related.add()`` and SQL.
+    Not told of are rows that a cascade deletes or sets to NULL, ``related.add()`` and SQL.
 
     Raises:
         NotSupportedError: by a write that cannot tell which rows it changes.
-        ObjectNotUpdated: by a write whose rows another transaction changed meanwhile. It is
-            rolled back.
+        ObjectNotUpdated: by a write that did not find all its rows, for instance because another
+            transaction changed them meanwhile. It is rolled back.
     """
 
     def bulk_create(
@@ -66,14 +66,16 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         pks = tuple(dict.fromkeys(row.pk for row in objs))
         with transaction.atomic(using=using, savepoint=False):
             count = rows.bulk_update(objs, fields, batch_size)
-            self._tell_of_update(pks, count, fields, using)
+            # An object that is given twice is written once in each batch.
+            self._tell_of_update(pks, min(count, len(pks)), fields, using)
         return count
 
     def update(self, **kwargs: Any) -> int:
         """Update the rows, then send ``bulk_updated``; see ``QuerySet.update``."""
-        if not bulk_updated.has_listeners(self.model):
+        if not kwargs or not bulk_updated.has_listeners(self.model):
             return super().update(**kwargs)
-        if kwargs.keys() & {"pk", self.model._meta.pk.name}:
+        field = self.model._meta.get_field
+        if any(name == "pk" or getattr(field(name), "primary_key", False) for name in kwargs):
             raise self._cannot_tell("update() of a primary key changes the keys it tells of.")
         using = self._written_to()
         with transaction.atomic(using=using, savepoint=False):
@@ -107,7 +109,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
 
     def _locked_keys(self, using: str) -> tuple[Any, ...]:
         rows = self.model._base_manager.using(using).select_for_update().order_by("pk")
-        found = rows.filter(pk__in=self.using(using).order_by().values("pk"))
+        found = rows.filter(pk__in=self.using(using).values("pk"))
         return tuple(found.values_list("pk", flat=True))
 
     def _tell_of_update(
@@ -122,7 +124,8 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         if count != len(pks):
             raise self.model.NotUpdated(  # type: ignore[attr-defined]
                 f"{len(pks)} rows of {self.model._meta.label} were to be written, and {count} were"
-                " found: others have changed meanwhile. Nothing is written; try again."
+                " found: a filter leaves others out, or they have changed meanwhile. Nothing is"
+                " written; try again."
             )
 
     def _cannot_tell(self, why: str) -> NotSupportedError:

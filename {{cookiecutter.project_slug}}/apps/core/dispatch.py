@@ -20,13 +20,13 @@ from django.db.models.utils import make_model_tuple
 from django.dispatch import Signal
 
 from . import mistakes, watch
-from .blocks import block
+from .blocks import Block, Values
 from .signals import bulk_created
 
 type Receiver = Callable[..., Any]
 
 # Functions as they were written, and senders.
-_muted: ContextVar[tuple[object, ...]] = ContextVar("muted", default=())
+_muted: ContextVar[Values[tuple[object, ...]]] = ContextVar("muted", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Connected:
 
 # Signal, sender and dispatch_uid to what is connected.
 _connections: Final[dict[tuple[int, int, str], Connected]] = {}
+# What was connected before all models were loaded, with the mistakes to look for then.
+unsure: Final[list[tuple[Connected, Iterator[str]]]] = []
 
 
 def receiver[Function: Receiver](
@@ -94,8 +96,7 @@ def receiver[Function: Receiver](
     return connect
 
 
-@block
-def mute(*targets: object) -> Iterator[None]:
+def mute(*targets: object) -> Block[tuple[object, ...]]:
     """Skip receivers inside the block, in this thread or coroutine only.
 
     Args:
@@ -105,27 +106,21 @@ def mute(*targets: object) -> Iterator[None]:
             and those connected without the kit still run.
 
     Raises:
-        TypeError: for a function that is no such receiver, or one with ``mutable=False``.
+        TypeError: for a function that is no such receiver, or one with ``mutable=False``; for a
+            signal or a list.
         LookupError, ValueError: for a string that names no model.
 
     What waits for the commit since before the block still runs.
     """
     for target in targets:
         how = connected(target)
-        if inspect.isroutine(target) and not (how and how.mutable):
+        is_no_sender = inspect.isroutine(target) or isinstance(target, Signal | list | tuple)
+        if is_no_sender and not (how and how.mutable):
             raise TypeError(
-                f"{target!r} cannot be muted: it is not a receiver connected with"
+                f"{target!r} cannot be muted: it is no sender and no receiver connected with"
                 " apps.core.dispatch.receiver, or it is connected with mutable=False."
             )
-    found = (
-        apps.get_model(*make_model_tuple(one)) if isinstance(one, str) else _as_written(one)
-        for one in targets
-    )
-    token = _muted.set((*_muted.get(), *found))
-    try:
-        yield
-    finally:
-        _muted.reset(token)
+    return Block(_muted, lambda: tuple(map(_as_written, targets)))
 
 
 def connected(target: Any) -> Connected | None:
@@ -136,7 +131,9 @@ def connected(target: Any) -> Connected | None:
 
 
 def _as_written(target: Any) -> Any:
-    """Return the function that a receiver was made of, so that decorators can be stacked."""
+    """Return the model of a label, and the function that a receiver was made of."""
+    if isinstance(target, str):
+        return apps.get_model(*make_model_tuple(target))
     how = connected(target)
     return target if how is None else how.function
 
@@ -151,7 +148,7 @@ def _connect_to(signals: list[Signal], sender: Any, how: Connected) -> Receiver:
         _refuse(how, mistakes.of_function(how.function, one, how.after_commit))
         _refuse(how, mistakes.of_sender(one, sender))
         if mistakes.is_model(sender):
-            _refuse(how, mistakes.of_model(one, sender, how.include_subclasses))
+            _refuse_model(how, one, sender)
     handler = _handler(how)
     for one in signals:
         connect = _connect_family if isinstance(one, ModelSignal) else _connect
@@ -164,6 +161,19 @@ def _refuse(how: Connected, found: Iterator[str]) -> None:
         raise ImproperlyConfigured(f"Receiver {how.path} {mistake}")
 
 
+def _refuse_model(how: Connected, signal: Signal, model: type[Model]) -> None:
+    _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
+    unsure.append((how, mistakes.of_links(signal, model)))
+    if apps.models_ready:
+        refuse_unsure()
+
+
+def refuse_unsure() -> None:
+    """Refuse what can be judged only when all models are loaded."""
+    while unsure:
+        _refuse(*unsure.pop())
+
+
 def _handler(how: Connected) -> Receiver:
     """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
     function, path, after_commit = how.function, how.path, how.after_commit
@@ -173,7 +183,8 @@ def _handler(how: Connected) -> Receiver:
     def is_muted(sender: Any) -> bool:
         parents = getattr(sender, "__mro__", ()) if how.include_subclasses else ()
         found = (function, sender, *parents)
-        return how.mutable and any(one is each for one in _muted.get() for each in found)
+        muted = (one for _, targets in _muted.get() for one in targets)
+        return how.mutable and any(one is each for one in muted for each in found)
 
     # This runs at every dispatch, so the questions are written out instead of called.
     @wraps(function)
@@ -218,7 +229,8 @@ def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: A
     """Connect to a model and, if asked to, its subclasses, now or when they are defined."""
 
     def connect(model: type[Model]) -> None:
-        _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
+        if isinstance(sender, str):
+            _refuse_model(how, signal, model)
         if not how.include_subclasses:
             _connect(signal, handler, how, model)
             return

@@ -32,11 +32,6 @@ class TransactionalBackend(BaseTaskBackend):
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
         """Queue a job for when the transaction of the database ``using`` is committed."""
 
-    def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
-        """Queue a job once for each list of positional arguments."""
-        for each in arguments:
-            hand_off(task, *each, using=using)
-
     def ready_result(self, task: Task, args: Any, kwargs: Any, key: str = "") -> TaskResult:
         """Return the result of a job that waits to be run; its id is the key, or made up.
 
@@ -122,7 +117,7 @@ def hand_off_many(
     ``arguments`` are the positional ones of each call, for example ``[(pk,) for pk in pks]``.
     """
     backend = job.get_backend()
-    if isinstance(backend, TransactionalBackend):
+    if hasattr(backend, "hand_off_many"):
         backend.hand_off_many(job, arguments, using)
         return
     for each in arguments:

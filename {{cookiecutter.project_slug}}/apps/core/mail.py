@@ -1,28 +1,19 @@
 """Mail on the console, for people to read."""
 
+import sys
+from email.policy import default
+from typing import Final
+
 from django.core.mail import EmailMessage
 from django.core.mail.backends.console import EmailBackend
 
+READABLE: Final = default.clone(max_line_length=sys.maxsize, cte_type="8bit", utf8=True)
+
 
 class ReadableConsoleBackend(EmailBackend):
-    """Prints mail instead of sending it, with its text as it was written.
-
-    Django's own prints what would go over the wire, where long lines are wrapped and a link is
-    cut in two.
-    """
+    """Prints mail instead of sending it; unlike Django's own, it cuts no long link in two."""
 
     def write_message(self, message: EmailMessage) -> None:
-        """Write the headers, the texts and the names of the attachments."""
-        made = message.message()
-        headers = [
-            f"{name}: {value}"
-            for name, value in made.items()
-            if not name.lower().startswith(("content-", "mime-"))
-        ]
-        parts = ["\n".join(headers)]
-        for part in made.walk():
-            if part.get_content_maintype() == "text" and not part.is_attachment():
-                parts.append(part.get_content().rstrip("\n"))
-            elif not part.is_multipart():
-                parts.append(f"[{part.get_content_type()}: {part.get_filename()}]")
-        self.stream.write("\n\n".join(parts) + f"\n{'-' * 79}\n")
+        """Write the headers and the text as they were written."""
+        text = message.message(policy=READABLE).as_bytes().decode()
+        self.stream.write(f"{text}\n{'-' * 79}\n")

@@ -6,12 +6,17 @@ from typing import Any, Final
 
 from django.apps import AppConfig, apps
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.core.signals import got_request_exception, request_finished, setting_changed
+from django.db.backends.signals import connection_created
 from django.db.models import Model
 from django.db.models import signals as django_signals
+from django.db.models.base import ModelBase
 from django.db.models.signals import ModelSignal, m2m_changed, post_migrate, pre_migrate
 from django.dispatch import Signal
+from django.utils.functional import LazyObject, Promise
 from django.utils.inspect import func_accepts_kwargs
 
+from .bulk import BulkSignalsQuerySet
 from .signals import bulk_created, bulk_deleted, bulk_updated
 
 # What signals send besides ``sender`` and ``signal``.
@@ -29,7 +34,16 @@ SENT: Final[dict[Signal, str]] = {
     user_logged_in: "request user",
     user_logged_out: "request user",
     user_login_failed: "credentials request",
+    request_finished: "",
+    got_request_exception: "request",
+    setting_changed: "setting value enter",
+    connection_created: "connection",
+    django_signals.class_prepared: "",
+    pre_migrate: "app_config verbosity interactive using",
+    post_migrate: "app_config verbosity interactive using",
 }
+# What Django sends of the tables that it makes for links.
+OF_LINKS: Final = (m2m_changed, django_signals.pre_init, django_signals.post_init)
 
 
 def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool) -> Iterator[str]:
@@ -40,6 +54,8 @@ def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool
             "is async, so it cannot wait for the commit or listen to a model. Make it a plain"
             " function and hand the work off to a job."
         )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        yield "is a generator, so a call of it runs nothing. Take the yield out."
     if not func_accepts_kwargs(function):
         yield "must accept **kwargs: signals may gain arguments."
     # As it is called: a decorator may well give the function inside it more.
@@ -53,7 +69,8 @@ def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool
     try:
         signature.bind(**dict.fromkeys({"sender", "signal", *sent} - by_position))
     except TypeError as error:
-        known = f" The signal sends sender, {', '.join(sorted(sent))}." if signal in SENT else ""
+        names = ", ".join(["sender", *sorted(sent)])
+        known = f" The signal sends {names}." if signal in SENT else ""
         later = " After the commit it is given pk instead of the instance." if after_commit else ""
         yield (
             f"cannot be called: {error}.{known}{later} Write def receive(sender, **kwargs), outside"
@@ -63,11 +80,21 @@ def of_function(function: Callable[..., Any], signal: Signal, after_commit: bool
 
 def of_sender(signal: Signal, sender: Any) -> Iterator[str]:
     """Yield why nothing of this kind sends the signal."""
+    if isinstance(sender, LazyObject | Promise):
+        yield (
+            f"names {type(sender)} as its sender, but a signal goes by the very object. Name what"
+            " it stands for, or a model by its 'app_label.Model'."
+        )
     if signal in (pre_migrate, post_migrate):
         if sender is not None and not isinstance(sender, AppConfig):
             yield (
                 f"names the sender {sender!r}, but migrations are told of app configurations. Write"
                 " sender=self in ready(), or sender=apps.get_app_config('shop')."
+            )
+        elif sender and apps.models_ready and sender.models_module is None:
+            yield (
+                f"names {sender.name}, which has no models, and migrations tell of apps with models"
+                " only. Name no sender, or an app that has some."
             )
     elif not isinstance(signal, ModelSignal):
         if isinstance(sender, str):
@@ -80,7 +107,7 @@ def of_sender(signal: Signal, sender: Any) -> Iterator[str]:
             "must name a sender, for example sender=settings.AUTH_USER_MODEL: without one it runs"
             " for every model and slows every deletion."
         )
-    elif not isinstance(sender, str) and not is_model(sender):
+    elif not is_model(sender) and not (isinstance(sender, str) and sender.count(".") == 1):
         yield (
             f"names {sender!r} as its sender, which is no model. Name one model or its"
             " 'app_label.Model'; for several connect a receiver to each."
@@ -95,26 +122,39 @@ def of_model(signal: Signal, model: type[Model], include_subclasses: bool) -> It
             f"names {label}, which {options.swapped} replaces in this project, so it never sends."
             f" Write sender=settings.{options.swappable}."
         )
-    elif signal is m2m_changed and apps.models_ready and not _holds_links(model):
-        field = next((field.name for field in options.many_to_many), "<field>")
-        yield (
-            f"names {label}, but only the table of links sends m2m_changed. Write for example"
-            f" sender={model.__name__}.{field}.through."
-        )
+    elif options.auto_created and isinstance(signal, ModelSignal) and signal not in OF_LINKS:
+        yield f"names {label}, a table of links that Django makes. It sends m2m_changed instead."
     elif isinstance(signal, ModelSignal) and options.abstract and not include_subclasses:
         yield (
             f"names {label}, which is abstract and never sends. Name a model that inherits from it,"
             " or add include_subclasses=True for all of them."
         )
+    elif signal in (bulk_created, bulk_updated, bulk_deleted) and not (
+        include_subclasses or _tells_of_bulk_writes(model)
+    ):
+        yield (
+            f"names {label}, which does not tell of bulk writes. Give the model a manager of"
+            " apps.core.bulk: objects = BulkSignalsQuerySet.as_manager()."
+        )
+
+
+def of_links(signal: Signal, model: type[Model]) -> Iterator[str]:
+    """Yield why a model is no table of links; only when all models are loaded."""
+    fields = [field for each in apps.get_models() for field in each._meta.many_to_many]
+    tables = [getattr(field.remote_field, "through", None) for field in fields]
+    if signal is m2m_changed and not model._meta.auto_created and model not in tables:
+        field = next((field.name for field in model._meta.many_to_many), "<field>")
+        yield (
+            f"names {model._meta.label}, but only the table of links sends m2m_changed. Write for"
+            f" example sender={model.__name__}.{field}.through."
+        )
 
 
 def is_model(sender: Any) -> bool:
     """Say whether a sender is the class of a model."""
-    return isinstance(sender, type) and issubclass(sender, Model)
+    return isinstance(sender, ModelBase) and sender is not Model
 
 
-def _holds_links(model: type[Model]) -> bool:
-    fields = (field for each in apps.get_models() for field in each._meta.many_to_many)
-    return bool(model._meta.auto_created) or any(
-        getattr(field.remote_field, "through", None) is model for field in fields
-    )
+def _tells_of_bulk_writes(model: type[Model]) -> bool:
+    managers = model._meta.managers
+    return any(isinstance(each.get_queryset(), BulkSignalsQuerySet) for each in managers)

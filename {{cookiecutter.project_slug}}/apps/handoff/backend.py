@@ -40,8 +40,8 @@ STATUSES: Final = {
     Status.FAILED: TaskResultStatus.FAILED,
 }
 
-# Rows of one INSERT: a statement can have so many parameters.
-ROWS_AT_ONCE: Final = 1000
+# Rows of one INSERT, where the database takes so many parameters.
+ROWS_AT_ONCE: Final = 10_000
 
 DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "RETRIES": 8,
@@ -109,9 +109,8 @@ class OutboxBackend(TransactionalBackend):
             "priority": task.priority,
             **({"due_at": task.run_after} if task.run_after else {}),
         }
-        for some in batched(results, ROWS_AT_ONCE):
-            rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in some]
-            put(using, rows, **common)
+        rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in results]
+        put(using, rows, **common)
         now = timezone.now()
 
         def tell() -> None:
@@ -162,7 +161,7 @@ class OutboxBackend(TransactionalBackend):
 
 
 def put(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
-    """Write rows into the outbox of a database: one INSERT, without Django's models.
+    """Write rows into the outbox of a database: one INSERT a batch, without Django's models.
 
     Args:
         using: the alias of the database.
@@ -179,18 +178,18 @@ def put(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     connection = connections[using]
     columns = ("id", "arguments", *common)
     fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
+    batch = min(ROWS_AT_ONCE, connection.ops.bulk_batch_size(fields, rows) or 1)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _insert(columns, len(rows), connection.ops.quote_name),
-            [
+        for some in batched(rows, batch):
+            values = [
                 field.get_db_prep_save(value, connection)
-                for row in rows
+                for row in some
                 for field, value in zip(fields, (*row, *common.values()), strict=True)
-            ],
-        )
+            ]
+            cursor.execute(_insert(columns, len(some), connection.ops.quote_name), values)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _insert(columns: tuple[str, ...], rows: int, quote: Any) -> str:
     names = ", ".join(quote(column) for column in columns)
     places = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)

@@ -171,15 +171,16 @@ def _decorated_above(each: Connected) -> Iterator[CheckMessage]:
     if how is None:
         return
     named = getattr(sys.modules.get(how.function.__module__), receiver.__name__, how.function)
-    if inspect.isfunction(named) and named is not how.function and not connected(named):
-        cells = [cell.cell_contents for cell in named.__closure__ or ()]
-        if receiver in cells or function_of(named) is function_of(receiver):
-            yield Warning(
-                f"A decorator above the one that connects a receiver to {each.where} never runs.",
-                hint=f"{each.place}: write it below @receiver.",
-                obj=each,
-                id="signal_map.W008",
-            )
+    if named is how.function or connected(named):
+        return
+    cells = [cell.cell_contents for cell in getattr(named, "__closure__", None) or ()]
+    if any(it is receiver for it in cells) or function_of(named) is function_of(receiver):
+        yield Warning(
+            f"A decorator above the one that connects a receiver to {each.where} never runs.",
+            hint=f"{each.place}: write it below @receiver.",
+            obj=each,
+            id="signal_map.W008",
+        )
 
 
 CHECKS: Final[tuple[Callable[[Connected], Iterable[CheckMessage]], ...]] = (

@@ -1,6 +1,5 @@
 """Who is acting: found late, never leaked, free where the view does not ask."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from apps.accounts.models import User
-from apps.core.actor import acting_as, acting_in, current_actor, current_request, in_a_job
+from apps.core.actor import acting_as, acting_in, current_actor, in_a_job
 from apps.core.actor import current_request_id as request_id
 from apps.core.actor import current_source as source
 
@@ -55,7 +54,7 @@ def test_the_user_of_the_session_acts_in_the_request_only(ada: User, url: str) -
     known.force_login(ada)
     assert known.get(url).text == "ada"
     assert Client().get(url).text == "nobody"
-    assert (current_actor(), current_request(), request_id()) == (None, None, "")
+    assert (current_actor(), request_id()) == (None, "")
 
 
 def test_a_user_who_is_authenticated_inside_the_view_acts(client: Client, ada: User) -> None:
@@ -68,22 +67,6 @@ def test_a_view_that_does_not_ask_costs_no_query(client: Client, ada: User) -> N
         answer = client.get("/whence/")
     assert len(queries) == 0
     assert "Cookie" not in answer.headers.get("Vary", "")
-
-
-def test_interleaved_coroutines_have_their_own_actor(ada: User) -> None:
-    async def act(user: User, mine: asyncio.Event, other: asyncio.Event) -> str:
-        with acting_as(user):
-            mine.set()
-            await other.wait()
-            return name_of_actor()
-
-    async def both() -> tuple[str, str]:
-        one, two = asyncio.Event(), asyncio.Event()
-        grace = User(username="grace")
-        found, other = await asyncio.gather(act(ada, one, two), act(grace, two, one))
-        return found, other
-
-    assert asyncio.run(both()) == ("ada", "grace")
 
 
 def test_a_named_actor_ends_with_its_block(ada: User) -> None:
