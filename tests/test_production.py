@@ -479,6 +479,26 @@ def test_what_is_private_is_not_committed(bakery: Bakery, tmp_path: Path) -> Non
     assert ".env.example" in kept
 
 
+def test_the_addresses_of_mail_servers_on_the_page_are_taken(project: BakedProject) -> None:
+    urls = re.findall(r"^\| .* \| `(smtp\S*)` \|$", project.read("docs/production.md"), re.M)
+    code = "import json, sys; from config.environment import mailer;"
+    code += "print(json.dumps([mailer(url)['OPTIONS'] for url in sys.argv[1:]]))"
+    done = project.run("python", "-c", code, *urls)
+    assert done.returncode == 0, done.stderr
+    *others, here = json.loads(done.stdout)
+    assert here["host"] == "127.0.0.1"
+    for url, server in zip(urls, others, strict=False):
+        assert server["host"] == url.rpartition("@")[2]
+        # A password never goes over the network in the clear.
+        assert server["username"] and server["password"]
+        assert server["use_tls"] != server["use_ssl"]
+        assert server["port"] == (587 if server["use_tls"] else 465)
+    [amazon] = [server for server in others if "amazonaws" in server["host"]]
+    assert amazon["password"] == "a/b+c"
+    [gmail] = [server for server in others if "gmail" in server["host"]]
+    assert gmail["username"] == "ada@example.com"
+
+
 def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> None:
     """Run the documented commands while a writer has the database open."""
     project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")

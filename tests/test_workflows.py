@@ -146,6 +146,14 @@ def test_no_pin_of_a_project_goes_stale_unseen(bakery: Bakery) -> None:
     assert wanted - found_by_renovate(project.path) == set()
 
 
+def test_renovate_adds_the_digests_of_images(bakery: Bakery) -> None:
+    """As the page about production says; none is in a bake, since each patch has another."""
+    project = bakery.project(TEMPLATE.all_on())
+    assert "docker:pinDigests" in json.loads(project.read(RENOVATE))["extends"]
+    assert "Renovate" in project.read("docs/production.md")
+    assert not any("@sha256:" in project.read(file) for file in ("Dockerfile", "compose.yaml"))
+
+
 def test_no_pin_of_the_repository_goes_stale_unseen() -> None:
     wanted = pins_in((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     wanted |= pins_in((ROOT / WORKFLOWS / "ci.yml").read_text(encoding="utf-8"))
