@@ -221,18 +221,23 @@ def _refuse_old_cookiecutter(found: str) -> None:
 
 
 def _refuse_defaults(config_file: object, default_config: bool) -> None:
-    """Refuse a default of the user's configuration that is neither yes nor no."""
+    """Refuse a default of the user's configuration that is no answer to its question."""
     path = None if config_file is None else str(config_file)
     if path and not Path(path).exists():
         return  # it was read at the prompts; the files are rendered in another folder
     defaults = get_user_config(config_file=path, default_config=default_config)["default_context"]
-    for name in _template_json()["_modules"]:
-        value = (defaults or {}).get(name, "no")
-        if isinstance(value, str) and value.strip().lower() not in YES_OR_NO:
-            raise FailedHookException(
-                f"{name} {value!r} is refused: in the default_context of your configuration of"
-                " cookiecutter it has to be yes or no. A valid example: yes"
-            )
+    settings = _template_json()
+    choices = django_signals_rules.choices_of(settings)
+    allowed = {name: ["yes", "no"] for name in settings["_modules"]} | choices
+    for name, value in (defaults or {}).items():
+        answers = allowed.get(name, [value])
+        if value in answers or (name not in choices and str(value).strip().lower() in YES_OR_NO):
+            continue
+        raise FailedHookException(
+            f"{name} {value!r} is refused: in the default_context of your configuration of"
+            f" cookiecutter it has to be {django_signals_rules.either(answers)}."
+            f" A valid example: {answers[0]}"
+        )
 
 
 def _refuse_options(options: Mapping[str, Any]) -> None:

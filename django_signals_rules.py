@@ -17,7 +17,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing them would cost more time than the rest of the hook
     from collections.abc import Iterable, Mapping
-    from typing import Final
+    from typing import Any, Final
 
 # Packages are named alike whose names differ in the number of _ only, and none ends with one.
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
@@ -117,13 +117,29 @@ def is_reserved(slug: str) -> bool:
 
 
 @functools.cache
-def packages_of_modules() -> frozenset[str]:
-    """List the packages that modules bring, by the registry beside this file, as slugs."""
+def settings() -> dict[str, Any]:
+    """Return the prompts and the registry, which are beside this file."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cookiecutter.json")
     with open(path, encoding="utf-8") as file:
-        registry = json.load(file)["_modules"]
+        content: dict[str, Any] = json.load(file)
+    return content
+
+
+def choices_of(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the prompts with a list of answers, of which one is taken."""
+    return {
+        name: answers
+        for name, answers in settings.items()
+        if isinstance(answers, list) and not name.startswith("_")
+    }
+
+
+@functools.cache
+def packages_of_modules() -> frozenset[str]:
+    """List the packages that modules bring as slugs."""
+    registry = settings()["_modules"].values()
     kinds = ("dependencies", "development", "constraints")
-    lines = [line for entry in registry.values() for kind in kinds for line in entry.get(kind, [])]
+    lines = [line for entry in registry for kind in kinds for line in entry.get(kind, [])]
     names = (re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0] for line in lines)
     return frozenset(re.sub(r"[-_.]+", "_", name).lower() for name in names)
 
@@ -188,6 +204,12 @@ def refusal(answers: Mapping[str, object], modules: Iterable[str]) -> str | None
         fault = fault_of(answer) if isinstance(answer, str) else "it has to be text"
         if fault:
             return f"{name} {_shown(answer)} is refused: {fault}. A valid example: {example}"
+    for name, choices in choices_of(settings()).items():
+        if answers.get(name) not in choices:
+            return (
+                f"{name} {_shown(answers.get(name))} is refused: it has to be {either(choices)}."
+                f" A valid example: {choices[0]}"
+            )
     for name in modules:
         if not isinstance(answers.get(name), bool):
             return (
@@ -195,6 +217,11 @@ def refusal(answers: Mapping[str, object], modules: Iterable[str]) -> str | None
                 " yes or no. A valid example: yes"
             )
     return None
+
+
+def either(answers: list[str]) -> str:
+    """List answers of which one is taken, as in ``a, b or c``."""
+    return f"{', '.join(answers[:-1])} or {answers[-1]}"
 
 
 def usable_slug(suggestion: str) -> str:

@@ -9,35 +9,38 @@ error of the server. The exit status is 1 when that is not so.
 Most of a sign-up is the hash of the password, which is slow on purpose. With --quick-passwords it
 is not, and everything else is under more load.
 
-It needs uv, PostgreSQL and Redis, where --database and --broker say.
+With --trouble the project is behind the nginx that its page about production documents, four more
+clients are slow, and the pool in front of the database is dead for so many seconds: it accepts
+connections and is silent. What it was dead for may be answered with an error; all other answers
+count, and the probe for liveness has to be answered in time throughout.
+
+It needs uv, PostgreSQL and Redis, where --database and --broker say, and nginx for trouble.
 """
 
 import argparse
 import json
-import os
 import re
 import secrets
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from datetime import datetime
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlencode
 
-from cookiecutter.main import cookiecutter
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.proxy import MISSING, find_nginx, proxied
+from benchmarks.served import HOST, database, installed, manage, production, running
+from benchmarks.trouble import Pool, Watched, troubled, trusting
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "www.example.com"
 PASSWORD = secrets.token_urlsafe(16)
 
 # What the project's database holds, by the e-mail address of each user.
@@ -70,6 +73,9 @@ class Answers:
     milliseconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    # Of answers that were errors: begin and end of the request, and who wanted to sign up.
+    errors: list[tuple[float, float]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def main() -> int:
@@ -78,148 +84,67 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long people sign up (60)")
     parser.add_argument("--clients", type=int, default=8, help="clients at the same time (8)")
     parser.add_argument("--quick-passwords", action="store_true", help="hash them quickly")
+    parser.add_argument("--trouble", type=float, default=0, help="seconds of a dead pool (none)")
+    parser.add_argument("--liveness", type=float, default=1, help="seconds for that probe (1)")
     parser.add_argument("--drain", type=float, default=300, help="seconds for the jobs, then (300)")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432/postgres")
     parser.add_argument("--broker", default="redis://127.0.0.1:6379/15")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
+    if options.trouble and not find_nginx():
+        sys.exit(MISSING)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = installed(folder)
         with database(project, options.database) as address:
-            variables = production(folder, address, options.broker)
-            if options.quick_passwords:
-                (project / "quick.py").write_text(QUICK, encoding="utf-8")
-                variables["DJANGO_SETTINGS_MODULE"] = "quick"
-            manage(project, variables, "migrate", "--verbosity=0")
-            manage(project, variables, "collectstatic", "--no-input", "--verbosity=0")
-            with running(project, variables, folder) as port:
-                started = time.monotonic()
-                answers = sign_up(port, options.clients, options.seconds)
-                taken = time.monotonic() - started
-                found = settled(project, variables, folder / "mail", answers, options.drain)
-            errors = errors_in(folder / "log")
-    result = judge(answers, found, taken, errors)
+            result, errors = loaded(project, folder, address, options)
     report(result, errors)
     if options.json:
         print(json.dumps(result))
     return 0 if result["right"] else 1
 
 
-def installed(folder: Path) -> Path:
-    """Bake the project with all modules, and install what production needs."""
-    modules = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["_modules"]
-    saved = os.dup(1)
-    os.dup2(2, 1)  # the closing message of the bake is no part of the result
-    try:
-        project = cookiecutter(
-            str(ROOT), no_input=True, extra_context=dict.fromkeys(modules, True), output_dir=folder
-        )
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
-    command = [uv, "sync", "--quiet", "--no-dev", "--group", "production"]
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("VIRTUAL_ENV", "UV_PR"))
-    }
-    subprocess.run(command, cwd=project, env=environment, check=True)
-    return Path(project)
-
-
-@contextmanager
-def database(project: Path, address: str) -> Iterator[str]:
-    """Make a database beside the one of an address; give the new one's address."""
-    name = f"load_{secrets.token_hex(6)}"
-    statement = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute({!r})"
-
-    def execute(sql: str) -> None:
-        program = [f"{project}/.venv/bin/python", "-c", statement.format(sql), address]
-        subprocess.run(program, check=True)
-
-    execute(f"CREATE DATABASE {name}")
-    try:
-        yield f"{address.rpartition('/')[0]}/{name}"
-    finally:
-        execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def production(folder: Path, address: str, broker: str) -> dict[str, str]:
-    """Return the environment of the project's processes."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "ALLOWED_HOSTS": HOST,
-        "SECURE_SSL_REDIRECT": "0",
-        "EMAIL_URL": f"filemail:///{folder}/mail",
-        "DATABASE_URL": address,
-        "CELERY_BROKER_URL": broker,
-        "WEB_CONCURRENCY": "2",
-        "LOG_LEVEL": "WARNING",
-    }
-
-
-def manage(project: Path, variables: dict[str, str], *arguments: str) -> str:
-    """Run a command of the project and return what it prints."""
-    program = [f"{project}/.venv/bin/python", "manage.py", *arguments]
-    return subprocess.check_output(program, cwd=project, env=variables, text=True)
-
-
-@contextmanager
-def running(project: Path, variables: dict[str, str], folder: Path) -> Iterator[int]:
-    """Run the web server and the worker; give the port of the former."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    processes = []
-    with (folder / "log").open("w", encoding="utf-8") as log:
-        for program in (["gunicorn"], ["celery", "-A", "apps.handoff", "worker", "-c", "2"]):
-            processes.append(
-                subprocess.Popen(
-                    [project / ".venv/bin" / program[0], *program[1:]],
-                    cwd=project,
-                    env=variables | {"PORT": str(port)},
-                    stdout=log,
-                    stderr=log,
+def loaded(
+    project: Path, folder: Path, address: str, options: argparse.Namespace
+) -> tuple[dict[str, object], list[str]]:
+    """Run the project and let people sign up; return what came of it and what was logged."""
+    watched = Watched(options.liveness)
+    with ExitStack() as stack:
+        pool = stack.enter_context(closing(Pool(address))) if options.trouble else None
+        variables = production(folder, pool.address if pool else address, options.broker)
+        if options.quick_passwords:
+            (project / "quick.py").write_text(QUICK, encoding="utf-8")
+            variables["DJANGO_SETTINGS_MODULE"] = "quick"
+        if pool:
+            variables |= {"SECURE_SSL_REDIRECT": "1", "BEHIND_PROXY": "1"}
+        manage(project, variables, "migrate", "--verbosity=0")
+        manage(project, variables, "collectstatic", "--no-input", "--verbosity=0")
+        port = stack.enter_context(running(project, variables, folder))
+        connect: Callable[[], HTTPConnection]
+        connect = partial(HTTPConnection, "127.0.0.1", port, timeout=3600)
+        with ExitStack() as trouble:
+            if pool and (nginx := find_nginx()):
+                _, secure = stack.enter_context(proxied(project, nginx, folder, port))
+                connect = partial(
+                    HTTPSConnection, "127.0.0.1", secure, timeout=3600, context=trusting()
                 )
-            )
-        try:
-            wait_for(port, processes)
-            yield port
-        finally:
-            for process in processes:
-                process.send_signal(signal.SIGTERM)
-            for process in processes:
-                try:
-                    process.wait(600)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                plan = (HOST, options.seconds / 3, options.trouble)
+                trouble.enter_context(troubled(watched, port, secure, pool, *plan))
+            started = time.monotonic()
+            answers = sign_up(connect, options.clients, options.seconds)
+            taken = time.monotonic() - started
+        found = settled(project, variables, folder / "mail", answers, options.drain)
+    errors = errors_in(folder / "log", watched.dead_since)
+    return judge(answers, found, taken, errors, watched), errors
 
 
-def wait_for(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until the web server answers."""
-    while True:
-        if any(process.poll() is not None for process in processes):
-            sys.exit("A process of the project has ended before the load began.")
-        try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/health/")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-
-
-def sign_up(port: int, clients: int, seconds: float) -> Answers:
+def sign_up(connect: Callable[[], HTTPConnection], clients: int, seconds: float) -> Answers:
     """Let clients sign people up until the time is over."""
     answers = Answers()
     end = time.monotonic() + seconds
 
     def client() -> None:
-        connection = HTTPConnection("127.0.0.1", port, timeout=3600)
+        connection = connect()
         while time.monotonic() < end:
             name = f"user-{secrets.token_hex(8)}"
             try:
@@ -239,10 +164,9 @@ def sign_up(port: int, clients: int, seconds: float) -> Answers:
 def sign_one_up(connection: HTTPConnection, name: str, answers: Answers) -> None:
     """Get the form and send it, as a browser without cookies of its own would."""
     url = "/accounts/signup/"
-    connection.request("GET", url, headers={"Host": HOST})
-    form = connection.getresponse()
-    page = form.read().decode()
-    answers.statuses[form.status] += 1
+    form, page = asked(connection, answers, "GET", url, None, {"Host": HOST})
+    if form.status >= 400:
+        return
     cookies = {
         part.split("=", 1)[0]: part.split(";", 1)[0].split("=", 1)[1]
         for part in form.headers.get_all("Set-Cookie") or []
@@ -256,15 +180,34 @@ def sign_one_up(connection: HTTPConnection, name: str, answers: Answers) -> None
         "Host": HOST,
         "Content-Type": "application/x-www-form-urlencoded",
         "Cookie": f"csrftoken={cookies['csrftoken']}",
+        "Referer": f"https://{HOST}{url}",
     }
     started = time.monotonic()
-    connection.request("POST", url, urlencode(data), headers)
-    answer = connection.getresponse()
-    answer.read()
+    answer, _ = asked(connection, answers, "POST", url, urlencode(data), headers)
     answers.milliseconds.append((time.monotonic() - started) * 1000)
-    answers.statuses[answer.status] += 1
     if answer.status == 302:
         answers.signed_up.append(data["email"])
+    elif answer.status >= 400:
+        answers.unknown.append(data["email"])
+
+
+def asked(
+    connection: HTTPConnection,
+    answers: Answers,
+    method: str,
+    url: str,
+    body: str | None,
+    headers: dict[str, str],
+) -> tuple[HTTPResponse, str]:
+    """Send a request; return the answer and its text."""
+    started = time.monotonic()
+    connection.request(method, url, body, headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    answers.statuses[answer.status] += 1
+    if answer.status >= 400:
+        answers.errors.append((started, time.monotonic()))
+    return answer, text
 
 
 def settled(
@@ -272,13 +215,19 @@ def settled(
 ) -> dict[str, list[str]]:
     """Wait until every mail is there, or the patience is at its end; then count everything."""
     end = time.monotonic() + patience
-    while len(mails(mail)) < len(answers.signed_up) and time.monotonic() < end:
-        time.sleep(1)
-    time.sleep(2)  # for a mail too many
-    found: dict[str, list[str]] = json.loads(
-        manage(project, variables, "shell", "-v0", "-c", COUNT)
-    )
-    return found | {"mails": mails(mail)}
+    expected = set(answers.signed_up)
+    while True:
+        while expected - set(mails(mail)) and time.monotonic() < end:
+            time.sleep(1)
+        time.sleep(2)  # for a mail too many
+        found: dict[str, list[str]] = json.loads(
+            manage(project, variables, "shell", "-v0", "-c", COUNT)
+        )
+        # Some were answered with an error, and are there all the same.
+        more = set(found["users"]) & set(answers.unknown) - expected
+        if not more:
+            return found | {"mails": mails(mail)}
+        expected |= more
 
 
 def mails(folder: Path) -> list[str]:
@@ -291,28 +240,40 @@ def mails(folder: Path) -> list[str]:
     ]
 
 
-def errors_in(log: Path) -> list[str]:
-    """List what the processes have logged as errors."""
+def errors_in(log: Path, end: datetime | None) -> list[str]:
+    """List what the processes have logged as errors, until the pool was dead if it was."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in lines if '"level": "ERROR"' in line or '"level": "CRITICAL"' in line]
+    found = [line for line in lines if '"level": "ERROR"' in line or '"level": "CRITICAL"' in line]
+    return [
+        line
+        for line in found
+        if end is None or datetime.fromisoformat(json.loads(line)["time"]) < end
+    ]
 
 
 def judge(
-    answers: Answers, found: dict[str, list[str]], taken: float, errors: list[str]
+    answers: Answers,
+    found: dict[str, list[str]],
+    taken: float,
+    errors: list[str],
+    watched: Watched | None = None,
 ) -> dict[str, object]:
     """Compare what was answered with what is there."""
-    expected = set(answers.signed_up)
+    watched = watched or Watched()
+    excused = sum(watched.excuses(*span) for span in answers.errors)
+    expected = set(answers.signed_up) | set(answers.unknown) & set(found["users"])
     result: dict[str, object] = {
-        "sign_ups": len(expected),
-        "per_second": round(len(expected) / taken, 1),
-        "server_errors": sum(n for status, n in answers.statuses.items() if status >= 500),
+        "sign_ups": len(answers.signed_up),
+        "per_second": round(len(answers.signed_up) / taken, 1),
+        "error_answers": sum(n for status, n in answers.statuses.items() if status >= 400)
+        - excused,
         "broken_answers": len(answers.broken),
         "errors_logged": len(errors),
         "median_ms": round(statistics.median(answers.milliseconds or [0])),
         "slowest_ms": round(max(answers.milliseconds, default=0)),
     }
-    right = bool(expected) and not any(
-        result[name] for name in ("server_errors", "broken_answers", "errors_logged")
+    right = bool(answers.signed_up) and not any(
+        result[name] for name in ("error_answers", "broken_answers", "errors_logged")
     )
     for kind in ("users", "profiles", "entries", "mails"):
         counts = Counter(found[kind])
@@ -320,6 +281,11 @@ def judge(
         doubled = sum(1 for address, n in counts.items() if n > 1)
         result[kind] = {"lost": lost, "doubled": doubled, "more": len(counts.keys() - expected)}
         right = right and result[kind] == {"lost": 0, "doubled": 0, "more": 0}
+    if watched.seconds:
+        result["errors_while_dead"] = excused
+        result["signed_up_in_error"] = len(expected - set(answers.signed_up))
+        result |= watched.report()
+        right = right and watched.right()
     return result | {"right": right}
 
 

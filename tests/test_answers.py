@@ -161,12 +161,25 @@ def test_a_default_that_is_neither_yes_nor_no_is_refused(home: Home, answer: str
     assert not home.output.exists() or list(home.output.iterdir()) == []
 
 
+@pytest.mark.parametrize("answer", ["mit", "MIT license", ""])
+def test_a_default_that_is_no_choice_is_refused(home: Home, answer: str) -> None:
+    """Cookiecutter does the same with it."""
+    outcome = home.bake("--no-input", "--config-file", defaults(home, license=answer))
+    assert outcome.status == 1
+    assert f"license '{answer}' is refused: in the default_context" in outcome.said
+    assert "it has to be none, MIT, " in outcome.said
+    assert "Traceback" not in outcome.said
+    assert not home.output.exists() or list(home.output.iterdir()) == []
+
+
 @pytest.mark.parametrize("answer", ["YES", True, "on"])
 def test_a_default_of_the_user_is_heeded(home: Home, answer: str | bool) -> None:
     """Those of other templates are none of ours."""
     chosen = dict.fromkeys(TEMPLATE.registry, answer)
-    outcome = home.bake("--no-input", "--config-file", defaults(home, use_docker="ja", **chosen))
+    others = {"use_docker": "ja", "license": "MIT"}
+    outcome = home.bake("--no-input", "--config-file", defaults(home, **others, **chosen))
     assert outcome.status == 0, outcome.said
+    assert (home.output / "my_project" / "LICENSE").exists()
     folders = {path.name for path in (home.output / "my_project" / "apps").iterdir()}
     assert set(TEMPLATE.registry) <= folders
 
@@ -260,6 +273,7 @@ def test_a_replay_of_another_release_is_refused(copy_of_template: Template) -> N
         ("project_name", "a\nb"),
         ("description", "{{ 7 * 7 }}"),
         ("author_email", "nobody"),
+        ("license", "perhaps"),
         (next(iter(TEMPLATE.registry)), "perhaps"),
     ],
 )
@@ -326,6 +340,28 @@ def test_a_preset_of_the_readme_bakes_what_it_names(home: Home, command: str) ->
     assert chosen == {name for name in told if told[name] == "yes"}
     heading = Document((project / "README.md").read_text(encoding="utf-8")).headings()[0]
     assert heading == told.get("project_name", "My Project")
+
+
+@pytest.mark.parametrize(
+    "command", [row[1].strip("`") for row in PRESETS if re.search("=yes|license=", row[1])]
+)
+def test_a_preset_without_no_input_sets_the_defaults_of_the_questions(
+    home: Home, command: str
+) -> None:
+    """One of them is answered otherwise; every other question takes its default."""
+    words = [word for word in shlex.split(command) if "=" in word]
+    wanted = {"license": "none"} | dict.fromkeys(TEMPLATE.registry, "no")
+    wanted |= dict(word.split("=") for word in words)
+    *_, last = TEMPLATE.registry
+    typed = ["y\n" if name == last else "\n" for name in TEMPLATE.prompts]
+    outcome = home.bake(*words, answers="".join(typed))
+    assert outcome.status == 0, outcome.said
+    recorded = json.loads((home.output / "my_project" / ".template.json").read_text("utf-8"))
+    found = {name: recorded["default_context"][name] for name in wanted}
+    spelled = {True: "yes", False: "no"}
+    assert {name: spelled.get(value, value) for name, value in found.items()} == wanted | {
+        last: "yes"
+    }
 
 
 def test_one_preset_has_every_module() -> None:

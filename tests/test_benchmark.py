@@ -3,10 +3,14 @@
 import json
 import os
 import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from benchmarks.load import Answers, judge
+from benchmarks.proxy import MISSING, find_nginx
+from benchmarks.trouble import Watched
 from tests.support.bakery import Bakery
 from tests.support.programs import UV, clean_environment, run
 from tests.support.services import require_services
@@ -62,6 +66,49 @@ def test_a_short_load_loses_nothing() -> None:
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["right"]
     assert result["sign_ups"] > 0
+
+
+@pytest.mark.whole
+def test_a_short_load_amid_trouble_loses_nothing() -> None:
+    """Liveness is answered while clients are slow and the pool is dead; how soon is not timed."""
+    if find_nginx() is None:
+        pytest.skip(MISSING)
+    require_services()
+    brief = ("--seconds", "9", "--trouble", "3", "--clients", "2", "--liveness", "60")
+    done = run(
+        [
+            *(sys.executable, "benchmarks/load.py", *brief),
+            *("--drain", "3600", "--quick-passwords", "--json"),
+        ],
+        folder=ROOT,
+        environment={**os.environ, "UV": str(UV)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["right"]
+    assert result["sign_ups"] > 0
+    assert result["dead_seconds"] >= 3
+    assert len(result["bytes_of_slow_clients"]) == 4
+    assert result["liveness_asked"] > 0
+
+
+def test_trouble_that_is_worse_than_it_may_be_is_noticed() -> None:
+    whole = {kind: ["a", "b"] for kind in ("users", "profiles", "entries", "mails")}
+    # The second is answered with an error while the pool is dead, and there all the same.
+    answers = Answers(signed_up=["a"], unknown=["b"], errors=[(11, 19)])
+    answers.statuses[500] += 1
+
+    def right(answers: Answers = answers, **changes: Any) -> object:
+        watched = Watched(dead=[(10, 20)], seconds=[0.1], bytes_of=dict.fromkeys(range(4), 9))
+        return judge(answers, whole, 1, [], replace(watched, **changes))["right"]
+
+    assert right()
+    assert not right(seconds=[0.1, 1.1])
+    assert not right(unanswered=1)
+    assert not right(bytes_of={0: 9})
+    assert not right(dead=[])
+    assert not right(dead=[(20, 30)])
+    assert not right(replace(answers, unknown=[]))
 
 
 def test_a_load_that_loses_or_doubles_something_is_noticed() -> None:

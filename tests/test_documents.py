@@ -235,7 +235,7 @@ def test_every_path_exists(bakery: Bakery, name: str) -> None:
 
 
 def test_the_tree_of_the_readme_is_that_of_a_project(bakery: Bakery) -> None:
-    project = bakery.project(TEMPLATE.all_on())
+    project = bakery.bake(TEMPLATE, TEMPLATE.all_on(), license="MIT")
     (fence,) = [fence for fence in README.fences() if "\u251c" in fence.text]
     reader = Reader(project)
     reader.tree(Place("README.md", fence.line), fence.text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from django_signals_rules import choices_of
 from hooks import post_gen_project, pre_gen_project
 from tests.support.bakery import BakeError, Bakery
 from tests.support.programs import run
@@ -28,6 +29,7 @@ def answers(**changes: object) -> dict[str, Any]:
         "description": "What it is.",
         "author_name": "Ada",
         "author_email": "ada@example.com",
+        **{name: choices[0] for name, choices in choices_of(TEMPLATE.settings).items()},
         "kept": True,
         "dropped": False,
         **changes,
@@ -157,6 +159,7 @@ def test_hooks_and_rules_run_on_every_python(template: Path, project: Path, vers
 import json, os, sys
 os.environ["PYENV_ROOT"] = {str(template)!r}
 sys.path.insert(0, {str(ROOT)!r})
+from django_signals_rules import choices_of
 from hooks import post_gen_project, pre_gen_project
 pre_gen_project.ANSWERS = post_gen_project.ANSWERS = sys.argv[1]
 pre_gen_project.TEMPLATE_ROOT = {str(template)!r}

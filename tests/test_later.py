@@ -263,6 +263,14 @@ def test_every_module_can_be_turned_on_and_taken_out(
 
 
 @pytest.mark.whole
+def test_a_licence_can_be_chosen_later(bakery: Bakery, history: History, tmp_path: Path) -> None:
+    project = history.create(NEW, folder=tmp_path)
+    for licence in ("MIT", "none"):
+        project.update(license=licence)
+        assert project.differences(bakery.bake(TEMPLATE, Combination(()), license=licence)) == []
+
+
+@pytest.mark.whole
 def test_what_an_update_prints_about_a_name_that_is_none(history: History, tmp_path: Path) -> None:
     """Cruft passes over a misspelt module without a word; the template does not."""
     project = history.create(NEW, folder=tmp_path)

@@ -21,6 +21,7 @@ INSTALLED_APPS += [
     "allauth.account",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.dummy",
+    "allauth.socialaccount.providers.google",
     "channels",
     "debug_toolbar",
     "guardian",

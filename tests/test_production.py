@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from benchmarks import proxy
 from tests.checks import containers
 from tests.checks.check import expect_none
 from tests.checks.containers import REFERENCE, composition, instructions, stages
@@ -142,17 +143,10 @@ def settings_of(project: BakedProject, root: Path) -> dict[str, str]:
     return environment | {"DATABASE_URL": f"sqlite:///{root}/image.sqlite3"}
 
 
-def free_port() -> int:
-    """Return a port at which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def served(root: Path, variables: dict[str, str]) -> Iterator[tuple[str, Path]]:
     """Run the command of the image; give its address and its log. It has to end by itself."""
-    port = free_port()
+    port = proxy.free_port()
     environment = clean_environment(**variables, PORT=str(port))
     environment["PATH"] = f"{own_environment(root).program('')}{os.pathsep}{environment['PATH']}"
     done = run(
@@ -192,86 +186,31 @@ MADE_UP = {"X-Forwarded-Proto": "http", "X-Request-ID": "made-up-by-a-client"}
 @pytest.mark.whole
 def test_the_proxy_that_is_documented_shields_the_project(bakery: Bakery, tmp_path: Path) -> None:
     """Start nginx as the page says, in front of Gunicorn, and hold more clients than threads."""
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    nginx = proxy.find_nginx()
     if nginx is None:
-        pytest.skip("nginx is not installed here: apt-get install nginx")
+        pytest.skip(proxy.MISSING)
     project = bakery.copy(bakery.project(Combination(())), tmp_path / "my_project")
     (project.path / ".venv").symlink_to(project.environment.folder)
     variables = PRODUCTION | {"DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}"}
     expect_none(project.faults_of("python", "manage.py", "collectstatic", "-v0", **variables))
     with served(project.path, variables | {"BEHIND_PROXY": "1"}) as (behind, log):
-        with proxied(project, nginx, tmp_path, behind.rpartition(":")[2]) as (plain, secure):
+        port = int(behind.rpartition(":")[2])
+        with proxy.proxied(project.path, nginx, tmp_path, port) as ports:
+            plain, secure = f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}"
             assert get(f"{secure}/", HOST, **MADE_UP)[0] == 200
             assert get(f"{secure}/health/", HOST)[0] == 404
             assert get(f"{secure}/accounts/login/", HOST, "x" * 11_000_000)[0] == 413
             assert get(f"{plain}/accounts/reset/MQ/a-secret/", HOST)[0] == 301
             assert get(f"{secure}/accounts/reset/MQ/a-secret/", HOST)[0] == 200
             assert "camera=()" in header(f"{secure}/", HOST, "Permissions-Policy")
-            with held(int(secure.rpartition(":")[2]), clients=40):
+            with held(ports[1], clients=40):
                 assert get(f"{secure}/", HOST)[0] == 200
                 assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
-        with held(int(behind.rpartition(":")[2]), clients=8):
+        with held(port, clients=8):
             assert get(f"{behind}/health/live/", "10.0.0.1")[0] == 200
     written = "".join(each.read_text("utf-8") for each in (log, tmp_path / "nginx.log"))
     assert "a-secret" not in written
     assert "made-up" not in written
-
-
-def configure(servers: str, folder: Path, ports: dict[str, object]) -> None:
-    """Write a configuration of nginx for this folder and these ports, with a certificate."""
-    done = run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", f"/CN={HOST}"),
-            *("-out", folder / "fullchain.pem", "-keyout", folder / "privkey.pem"),
-        ],
-        folder=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    for there, here in (
-        ("listen 80;", f"listen 127.0.0.1:{ports['80']};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{ports['443']} ssl;"),
-        ("/etc/letsencrypt/live/www.example.com", str(folder)),
-        ("/var/log/nginx/error.log", str(folder / "nginx.log")),
-        ("127.0.0.1:8000", f"127.0.0.1:{ports['8000']}"),
-    ):
-        assert there in servers
-        servers = servers.replace(there, here)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder / 'nginx.pid'}; error_log {folder / 'nginx.log'};"
-        f" events {{}} http {{ access_log {folder / 'nginx.log'}; {places} {servers} }}",
-        encoding="utf-8",
-    )
-
-
-@contextmanager
-def proxied(
-    project: BakedProject, nginx: str, folder: Path, port: str
-) -> Iterator[tuple[str, str]]:
-    """Run nginx with the documented servers; give their addresses, plain and secure."""
-    [servers] = re.findall(r"^```nginx\n(.*?)^```", project.read("docs/production.md"), re.M | re.S)
-    plain, secure = free_port(), free_port()
-    configure(servers, folder, {"80": plain, "443": secure, "8000": port})
-    said = folder / "nginx.said"
-    with said.open("w", encoding="utf-8") as output:
-        server = subprocess.Popen(
-            [nginx, "-p", folder, "-e", folder / "nginx.log", "-c", folder / "nginx.conf"],
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        while True:
-            assert server.poll() is None, said.read_text("utf-8")
-            try:
-                socket.create_connection(("127.0.0.1", secure)).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
-    finally:
-        server.terminate()
-        server.wait(HANGS)
 
 
 @contextmanager
@@ -477,6 +416,27 @@ def test_what_is_private_is_not_committed(bakery: Bakery, tmp_path: Path) -> Non
     kept = run(["git", "ls-files"], folder=project.path).stdout.splitlines()
     assert [file for file in NEVER_IN_GIT if file in kept] == []
     assert ".env.example" in kept
+
+
+def test_the_addresses_of_mail_servers_on_the_page_are_taken(project: BakedProject) -> None:
+    urls = re.findall(r"^\| .* \| `(smtp\S*)` \|$", project.read("docs/production.md"), re.M)
+    code = "import json, sys; from config.environment import mailer;"
+    code += "print(json.dumps([mailer(url)['OPTIONS'] for url in sys.argv[1:]]))"
+    done = project.run("python", "-c", code, *urls)
+    assert done.returncode == 0, done.stderr
+    *others, here = json.loads(done.stdout)
+    assert here["host"] == "127.0.0.1"
+    for url, server in zip(urls, others, strict=False):
+        assert server["host"] == url.rpartition("@")[2]
+        # A password never goes over the network in the clear.
+        assert server["username"]
+        assert server["password"]
+        assert server["use_tls"] != server["use_ssl"]
+        assert server["port"] == (587 if server["use_tls"] else 465)
+    [amazon] = [server for server in others if "amazonaws" in server["host"]]
+    assert amazon["password"] == "a/b+c"
+    [gmail] = [server for server in others if "gmail" in server["host"]]
+    assert gmail["username"] == "ada@example.com"
 
 
 def test_a_backup_of_sqlite_can_be_restored(bakery: Bakery, tmp_path: Path) -> None:

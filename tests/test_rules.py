@@ -21,6 +21,10 @@ GOOD = {
     "description": "What it is.",
     "author_name": "Ada Lovelace",
     "author_email": "ada@example.com",
+    **{
+        name: answers[0]
+        for name, answers in django_signals_rules.choices_of(TEMPLATE.settings).items()
+    },
     "extra": False,
 }
 
@@ -67,6 +71,14 @@ def test_a_bad_address_is_refused(email: str) -> None:
 @pytest.mark.parametrize("answer", ["yes", "True", 1, 0, None, [], "{{ true }}"])
 def test_a_module_is_chosen_with_a_boolean_only(answer: object) -> None:
     assert refusal(extra=answer)
+
+
+@pytest.mark.parametrize("answer", ["mit", "GPL", "", "none, MIT"])
+def test_a_licence_that_is_not_offered_is_refused(answer: str) -> None:
+    sentence = refusal(license=answer)
+    assert sentence
+    assert sentence.startswith(f"license {answer!r} is refused: it has to be none, MIT, ")
+    assert sentence.endswith(" or GPL-3.0-or-later. A valid example: none")
 
 
 @pytest.mark.parametrize("prompt", [name for name in GOOD if name != "extra"])

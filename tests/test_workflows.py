@@ -253,6 +253,14 @@ def test_a_later_python_is_added_to_the_matrix(bakery: Bakery) -> None:
         assert longer[-3:] == ["3.14", found["currentValue"], "3.99"]
 
 
+def test_renovate_adds_the_digests_of_images(bakery: Bakery) -> None:
+    """As the page about production says; none is in a bake, since each patch has another."""
+    project = bakery.project(TEMPLATE.all_on())
+    assert "docker:pinDigests" in json.loads(project.read(RENOVATE))["extends"]
+    assert "Renovate" in project.read("docs/production.md")
+    assert not any("@sha256:" in project.read(file) for file in ("Dockerfile", "compose.yaml"))
+
+
 def test_every_step_of_the_repository_s_workflows_runs_on_every_system() -> None:
     """Outside of Linux, a step is one program with its arguments, in any shell."""
     for path in (ROOT / WORKFLOWS).glob("*.yml"):

@@ -1,10 +1,15 @@
 """Checks of what a bake wrote, file by file; each returns what is wrong."""
 
+import json
 import re
 
-from tests.support.project import BakedProject, requirement_name
+from jinja2 import Environment
+
+from tests.support.project import ANSWERS, BakedProject, requirement_name
 from tests.support.template import Template, variables_read
 
+# Renders the names of files.
+NAMES = Environment()  # noqa: S701 (no HTML)
 # What a code host fills in.
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
 # What the README says of the program that makes projects.
@@ -23,10 +28,13 @@ def file_set(project: BakedProject) -> list[str]:
         if module not in project.combination.modules
         for path in template.paths_of(module)
     )
+    answers = json.loads(project.read(ANSWERS))["default_context"]
     expected = {
-        file
+        name
         for file in template.files()
         if not any(file == path or file.startswith(f"{path}/") for path in left_out)
+        # A file whose name renders empty is not written.
+        if (name := NAMES.from_string(file).render(cookiecutter=answers))
     }
     return [
         *(f"{file} is missing" for file in sorted(expected - project.files)),

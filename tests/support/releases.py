@@ -123,7 +123,7 @@ class CruftProject:
     workplace: Workplace
     path: Path
 
-    def update(self, release: str = NEW, /, **answers: bool) -> None:
+    def update(self, release: str = NEW, /, **answers: bool | str) -> None:
         """Run what the documents say, and expect a clean merge; then commit it."""
         words = ["update", "--skip-apply-ask", f"--checkout={release}"]
         if answers:

@@ -99,6 +99,20 @@ def test_routes_and_a_default_queue_are_followed(
     assert queues == {tasks.shared.name: "reports", tasks.retry_in.name: "other"}
 
 
+def test_a_job_is_held_back_to_the_rate_that_the_settings_name(
+    settings: Settings, use_broker: Callable[[str], None]
+) -> None:
+    name = "apps.handoff.tests.example.tasks.record"
+    settings.CELERY_TASK_ANNOTATIONS = {name: {"rate_limit": "30/m"}}
+    use_broker("memory://")
+    from apps.handoff.celery_app import app
+    from apps.handoff.worker import register_jobs
+
+    register_jobs()
+
+    assert app.tasks[name].rate_limit == "30/m"
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1000.25])
 def test_a_retry_comes_when_the_task_says(seconds: float) -> None:
     tasks.retry_in.delay("path", seconds)

@@ -64,6 +64,18 @@ def test_a_social_sign_up_whose_receiver_fails_ends_with_nothing(client: Client)
     assert mail.outbox == []
 
 
+def test_a_social_login_leaves_for_the_site_that_the_page_about_the_policy_names(
+    client: Client, settings: Any
+) -> None:
+    settings.SOCIALACCOUNT_PROVIDERS = {"google": {"APPS": [{"client_id": "us", "secret": "key"}]}}
+    policy = client.get("/social/google/login/").headers["Content-Security-Policy"]
+    assert "form-action 'self';" in f"{policy};"
+    away = client.post("/social/google/login/").headers["Location"]
+    site = "/".join(away.split("/")[:3])
+    text = (settings.BASE_DIR / "docs" / "production.md").read_text(encoding="utf-8")
+    assert f'SECURE_CSP["form-action"] += ["{site}"]' in text
+
+
 def test_a_factory_changes_the_profile_that_the_receiver_creates() -> None:
     ada = UserFactory(profile__display_name="Ada")
     assert (Profile.objects.get().user, ada.profile.display_name) == (ada, "Ada")
