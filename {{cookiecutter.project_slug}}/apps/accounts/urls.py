@@ -3,7 +3,7 @@
 from django.contrib.auth import views
 from django.urls import path
 
-from .views import SignUpView
+from .views import ResetView, SignUpView
 
 FORM = "accounts/form.html"
 DONE = "accounts/done.html"
@@ -22,15 +22,7 @@ urlpatterns = [
         views.PasswordChangeDoneView.as_view(template_name=DONE),
         name="password_change_done",
     ),
-    path(
-        "password_reset/",
-        views.PasswordResetView.as_view(
-            template_name=FORM,
-            email_template_name="accounts/password_reset_email.txt",
-            subject_template_name="accounts/password_reset_subject.txt",
-        ),
-        name="password_reset",
-    ),
+    path("password_reset/", ResetView.as_view(template_name=FORM), name="password_reset"),
     path(
         "password_reset/done/",
         views.PasswordResetDoneView.as_view(
