@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import aauthenticate, authenticate
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.forms import ModelForm
 from django.http import HttpResponse
@@ -31,6 +31,8 @@ from ..test_accounts import wait_for_mails
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long pass phrase"
+NAMES = {"username": "ada.lovelace", "email": "ada@example.com"}
+FORM = NAMES | {"password1": PASSWORD, "password2": PASSWORD}
 
 
 @pytest.fixture
@@ -213,21 +215,22 @@ def test_logging_in_needs_the_token_of_the_form() -> None:
     assert answer.status_code == 302
 
 
+@pytest.mark.parametrize("taken", [("grace", ""), ("GRACE", ""), ("else", "Grace@example.com")])
 def test_of_two_sign_ups_of_one_name_at_once_one_is_told_so(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, taken: tuple[str, str]
 ) -> None:
     """The other one commits after the form of this one was found right."""
     form_valid = SignUpView.form_valid
 
     def be_quicker(self: SignUpView, form: ModelForm) -> HttpResponse:
-        User.objects.create_user("grace")
+        User.objects.create_user(*taken)
         return form_valid(self, form)
 
     monkeypatch.setattr(SignUpView, "form_valid", be_quicker)
-    data = {"username": "grace", "email": "", "password1": PASSWORD, "password2": PASSWORD}
-    answer = client.post("/accounts/signup/", data)
+    data = {"username": "grace", "password1": PASSWORD, "password2": PASSWORD}
+    answer = client.post("/accounts/signup/", data | {"email": "grace@example.com"})
     assert answer.status_code == 200
-    (error,) = answer.context["form"].errors.as_data()["username"]
+    ((error,),) = answer.context["form"].errors.as_data().values()
     assert escape(error.messages[0]) in answer.text
     assert User.objects.count() == 1
     assert "_auth_user_id" not in client.session
@@ -368,6 +371,30 @@ def test_the_address_is_the_clients(
 def test_each_subject_is_counted_for_so_long() -> None:
     assert [count("a"), count("a"), count("b"), count("a", by=-1)] == [1, 2, 1, 1]
     assert [count("over", seconds=0) for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [
+        ("ADA", "else@example.com"),
+        ("\uff41\uff44\uff41", "else@example.com"),
+        ("\u0430da", "else@example.com"),
+        ("else", "ADA@Example.com"),
+    ],
+)
+def test_what_looks_the_same_is_one_account(
+    client: Client, ada: User, name: str, email: str
+) -> None:
+    answer = client.post("/accounts/signup/", FORM | {"username": name, "email": email})
+    assert len(answer.context["form"].errors) == 1
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("other", [("ADA", ""), ("else", "ADA@example.com")])
+def test_the_database_refuses_a_second_account(ada: User, other: tuple[str, str]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create_user(*other)
+    User.objects.bulk_create([User(username="without"), User(username="address")])
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])

@@ -60,16 +60,17 @@ def test_a_new_user_is_welcomed_after_the_commit(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        sign_up(first_name="Ada")
+        sign_up(first_name="Visit evil.example")
         assert mail.outbox == []
     assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
     assert mail.outbox[0].subject.startswith("Welcome to ")
-    assert "Hello Ada," in mail.outbox[0].body
+    assert "Hello ada," in mail.outbox[0].body
+    assert "evil" not in str(mail.outbox[0].message())
     assert Welcome.objects.get().sent_at is not None
 
 
 def test_the_mail_has_a_text_and_an_html_part() -> None:
-    sign_up(first_name="<Ada>")
+    sign_up(username="<Ada>")
     written = message(Welcome.objects.get())
     assert "Hello <Ada>," in written.body
     html, kind = written.alternatives[0]
@@ -351,7 +352,9 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
     settings.TASKS = config.settings.TASKS
 
     def cost(number: int) -> int:
-        users = [User(username=f"{number} {n}", email=f"{n}@example.com") for n in range(number)]
+        users = [
+            User(username=f"{number} {n}", email=f"{n}@{number}.example") for n in range(number)
+        ]
         with CaptureQueriesContext(connection) as queries:
             User.objects.bulk_create(users)
         return len(queries)

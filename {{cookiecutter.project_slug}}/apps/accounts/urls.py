@@ -3,7 +3,7 @@
 from django.contrib.auth import views
 from django.urls import path
 
-from .views import ResetView, SignUpView
+from .views import ResetConfirmView, ResetView, SignUpView
 
 FORM = "accounts/form.html"
 DONE = "accounts/done.html"
@@ -31,11 +31,7 @@ urlpatterns = [
         ),
         name="password_reset_done",
     ),
-    path(
-        "reset/<uidb64>/<token>/",
-        views.PasswordResetConfirmView.as_view(template_name=FORM),
-        name="password_reset_confirm",
-    ),
+    path("reset/<uidb64>/<token>/", ResetConfirmView.as_view(), name="password_reset_confirm"),
     path(
         "reset/done/",
         views.PasswordResetCompleteView.as_view(

@@ -4,8 +4,8 @@ from threading import Thread
 from typing import Any, Final
 
 from django.contrib.auth import authenticate, login
-from django.contrib.auth.forms import PasswordResetForm
-from django.contrib.auth.views import PasswordResetView
+from django.contrib.auth.forms import PasswordResetForm, SetPasswordForm
+from django.contrib.auth.views import PasswordResetConfirmView, PasswordResetView
 from django.db import IntegrityError, connections, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -76,3 +76,13 @@ class ResetView(PasswordResetView):
         arguments = (address, request.get_host(), request.is_secure())
         Thread(target=hand_off_reset, args=arguments, name="password reset").start()
         return redirect(self.get_success_url())
+
+
+class ResetConfirmView(PasswordResetConfirmView):
+    """Set a new password; the link in the mail has confirmed the address too."""
+
+    template_name = "accounts/form.html"
+
+    def form_valid(self, form: SetPasswordForm) -> HttpResponse:
+        form.user.confirmed_email = form.user.email
+        return super().form_valid(form)

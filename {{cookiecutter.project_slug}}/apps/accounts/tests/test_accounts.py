@@ -66,6 +66,7 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> Non
     client.post("/accounts/login/", {"username": "ada", "password": "another phrase"})
     assert "ada</button>" in client.get("/").text
     assert 'name="new_password1"' not in Client().get(link[1], follow=True).text
+    assert User.objects.get().confirmed_email == "ada@example.com"
 
 
 def test_guessing_a_password_ends_soon(client: Client, ada: User) -> None:
