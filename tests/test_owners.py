@@ -64,7 +64,7 @@ grace = User.objects.get()
 for page in ("/", "/profile/", "/taskboard/", "/accounts/password_change/"):
     assert "Log out grace@example.com" in get(page)
 task = Task.objects.create(project=Project.objects.create(name="A"), title="B", creator=grace)
-assert "grace@example.com</option>" in get(task.get_absolute_url())
+assert "<span>grace@example.com</span>" in get(task.get_absolute_url() + "?name=GRACE")
 post(task.get_absolute_url(), action="assign", person=grace.pk)
 assert "<span>grace@example.com</span>" in get(task.get_absolute_url())
 get(task.project.get_absolute_url())
