@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
 
 from apps.core.limits import client_address, count
 
@@ -22,12 +22,9 @@ FAILURES_AT_ALL: Final = 100
 class LimitedBackend(ModelBackend):
     """Django's own backend, which refuses even the right password after too many failures."""
 
+    @sensitive_variables("password")
     def authenticate(
-        self,
-        request: HttpRequest | None,
-        username: str | None = None,
-        password: str | None = None,
-        **kwargs: Any,
+        self, request: Any, username: Any = None, password: Any = None, **kwargs: Any
     ) -> User | None:
         given = username or kwargs.get(User.USERNAME_FIELD)
         if given is None or password is None:  # meant for another backend

@@ -9,7 +9,6 @@ from django.core import mail
 from django.db.models.signals import post_save
 from django.test import Client
 
-from apps.accounts.backends import FAILURES
 from apps.accounts.models import User
 
 pytestmark = pytest.mark.django_db
@@ -67,14 +66,6 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> Non
     assert "ada</button>" in client.get("/").text
     assert 'name="new_password1"' not in Client().get(link[1], follow=True).text
     assert User.objects.get().confirmed_email == "ada@example.com"
-
-
-def test_guessing_a_password_ends_soon(client: Client, ada: User) -> None:
-    for number in range(FAILURES):
-        client.post("/accounts/login/", {"username": "ada", "password": f"guess {number}"})
-    right = {"username": "ada", "password": PASSWORD}
-    assert client.post("/accounts/login/", right).status_code == 200
-    assert client.post("/accounts/login/", right, REMOTE_ADDR="10.0.0.1").status_code == 302
 
 
 @pytest.mark.usefixtures("connections_as_before")
