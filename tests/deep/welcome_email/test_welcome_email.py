@@ -22,6 +22,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 import config.settings
 from apps.accounts.models import User
+from apps.core.tests.deep.test_settings import PRODUCTION, run, setting
 from apps.welcome_email.models import CLAIM_EXPIRES_AFTER, OWED_FOR, Welcome
 from apps.welcome_email.tasks import ClaimedError, message, send_welcome
 
@@ -364,3 +365,25 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
     for path in ("profiles.Profile", "handoff.Handoff"):
         if apps.is_installed(f"apps.{path.partition('.')[0]}"):
             assert apps.get_model(path)._base_manager.count() == 1010
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"DEBUG": "1"}, "http://127.0.0.1:8000"),
+        (PRODUCTION, "https://www.example.com"),
+        (PRODUCTION | {"ALLOWED_HOSTS": "*,.example.com"}, "https://example.com"),
+        (PRODUCTION | {"SITE_URL": "https://a.example:8443"}, "https://a.example:8443"),
+    ],
+)
+def test_links_lead_to_the_site(given: dict[str, str], found: str) -> None:
+    assert setting("s.SITE_URL", **given) == found
+
+
+@pytest.mark.parametrize(
+    "given", [{"ALLOWED_HOSTS": "*"}, {"SITE_URL": "a.example"}, {"SITE_URL": "https://a.example/"}]
+)
+def test_links_that_lead_nowhere_are_refused(given: dict[str, str]) -> None:
+    done = run("manage.py", "check", **PRODUCTION | given)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "SITE_URL=https://www.example.com" in done.stderr
