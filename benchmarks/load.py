@@ -58,10 +58,12 @@ print(json.dumps({
 }))
 """
 
-# Settings of a project in which the hash of a password takes no time.
+# Settings of a project in which the hash of a password takes no time, and nobody is limited.
 QUICK = """
 from config.settings import *
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# One address signs up more users than a stranger may: this cache counts nothing.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 """
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.dispatch import Signal
@@ -73,6 +74,12 @@ def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             signal.sender_receivers_cache.clear()
     dispatch._connections.clear()
     dispatch._connections.update(connections)
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits() -> None:
+    """Begin each test with nothing counted."""
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.core.middleware.LookupMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -114,6 +115,7 @@ DATABASES = {"default": database}
 # Users
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.LimitedBackend"]
 LOGIN_REDIRECT_URL = "core:home"
 LOGOUT_REDIRECT_URL = "core:home"
 AUTH_PASSWORD_VALIDATORS = [
@@ -125,6 +127,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# Each process counts here what strangers try; a cache of all processes counts it for all of them.
+cache = "django.core.cache.backends.locmem.LocMemCache"
+CACHES = {"default": {"BACKEND": cache, "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 
 # Language and time
 
@@ -171,7 +177,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.read(
 )
 X_FRAME_OPTIONS = "DENY"
 
-# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself.
+# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself, and writes the
+# address of the client into X-Forwarded-For, last.
 BEHIND_PROXY = env.read("BEHIND_PROXY", env.flag, False, "1")
 TRUST_REQUEST_ID = BEHIND_PROXY
 

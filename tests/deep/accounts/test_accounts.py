@@ -1,28 +1,43 @@
 """Sign-up, login and passwords."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, authenticate
 from django.core import mail
-from django.db import IntegrityError
-from django.db.models.signals import post_delete, post_save
+from django.core.mail.backends.locmem import EmailBackend
+from django.db import IntegrityError, transaction
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.forms import ModelForm
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils.html import escape
 from django.utils.translation import gettext
 from pytest_django import DjangoAssertNumQueries
 
+from apps.accounts.backends import FAILURES, FAILURES_AT_ALL
 from apps.accounts.models import User
-from apps.accounts.views import SignUpView
+from apps.accounts.views import RESET_MAILS, RESETS, SIGN_UPS, TOO_MANY, SignUpView
 from apps.core.dispatch import mute
+from apps.core.limits import client_address, count
+
+from ..test_accounts import wait_for_mails
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "a long pass phrase"
+NAMES = {"username": "ada.lovelace", "email": "ada@example.com"}
+FORM = NAMES | {"password1": PASSWORD, "password2": PASSWORD}
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada", "ada@example.com", PASSWORD)
 
 
 class Member(User):
@@ -81,9 +96,12 @@ def test_the_admin_asks_for_the_address_of_a_new_user(admin_client: Client) -> N
     assert 'name="email"' in admin_client.get("/admin/accounts/user/add/").text
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
 def test_a_forgotten_password_is_reset_by_mail(client: Client) -> None:
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD)
     answer = client.post("/accounts/password_reset/", {"email": "ada@example.com"}, follow=True)
+    wait_for_mails()
     assert "a mail is on its way" in answer.text
     link = re.search(r"https?://[^/]+(/\S+)", str(mail.outbox[-1].body))
     assert link is not None
@@ -174,9 +192,13 @@ def test_inside_of_a_transaction_a_save_costs_nothing_more(
         User.objects.create(username="ada")
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
 def test_the_mail_that_resets_a_password_is_plain_text(client: Client) -> None:
     User.objects.create_user("o'brien", "obrien@example.com", PASSWORD)
+    mail.outbox.clear()
     client.post("/accounts/password_reset/", {"email": "obrien@example.com"})
+    wait_for_mails()
     assert str(mail.outbox[0].body).startswith("Hello o'brien,\n")
 
 
@@ -193,21 +215,22 @@ def test_logging_in_needs_the_token_of_the_form() -> None:
     assert answer.status_code == 302
 
 
+@pytest.mark.parametrize("taken", [("grace", ""), ("GRACE", ""), ("else", "Grace@example.com")])
 def test_of_two_sign_ups_of_one_name_at_once_one_is_told_so(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, taken: tuple[str, str]
 ) -> None:
     """The other one commits after the form of this one was found right."""
     form_valid = SignUpView.form_valid
 
     def be_quicker(self: SignUpView, form: ModelForm) -> HttpResponse:
-        User.objects.create_user("grace")
+        User.objects.create_user(*taken)
         return form_valid(self, form)
 
     monkeypatch.setattr(SignUpView, "form_valid", be_quicker)
-    data = {"username": "grace", "email": "", "password1": PASSWORD, "password2": PASSWORD}
-    answer = client.post("/accounts/signup/", data)
+    data = {"username": "grace", "password1": PASSWORD, "password2": PASSWORD}
+    answer = client.post("/accounts/signup/", data | {"email": "grace@example.com"})
     assert answer.status_code == 200
-    (error,) = answer.context["form"].errors.as_data()["username"]
+    ((error,),) = answer.context["form"].errors.as_data().values()
     assert escape(error.messages[0]) in answer.text
     assert User.objects.count() == 1
     assert "_auth_user_id" not in client.session
@@ -223,3 +246,194 @@ def test_a_sign_up_that_fails_for_another_reason_says_so(
     data = {"username": "grace", "email": "", "password1": PASSWORD, "password2": PASSWORD}
     with pytest.raises(IntegrityError, match="another table"):
         client.post("/accounts/signup/", data)
+
+
+def test_who_may_not_log_in_yet_is_signed_up_and_not_logged_in(client: Client) -> None:
+    """As where somebody has to approve of users, by a receiver."""
+
+    def wait(instance: User, **kwargs: Any) -> None:
+        instance.is_active = False
+
+    data = {"username": "ada", "email": "", "password1": PASSWORD, "password2": PASSWORD}
+    pre_save.connect(wait, sender=User)
+    try:
+        assert client.post("/accounts/signup/", data).status_code == 302
+    finally:
+        pre_save.disconnect(wait, sender=User)
+    assert User.objects.get().is_active is False
+    assert "_auth_user_id" not in client.session
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
+def test_an_answer_does_not_wait_for_the_mail_server(
+    client: Client, monkeypatch: pytest.MonkeyPatch, ada: User
+) -> None:
+    """Nor does the next one: its time would tell whose address it was."""
+    answered, sent = threading.Event(), []
+
+    def send(backend: EmailBackend, messages: list[Any]) -> int:
+        sent.append(answered.wait(60))
+        return 1
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send)
+    answer = client.post("/accounts/password_reset/", {"email": "ADA@example.com"}, follow=True)
+    assert "a mail is on its way" in answer.text
+    answered.set()
+    wait_for_mails()
+    assert sent == [True]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
+def test_a_mail_server_that_is_away_disturbs_no_reset(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: Any) -> int:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+    User.objects.create_user("ada", "ada@example.com", PASSWORD)
+    answer = client.post("/accounts/password_reset/", {"email": "ada@example.com"})
+    assert answer.status_code == 302
+    wait_for_mails()
+    assert "Failed to send password reset email" in caplog.text
+
+
+def test_no_mail_is_sent_but_by_jobs() -> None:
+    ways = "EmailMessage|EmailMultiAlternatives|send_mail|send_mass_mail|PasswordResetForm"
+    sends = re.compile(rf"\b({ways})\(")
+    apps = Path(__file__).resolve().parents[3]
+    found = {
+        path.name
+        for path in apps.rglob("*.py")
+        if "tests" not in path.parts and sends.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"tasks.py"}
+
+
+def test_guesses_count_for_a_name_however_it_is_written() -> None:
+    User.objects.create_user("ada", password=PASSWORD)
+    request = RequestFactory().get("/")
+    for number in range(FAILURES):
+        authenticate(request, username="ADA" if number % 2 else "\uff41da", password="guess")
+    assert authenticate(request, username="ada", password=PASSWORD) is None
+    asynchronous = async_to_sync(aauthenticate)
+    assert asynchronous(request, username="ada", password=PASSWORD) is None
+    assert authenticate(username="ada", password=PASSWORD) is not None
+
+
+@pytest.mark.parametrize("many", ["names", "addresses"])
+def test_guesses_from_many_places_or_for_many_names_end_too(many: str) -> None:
+    User.objects.create_user("ada", password=PASSWORD)
+    factory = RequestFactory()
+    for number in range(FAILURES_AT_ALL):
+        address = "10.1.1.1" if many == "names" else f"10.0.0.{number}"
+        name = f"user{number}" if many == "names" else "ada"
+        authenticate(factory.get("/", REMOTE_ADDR=address), username=name, password="guess")
+    request = factory.get("/", REMOTE_ADDR="10.1.1.1")
+    assert authenticate(request, username="ada", password=PASSWORD) is None
+
+
+def test_a_failed_login_can_forge_no_line_of_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    authenticate(username="a\nb" + 200 * "c", password="guess")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("A login as 'a\\nbccc")
+    assert "\n" not in record.getMessage()
+    assert "guess" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "direct", "forwarded", "found"),
+    [
+        (False, "10.0.0.1", "6.6.6.6", "10.0.0.1"),
+        (True, "10.0.0.1", "6.6.6.6, 192.0.2.7", "192.0.2.7"),
+        (True, "10.0.0.1", "192.0.2.7", "192.0.2.7"),
+        (True, "10.0.0.1", "<garbage>\n", "<garbage>"),
+        (True, "10.0.0.1", None, "10.0.0.1"),
+        (False, "", None, ""),
+        (False, "2001:db8:1:2:3:4:5:6", None, "2001:db8:1:2::/64"),
+        (False, "::ffff:192.0.2.7", None, "192.0.2.7"),
+    ],
+)
+def test_the_address_is_the_clients(
+    settings: Any, trusted: bool, direct: str, forwarded: str | None, found: str
+) -> None:
+    settings.BEHIND_PROXY = trusted
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=direct)
+    assert client_address(request) == found
+
+
+def test_each_subject_is_counted_for_so_long() -> None:
+    assert [count("a"), count("a"), count("b"), count("a", by=-1)] == [1, 2, 1, 1]
+    assert [count("over", seconds=0) for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [
+        ("ADA", "else@example.com"),
+        ("\uff41\uff44\uff41", "else@example.com"),
+        ("\u0430da", "else@example.com"),
+        ("else", "ADA@Example.com"),
+    ],
+)
+def test_what_looks_the_same_is_one_account(
+    client: Client, ada: User, name: str, email: str
+) -> None:
+    answer = client.post("/accounts/signup/", FORM | {"username": name, "email": email})
+    assert len(answer.context["form"].errors) == 1
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("other", [("ADA", ""), ("else", "ADA@example.com")])
+def test_the_database_refuses_a_second_account(ada: User, other: tuple[str, str]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create_user(*other)
+    User.objects.bulk_create([User(username="without"), User(username="address")])
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
+def test_guessing_a_password_ends_soon(
+    client: Client, ada: User, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    for number in range(FAILURES):
+        client.post(path, {"username": "ada", "password": f"guess {number}"})
+    assert caplog.text.count("A login as 'ada' from '127.0.0.1' has failed.") == FAILURES
+    right = {"username": "ada", "password": PASSWORD}
+    client.post(path, right)
+    assert "_auth_user_id" not in client.session
+    elsewhere = Client(REMOTE_ADDR="10.0.0.1")
+    elsewhere.post("/accounts/login/", right)
+    assert "_auth_user_id" in elsewhere.session
+
+
+def test_one_address_signs_up_so_many_users(client: Client) -> None:
+    answers = [client.post("/accounts/signup/", {}) for _ in range(SIGN_UPS + 1)]
+    assert [answer.status_code for answer in answers[-2:]] == [200, 429]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
+@pytest.mark.parametrize(("address", "mails"), [("ADA@example.com", RESET_MAILS), ("x@y.com", 0)])
+def test_a_box_gets_so_many_mails_and_no_answer_tells_whose_it_is(
+    client: Client, ada: User, address: str, mails: int
+) -> None:
+    mail.outbox.clear()
+    data = {"email": address}
+    pages = [client.post("/accounts/password_reset/", data) for _ in range(RESET_MAILS + 1)]
+    assert [page.status_code for page in pages] == [302] * RESET_MAILS + [200]
+    assert TOO_MANY in pages[-1].text
+    wait_for_mails()
+    assert len(mail.outbox) == mails
+
+
+def test_one_address_asks_for_so_many_resets(client: Client) -> None:
+    boxes = [{"email": f"{number}@example.com"} for number in range(RESETS + 1)]
+    pages = [client.post("/accounts/password_reset/", box) for box in boxes]
+    wait_for_mails()
+    assert [page.status_code for page in pages] == [302] * RESETS + [200]

@@ -9,11 +9,13 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.accounts.tests.test_accounts import wait_for_mails
 from apps.core.mail import ReadableConsoleBackend
 from apps.core.tests.deep.test_settings import setting
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("jobs_in_process")
 def test_a_link_on_the_console_can_be_followed(
     client: Client, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -21,7 +23,9 @@ def test_a_link_on_the_console_can_be_followed(
     settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
     User.objects.create_user("ada", "ada@example.com", "a long pass phrase")
     who = {"email": "ada@example.com"}
+    capsys.readouterr()  # a welcome
     client.post("/accounts/password_reset/", who, headers={"host": "127.0.0.1:8000"})
+    wait_for_mails()
     link = re.search(r"http://127\.0\.0\.1:8000(/\S+)", capsys.readouterr().out)
     assert link is not None
     assert 'name="new_password1"' in client.get(link[1], follow=True).text

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +17,8 @@ from pytest_django import DjangoAssertNumQueries
 from apps.accounts.models import User
 from apps.taskboard import services
 from apps.taskboard.forms import TaskForm
-from apps.taskboard.models import Notification, Project, Task
+from apps.taskboard.models import ATTACHMENT_SIZE, Notification, Project, Task
+from apps.taskboard.views import FOUND
 
 from ..helpers import told
 from ..test_pages import page
@@ -162,3 +164,44 @@ def test_a_project_that_is_deleted_meanwhile_takes_no_task(
         assert any("FOR NO KEY UPDATE" in query["sql"] for query in queries)
     project.delete()
     assert page.post(create, {"title": "A", "priority": 1}).status_code == 404
+
+
+@pytest.mark.parametrize("field", ["attachment", "description", "title"])
+def test_what_is_too_large_is_refused_by_the_page_and_the_admin(
+    page: Client, admin_client: Client, task: Task, field: str
+) -> None:
+    large: dict[str, Any] = {
+        "attachment": SimpleUploadedFile("a.bin", b"x" * (ATTACHMENT_SIZE + 1)),
+        "description": "x" * 10_001,
+        "title": "x" * 201,
+    }
+    data = {"title": "A", "priority": 1, "project": task.project_id, field: large[field]}
+    for browser, path in (
+        (page, f"{task.get_absolute_url()}edit/"),
+        (admin_client, f"/admin/taskboard/task/{task.pk}/change/"),
+    ):
+        if field == "attachment":
+            large[field].seek(0)
+        answer = browser.post(path, data)
+        assert answer.status_code == 200
+        assert b'aria-invalid="true"' in answer.content
+    task.refresh_from_db()
+    assert (task.attachment.name, task.description, task.title) == ("", "", "Write the program")
+
+
+def test_a_task_whose_file_is_gone_can_be_edited(page: Client, task: Task) -> None:
+    Task.objects.filter(pk=task.pk).update(attachment="tasks/gone.txt")
+    answer = page.post(f"{task.get_absolute_url()}edit/", {"title": "Else", "priority": 1})
+    assert answer.status_code == 302
+
+
+def test_a_search_shows_the_first_few_who_can_log_in(page: Client, task: Task, grace: User) -> None:
+    names = [f"user{number:02}" for number in range(FOUND + 5)]
+    User.objects.bulk_create([User(username=name, is_active=name != "user00") for name in names])
+    url = task.get_absolute_url()
+    assert page.get(url).text.count("user") < 5
+    found = [str(person) for person in page.get(url, {"name": "USER"}).context["people"]]
+    assert found == names[1 : FOUND + 1]
+    for nothing in ("", "\0", "x" * 151):
+        assert list(page.get(url, {"name": nothing}).context["people"]) == []
+    assert "Nobody else with that name." in page.get(url, {"name": "nobody"}).text

@@ -30,7 +30,7 @@ from apps.taskboard.models import Notification, Project, Task, TaskInProgressErr
 from apps.taskboard.receivers import announce_assignees
 from apps.taskboard.signals import task_assigned, task_unassigned
 
-from ..helpers import at_once, connected, received, told
+from ..helpers import at_once, confirm_addresses, connected, received, told
 from ..test_receivers import SIGNALS, assignments, attach, names
 
 pytestmark = pytest.mark.django_db
@@ -252,7 +252,7 @@ def test_m2m_changed_takes_out_whom_another_was_quicker_to_assign(
 def test_m2m_changed_and_rolled_back_tells_nobody(
     task: Task, grace: User, mailoutbox: list[Any]
 ) -> None:
-    User.objects.update(email="somebody@example.com")
+    confirm_addresses()
     with received(task_assigned) as events, transaction.atomic():
         task.assignees.add(grace)
         transaction.set_rollback(True)

@@ -25,7 +25,7 @@ from apps.taskboard.signals import (
     task_overdue,
 )
 
-from ..helpers import connected, received, told
+from ..helpers import confirm_addresses, connected, received, told
 
 COMMITS = DjangoCaptureOnCommitCallbacks
 
@@ -49,7 +49,7 @@ def test_custom_signals_are_defined_where_nothing_of_the_app_is_imported() -> No
 def test_custom_signals_of_a_rolled_back_transaction_leave_nothing(
     task: Task, grace: User, mailoutbox: list[Any]
 ) -> None:
-    User.objects.update(email="somebody@example.com")
+    confirm_addresses()
     with received(task_completed) as events, transaction.atomic():
         services.complete(task, by=grace)
         transaction.set_rollback(True)

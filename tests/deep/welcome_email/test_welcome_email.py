@@ -23,6 +23,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 import config.settings
 from apps.accounts.models import User
+from apps.core.tests.deep.test_settings import PRODUCTION, run, setting
 from apps.welcome_email.models import CLAIM_EXPIRES_AFTER, OWED_FOR, Welcome
 from apps.welcome_email.tasks import ClaimedError, message, send_welcome
 
@@ -61,16 +62,17 @@ def test_a_new_user_is_welcomed_after_the_commit(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        sign_up(first_name="Ada")
+        sign_up(first_name="Visit evil.example")
         assert mail.outbox == []
     assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
     assert mail.outbox[0].subject.startswith("Welcome to ")
-    assert "Hello Ada," in mail.outbox[0].body
+    assert "Hello ada," in mail.outbox[0].body
+    assert "evil" not in str(mail.outbox[0].message())
     assert Welcome.objects.get().sent_at is not None
 
 
 def test_the_mail_has_a_text_and_an_html_part() -> None:
-    sign_up(first_name="<Ada>")
+    sign_up(username="<Ada>")
     written = message(Welcome.objects.get())
     assert "Hello <Ada>," in written.body
     html, kind = written.alternatives[0]
@@ -352,7 +354,9 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
     settings.TASKS = config.settings.TASKS
 
     def cost(number: int) -> int:
-        users = [User(username=f"{number} {n}", email=f"{n}@example.com") for n in range(number)]
+        users = [
+            User(username=f"{number} {n}", email=f"{n}@{number}.example") for n in range(number)
+        ]
         with CaptureQueriesContext(connection) as queries:
             User.objects.bulk_create(users)
         return len(queries)
@@ -366,3 +370,25 @@ def test_users_who_are_created_in_bulk_cost_as_many_statements_for_any_number(
     for path in ("profiles.Profile", "handoff.Handoff"):
         if apps.is_installed(f"apps.{path.partition('.')[0]}"):
             assert apps.get_model(path)._base_manager.count() == 10_010
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"DEBUG": "1"}, "http://127.0.0.1:8000"),
+        (PRODUCTION, "https://www.example.com"),
+        (PRODUCTION | {"ALLOWED_HOSTS": "*,.example.com"}, "https://example.com"),
+        (PRODUCTION | {"SITE_URL": "https://a.example:8443"}, "https://a.example:8443"),
+    ],
+)
+def test_links_lead_to_the_site(given: dict[str, str], found: str) -> None:
+    assert setting("s.SITE_URL", **given) == found
+
+
+@pytest.mark.parametrize(
+    "given", [{"ALLOWED_HOSTS": "*"}, {"SITE_URL": "a.example"}, {"SITE_URL": "https://a.example/"}]
+)
+def test_links_that_lead_nowhere_are_refused(given: dict[str, str]) -> None:
+    done = run("manage.py", "check", **PRODUCTION | given)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "SITE_URL=https://www.example.com" in done.stderr

@@ -1,6 +1,7 @@
 from typing import ClassVar
 
 from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.validators import ASCIIUsernameValidator
 
 from .models import User
 
@@ -11,3 +12,8 @@ class SignUpForm(UserCreationForm):
     class Meta:
         model = User
         fields: ClassVar = [User.USERNAME_FIELD, User.get_email_field_name()]
+
+    def clean_username(self) -> str:
+        """Refuse letters of other alphabets too: some look like those of another name."""
+        ASCIIUsernameValidator()(self.cleaned_data["username"])
+        return super().clean_username()

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
-from django.db import router, transaction
+from django.db import models, router, transaction
+from django.db.models.functions import Lower
 
 from apps.core.bulk import BulkSignalsQuerySet
 
@@ -19,7 +20,21 @@ class UserManager(DjangoUserManager["User"]):
 class User(AbstractUser):
     """A person who can log in."""
 
+    # The address that a link has confirmed: mail goes to a user while it is the user's address.
+    confirmed_email = models.EmailField(blank=True, editable=False)
+
     objects: ClassVar[UserManager] = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="accounts_user_one_username"),
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~models.Q(email=""),
+                name="accounts_user_one_email",
+                violation_error_message="A user with that email address already exists.",
+            ),
+        ]
 
     def save(self, *, using: str | None = None, **options: Any) -> None:
         """Save the user and what receivers write, or neither.

@@ -3,7 +3,7 @@
 from django.contrib.auth import views
 from django.urls import path
 
-from .views import SignUpView
+from .views import ResetConfirmView, ResetView, SignUpView
 
 FORM = "accounts/form.html"
 DONE = "accounts/done.html"
@@ -22,15 +22,7 @@ urlpatterns = [
         views.PasswordChangeDoneView.as_view(template_name=DONE),
         name="password_change_done",
     ),
-    path(
-        "password_reset/",
-        views.PasswordResetView.as_view(
-            template_name=FORM,
-            email_template_name="accounts/password_reset_email.txt",
-            subject_template_name="accounts/password_reset_subject.txt",
-        ),
-        name="password_reset",
-    ),
+    path("password_reset/", ResetView.as_view(template_name=FORM), name="password_reset"),
     path(
         "password_reset/done/",
         views.PasswordResetDoneView.as_view(
@@ -39,11 +31,7 @@ urlpatterns = [
         ),
         name="password_reset_done",
     ),
-    path(
-        "reset/<uidb64>/<token>/",
-        views.PasswordResetConfirmView.as_view(template_name=FORM),
-        name="password_reset_confirm",
-    ),
+    path("reset/<uidb64>/<token>/", ResetConfirmView.as_view(), name="password_reset_confirm"),
     path(
         "reset/done/",
         views.PasswordResetCompleteView.as_view(

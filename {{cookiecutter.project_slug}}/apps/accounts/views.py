@@ -1,15 +1,29 @@
-"""Sign-up, which Django leaves to the project."""
+"""Sign-up, which Django leaves to the project, and what strangers must not repeat or learn."""
 
-from typing import Any
+from threading import Thread
+from typing import Any, Final
 
 from django.contrib.auth import authenticate, login
-from django.db import IntegrityError, transaction
+from django.contrib.auth.forms import PasswordResetForm, SetPasswordForm
+from django.contrib.auth.views import PasswordResetConfirmView, PasswordResetView
+from django.db import IntegrityError, connections, transaction
 from django.forms import ModelForm
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.views.generic import CreateView
 
+from apps.core.jobs import hand_off
+from apps.core.limits import client_address, count
+
 from .forms import SignUpForm
+from .tasks import mail_password_reset
+
+# In an hour, from one address; and mails to one box.
+SIGN_UPS: Final = 30
+RESETS: Final = 10
+RESET_MAILS: Final = 3
+TOO_MANY: Final = "Too many attempts. Try again in an hour."
 
 
 class SignUpView(CreateView):
@@ -18,6 +32,11 @@ class SignUpView(CreateView):
     form_class = SignUpForm
     success_url = reverse_lazy("core:home")
     extra_context: dict[str, Any] = {"title": "Sign up"}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if count("sign-up", client_address(request)) > SIGN_UPS:
+            return HttpResponse(TOO_MANY, status=429)
+        return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: ModelForm) -> HttpResponse:
         try:
@@ -35,3 +54,35 @@ class SignUpView(CreateView):
         if user := authenticate(self.request, username=name, password=password):
             login(self.request, user)
         return response
+
+
+def hand_off_reset(*arguments: str | bool) -> None:
+    """Hand off the mail, in a thread: the time it takes must not tell whose address it is."""
+    try:
+        hand_off(mail_password_reset, *arguments)
+    finally:
+        connections.close_all()
+
+
+class ResetView(PasswordResetView):
+    """Ask for a link to a new password; a job looks for the user."""
+
+    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
+        address, request = form.cleaned_data["email"], self.request
+        mails, resets = count("mail", address.casefold()), count("reset", client_address(request))
+        if mails > RESET_MAILS or resets > RESETS:
+            form.add_error(None, TOO_MANY)
+            return self.form_invalid(form)
+        arguments = (address, request.get_host(), request.is_secure())
+        Thread(target=hand_off_reset, args=arguments, name="password reset").start()
+        return redirect(self.get_success_url())
+
+
+class ResetConfirmView(PasswordResetConfirmView):
+    """Set a new password; the link in the mail has confirmed the address too."""
+
+    template_name = "accounts/form.html"
+
+    def form_valid(self, form: SetPasswordForm) -> HttpResponse:
+        form.user.confirmed_email = form.user.email
+        return super().form_valid(form)

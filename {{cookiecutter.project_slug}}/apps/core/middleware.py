@@ -1,4 +1,4 @@
-"""Middleware: who is acting, and the answers to probes."""
+"""Middleware: who is acting, the answers to probes, and look-ups that no database can do."""
 
 import re
 import uuid
@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.db import DataError, NotSupportedError, ProgrammingError
 from django.http import HttpRequest
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 from .actor import acting_in
 from .log import PROBES, route_of
@@ -68,3 +71,18 @@ def marked(request: HttpRequest, response: Any, identity: str) -> Any:
     response[HEADER] = identity
     getattr(request, "scope", request.META)["route"] = route_of(request)
     return response
+
+
+class LookupMiddleware(MiddlewareMixin):
+    """Answers 400 instead of 500 to an address that holds no value, pattern or number."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> None:
+        """Refuse the address, if it is at fault; the admin passes look-ups of any kind on."""
+        match = request.resolver_match
+        faults: tuple[type[Exception], ...] = (DataError,)
+        if request.GET and match and match.app_name == "admin":
+            faults += (NotSupportedError, ProgrammingError, IndexError, OverflowError)
+        # What SQLite says of a pattern.
+        refused = isinstance(error, faults) or "user-defined function" in str(error)
+        if refused and request.method in ("GET", "HEAD"):
+            raise BadRequest("Nothing can be looked up like that.") from error

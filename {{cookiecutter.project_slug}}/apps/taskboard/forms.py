@@ -1,5 +1,3 @@
-from typing import Any
-
 from django import forms
 from django.db.models import QuerySet
 
@@ -29,8 +27,19 @@ class TaskForm(forms.ModelForm):
 
 
 class PersonForm(forms.Form):
-    """The choice of one of several people."""
+    """Somebody who is to be assigned or taken off; there may be too many for a list."""
 
-    def __init__(self, *args: Any, people: QuerySet[User]) -> None:
-        super().__init__(*args)
-        self.fields["person"] = forms.ModelChoiceField(people.order_by(User.USERNAME_FIELD))
+    person = forms.ModelChoiceField(User.objects.all())
+
+
+class SearchForm(forms.Form):
+    """A part of the name of somebody."""
+
+    name = forms.CharField(label="Find a person", max_length=150)
+
+    def people(self) -> QuerySet[User]:
+        """Return the first few who can log in and have this in their name, if it is right."""
+        found = User.objects.filter(is_active=True).order_by(User.USERNAME_FIELD)
+        if not self.is_valid():
+            return found.none()
+        return found.filter(**{f"{User.USERNAME_FIELD}__icontains": self.cleaned_data["name"]})

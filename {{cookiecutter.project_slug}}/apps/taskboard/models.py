@@ -6,12 +6,16 @@ it sets is not written under ``save(update_fields=...)``.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 from itertools import chain, count
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import Count, F, ProtectedError, Q
+from django.db.models.fields.files import FieldFile
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -20,6 +24,7 @@ from apps.accounts.models import User
 from apps.core.bulk import BulkSignalsQuerySet
 
 SLUG_LENGTH = 60
+ATTACHMENT_SIZE = 5 * 1024 * 1024  # bytes
 
 
 class TaskInProgressError(ProtectedError):
@@ -31,6 +36,13 @@ class TaskInProgressError(ProtectedError):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+def check_size(file: FieldFile) -> None:
+    """Refuse an attachment that is too large; let one pass that the disk has lost."""
+    with suppress(FileNotFoundError):
+        if file.size > ATTACHMENT_SIZE:
+            raise ValidationError(f"A file may have {filesizeformat(ATTACHMENT_SIZE)} at most.")
 
 
 def free_slug(text: str, among: models.QuerySet[Any]) -> str:
@@ -134,7 +146,7 @@ class Task(WithSlug):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     title = models.CharField(max_length=200)
-    description = models.TextField(blank=True)
+    description = models.TextField(max_length=10_000, blank=True)
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
     priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
     due_on = models.DateField("due", null=True, blank=True)
@@ -142,7 +154,7 @@ class Task(WithSlug):
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="created_tasks"
     )
     assignees = models.ManyToManyField(User, blank=True, related_name="tasks")
-    attachment = models.FileField(upload_to="tasks", blank=True)
+    attachment = models.FileField(upload_to="tasks", blank=True, validators=[check_size])
     completed_at = models.DateTimeField(null=True, editable=False)
     overdue_announced_for = models.DateField(null=True, editable=False)
 

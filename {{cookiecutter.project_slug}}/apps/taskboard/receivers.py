@@ -17,6 +17,7 @@ from apps.core import log
 from apps.core.actor import current_actor
 from apps.core.dispatch import receiver
 from apps.core.jobs import hand_off, hand_off_many
+from apps.core.limits import count
 from apps.core.signals import bulk_created
 
 from .models import Notification, Project, Task, TaskInProgressError
@@ -36,6 +37,10 @@ from .tasks import discard_file, mail_notification
 logger = logging.getLogger(__name__)
 
 SLOW_REQUEST = 1.0  # seconds
+
+# Mails in an hour: that one account sets off, and that one person gets. The board tells the rest.
+SET_OFF = 100
+RECEIVED = 30
 
 # Built-in signals of models
 
@@ -61,16 +66,17 @@ def mail_new_notification(
     sender: type[Notification], instance: Notification, created: bool, using: str, **kwargs: Any
 ) -> None:
     """Mail a new notification, in a job after the commit."""
-    if created:
+    if created and may_be_mailed(instance.user_id):
         hand_off(mail_notification, instance.pk, using=using)
 
 
 @receiver(bulk_created, sender=Notification)
 def mail_new_notifications(
-    sender: type[Notification], pks: tuple[int, ...], using: str, **kwargs: Any
+    sender: type[Notification], instances: tuple[Notification, ...], using: str, **kwargs: Any
 ) -> None:
     """Mail notifications that were created in bulk, in a job each after the commit."""
-    hand_off_many(mail_notification, [(pk,) for pk in pks], using=using)
+    mailed = [(each.pk,) for each in instances if may_be_mailed(each.user_id)]
+    hand_off_many(mail_notification, mailed, using=using)
 
 
 @receiver(post_save, sender=Task)
@@ -264,3 +270,10 @@ def name_of(user_id: int | None, using: str) -> str:
 def tell(using: str, task_id: int, user_id: int, text: str) -> None:
     """Write a notification."""
     Notification.objects.using(using).create(task_id=task_id, user_id=user_id, text=text)
+
+
+def may_be_mailed(user_id: int) -> bool:
+    """Count one mail more; False when the acting account, or this person, has had enough."""
+    actor = current_actor()
+    set_off = count("mails by", str(actor.pk)) if actor else 0
+    return set_off <= SET_OFF and count("mails for", str(user_id)) <= RECEIVED

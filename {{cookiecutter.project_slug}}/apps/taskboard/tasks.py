@@ -2,6 +2,7 @@
 
 from django.core.files.storage import default_storage
 from django.core.mail import EmailMessage
+from django.db.models import F
 from django.tasks import task
 from django.utils import timezone
 
@@ -10,7 +11,7 @@ from .models import Notification, Task
 
 @task
 def mail_notification(pk: int, using: str) -> None:
-    """Mail a notification, once however often the job runs; nothing for people without address.
+    """Mail a notification, once however often the job runs; only to an address that is confirmed.
 
     Args:
         pk: the primary key of the ``Notification``.
@@ -21,7 +22,8 @@ def mail_notification(pk: int, using: str) -> None:
             job can be run again.
     """
     rows = Notification.objects.using(using).filter(pk=pk)
-    notification = rows.exclude(user__email="").select_related("user").first()
+    confirmed = rows.filter(user__confirmed_email=F("user__email")).exclude(user__email="")
+    notification = confirmed.select_related("user").first()
     # Of two jobs at once one may go on, so this asks no other table: with a join, Django looks
     # for the rows in a subquery, and PostgreSQL does not look again after it has waited for one.
     if notification is None or not rows.filter(mailed_at=None).update(mailed_at=timezone.now()):

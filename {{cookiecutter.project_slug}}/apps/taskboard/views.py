@@ -10,16 +10,19 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.csp import CSP
+from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.models import User
 
 from . import services
-from .forms import PersonForm, ProjectForm, TaskForm
+from .forms import PersonForm, ProjectForm, SearchForm, TaskForm
 from .models import Project, Task, TaskInProgressError
 
 FORM = "taskboard/form.html"
 LATEST = 10
+FOUND = 10  # people, of those whom a search finds
 form_view = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -85,14 +88,19 @@ def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
     found = _task(project, task)
     if request.method == "POST":
         return _act(request, found)
-    form = PersonForm(people=User.objects.filter(is_active=True).exclude(tasks=found))
-    assignees = found.assignees.order_by(User.USERNAME_FIELD)
-    context = {"task": found, "form": form, "assignees": assignees}
+    form = SearchForm(request.GET if "name" in request.GET else None)
+    context = {
+        "task": found,
+        "form": form,
+        "people": form.people().exclude(tasks=found)[:FOUND],
+        "assignees": found.assignees.order_by(User.USERNAME_FIELD),
+    }
     return render(request, "taskboard/task.html", context)
 
 
 @login_required
 @require_safe
+@csp_override({"default-src": [CSP.NONE], "sandbox": True})
 def attachment(request: HttpRequest, name: str) -> FileResponse:
     """Send the file of a task to be saved: shown, a page in it could act as this site."""
     found = Task.objects.filter(attachment=name).first()  # of several, when they share the file
@@ -102,7 +110,9 @@ def attachment(request: HttpRequest, name: str) -> FileResponse:
         file = found.attachment.open()
     except FileNotFoundError as error:
         raise Http404 from error
-    return FileResponse(file, as_attachment=True, filename=PurePosixPath(name).name)
+    kind = "application/octet-stream"
+    name = PurePosixPath(name).name
+    return FileResponse(file, as_attachment=True, filename=name, content_type=kind)
 
 
 def _person(request: HttpRequest) -> User:
@@ -130,7 +140,7 @@ def _act(request: HttpRequest, task: Task) -> HttpResponse:
             text = f"Nothing to do: “{task}” is {task.status} already, or deleted."
             messages.warning(request, text)
     elif action in links:
-        form = PersonForm(request.POST, people=User.objects.all())
+        form = PersonForm(request.POST)
         if form.is_valid():
             links[action](task, form.cleaned_data["person"], by=person)
         else:

@@ -11,6 +11,7 @@ from django.utils import timezone, translation
 
 from apps.core.jobs import autocommit
 
+from .confirmation import confirmation_link
 from .models import Welcome
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,16 @@ def send_welcome(pk: int, using: str) -> None:
 
 
 def message(welcome: Welcome) -> EmailMultiAlternatives:
-    """Write the mail, as text and HTML, in the language of the sign-up."""
+    """Write the mail, as text and HTML, in the language of the sign-up.
+
+    Anybody may have typed the address. So of what was typed it holds the username alone.
+    """
     user = welcome.user
-    context = {"user": user, "project_name": settings.PROJECT_NAME}
+    context = {
+        "user": user,
+        "link": confirmation_link(user),
+        "project_name": settings.PROJECT_NAME,
+    }
     with translation.override(welcome.language or settings.LANGUAGE_CODE):
         subject = render_to_string("welcome_email/subject.txt", context)
         text = render_to_string("welcome_email/body.txt", context)

@@ -4,6 +4,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import apps.taskboard.models
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -47,7 +49,7 @@ class Migration(migrations.Migration):
                 ),
                 ("slug", models.SlugField(allow_unicode=True, editable=False, max_length=60)),
                 ("title", models.CharField(max_length=200)),
-                ("description", models.TextField(blank=True)),
+                ("description", models.TextField(blank=True, max_length=10000)),
                 (
                     "status",
                     models.CharField(
@@ -67,7 +69,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("due_on", models.DateField(blank=True, null=True, verbose_name="due")),
-                ("attachment", models.FileField(blank=True, upload_to="tasks")),
+                (
+                    "attachment",
+                    models.FileField(
+                        blank=True,
+                        upload_to="tasks",
+                        validators=[apps.taskboard.models.check_size],
+                    ),
+                ),
                 ("completed_at", models.DateTimeField(editable=False, null=True)),
                 ("overdue_announced_for", models.DateField(editable=False, null=True)),
                 (

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.db import connections
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.dispatch import Signal
 
+from apps.accounts.models import User
 from apps.taskboard.models import Notification
 
 type Commit = Callable[[], AbstractContextManager[Any]]
@@ -53,6 +56,12 @@ def at_once[Result](count: int, function: Callable[[], Result]) -> list[Result]:
 
     with ThreadPoolExecutor(count) as pool:
         return [future.result() for future in [pool.submit(run) for _ in range(count)]]
+
+
+def confirm_addresses() -> None:
+    """Give everybody an address that is confirmed."""
+    address = Concat(User.USERNAME_FIELD, Value("@example.com"))
+    User.objects.update(email=address, confirmed_email=address)
 
 
 def told() -> list[tuple[str, str]]:

@@ -15,19 +15,21 @@ from apps.core.jobs import TransactionalBackend
 from apps.taskboard.models import Notification, Task
 from apps.taskboard.tasks import discard_file, mail_notification
 
+from .helpers import confirm_addresses
+
 pytestmark = pytest.mark.django_db
 CONFIGURED = project_settings.TASKS
 
 
 @pytest.fixture
 def notification(grace: User, task: Task) -> Notification:
-    User.objects.filter(pk=grace.pk).update(email="grace@example.com")
+    confirm_addresses()
     return Notification.objects.create(user=grace, task=task, text="Read\nthis.")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_handing_off_runs_in_process_after_the_commit(grace: User, mailoutbox: list[Any]) -> None:
-    User.objects.update(email="grace@example.com")
+    confirm_addresses()
     with transaction.atomic():
         Notification.objects.create(user=grace, text="Read this.")
         assert mailoutbox == []
@@ -36,7 +38,7 @@ def test_handing_off_runs_in_process_after_the_commit(grace: User, mailoutbox: l
 
 @pytest.mark.django_db(transaction=True)
 def test_bulk_writes_are_heard_and_mailed_one_by_one(grace: User, mailoutbox: list[Any]) -> None:
-    User.objects.update(email="grace@example.com")
+    confirm_addresses()
     told = [Notification(user=grace, text=text) for text in ("Read this.", "And this.")]
     Notification.objects.bulk_create(told)
     assert [mail.subject for mail in mailoutbox] == ["Read this.", "And this."]

@@ -32,7 +32,7 @@ from apps.taskboard.signals import (
     task_unassigned,
 )
 
-from .helpers import Commit, at_once, connected, received, told
+from .helpers import Commit, at_once, confirm_addresses, connected, received, told
 
 pytestmark = pytest.mark.django_db
 SIGNALS = (
@@ -80,7 +80,7 @@ def test_pre_save_discards_a_replaced_file_after_the_commit(
 def test_post_save_created_mails_a_notification_and_updated_does_not(
     ada: User, task: Task, mailoutbox: list[Any], commit: Commit
 ) -> None:
-    User.objects.update(email="ada@example.com")
+    confirm_addresses()
     with commit():
         notification = Notification.objects.create(user=ada, task=task, text="Read this.")
         assert mailoutbox == []

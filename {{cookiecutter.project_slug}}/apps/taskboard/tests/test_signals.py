@@ -22,7 +22,7 @@ from apps.taskboard.signals import (
     task_overdue,
 )
 
-from .helpers import Commit, connected, received, told
+from .helpers import Commit, confirm_addresses, connected, received, told
 
 
 def fail(sender: Any, **kwargs: Any) -> None:
@@ -62,7 +62,7 @@ def test_custom_signals_are_sent_in_the_transaction_with_keys(task: Task, grace:
 def test_send_undoes_the_work_where_send_robust_leaves_half_of_it(
     task: Task, grace: User, mailoutbox: list[Any], broken: Callable[..., Any]
 ) -> None:
-    User.objects.update(email="somebody@example.com")
+    confirm_addresses()
     event = TaskCompleted(task_id=task.pk, by_id=grace.pk)
     with connected(task_completed, broken):
         with pytest.raises(RuntimeError, match="no luck"):

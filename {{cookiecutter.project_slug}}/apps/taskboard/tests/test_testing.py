@@ -16,7 +16,7 @@ from apps.taskboard.models import Notification, Task
 from apps.taskboard.receivers import announce_assignees
 from apps.taskboard.signals import TaskCompleted, task_completed
 
-from .helpers import received, told
+from .helpers import confirm_addresses, received, told
 
 pytestmark = pytest.mark.django_db
 COMMITS = DjangoCaptureOnCommitCallbacks
@@ -53,7 +53,7 @@ def test_that_on_commit_callbacks_wait(
     task: Task, grace: User, mailoutbox: list[Any], django_capture_on_commit_callbacks: COMMITS
 ) -> None:
     """The test's own transaction is never committed: capture the callbacks and run them."""
-    User.objects.update(email="somebody@example.com")
+    confirm_addresses()
     with django_capture_on_commit_callbacks() as callbacks:
         services.complete(task, by=grace)
     assert mailoutbox == []
@@ -65,7 +65,7 @@ def test_that_on_commit_callbacks_wait(
 @pytest.mark.django_db(transaction=True)
 def test_that_a_rollback_drops_callbacks(task: Task, grace: User, mailoutbox: list[Any]) -> None:
     """Only a test with transaction=True commits and rolls back for real."""
-    User.objects.update(email="somebody@example.com")
+    confirm_addresses()
     with transaction.atomic():
         services.complete(task, by=grace)
         transaction.set_rollback(True)

@@ -1,6 +1,7 @@
 """One welcome for every new user: not before the commit, not twice, not for nobody."""
 
 import json
+import re
 import smtplib
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 
 from apps.accounts.models import User
+from apps.welcome_email.confirmation import confirmation_link
 from apps.welcome_email.models import CLAIM_EXPIRES_AFTER, OWED_FOR, Welcome
 from apps.welcome_email.tasks import ClaimedError, message, send_welcome
 
@@ -45,6 +47,10 @@ def test_the_sign_up_page_sends_the_mail_after_the_commit(client: Client) -> Non
         assert mail.outbox == []
     (sent,) = mail.outbox
     assert sent.to == ["grace@example.com"]
+    link = re.search(r"https?://[^/]+(/welcome/\S+)", str(sent.body))
+    assert link
+    client.post(link[1])
+    assert User.objects.get().confirmed_email == "grace@example.com"
     assert sent.subject.startswith("Welcome to ")
     assert Welcome.objects.get().sent_at is not None
 
@@ -184,7 +190,7 @@ def test_the_mail_has_two_parts_in_the_language_of_the_sign_up(
 ) -> None:
     settings.PROJECT_NAME = "Shop\nBcc: everybody@example.com"
     with translation.override("de"):
-        sign_up(first_name="<Ada>")
+        sign_up("<Ada>")
     written = message(Welcome.objects.get())
     assert "\n" not in written.subject
     assert "<Ada>" in written.body
@@ -208,3 +214,14 @@ def test_the_admin_shows_welcomes_and_changes_none(admin_client: Client) -> None
     assert admin_client.get(f"{page}add/").status_code == 403
     change = f"{page}{Welcome.objects.get(user__username='ada').pk}/change/"
     assert admin_client.post(change, {"language": "de"}).status_code == 403
+
+
+def test_a_link_confirms_the_address_that_it_was_sent_to(client: Client) -> None:
+    page = re.sub("https?://[^/]+", "", confirmation_link(sign_up()))
+    assert client.get(page).status_code == 200
+    assert User.objects.get().confirmed_email == ""
+    client.post(page)
+    assert User.objects.get().confirmed_email == "ada@example.com"
+    User.objects.update(email="else@example.com")
+    assert "no longer valid" in client.post(page).text
+    assert "no longer valid" in client.get("/welcome/else/").text

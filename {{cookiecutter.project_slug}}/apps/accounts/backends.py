@@ -1,0 +1,48 @@
+"""A limit for guessing passwords, wherever a password is asked for."""
+
+import logging
+from typing import Any, Final
+
+from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.views.decorators.debug import sensitive_variables
+
+from apps.core.limits import client_address, count
+
+from .models import User
+
+logger = logging.getLogger(__name__)
+
+SECONDS: Final = 900
+# Failures in these seconds: for a name from one address, and for each of the two at all.
+FAILURES: Final = 10
+FAILURES_AT_ALL: Final = 100
+
+
+class LimitedBackend(ModelBackend):
+    """Django's own backend, which refuses even the right password after too many failures."""
+
+    @sensitive_variables("password")
+    def authenticate(
+        self, request: Any, username: Any = None, password: Any = None, **kwargs: Any
+    ) -> User | None:
+        given = username or kwargs.get(User.USERNAME_FIELD)
+        if given is None or password is None:  # meant for another backend
+            return None
+        name, address = User.normalize_username(given).casefold(), client_address(request)
+        limits = {(name, address): FAILURES, (name, ""): FAILURES_AT_ALL}
+        if address:
+            limits["", address] = FAILURES_AT_ALL
+        # Counted first, so that no guesses at once pass the limit together.
+        allowed = all(count(*each, seconds=SECONDS) <= most for each, most in limits.items())
+        if allowed and (user := super().authenticate(request, given, password)):
+            for each in limits:
+                count(*each, by=-1, seconds=SECONDS)
+            return user
+        logger.warning("A login as %.150r from %r has failed.", name, address)
+        if not allowed:
+            raise PermissionDenied("Too many failed logins.")  # no other backend is asked
+        return None
+
+    # ModelBackend's passes the limit by.
+    aauthenticate = BaseBackend.aauthenticate  # type: ignore[assignment]

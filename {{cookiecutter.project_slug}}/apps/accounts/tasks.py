@@ -1,0 +1,20 @@
+"""Jobs of the accounts."""
+
+from django.contrib.auth.forms import PasswordResetForm
+from django.tasks import task
+
+
+@task
+def mail_password_reset(address: str, domain: str, use_https: bool) -> None:
+    """Mail a link to a new password, if this is the address of a user who may log in.
+
+    Django logs what the mail server refuses. The user can ask again.
+    """
+    form = PasswordResetForm({"email": address})
+    if form.is_valid():
+        form.save(
+            domain,
+            "accounts/password_reset_subject.txt",
+            "accounts/password_reset_email.txt",
+            use_https,
+        )
