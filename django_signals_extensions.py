@@ -128,7 +128,8 @@ def module_settings(cookiecutter: Mapping[str, Any]) -> str:
     """Write the settings of the project's jobs and of the chosen modules as Python source.
 
     A setting with ``items`` is a list that other chosen modules may add to
-    through their ``contributes``; one with ``lines`` stands as it is written.
+    through their ``contributes``, and left out while it is empty; one with
+    ``lines`` stands as it is written.
     A module's setting takes the place of the project's own of the same name.
     """
     settings = dict(cookiecutter["_settings"])
@@ -142,6 +143,8 @@ def module_settings(cookiecutter: Mapping[str, Any]) -> str:
         if lines is None:
             added = [item for to, items in contributions if to == name for item in items]
             items = [f"    {item}," for item in [*setting["items"], *added]]
+            if not items:
+                continue
             lines = [f"{name} = [", *items, "]"]
         blocks.append("\n".join([f"# {setting['comment']}", *lines]))
     return "\n\n".join(blocks)

@@ -77,21 +77,32 @@ def say(message: str) -> None:
 
 
 def prune(answers: dict[str, Any], root: str = ".") -> list[str]:
-    """Delete every path of the modules not chosen; return those that were not there."""
+    """Delete every path that was not chosen; return those that were not there."""
     missing = []
+    for path in unchosen(answers):
+        target = os.path.join(root, *path.split("/"))
+        if os.path.isdir(target):
+            remove_folder(target)
+        elif os.path.exists(target):
+            os.remove(target)
+            remove_if_empty(os.path.dirname(target))
+        else:
+            missing.append(path)
+    return missing
+
+
+def unchosen(answers: dict[str, Any]) -> list[str]:
+    """List the paths of the modules not chosen, and of settings that no chosen one adds to."""
+    paths, filled = [], set()
     for name, module in answers["_modules"].items():
         if answers[name]:
-            continue
-        for path in [f"apps/{name}", *module.get("paths", [])]:
-            target = os.path.join(root, *path.split("/"))
-            if os.path.isdir(target):
-                remove_folder(target)
-            elif os.path.exists(target):
-                os.remove(target)
-                remove_if_empty(os.path.dirname(target))
-            else:
-                missing.append(path)
-    return missing
+            filled |= module.get("contributes", {}).keys()
+        else:
+            paths += [f"apps/{name}", *module.get("paths", [])]
+    for name, setting in answers["_settings"].items():
+        if name not in filled:
+            paths += setting.get("paths", [])
+    return paths
 
 
 def remove_folder(folder: str) -> None:

@@ -22,12 +22,7 @@ DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 def file_set(project: BakedProject) -> list[str]:
     """The files are those of the template, less those of the modules not chosen."""
     template = project.template
-    left_out = tuple(
-        path
-        for module in template.registry
-        if module not in project.combination.modules
-        for path in template.paths_of(module)
-    )
+    left_out = template.left_out(project.combination)
     answers = json.loads(project.read(ANSWERS))["default_context"]
     expected = {
         name

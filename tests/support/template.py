@@ -98,6 +98,21 @@ class Template:
         """The folder of a module and its paths elsewhere."""
         return [f"apps/{module}", *self.registry[module].get("paths", [])]
 
+    def left_out(self, combination: Combination) -> list[str]:
+        """The paths that a project with this choice of modules does not have."""
+        filled = {
+            name
+            for module in combination.modules
+            for name in self.registry[module].get("contributes", {})
+        }
+        others = [name for name in self.registry if name not in combination.modules]
+        return [path for module in others for path in self.paths_of(module)] + [
+            path
+            for name, setting in self.settings["_settings"].items()
+            if name not in filled
+            for path in setting.get("paths", [])
+        ]
+
     def environment_variables(self) -> set[str]:
         """Every variable that the settings of a project read."""
         text = (self.source / "config" / "settings.py").read_text(encoding="utf-8")

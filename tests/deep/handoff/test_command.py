@@ -21,7 +21,9 @@ pytestmark = pytest.mark.django_db
 
 def test_status_of_an_empty_outbox(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No job waits for a worker." in told(capsys, "status")
-    assert json.loads(told(capsys, "status", "--json")) == {
+    found = json.loads(told(capsys, "status", "--json"))
+    assert set(found.pop("next_runs").values()) == {None}
+    assert found == {
         "waiting": 0, "sent": 0, "running": 0, "done": 0, "failed": 0,
         "oldest_seconds": None, "jobs": {},
     }  # fmt: skip
@@ -31,9 +33,8 @@ def test_status_tells_a_job_that_is_not_due_from_one_that_waits_for_a_worker(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     row(Status.WAITING, -timedelta(minutes=5))
-    assert told(capsys, "status").splitlines()[-1] == (
-        "No job waits for a worker: 1 job is not due yet."
-    )
+    lines = told(capsys, "status").splitlines()
+    assert "No job waits for a worker: 1 job is not due yet." in lines
     row(Status.WAITING, -timedelta(minutes=5))
     assert "2 jobs are not due yet." in told(capsys, "status")
 
@@ -127,13 +128,3 @@ def test_health_fails_when_jobs_wait_and_none_runs(
         told(capsys, "health")
     row(Status.RUNNING, sent_at=timezone.now())
     assert "Jobs are being run" in told(capsys, "health")
-
-
-def test_figures_are_what_prometheus_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    row(Status.SENT, timedelta(minutes=2))
-    row(Status.FAILED, name="other")
-    lines = told(capsys, "figures").splitlines()
-    assert 'handoff_jobs{job="apps.orders.tasks.send",status="sent"} 1' in lines
-    assert 'handoff_jobs{job="other",status="failed"} 1' in lines
-    (oldest,) = [line for line in lines if line.startswith("handoff_oldest_seconds ")]
-    assert float(oldest.split()[1]) >= 120

@@ -9,7 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from .models import Handoff, HandoffQuerySet, Status
+from apps.core.periodic import periodic_jobs
+
+from .models import Handoff, HandoffQuerySet, PeriodicJob, Status
 from .presentation import age, jobs, short_name
 from .state import discard, discardable, state_of
 
@@ -190,3 +192,21 @@ class HandoffAdmin(admin.ModelAdmin):
             if left > 1:
                 text = f"{jobs(left)} left alone: each {why_not}."
             self.message_user(request, text, messages.WARNING)
+
+
+@admin.register(PeriodicJob)
+class PeriodicJobAdmin(admin.ModelAdmin):
+    """The next runs of periodic jobs: to read, and to move."""
+
+    list_display = ("name", "next_at")
+    fields = ("name", "next_at")
+    readonly_fields = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicJob]:
+        return super().get_queryset(request).filter(name__in=periodic_jobs())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: PeriodicJob | None = None) -> bool:
+        return False

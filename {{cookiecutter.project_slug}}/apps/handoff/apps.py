@@ -19,5 +19,5 @@ class HandoffConfig(modules.ModuleConfig):
         return modules.Health.DEGRADED if late else modules.Health.OK
 
     def ready(self) -> None:
-        """Load the backend, and with it the check of its settings."""
-        from . import backend  # noqa: F401
+        """Load the backend and the periodic jobs, and with them the checks of their settings."""
+        from . import backend, periodic  # noqa: F401

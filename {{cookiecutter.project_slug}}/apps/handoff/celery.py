@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
+from apps.core.periodic import periodic_jobs
+
 from .celery_app import app
 from .limits import limit_connections
 
@@ -17,6 +19,8 @@ if not apps.ready:
     # The program ``celery`` has its own folder there, not that of the project.
     sys.path.insert(0, str(settings.BASE_DIR))
     django.setup()
+# A worker runs no system checks: with a mistake in PERIODIC it does not start either.
+periodic_jobs()
 
 
 @import_modules.connect(sender=app)

@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 DELETED_AT_ONCE: Final = 1000
+# How long the row of a job that is done stays, unless somebody flushes it sooner.
+KEPT: Final = timedelta(days=7)
 
 
 def time_ordered_id() -> UUID:
@@ -75,7 +76,7 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         Nothing else is deleted, least of all what has failed. Many rows at once, so that no
         statement takes long.
         """
-        old = self.filter(finished_at__lt=timezone.now() - age).order_by("pk")
+        old = self.filter(finished_at__lt=Now() - age).order_by("pk")
         total = 0
         while pks := list(old.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
             total += self.filter(pk__in=pks)._raw_delete(self.db)
@@ -154,3 +155,16 @@ class Handoff(models.Model):
         """Return the positional arguments and those by name."""
         args, kwargs = json.loads(self.arguments)
         return args, kwargs
+
+
+class PeriodicJob(models.Model):
+    """When a job of ``PERIODIC`` is handed off next, on the clock of the database."""
+
+    name = models.CharField(max_length=255, primary_key=True)  # the path of the function
+    next_at = models.DateTimeField("next run")
+
+    class Meta:
+        ordering = ["next_at"]
+
+    def __str__(self) -> str:
+        return self.name

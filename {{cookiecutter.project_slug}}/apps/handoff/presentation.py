@@ -1,6 +1,8 @@
 """How jobs and durations are written for people, in the admin and on the terminal."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from django.utils import timezone
 
 
 def age(time: timedelta) -> str:
@@ -22,3 +24,10 @@ def short_name(name: str) -> str:
 def jobs(number: int) -> str:
     """Write a number of jobs."""
     return f"{number} job{'' if number == 1 else 's'}"
+
+
+def next_run(name: str, at: datetime | None) -> str:
+    """Write when a periodic job runs next."""
+    if at is None:
+        return f"{short_name(name)} has no next run yet: no relay has started."
+    return f"{short_name(name)} runs next at {timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}."

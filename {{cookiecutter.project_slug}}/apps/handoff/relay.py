@@ -21,6 +21,7 @@ from .backend import option, outboxes
 from .broker import broker_name
 from .limits import STATEMENT, connect_with_limit
 from .models import Handoff, Status
+from .periodic import Ticks
 from .publishing import channel_of, is_away, queue_at, send
 from .receipts import give_up
 
@@ -103,6 +104,7 @@ class Relay:
         self.alias = alias
         self.stopping = Event()
         self.thread: Thread | None = None
+        self.ticks = Ticks(alias)
         # By queue, or for everything: failures in a row, and when to try again.
         self.failures: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
@@ -161,6 +163,7 @@ class Relay:
             return False
         try:
             connect_with_limit(self.alias)
+            self.ticks.look()
             queues = due_queues(self.alias) if is_due(self.alias) else []
             sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - whatever it is, jobs wait meanwhile

@@ -1,4 +1,4 @@
-"""How the outbox does: what waits and for how long, and what has failed."""
+"""How the outbox does, on the clock of the database: what waits, for how long, what has failed."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from itertools import batched
 from typing import Final
 
 from django.db.models import Count, Min, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from .models import DELETED_AT_ONCE, Handoff, Status
 
@@ -51,17 +51,16 @@ def longest_wait(using: str) -> timedelta | None:
     A job waits from when it is due until a worker begins it. What is to run at a later time,
     or to be tried again after a pause, does not wait yet.
     """
-    now = timezone.now()
-    begun = [
-        _waiting(using).filter(due_at__lte=now).aggregate(first=Min("due_at"))["first"],
-        _sent(using).aggregate(first=Min("sent_at"))["first"],
+    waits = [
+        _waiting(using).filter(due_at__lte=Now()).aggregate(wait=Now() - Min("due_at"))["wait"],
+        _sent(using).aggregate(wait=Now() - Min("sent_at"))["wait"],
     ]
-    return max((now - since for since in begun if since is not None), default=None)
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def is_late(using: str) -> bool:
     """Say whether a job has waited for more than ``LATE``; fast however many there are."""
-    long_ago = timezone.now() - LATE
+    long_ago = Now() - LATE
     return (
         _waiting(using).filter(due_at__lt=long_ago).exists()
         or _sent(using).filter(sent_at__lt=long_ago).exists()

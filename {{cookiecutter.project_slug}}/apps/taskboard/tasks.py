@@ -6,6 +6,9 @@ from django.db.models import F
 from django.tasks import task
 from django.utils import timezone
 
+from apps.core.jobs import autocommit
+
+from . import services
 from .models import Notification, Task
 
 
@@ -46,3 +49,10 @@ def discard_file(name: str, using: str) -> None:
     """
     if not Task.objects.using(using).filter(attachment=name).exists():
         default_storage.delete(name)
+
+
+@task
+@autocommit
+def announce_overdue(using: str) -> int:
+    """Announce each overdue task once for its due date; return how many were announced."""
+    return services.announce_overdue(using=using)

@@ -64,6 +64,25 @@ def send_welcome(pk: int, using: str) -> None:
     welcomes.filter(pk=pk).update(sent_at=timezone.now(), last_error="")
 
 
+@task
+@autocommit
+def send_welcomes(using: str) -> tuple[int, int]:
+    """Send every welcome that is due; return how many were tried and how many of them failed.
+
+    Each failure is logged, and stops no other welcome.
+    """
+    tried = failed = 0
+    for pk in list(Welcome.objects.using(using).due().values_list("pk", flat=True)):
+        try:
+            send_welcome.call(pk, using=using)
+        except ClaimedError:
+            continue  # another job was quicker
+        except Exception:  # noqa: BLE001 - it is logged, and the others may fare better
+            failed += 1
+        tried += 1
+    return tried, failed
+
+
 def message(welcome: Welcome) -> EmailMultiAlternatives:
     """Write the mail, as text and HTML, in the language of the sign-up.
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
-from apps.audit import retention, triggers
+from apps.audit import retention, tasks, triggers
 from apps.audit.models import Entry, Seal
 
 from .test_seals import force, found, said
@@ -48,3 +49,14 @@ def test_old_entries_go_and_the_chain_stays_verifiable(trail: list[int]) -> None
     # The rest is still under its seal.
     force("DELETE FROM audit_entry WHERE id = %s", trail[8])
     assert found() == [("removed", (trail[8],))]
+
+
+def test_the_periodic_job_prunes_when_the_settings_say_so(
+    trail: list[int], settings: Settings
+) -> None:
+    tasks.prune.call()
+    assert keys() == trail
+    settings.AUDIT_KEPT_DAYS = 3
+    tasks.prune.call()
+    assert keys() == trail[8:]
+    assert found() == []

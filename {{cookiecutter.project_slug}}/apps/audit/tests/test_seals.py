@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from apps.audit import seals, triggers
+from apps.audit import seals, tasks, triggers
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
@@ -70,3 +70,14 @@ def test_a_removed_seal_is_found(keys: list[int]) -> None:
     assert [kind for kind, _ in found()] == ["seal"] * 2 + ["inserted"] * 4
     with pytest.raises(CommandError, match="Findings: 6"):
         said("verify")
+
+
+def test_the_periodic_job_seals_and_notes_the_last_seal(
+    keys: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    Author.objects.create(name="New")
+    with caplog.at_level("INFO", logger="apps.audit"):
+        tasks.seal.call()
+        tasks.seal.call()  # nothing is new
+    assert seals.covered("default") == Entry.objects.latest("pk").pk
+    assert caplog.messages == [f"Last seal in default: {Seal.objects.latest('number')}"]

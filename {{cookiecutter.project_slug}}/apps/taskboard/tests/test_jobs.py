@@ -1,5 +1,6 @@
 """Jobs are handed off to whatever backend the project uses, and can run more than once."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils.module_loading import import_string
 from apps.accounts.models import User
 from apps.core.jobs import TransactionalBackend
 from apps.taskboard.models import Notification, Task
-from apps.taskboard.tasks import discard_file, mail_notification
+from apps.taskboard.tasks import announce_overdue, discard_file, mail_notification
 
 from .helpers import confirm_addresses
 
@@ -45,10 +46,10 @@ def test_bulk_writes_are_heard_and_mailed_one_by_one(grace: User, mailoutbox: li
 
 
 def test_handing_off_fits_the_backend_of_the_project(settings: Any) -> None:
-    """The project's own backend waits for the commit too, and takes both jobs as they are."""
+    """The project's own backend waits for the commit too, and takes the jobs as they are."""
     assert issubclass(import_string(CONFIGURED["default"]["BACKEND"]), TransactionalBackend)
     settings.TASKS = CONFIGURED
-    for job in (mail_notification, discard_file):
+    for job in (mail_notification, discard_file, announce_overdue):
         backend = job.get_backend()
         assert isinstance(backend, TransactionalBackend)
         backend.validate_task(job)
@@ -72,3 +73,8 @@ def test_a_file_is_discarded_unless_a_task_has_it(task: Task, files: Path) -> No
     for _ in range(2):
         discard_file.call(name, using="default")
     assert not default_storage.exists(name)
+
+
+def test_the_periodic_job_announces_an_overdue_task_once(task: Task) -> None:
+    Task.objects.update(due_on=date(2026, 1, 2))
+    assert [announce_overdue.call(using="default") for _ in range(2)] == [1, 0]

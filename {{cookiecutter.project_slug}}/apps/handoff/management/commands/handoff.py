@@ -1,16 +1,19 @@
 import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
 from datetime import timedelta
+from itertools import starmap
 from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.handoff.backend import outboxes
+from apps.handoff.figures import figures_of
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
-from apps.handoff.presentation import age, jobs
+from apps.handoff.periodic import next_runs
+from apps.handoff.presentation import age, jobs, next_run
 from apps.handoff.state import State, is_stalled, state_of
 from apps.handoff.state import discard as discard_jobs
 
@@ -92,7 +95,7 @@ class Command(BaseCommand):
                 raise CommandError(f"Jobs wait in {', '.join(stalled)}, and none is running.")
             self._say("Jobs are being run, or none waits.")
         elif action == "figures":
-            self.stdout.write("\n".join(_figures(state_of(aliases))))
+            self.stdout.write(figures_of(aliases))
         elif action == "flush":
             old = options["older_than"]
             number = sum(Handoff.objects.using(alias).flush(old) for alias in aliases)
@@ -108,9 +111,11 @@ class Command(BaseCommand):
             self._say(f"Deleted {jobs(number)}, which will not run.")
 
     def _status(self, aliases: list[str], **options: Any) -> None:
-        state = state_of(aliases)
+        state, runs = state_of(aliases), next_runs(aliases)
         self.stdout.write(
-            json.dumps(_as_json(state)) if options["json"] else "\n".join(_table(state))
+            json.dumps(_as_json(state) | {"next_runs": runs}, cls=DjangoJSONEncoder)
+            if options["json"]
+            else "\n".join([*_table(state), *starmap(next_run, runs.items())])
         )
         faults = []
         limit = options["fail_if_older_than"]
@@ -172,13 +177,3 @@ def _table(state: State) -> list[str]:
         rest = f": {jobs(later)} {verb} not due yet." if later else "."
         return [*lines, f"No job waits for a worker{rest}"]
     return [*lines, f"The oldest job has waited for {age(state.oldest)}."]
-
-
-def _figures(state: State) -> Iterator[str]:
-    yield "# TYPE handoff_jobs gauge"
-    for name, counts in state.jobs.items():
-        for status in COLUMNS:
-            labels = f'job="{name}",status="{status}"'
-            yield "handoff_jobs{" + labels + "} " + str(counts.get(status, 0))
-    yield "# TYPE handoff_oldest_seconds gauge"
-    yield f"handoff_oldest_seconds {state.oldest.total_seconds() if state.oldest else 0:.3f}"

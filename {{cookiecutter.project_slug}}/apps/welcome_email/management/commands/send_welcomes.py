@@ -4,8 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 
-from apps.welcome_email.models import Welcome
-from apps.welcome_email.tasks import ClaimedError, send_welcome
+from apps.welcome_email.tasks import send_welcomes
 
 
 class Command(BaseCommand):
@@ -17,16 +16,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        database = options["database"]
-        tried = failed = 0
-        for pk in list(Welcome.objects.using(database).due().values_list("pk", flat=True)):
-            try:
-                send_welcome.call(pk, using=database)
-            except ClaimedError:
-                continue  # a job was quicker
-            except Exception:  # noqa: BLE001 - the job has logged it; the others may fare better
-                failed += 1
-            tried += 1
+        tried, failed = send_welcomes.call(using=options["database"])
         if failed:
             raise CommandError(f"{failed} of {tried} welcome mails could not be sent; see the log.")
         self.stdout.write(

@@ -1,0 +1,62 @@
+"""Figures of the outboxes, as Prometheus reads them."""
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Min, Q
+from django.db.models.functions import Now
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
+
+from .backend import outboxes
+from .models import Handoff, Status
+
+# Rates are those of the last minutes.
+MINUTES: Final = 5
+RECENTLY: Final = Now() - timedelta(minutes=MINUTES)
+COLUMNS: Final[dict[str, Any]] = {
+    **{status.value: Count("pk", filter=Q(status=status)) for status in Status},
+    "due_for": Now() - Min("due_at", filter=Q(status=Status.WAITING, due_at__lte=Now())),
+    "sent_for": Now() - Min("sent_at", filter=Q(status=Status.SENT)),
+    "done_lately": Count("pk", filter=Q(finished_at__gt=RECENTLY)),
+    "failed_lately": Count("pk", filter=Q(failed_at__gt=RECENTLY)),
+}
+
+
+def figures_of(aliases: Iterable[str]) -> str:
+    """Return counts, longest waits and rates by database, queue and job; every row is counted."""
+    jobs, oldest, rates = [], [], []
+    for alias in aliases:
+        rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
+        groups: Any = rows.annotate(**COLUMNS)
+        for group in groups:
+            named = {"database": alias, "queue": group["queue"], "job": group["name"]}
+            labels = ",".join(f"{label}={json.dumps(text)}" for label, text in named.items())
+            jobs += [f'handoff_jobs{{{labels},status="{s}"}} {group[s]}' for s in Status.values]
+            waits = [group["due_for"] or timedelta(), group["sent_for"] or timedelta()]
+            oldest.append(f"handoff_oldest_seconds{{{labels}}} {max(waits).total_seconds():.3f}")
+            for status in ("done", "failed"):
+                rate = group[f"{status}_lately"] / MINUTES
+                rates.append(f'handoff_per_minute{{{labels},status="{status}"}} {rate:.1f}')
+    metrics = {"jobs": jobs, "oldest_seconds": oldest, "per_minute": rates}
+    lines = [[f"# TYPE handoff_{name} gauge", *found] for name, found in metrics.items()]
+    return "\n".join(line for metric in lines for line in metric) + "\n"
+
+
+def figures(request: HttpRequest) -> HttpResponse:
+    """Answer a program that sends the token; there is no such page while none is set.
+
+    Raises:
+        Http404: when it is switched off.
+        PermissionDenied: for everybody else, members of the staff included.
+    """
+    if not settings.HANDOFF_FIGURES_TOKEN:
+        raise Http404
+    expected = f"Bearer {settings.HANDOFF_FIGURES_TOKEN}"
+    if not constant_time_compare(request.headers.get("Authorization", ""), expected):
+        raise PermissionDenied
+    return HttpResponse(figures_of(outboxes()), content_type="text/plain; version=0.0.4")

@@ -1,0 +1,15 @@
+"""The jobs of the handoff itself."""
+
+from django.tasks import task
+
+from apps.core.jobs import autocommit
+
+from .backend import outboxes
+from .models import KEPT, Handoff
+
+
+@task
+@autocommit
+def flush() -> int:
+    """Delete the rows of jobs that were done long ago; return how many there were."""
+    return sum(Handoff.objects.using(alias).flush(KEPT) for alias in outboxes())

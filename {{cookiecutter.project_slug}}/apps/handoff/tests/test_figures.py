@@ -1,0 +1,57 @@
+"""Figures for Prometheus: from a command, and from a page that a token opens."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from apps.handoff.models import Status
+
+from .rows import row
+
+pytestmark = pytest.mark.django_db
+
+SEND = 'database="default",queue="default",job="apps.orders.tasks.send"'
+TOKEN = "a-token"
+
+
+def test_counts_waits_and_rates_are_told_by_queue_and_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row(Status.SENT, timedelta(minutes=2))
+    row(Status.WAITING, timedelta(minutes=1))
+    for _ in range(5):
+        row(Status.DONE, timedelta(minutes=1))
+    row(Status.DONE, timedelta(hours=1))
+    row(Status.FAILED, queue='the "slow"', name="other")
+    call_command("handoff", "figures")
+    lines = capsys.readouterr().out.splitlines()
+    other = r'database="default",queue="the \"slow\"",job="other"'
+    for line in (
+        "# TYPE handoff_jobs gauge",
+        f'handoff_jobs{{{SEND},status="sent"}} 1',
+        f'handoff_jobs{{{SEND},status="done"}} 6',
+        f'handoff_per_minute{{{SEND},status="done"}} 1.0',
+        f'handoff_per_minute{{{other},status="failed"}} 0.2',
+        f"handoff_oldest_seconds{{{other}}} 0.000",
+    ):
+        assert line in lines
+    (oldest,) = [line for line in lines if line.startswith(f"handoff_oldest_seconds{{{SEND}}}")]
+    assert float(oldest.split()[1]) >= 120
+
+
+def test_the_page_is_there_for_who_sends_the_token(
+    client: Client, admin_client: Client, settings: Settings
+) -> None:
+    url = reverse("handoff:figures")
+    settings.HANDOFF_FIGURES_TOKEN = ""
+    assert client.get(url, headers={"Authorization": "Bearer "}).status_code == 404
+    settings.HANDOFF_FIGURES_TOKEN = TOKEN
+    assert admin_client.get(url).status_code == 403
+    assert client.get(url, headers={"Authorization": "Bearer other"}).status_code == 403
+    answer = client.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    assert answer.text.startswith("# TYPE handoff_jobs gauge")

@@ -1,0 +1,103 @@
+"""Each tick of a periodic job is handed off once, and the next run can be looked up."""
+
+from datetime import datetime, timedelta
+from threading import Barrier, Thread
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.models import F
+from django.test import Client
+from pytest_django import Settings
+
+from apps.handoff.models import Handoff, PeriodicJob, Status
+from apps.handoff.periodic import hand_off_ticks
+from apps.handoff.testing import work_off
+
+from .rows import row
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FLUSH = "apps.handoff.tasks.flush"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def hourly(settings: Settings) -> None:
+    settings.PERIODIC = [(FLUSH, 3600)]
+    hand_off_ticks("default")
+    assert ticks() == 0, "it is due after its interval"
+
+
+def ticks() -> int:
+    return Handoff.objects.filter(name=FLUSH).count()
+
+
+def next_at() -> datetime:
+    return PeriodicJob.objects.get().next_at
+
+
+def let_pass(time: timedelta) -> None:
+    """Let the clock of the database go on, or back, as far as a periodic job can tell."""
+    PeriodicJob.objects.update(next_at=F("next_at") - time)
+
+
+@pytest.mark.parametrize("missed", [0, 1, 100])
+def test_a_tick_is_handed_off_once_and_missed_ones_with_it(missed: int) -> None:
+    let_pass((1 + missed) * HOUR)
+    due = next_at()
+    for _ in range(3):
+        hand_off_ticks("default")
+    assert ticks() == 1
+    assert next_at() == due + (1 + missed) * HOUR
+
+
+def test_relays_at_the_same_time_hand_a_tick_off_once() -> None:
+    let_pass(HOUR)
+    barrier = Barrier(4)
+
+    def look() -> None:
+        barrier.wait()
+        hand_off_ticks("default")
+        connection.close()
+
+    threads = [Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ticks() == 1
+
+
+def test_a_tick_that_is_not_committed_is_due_as_before() -> None:
+    let_pass(HOUR)
+    with transaction.atomic():
+        hand_off_ticks("default")
+        transaction.set_rollback(True)
+    assert ticks() == 0
+    hand_off_ticks("default")
+    assert ticks() == 1
+
+
+def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
+    let_pass(-10 * HOUR)
+    before = next_at()
+    hand_off_ticks("default")
+    assert ticks() == 0
+    assert before - 10 * HOUR <= next_at() < before - 9 * HOUR
+
+
+def test_the_next_run_is_told(admin_client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("handoff", "status")
+    told = f"handoff.flush runs next at {next_at():%Y-%m-%d %H:%M:%S} UTC."
+    assert capsys.readouterr().out.splitlines()[-1] == told
+    assert FLUSH in admin_client.get("/admin/handoff/periodicjob/").text
+
+
+def test_finished_rows_are_flushed() -> None:
+    row(Status.DONE, timedelta(days=8))
+    kept = row(Status.DONE, timedelta(days=6))
+    let_pass(HOUR)
+    hand_off_ticks("default")
+    work_off()
+    assert set(Handoff.objects.exclude(name=FLUSH)) == {kept}
