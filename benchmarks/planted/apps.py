@@ -17,4 +17,4 @@ class PlantedConfig(AppConfig):
         if patience:
             from apps.handoff import relay
 
-            relay.FIRST_PATIENCE = relay.LEASE = timedelta(seconds=float(patience))
+            relay.FIRST_PATIENCE = timedelta(seconds=float(patience))

@@ -163,21 +163,21 @@ def test_a_forged_message_runs_nothing_but_what_the_row_says(
     assert notes() == ["from the row nobody 1"]
 
 
-def test_a_message_that_came_without_the_outbox_is_written_into_it(
-    celery_tasks: Any, notes: Notes, tmp_path: Path
+def test_a_message_that_was_sent_without_the_outbox_is_refused_and_mentioned(
+    celery_tasks: Any, notes: Notes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As ``celery call`` sends it, and delivered twice."""
+    """As ``celery call`` sends it."""
     task, path = celery_tasks[tasks.shared.name], str(tmp_path / "notes")
-    key = str(time_ordered_id())
-    for _ in range(2):
-        task.push_request(id=key, args=[path, "called"], kwargs={}, called_directly=False)
-        with pytest.raises(Ignore):
-            task(path, "called")
-        task.pop_request()
+    task.push_request(id="the-id", args=[path, "called"], kwargs={}, called_directly=False)
+    with pytest.raises(Ignore):
+        task(path, "called")
+    task.pop_request()
 
-    assert work_off() == 1
-    assert notes() == ["called nobody 1"]
-    assert str(Handoff.objects.get().pk) == key
+    assert notes() == []
+    (line,) = [entry for entry in caplog.records if entry.name == worker.__name__]
+    assert line.levelname == "WARNING"
+    assert f"The message the-id for {tasks.shared.name}" in line.getMessage()
+    assert "hand it off with enqueue or delay" in line.getMessage()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from apps.core.jobs import hand_off
 from apps.handoff import relay as relay_module
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run
-from apps.handoff.relay import IDLE_POLL, LEASE, POLL, Relay, claim
+from apps.handoff.relay import FIRST_PATIENCE, IDLE_POLL, POLL, Relay, claim
 
 from ..conftest import Message
 from ..example.tasks import add
@@ -120,7 +120,7 @@ def test_what_a_dead_relay_had_taken_is_sent_by_another(relay: Relay, sent: Sent
     assert not relay.send_due()
     due = row().due_at
     assert due is not None
-    assert due < timezone.now() + LEASE
+    assert due < timezone.now() + FIRST_PATIENCE
 
     make_due()
     assert relay.send_due()
@@ -132,7 +132,7 @@ def test_a_worker_may_be_quicker_than_the_relay(
 ) -> None:
     add.enqueue(1, 2)
     rows = claim("default", "default", 1)
-    Handoff.objects.update(status=Status.RUNNING, attempts=1, due_at=Now(), sent_at=None)
+    Handoff.objects.update(status=Status.RUNNING, attempts=1, due_at=Now(), sent_at=None, sends=0)
 
     relay_module.publish("default", rows, relay.connection)
 

@@ -1,11 +1,11 @@
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -15,32 +15,7 @@ from .models import Handoff, HandoffQuerySet, PeriodicJob, Status
 from .presentation import age, jobs, short_name
 from .state import discard, discardable, state_of
 
-MOST_NAMES: Final = 50
-
-# What happens at ``due_at``, by status.
-DUE: Final[dict[str, str]] = {
-    Status.WAITING: "To be sent",
-    Status.SENT: "Sent again if not started",
-    Status.RUNNING: "Run again if its worker has died",
-}
-
-
-class JobFilter(admin.SimpleListFilter):
-    """Jobs of one name."""
-
-    title = "job"
-    parameter_name = "name"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = Handoff.objects.order_by("name").values_list("name", flat=True).distinct()
-        return [(name, short_name(name)) for name in names[:MOST_NAMES]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Handoff]) -> QuerySet[Handoff]:
-        name = self.value()
-        if not name:
-            return queryset
-        # PostgreSQL takes NUL in a text for an error.
-        return queryset.none() if "\0" in name else queryset.filter(name=name)
+EVERYWHERE = list(admin.ActionLocation)
 
 
 @admin.register(Handoff)
@@ -48,7 +23,7 @@ class HandoffAdmin(admin.ModelAdmin):
     """The outbox: to read, to let failed jobs run again, and to discard what must not run."""
 
     list_display = ("job", "state", "handed_off", "tries", "problem", "queue")
-    list_filter = ("status", JobFilter, "queue", "handed_off_at")
+    list_filter = ("status", "name", "queue", "handed_off_at")
     search_fields = ("id__exact", "name", "arguments", "request_id__exact")
     search_help_text = "A part of a job's name or arguments, an id, or the id of a request"
     ordering = ("-id",)
@@ -57,8 +32,12 @@ class HandoffAdmin(admin.ModelAdmin):
     list_per_page = 50
     actions = ("retry", "discard")
     empty_value_display = ""
+    fields = (
+        "call", "status", "error", "traceback", "return_value", "attempts", "sends", "worker",
+        "queue", "priority", "handed_off_by", "request_id", "id", "times",
+    )  # fmt: skip
+    readonly_fields = ("call", "handed_off_by", "times")
     change_list_template = "admin/handoff/handoff/change_list.html"
-    change_form_template = "admin/handoff/handoff/change_form.html"
 
     class Media:
         css = {"all": ["handoff/handoff.css"]}
@@ -84,6 +63,8 @@ class HandoffAdmin(admin.ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show above the list how many jobs have which status, and how long the oldest waits."""
+        if "%00" in request.META["QUERY_STRING"]:  # NUL, which PostgreSQL refuses in a text
+            return redirect(request.path)
         state = state_of([Handoff.objects.db])
         counts = [(status, state.count(status)) for status in Status]
         context = {
@@ -94,54 +75,25 @@ class HandoffAdmin(admin.ModelAdmin):
         }
         return super().changelist_view(request, context)
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Handoff | None = None,
-    ) -> HttpResponse:
-        """Show a job with its times and its last error, and what can be done about it."""
-        if obj is not None:
-            context |= {
-                "title": short_name(obj.name),
-                "subtitle": None,
-                "state": self.state(obj),
-                "actor": self._actor(obj),
-                "times": [
-                    ("Handed off", obj.handed_off_at),
-                    ("Sent to the broker", obj.sent_at),
-                    ("First started", obj.started_at),
-                    ("Last started", obj.last_attempted_at),
-                    ("Done", obj.finished_at),
-                    ("Failed", obj.failed_at),
-                    (DUE.get(obj.status, "Due"), obj.due_at),
-                ],
-                "may_retry": obj.status == Status.FAILED and self.has_retry_permission(request),
-                "may_discard": discardable(Handoff.objects.filter(pk=obj.pk)).exists()
-                and self.has_discard_permission(request),
-            }
-        return super().render_change_form(request, context, add, change, form_url, obj)
-
-    @admin.action(description="Run again", permissions=["retry"])
+    @admin.action(description="Run again", permissions=["retry"], location=EVERYWHERE)
     def retry(self, request: HttpRequest, queryset: HandoffQuerySet) -> None:
         """Let the chosen jobs that have failed run again."""
-        chosen = list(queryset.values_list("pk", flat=True))
-        failed = list(Handoff.objects.failed().filter(pk__in=chosen))
-        number = Handoff.objects.filter(pk__in=chosen).send_again()
+        chosen, failed = queryset.count(), list(queryset.failed())
+        number = Handoff.objects.filter(pk__in=[job.pk for job in failed]).send_again()
         for job in failed:
             self.log_change(request, job, "Run again.")
-        self._tell(request, number, len(chosen), "will run again", "has not failed")
+        self._tell(request, number, chosen, "will run again", "not failed")
 
-    @admin.action(description="Discard: never run, delete", permissions=["discard"])
-    def discard(self, request: HttpRequest, queryset: HandoffQuerySet) -> None:
+    @admin.action(
+        description="Discard: never run, delete", permissions=["discard"], location=EVERYWHERE
+    )
+    def discard(self, request: HttpRequest, queryset: HandoffQuerySet) -> HttpResponse:
         """Delete the chosen jobs, unless they are running or done."""
         chosen = queryset.count()
         self.log_deletions(request, discardable(queryset))
         number = discard(queryset)
-        self._tell(request, number, chosen, "discarded", "is running or done")
+        self._tell(request, number, chosen, "discarded", "running or done")
+        return redirect("admin:handoff_handoff_changelist")  # the page of a job may be gone
 
     @admin.display(description="job", ordering="name")
     def job(self, job: Handoff) -> str:
@@ -173,7 +125,15 @@ class HandoffAdmin(admin.ModelAdmin):
     def problem(self, job: Handoff) -> str:
         return job.error.rpartition(".")[2]
 
-    def _actor(self, job: Handoff) -> str:
+    @admin.display(description="times")
+    def times(self, job: Handoff) -> str:
+        fields = [field for field in Handoff._meta.fields if field.name.endswith("_at")]
+        known = [(field.verbose_name, getattr(job, field.name)) for field in fields]
+        return "\n".join(
+            f"{name}: {timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}" for name, at in known if at
+        )
+
+    def handed_off_by(self, job: Handoff) -> str:
         if not job.actor:
             return "nobody"
         try:
@@ -188,10 +148,7 @@ class HandoffAdmin(admin.ModelAdmin):
         if number:
             self.message_user(request, f"{jobs(number)} {done}.", messages.SUCCESS)
         if left := chosen - number:
-            text = f"{jobs(left)} left alone, because it {why_not}."
-            if left > 1:
-                text = f"{jobs(left)} left alone: each {why_not}."
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, f"{jobs(left)} left alone: {why_not}.", messages.WARNING)
 
 
 @admin.register(PeriodicJob)

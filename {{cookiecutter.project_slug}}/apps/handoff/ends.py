@@ -9,7 +9,7 @@ from typing import Any, Final
 from celery import Task as CeleryTask
 from celery.exceptions import NotRegistered, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 
 from .limits import connect_with_limit
 from .models import Status
@@ -24,63 +24,63 @@ LOCKED_POLL: Final = 0.25
 stopping: Final = Event()
 
 
-class End(Thread):
-    """Writes down, from outside of its process, that an attempt has ended.
+def end_attempt(
+    headers: Any, worker: str, error: BaseException, for_good: bool = False
+) -> Thread | None:
+    """Write down, from outside of its process, that an attempt has ended.
 
-    It is a thread, since the process may still hold its lock, and is killed when the worker's
-    loop goes on. ``worker`` is the name of the worker, which may only end what it runs itself.
+    It takes a thread, since the process may still hold its lock, and is killed when the worker's
+    loop goes on. Nothing happens for a message that is none of the outbox's.
+
+    Args:
+        headers: of the message.
+        worker: the name of the worker, which may only end what it runs itself.
+        error: why it has ended.
+        for_good: whether there must not be another attempt.
     """
-
-    def __init__(
-        self, message: list[str], worker: str, error: BaseException, *, for_good: bool = False
-    ) -> None:
-        self.database, self.key = message
-        super().__init__(name=f"end of {self.key}", daemon=True)
-        self.worker, self.error, self.for_good = worker, error, for_good
-
-    def run(self) -> None:
-        """Try until it is written, for as long as the lease of the job at most."""
-        lock, start = Lock(), time.monotonic()
-        busy.append(lock)
-        try:
-            while True:
-                with lock, closing(connections[self.database]):
-                    connect_with_limit(self.database)
-                    run = Run.of(self.database, self.key)
-                    if run is None or self.is_written(run):
-                        return
-                # PostgreSQL keeps the lock of a dead process until its query ends. Nothing may
-                # wait for that meanwhile, and a worker that is about to stop need not.
-                over = time.monotonic() > start + run.lease.total_seconds()
-                if over or stopping.wait(LOCKED_POLL):
-                    raise OperationalError(f"The job {self.key} is still locked.")
-        except Exception:
-            logger.exception("The job %s will be sent again when its time is over.", self.key)
-        finally:
-            busy.remove(lock)
-
-    def is_written(self, run: Run) -> bool:
-        """Write it down; say whether nothing is left to do."""
-        if run.row.status == Status.SENT:  # it has ended before it was started
-            run.start(self.worker)
-        if run.row.worker != self.worker:
-            return True
-        with suppress(SupersededError):
-            try:
-                run.fail_when_free(self.error, for_good=self.for_good)
-            except OperationalError:
-                return False
-        return True
-
-
-def end_attempt(headers: Any, worker: str, error: BaseException, **more: bool) -> End | None:
-    """Start an ``End``; nothing happens for a message that is none of the outbox's."""
     message = (headers or {}).get("handoff")
     if message is None:
         return None
-    end = End(message, worker, error, **more)
+    end = Thread(target=_end, args=(*message, worker, error, for_good), daemon=True)
     end.start()
     return end
+
+
+def _end(database: str, key: str, *how: Any) -> None:
+    """Try until it is written, for as long as the lease of the job at most."""
+    lock, start = Lock(), time.monotonic()
+    busy.append(lock)
+    try:
+        while True:
+            with lock, closing(connections[database]):
+                connect_with_limit(database)
+                run = Run.of(database, key)
+                if run is None or _is_written(run, *how):
+                    return
+            # PostgreSQL keeps the lock of a dead process until its query ends. Nothing may
+            # wait for that meanwhile, and a worker that is about to stop need not.
+            over = time.monotonic() > start + run.lease.total_seconds()
+            if over or stopping.wait(LOCKED_POLL):
+                raise OperationalError(f"The job {key} is still locked.")
+    except Exception:
+        logger.exception("The job %s will be sent again when its time is over.", key)
+    finally:
+        busy.remove(lock)
+
+
+def _is_written(run: Run, worker: str, error: BaseException, for_good: bool) -> bool:
+    """Write it down; say whether nothing is left to do."""
+    if run.row.status == Status.SENT:  # it has ended before it was started
+        run.start(worker)
+    if run.row.worker != worker:
+        return True
+    try:
+        with suppress(SupersededError), transaction.atomic(using=run.database):
+            list(run.mine().select_for_update(nowait=True).values_list("pk"))
+            run.fail(error, for_good=for_good)
+    except OperationalError:
+        return False
+    return True
 
 
 @task_failure.connect

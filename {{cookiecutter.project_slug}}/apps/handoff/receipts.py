@@ -14,10 +14,9 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import connections, transaction
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.tasks.signals import task_finished
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -26,7 +25,6 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import job_named, option, result_of
-from .limits import limited
 from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
@@ -54,9 +52,8 @@ NO_HEARTBEAT: Final = (
 NO_JSON: Final = (TypeError, ValueError, RecursionError)
 
 FAILED: Final = (
-    "The job %s (id %s) failed in attempt %d with %s and is not tried again. Mend the cause,"
-    " then send it again in manage.py shell: from apps.handoff.models import Handoff;"
-    " Handoff.objects.using(%r).filter(pk=%r).send_again()"
+    "The job %s failed in attempt %d with %s and is not tried again. Mend the cause, then let it"
+    " run again: manage.py handoff retry %s"
 )
 
 
@@ -80,20 +77,10 @@ class Run:
         if database not in connections:
             return None
         try:
-            row = Handoff.objects.using(database).defer("traceback").filter(pk=key).first()
+            row = Handoff.objects.using(database).filter(pk=key).first()
         except ValidationError:
             return None
         return cls(database, row) if row else None
-
-    @property
-    def pk(self) -> str:
-        """The key of the job, as text."""
-        return str(self.row.pk)
-
-    @property
-    def attempt(self) -> int:
-        """The number of this attempt, from 1 on."""
-        return self.row.attempts
 
     @property
     def lease(self) -> timedelta:
@@ -105,19 +92,18 @@ class Run:
 
         That is when the message is a duplicate: the job runs, is done or waits for its time.
         """
-        started = self._rows(Status.SENT).update(
+        return changed(
+            self.database,
+            self.row,
+            Status.SENT,
             status=Status.RUNNING,
-            attempts=self.attempt + 1,
+            attempts=self.row.attempts + 1,
             sends=0,
             worker=worker[:255],
-            started_at=Coalesce("started_at", Now()),
+            started_at=self.row.started_at or Now(),
             last_attempted_at=Now(),
             due_at=Now() + self.lease,
         )
-        if started:
-            self.row.attempts += 1
-            self.row.status, self.row.worker = Status.RUNNING, worker[:255]
-        return started == 1
 
     @contextmanager
     def in_transaction(self) -> Iterator[None]:
@@ -131,12 +117,12 @@ class Run:
         """
         start = time.monotonic()
         with transaction.atomic(using=self.database):
-            if not self._mine().select_for_update().values_list("pk"):
+            if not self.mine().select_for_update().values_list("pk"):
                 raise SupersededError
             yield
         seconds = time.monotonic() - start
         if seconds > LONG and connections[self.database].vendor == "sqlite":
-            logger.warning(HELD_UP, self.pk, seconds)
+            logger.warning(HELD_UP, self.row.pk, seconds)
 
     @contextmanager
     def with_heartbeat(self) -> Iterator[None]:
@@ -146,14 +132,14 @@ class Run:
         def beat() -> None:
             while not ended.wait(self.lease.total_seconds() / 3):
                 try:
-                    self._mine().update(due_at=Now() + self.lease)
+                    self.mine().update(due_at=Now() + self.lease)
                 except Exception:
-                    logger.exception(NO_HEARTBEAT, self.pk, self.lease.total_seconds())
+                    logger.exception(NO_HEARTBEAT, self.row.pk, self.lease.total_seconds())
                     # The next one has a new connection.
                     connections[self.database].close()
             connections[self.database].close()
 
-        thread = Thread(target=beat, name=f"heartbeat of {self.pk}", daemon=True)
+        thread = Thread(target=beat, name=f"heartbeat of {self.row.pk}", daemon=True)
         thread.start()
         try:
             yield
@@ -170,13 +156,11 @@ class Run:
         try:
             text = json.dumps(normalize_json(value))
         except NO_JSON:
-            logger.warning("The job %s returned what is no JSON, so it is not kept.", self.pk)
+            logger.warning("The job %s returned what is no JSON, so it is not kept.", self.row.pk)
             text = ""
-        done = self._mine().update(
+        self._end(
             status=Status.DONE, due_at=None, sent_at=None, finished_at=Now(), return_value=text
         )
-        if not done:
-            raise SupersededError
 
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool = False
@@ -194,66 +178,54 @@ class Run:
         Raises:
             SupersededError: when the job is done or somebody else has taken it over.
         """
-        retries = option(self.row.backend, "RETRIES", self.row.name)
-        if for_good or self.attempt > retries:
-            if not give_up(self.database, list(self._mine()), error):
+        row = self.row
+        if for_good or row.attempts > option(row.backend, "RETRIES", row.name):
+            if not give_up(self.database, row, error, Status.RUNNING):
                 raise SupersededError
             return None
         if pause is None:
-            longest = option(self.row.backend, "BACKOFF", self.row.name) * 2 ** (self.attempt - 1)
+            longest = option(row.backend, "BACKOFF", row.name) * 2 ** (row.attempts - 1)
             # From half of it on: what failed together must not come back together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
-        put_back = self._mine().update(
-            status=Status.WAITING,
-            sent_at=None,
-            due_at=Now() + timedelta(seconds=pause),
-            **described(error),
-        )
-        if not put_back:
-            raise SupersededError
+        due = Now() + timedelta(seconds=pause)
+        self._end(status=Status.WAITING, sent_at=None, due_at=due, **described(error))
         return pause
 
-    def fail_when_free(self, error: BaseException, *, for_good: bool = False) -> None:
-        """Write down, in place of the process of the attempt, that it has failed.
+    def mine(self) -> HandoffQuerySet:
+        """Return the row, or nothing when somebody else has taken the job over."""
+        return row_at(self.database, self.row, Status.RUNNING)
 
-        Args:
-            error: why it has failed.
-            for_good: whether there must not be another attempt.
-
-        Raises:
-            SupersededError: when the job is done or somebody else has taken it over.
-            OperationalError: at once, when its process still has the lock.
-        """
-        with limited(self.database):
-            list(self._mine().select_for_update(nowait=True).values_list("pk"))
-            self.fail(error, for_good=for_good)
-
-    def _mine(self) -> HandoffQuerySet:
-        return self._rows(Status.RUNNING)
-
-    def _rows(self, status: Status) -> HandoffQuerySet:
-        rows: HandoffQuerySet = Handoff.objects.using(self.database)
-        return rows.filter(pk=self.row.pk, status=status, attempts=self.attempt)
+    def _end(self, **changes: Any) -> None:
+        if not changed(self.database, self.row, Status.RUNNING, **changes):
+            raise SupersededError
 
 
-def give_up(database: str, rows: list[Handoff], error: BaseException) -> int:
-    """Mark jobs as failed for good; log each and tell the receivers of ``task_finished``.
+def row_at(database: str, row: Handoff, status: str) -> HandoffQuerySet:
+    """Return a row, or nothing when it has another status or has come to another attempt."""
+    rows: HandoffQuerySet = Handoff.objects.using(database)
+    return rows.filter(pk=row.pk, status=status, attempts=row.attempts)
 
-    Returns:
-        How many there were: a row that has moved on meanwhile is left alone.
+
+def changed(database: str, row: Handoff, was: str, **changes: Any) -> bool:
+    """Change a row, and ``row`` with it; False when its status is not what it was any more."""
+    if not row_at(database, row, was).update(**changes):
+        return False
+    now = timezone.now()  # as near to the time of the database as this process knows
+    for name, value in changes.items():
+        setattr(row, name, now if isinstance(value, Now) else value)
+    return True
+
+
+def give_up(database: str, row: Handoff, error: BaseException, was: str) -> bool:
+    """Mark a job as failed for good; log it and tell the receivers of ``task_finished``.
+
+    False when its status is not what it was any more.
     """
-    count = 0
-    for row in rows:
-        mine = Handoff.objects.using(database).filter(
-            pk=row.pk, status=row.status, attempts=row.attempts
-        )
-        changes = described(error) | {"status": Status.FAILED, "due_at": None, "sent_at": None}
-        if mine.update(failed_at=Now(), **changes):
-            count += 1
-            for name, value in (changes | {"failed_at": timezone.now()}).items():
-                setattr(row, name, value)
-            transaction.on_commit(partial(_report, database, row), using=database, robust=True)
-    return count
+    changes = {"status": Status.FAILED, "due_at": None, "sent_at": None, "failed_at": Now()}
+    if not changed(database, row, was, **changes, **described(error)):
+        return False
+    transaction.on_commit(partial(_report, row), using=database, robust=True)
+    return True
 
 
 def described(error: BaseException) -> dict[str, str]:
@@ -275,19 +247,14 @@ def shortened(text: str, limit: int) -> str:
 
 def actor_named(key: str) -> Any:
     """Return the user with this key, looked up when somebody asks; None for nobody."""
-    if not key:
-        return None
-
-    def look_up() -> AbstractBaseUser | None:
-        return get_user_model()._default_manager.filter(pk=key).first()
-
-    return SimpleLazyObject(look_up)
+    users = get_user_model()._default_manager
+    return SimpleLazyObject(lambda: users.filter(pk=key).first()) if key else None
 
 
-def _report(database: str, row: Handoff) -> None:
+def _report(row: Handoff) -> None:
     call = shortened(row.call, LONGEST_IN_LOG)
     last_line = shortened(row.traceback.rstrip().rpartition("\n")[2], LONGEST_IN_LOG)
-    logger.error(FAILED, call, row.pk, row.attempts, last_line, database, str(row.pk))
+    logger.error(FAILED, call, row.attempts, last_line, row.pk)
     job = job_named(row.name)
     if job is not None:
         with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):

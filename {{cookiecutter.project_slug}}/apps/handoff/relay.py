@@ -15,6 +15,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
+from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from .backend import option, outboxes
@@ -36,14 +37,13 @@ IDLE_AFTER: Final = 30
 LONGEST_PAUSE: Final = 10
 
 BATCH: Final = 200
-# What a relay has taken and not sent by then, another one sends: the first has died.
-LEASE: Final = timedelta(seconds=30)
 # So many jobs of a queue are at the broker at most; the others wait in the outbox, where
 # those of a higher priority pass them.
 WINDOW: Final = 1000
 
 # What nobody has started by then is sent again, once its queue at the broker is empty: after
-# the first time, and at most. While messages are there, they may well wait for good reason.
+# the first time, and at most. While messages are there, they may well wait for good reason. What
+# a relay has taken and not sent, since it died, is sent by another one that way too.
 FIRST_PATIENCE: Final = timedelta(minutes=1)
 LONGEST_PATIENCE: Final = timedelta(hours=1)
 # Seconds between two looks at a queue that has to become empty.
@@ -94,16 +94,16 @@ class ProcessDiedError(Exception):
     """A job ended together with the process that ran it."""
 
 
-class Relay:
+class Relay(Thread):
     """Sends due jobs of one outbox until it is told to stop. Any number can run at once.
 
     Each is a thread, so that a database that hangs stops no other outbox.
     """
 
     def __init__(self, alias: str = "default") -> None:
+        super().__init__(name=f"relay of {alias}", daemon=True)
         self.alias = alias
         self.stopping = Event()
-        self.thread: Thread | None = None
         self.ticks = Ticks(alias)
         # By queue, or for everything: failures in a row, and when to try again.
         self.failures: Counter[str] = Counter()
@@ -139,19 +139,9 @@ class Relay:
             connections.close_all()
             self.connection.release()
 
-    def start(self) -> None:
-        """Run in a thread of its own."""
-        self.thread = Thread(target=self.run, name=f"relay of {self.alias}", daemon=True)
-        self.thread.start()
-
     def stop(self) -> None:
         """Let ``run`` return after the messages that are being sent."""
         self.stopping.set()
-
-    def join(self, seconds: float | None = None) -> None:
-        """Wait until ``run`` has returned, where it runs in a thread, for so long at most."""
-        if self.thread is not None:
-            self.thread.join(seconds)
 
     def send_due(self) -> bool:
         """Send what is due, at most two batches of each queue; say whether there was any.
@@ -285,17 +275,20 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
                 "arguments", "return_value", "traceback"
             )[:number]
         ]
-        hopeless = {row.pk: error for row in due if (error := reason_to_give_up(row))}
+        rows = []
         for row in due:
-            if row.pk in hopeless:
-                give_up(alias, [row], hopeless[row.pk])
-        rows = [row for row in due if row.pk not in hopeless]
-        outbox.filter(pk__in=[row.pk for row in rows]).update(
-            # The first time counts: what is sent again has been waiting all the while.
-            status=Status.SENT,
-            sent_at=Coalesce("sent_at", Now()),
-            due_at=Now() + LEASE,
-        )
+            if error := reason_to_give_up(row):
+                give_up(alias, row, error, row.status)
+            else:
+                rows.append(row)
+        for sends, group in groupby(sorted(rows, key=attrgetter("sends")), attrgetter("sends")):
+            outbox.filter(pk__in=[row.pk for row in group]).update(
+                status=Status.SENT,
+                # The first time counts: what is sent again has been waiting all the while.
+                sent_at=Coalesce("sent_at", Now()),
+                sends=sends + 1,
+                due_at=Now() + min(FIRST_PATIENCE * 2**sends, LONGEST_PATIENCE),
+            )
     return rows
 
 
@@ -321,18 +314,15 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         Exception: what the broker or its client raised. A message that did get through then
             finds its job waiting, and is ignored.
     """
-    outbox = Handoff.objects.using(alias)
     try:
         send(alias, rows, connection)
     except Exception:
-        outbox.filter(pk__in=[row.pk for row in rows], status=Status.SENT).update(
+        taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
+        taken.filter(status=Status.SENT).update(
             # Due for as long as they have been: how late they are must be seen meanwhile.
             status=Status.WAITING,
             sent_at=None,
+            sends=F("sends") - 1,
             due_at=min(row.due_at for row in rows if row.due_at),
         )
         raise
-    for sends, group in groupby(sorted(rows, key=attrgetter("sends")), attrgetter("sends")):
-        outbox.filter(pk__in=[row.pk for row in group], status=Status.SENT).update(
-            sends=sends + 1, due_at=Now() + min(FIRST_PATIENCE * 2**sends, LONGEST_PATIENCE)
-        )

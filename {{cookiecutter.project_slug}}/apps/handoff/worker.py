@@ -3,13 +3,11 @@
 import logging
 import time
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from celery import Task as CeleryTask
-from celery.exceptions import (
-    Ignore,
-    Retry,
-)
+from celery.exceptions import Ignore, Retry
 from celery.signals import (
     task_postrun,
     task_prerun,
@@ -18,25 +16,21 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import (
-    DatabaseError,
-    close_old_connections,
-    connections,
-)
-from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
+from django.db import DatabaseError, close_old_connections, connections
+from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
-from django.utils.json import normalize_json
 
 from apps.core.actor import acting_as
 
 from . import ends
-from .backend import declared_jobs, option
+from .backend import declared_jobs, option, result_of
 from .broker import is_embedded
 from .calls import OutboxTask, running_message
 from .limits import limited
-from .receipts import LONGEST_IN_LOG, NO_JSON, Run, SupersededError, actor_named, shortened
+from .models import Handoff
+from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
 from .relay import Relay
 from .relay import relays as all_relays
 
@@ -44,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 FOREIGN: Final = (
     "The message %s for %s belongs to no job in the outbox, and is ignored. The job was deleted,"
-    " or another project uses the same broker: give each its CELERY_QUEUE_PREFIX."
+    " or sent without the outbox: hand it off with enqueue or delay. Or another project uses the"
+    " same broker: give each its CELERY_QUEUE_PREFIX."
 )
-
 
 relays: Final[list[Relay]] = []
 
@@ -74,12 +68,9 @@ class HandedOffTask(OutboxTask):
             message is None and request.is_eager | request.called_directly
         ):
             return super().__call__(*args, **kwargs)
-        if message is None:
-            self.adopt(*args, **kwargs)
-            raise Ignore
         run = self.started(message)
         row = run.row
-        request.update(args=None, kwargs=None, retries=row.attempts - 1)
+        request.update(retries=row.attempts - 1, for_good=False)
         request.args, request.kwargs = row.loaded_arguments()
         token = running_message.set(request.id)
         try:
@@ -95,27 +86,27 @@ class HandedOffTask(OutboxTask):
             Ignore: when there is no such row, it is another job's, or it must not be started.
         """
         request: Any = self.request
+        run = None
         try:
-            database, key = message
-            with limited(database):
-                run = Run.of(database, key)
-                if run is not None and run.row.name == self.name:
-                    if run.start(request.hostname or ""):
+            # A message is whatever somebody has put there.
+            with suppress(TypeError, ValueError, ConnectionDoesNotExist):
+                database, key = message
+                with limited(database):
+                    run = Run.of(database, key)
+                    if run and run.row.name == self.name and run.start(request.hostname or ""):
                         return run
-                    raise Ignore
         except DatabaseError as error:
             logger.error("The job %s could not be started (%s). It is sent again.", message, error)
-        except (TypeError, ValueError, ConnectionDoesNotExist):
-            logger.warning(FOREIGN, message, self.name)
         else:
-            logger.warning(FOREIGN, message, self.name)
+            if run is None or run.row.name != self.name:
+                logger.warning(FOREIGN, message or request.id, self.name)
         raise Ignore
 
     def run_with_receipt(self, run: Run, args: Any, kwargs: Any) -> Any:
         """Run a task that has been started; see ``__call__``."""
         autocommit = self.autocommit or self.name in option(run.row.backend, "AUTOCOMMIT")
         try:
-            self.tell_start()
+            self.tell_start(run.row)
             with run.with_heartbeat() if autocommit else run.in_transaction():
                 try:
                     value = self.run(*args, **kwargs)
@@ -127,7 +118,7 @@ class HandedOffTask(OutboxTask):
             raise Ignore from None
         except Exception as error:
             raise self.failed(run, error) from error
-        self.tell_end(value)
+        self.tell_end(run.row)
         return value
 
     def failed(self, run: Run, error: Exception) -> Exception:
@@ -138,16 +129,17 @@ class HandedOffTask(OutboxTask):
             connection.close_if_unusable_or_obsolete()
         cause, pause = error, None
         if isinstance(error, Retry):
-            cause = error.exc or error
-            # Of Celery's own kinds only ``retry`` makes one, in seconds.
-            pause = error.when if isinstance(error.when, (int, float)) else None
-        for_good = bool(getattr(self.request, "for_good", False))
+            cause, when = error.exc or error, error.when
+            if isinstance(when, datetime):
+                when = max((when - timezone.now()).total_seconds(), 0)
+            pause = None if when is None else float(when)
+        request: Any = self.request
         try:
             with limited(run.database):
-                pause = run.fail(cause, pause=pause, for_good=for_good)
+                pause = run.fail(cause, pause=pause, for_good=request.for_good)
         except SupersededError:
             logger.exception(
-                "After the job %s (id %s) was done, there was an error.", self.name, run.pk
+                "After the job %s (id %s) was done, there was an error.", self.name, run.row.pk
             )
             return Ignore()
         told = shortened(repr(cause), LONGEST_IN_LOG)
@@ -157,11 +149,11 @@ class HandedOffTask(OutboxTask):
             return cause if is_fit else RuntimeError(told)
         return Retry(f"in {pause:.1f} s, after {told}", exc=cause, when=pause)  # type: ignore[arg-type]
 
-    def tell_start(self) -> None:
-        """Tell whoever listens that the task starts."""
+    def tell_start(self, row: Handoff) -> None:
+        """Tell receivers that the task starts."""
 
-    def tell_end(self, value: Any) -> None:
-        """Tell whoever listens that the task has succeeded."""
+    def tell_end(self, row: Handoff) -> None:
+        """Tell receivers that the task has succeeded."""
 
 
 class JobTask(HandedOffTask):
@@ -176,43 +168,18 @@ class JobTask(HandedOffTask):
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the job once, whether it was handed off or not."""
         if self.job.takes_context:
-            args = (TaskContext(task_result=self.result(TaskResultStatus.RUNNING)), *args)
+            request: Any = self.request
+            args = (TaskContext(task_result=result_of(request.row, self.job)), *args)
         return self.job.call(*args, **kwargs)
 
-    def tell_start(self) -> None:
+    def tell_start(self, row: Handoff) -> None:
         """Send ``task_started``."""
-        result = self.result(TaskResultStatus.RUNNING)
-        task_started.send(type(self.job.get_backend()), task_result=result)
+        self.request.update(row=row)
+        task_started.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
 
-    def tell_end(self, value: Any) -> None:
+    def tell_end(self, row: Handoff) -> None:
         """Send ``task_finished``."""
-        result = self.result(TaskResultStatus.SUCCESSFUL)
-        # What is no JSON has been mentioned already.
-        with suppress(*NO_JSON):
-            object.__setattr__(result, "_return_value", normalize_json(value))
-        task_finished.send(type(self.job.get_backend()), task_result=result)
-
-    def result(self, status: TaskResultStatus) -> TaskResult:
-        """Return how the job at hand stands, as far as a message tells.
-
-        ``worker_ids`` has one entry for each attempt, earlier ones named like this one.
-        """
-        request: Any = self.request
-        now = timezone.now()
-        return TaskResult(
-            task=self.job,
-            id=request.headers["handoff"][1],
-            status=status,
-            enqueued_at=None,
-            started_at=now,
-            last_attempted_at=now,
-            finished_at=now if status == TaskResultStatus.SUCCESSFUL else None,
-            args=request.args,
-            kwargs=request.kwargs,
-            backend=self.job.backend,
-            errors=[],
-            worker_ids=[request.hostname or ""] * (request.retries + 1),
-        )
+        task_finished.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
 
 
 def register_jobs() -> None:

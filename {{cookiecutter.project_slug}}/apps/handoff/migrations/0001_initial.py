@@ -85,6 +85,11 @@ class Migration(migrations.Migration):
                         fields=["failed_at"],
                         name="handoff_failed",
                     ),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)),
+                        fields=["queue", "-priority", "due_at", "id"],
+                        name="handoff_next",
+                    ),
                 ],
             },
         ),

@@ -75,7 +75,7 @@ def test_failed_jobs_run_again(admin_client: Client) -> None:
     assert failed.due_at is not None
     assert done.status == Status.DONE
     assert "1 job will run again." in text
-    assert "1 job left alone, because it has not failed." in text
+    assert "1 job left alone: not failed." in text
     assert LogEntry.objects.get().object_id == str(failed.pk)
 
 
@@ -86,7 +86,7 @@ def test_jobs_that_have_not_begun_are_discarded(admin_client: Client) -> None:
     # Others may hand jobs off for the user who is logged in.
     assert set(Handoff.objects.filter(name="apps.orders.tasks.send")) == set(kept)
     assert "3 jobs discarded." in text
-    assert "2 jobs left alone: each is running or done." in text
+    assert "2 jobs left alone: running or done." in text
     assert LogEntry.objects.count() == 3
 
 

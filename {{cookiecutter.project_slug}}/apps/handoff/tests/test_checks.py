@@ -28,10 +28,10 @@ def test_unknown_options_are_refused(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("carrier-pigeon://ann:geheim@loft", "starts with 'carrier-pigeon'"),
+        ("carrier-pigeon://ann:geheim@loft", "begins with none of memory://, redis://"),
         ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
-        ("127.0.0.1:6379", "starts with ''"),
-        ("redis:/ann:geheim@loft", "has no //"),
+        ("127.0.0.1:6379", "begins with none of"),
+        ("redis:/ann:geheim@loft", "begins with none of"),
         ("filesystem:///srv/jobs", "Write memory://"),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_second_message_of_a_job_is_ignored() -> None:
 @pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
 def test_a_killed_process_counts_as_a_failure(error: Exception) -> None:
     run, _ = running(tasks.add, 1, 2)
-    ended = ends.end_attempt({"handoff": ["default", run.pk]}, "elsewhere", error)
+    ended = ends.end_attempt({"handoff": ["default", str(run.row.pk)]}, "elsewhere", error)
     assert ended is not None
     ended.join()
 
