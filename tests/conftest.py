@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,13 +57,33 @@ def all_on(bakery: Bakery, tmp_path: Path) -> BakedProject:
     return bakery.copy(bakery.project(TEMPLATE.all_on()), tmp_path / "my_project")
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.whole)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """Either database of projects, as the URL of a new one; empty for the one of the settings."""
     if request.param == "SQLite":
         return ""
     require_services()
     return f"postgres://postgres@127.0.0.1:5432/template_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def empty_database(bakery: Bakery, database_url: str, tmp_path: Path) -> Iterator[str]:
+    """Either database of projects, as the URL of one that is there and empty."""
+    if not database_url:
+        yield f"sqlite:///{tmp_path / 'database.sqlite3'}"
+        return
+    project = bakery.project(TEMPLATE.all_on())
+    server, _, name = database_url.rpartition("/")
+
+    def execute(statement: str) -> None:
+        connect = f"psycopg.connect({server + '/postgres'!r}, autocommit=True)"
+        code = f"import psycopg\nwith {connect} as it: it.execute({statement!r})"
+        done = project.run("python", "-c", code)
+        assert done.returncode == 0, done.stderr
+
+    execute(f'CREATE DATABASE "{name}"')
+    yield database_url
+    execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

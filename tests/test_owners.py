@@ -1,6 +1,6 @@
 """What the owner of a project changes in its first days leaves its tests green.
 
-PostgreSQL, with the other servers, is in test_first_day.py.
+All of their own tests on PostgreSQL, with the other servers, are in test_first_day.py.
 """
 
 import re
@@ -131,7 +131,7 @@ def test_the_tests_pass_in_several_processes(all_on: BakedProject) -> None:
     expect_none(commands.own_tests(all_on, options=["-n", "2"]))
 
 
-def test_people_may_log_in_with_their_address(all_on: BakedProject) -> None:
+def test_people_may_log_in_with_their_address(all_on: BakedProject, empty_database: str) -> None:
     """No page names the field ``username``, which the user model then no longer has.
 
     One constraint does.
@@ -142,7 +142,7 @@ def test_people_may_log_in_with_their_address(all_on: BakedProject) -> None:
     text = all_on.read("apps/accounts/models.py")
     head, body, rest = re.split(r"^(class User\(.+\):\n)", text, flags=re.MULTILINE)
     file.write_text(f"{head}{body}{BY_ADDRESS}{rest}", encoding="utf-8")
-    database = {"DATABASE_URL": f"sqlite:///{all_on.path / 'walked.sqlite3'}"}
+    database = {"DATABASE_URL": empty_database}
     for command in ("makemigrations accounts", "migrate -v0", "check --fail-level WARNING"):
         expect_none(all_on.faults_of("python", "manage.py", *command.split(), **database))
     variables = {**database, "EMAIL_URL": "memorymail://", "CELERY_BROKER_URL": "memory://"}

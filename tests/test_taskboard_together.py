@@ -1,7 +1,5 @@
 """The taskboard with all other modules: they do their work on it although it names none of them."""
 
-from pathlib import Path
-
 from tests.support.bakery import Bakery
 from tests.support.project import BakedProject
 from tests.support.template import TEMPLATE
@@ -50,10 +48,9 @@ print(Handoff.objects.filter(name__endswith="mail_notification").count())
 """
 
 
-def migrated(bakery: Bakery, folder: Path) -> tuple[BakedProject, dict[str, str]]:
+def migrated(bakery: Bakery, database: str) -> tuple[BakedProject, dict[str, str]]:
     """Return a project with all modules, and variables that name a migrated database for it."""
     project = bakery.project(TEMPLATE.all_on())
-    database = f"sqlite:///{folder / 'database.sqlite3'}"
     variables = {"DATABASE_URL": database, "CELERY_BROKER_URL": "memory://"}
     done = project.run("python", "manage.py", "migrate", "-v0", **variables)
     assert done.returncode == 0, done.stderr
@@ -61,9 +58,9 @@ def migrated(bakery: Bakery, folder: Path) -> tuple[BakedProject, dict[str, str]
 
 
 def test_nothing_is_lost_when_the_process_dies_after_the_commit(
-    bakery: Bakery, tmp_path: Path
+    bakery: Bakery, empty_database: str
 ) -> None:
-    project, variables = migrated(bakery, tmp_path)
+    project, variables = migrated(bakery, empty_database)
     killed = project.run("python", "manage.py", "shell", "-v0", "-c", KILLED, **variables)
     assert killed.returncode == 9, killed.stderr
     done = project.run("python", "manage.py", "shell", "-v0", "-c", AFTERWARDS, **variables)
@@ -71,9 +68,9 @@ def test_nothing_is_lost_when_the_process_dies_after_the_commit(
 
 
 def test_its_changes_are_audited_because_the_settings_say_so(
-    bakery: Bakery, tmp_path: Path
+    bakery: Bakery, empty_database: str
 ) -> None:
-    project, variables = migrated(bakery, tmp_path)
+    project, variables = migrated(bakery, empty_database)
     done = project.run("python", "manage.py", "shell", "-v0", "-c", SCRIPT, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
