@@ -1,7 +1,6 @@
 """What all tests share."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,46 +9,8 @@ from django.core.cache import cache
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.dispatch import Signal
-from django.utils.module_loading import import_string
 
 from apps.core import dispatch
-from apps.core.dispatch import mute
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker ``muted``."""
-    marker = "muted(*paths): switch off the receivers or senders of these dotted paths."
-    config.addinivalue_line("markers", marker)
-
-
-@pytest.fixture
-def muted() -> Iterator[Callable[..., None]]:
-    """Give a test a function that switches receivers off until the test ends.
-
-    It takes what ``apps.core.dispatch.mute`` takes, receivers and senders, or their dotted paths.
-    The marker ``muted`` takes paths only: pytest would decorate a function or class instead.
-    """
-    with ExitStack() as stack:
-
-        def switch_off(*targets: object) -> None:
-            found = [import_string(each) if isinstance(each, str) else each for each in targets]
-            stack.enter_context(mute(*found))
-
-        yield switch_off
-
-
-@pytest.fixture(autouse=True)
-def _muted_by_marker(request: pytest.FixtureRequest) -> None:
-    markers = list(request.node.iter_markers("muted"))
-    if markers:
-        switch_off = request.getfixturevalue("muted")
-        for marker in markers:
-            if not marker.args or not all(isinstance(path, str) for path in marker.args):
-                raise pytest.UsageError(
-                    f"The marker muted of {request.node.nodeid} takes dotted paths, for example"
-                    ' @pytest.mark.muted("apps.shop.receivers.send_receipt").'
-                )
-            switch_off(*marker.args)
 
 
 @pytest.fixture

@@ -74,6 +74,22 @@ def test_signing_up_logs_in_where_there_are_several_backends(client: Client, set
     assert client.session["_auth_user_backend"].endswith("AllowAllUsersModelBackend")
 
 
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("xq7!", "password_too_short"),
+        ("sunshine1", "password_too_common"),
+        ("730194628155", "password_entirely_numeric"),
+        ("ada.lovelace", "password_too_similar"),
+    ],
+)
+def test_each_kind_of_weak_password_is_refused(client: Client, password: str, code: str) -> None:
+    form = FORM | {"password1": password, "password2": password}
+    errors = client.post("/accounts/signup/", form).context["form"].errors.as_data()
+    assert [error.code for error in errors["password2"]] == [code]
+    assert not User.objects.exists()
+
+
 def test_signing_up_with_a_weak_password_says_why(client: Client) -> None:
     data = {"username": "ada", "email": "", "password1": "12345", "password2": "12345"}
     answer = client.post("/accounts/signup/", data)

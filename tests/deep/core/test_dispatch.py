@@ -945,3 +945,13 @@ def test_a_generator_that_is_closed_elsewhere_closes_no_other_block(
         inside = state()
         generator.close()
         assert state() == inside
+
+
+def test_a_receiver_keeps_its_types() -> None:
+    """mypy runs over this file and would call each ignore unused if it accepted the line."""
+
+    @receiver(ordered)
+    def double(sender: Any, number: int = 0, **kwargs: Any) -> int:
+        return 2 * number
+
+    assert double("shop", number="1") == "11"  # type: ignore[arg-type,comparison-overlap]

@@ -1,13 +1,12 @@
-"""Tests switch receivers off with a marker or a fixture, and only for themselves."""
+"""Tests switch receivers off with a decorator, and only for themselves."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.dispatch import Signal
 
 from apps.accounts.models import User
-from apps.core.dispatch import receiver
+from apps.core.dispatch import mute, receiver
 
 told = Signal()
 heard: list[str] = []
@@ -35,54 +34,40 @@ def what_is_heard() -> list[str]:
     return list(heard)
 
 
-PATH = "apps.core.tests.deep.test_muted."
-
-
-@pytest.mark.muted(f"{PATH}first")
-def test_a_marker_names_a_receiver_by_its_path() -> None:
+@mute(first)
+def test_a_decorator_names_a_receiver() -> None:
     assert what_is_heard() == ["second"]
 
 
-@pytest.mark.muted("apps.accounts.models.User")
-def test_a_marker_names_a_sender_by_its_path() -> None:
+@mute("accounts.User")
+def test_a_decorator_names_a_sender_by_its_label() -> None:
     assert what_is_heard() == ["first", "second"]
     heard.clear()
     told.send(User)
     assert heard == []
 
 
-@pytest.mark.muted(f"{PATH}first", f"{PATH}second")
-def test_a_marker_names_several() -> None:
+@mute(first, second)
+def test_a_decorator_names_several() -> None:
     assert what_is_heard() == []
 
 
-@pytest.mark.muted(f"{PATH}first")
-@pytest.mark.muted(f"{PATH}second")
-def test_markers_add_up() -> None:
+@mute(first)
+@mute(second)
+def test_decorators_add_up() -> None:
     assert what_is_heard() == []
 
 
-def test_without_a_marker_everything_is_heard() -> None:
-    assert what_is_heard() == ["first", "second"]
-
-
-class TestOfAClass:
-    """A marker of a class or of a module is a marker of each of its tests."""
-
-    pytestmark = pytest.mark.muted(f"{PATH}second")
-
-    def test_is_muted_as_well(self) -> None:
-        assert what_is_heard() == ["first"]
-
-
-def test_the_fixture_switches_off_from_a_point_on(muted: Callable[..., None]) -> None:
-    assert what_is_heard() == ["first", "second"]
-    muted(first)
+@mute(first)
+def test_a_decorated_test_is_given_its_fixtures(settings: Any) -> None:
+    assert settings.ROOT_URLCONF == "config.urls"
     assert what_is_heard() == ["second"]
-    muted(f"{PATH}second")
-    assert what_is_heard() == []
 
 
-def test_what_cannot_be_muted_is_an_error(muted: Callable[..., None]) -> None:
+def test_without_a_decorator_everything_is_heard() -> None:
+    assert what_is_heard() == ["first", "second"]
+
+
+def test_what_cannot_be_muted_is_an_error() -> None:
     with pytest.raises(TypeError, match="cannot be muted"):
-        muted(plain)
+        mute(plain)

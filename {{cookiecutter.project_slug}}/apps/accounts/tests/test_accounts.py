@@ -35,22 +35,6 @@ def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
     assert User.objects.get().email == "ada@example.com"
 
 
-@pytest.mark.parametrize(
-    ("password", "code"),
-    [
-        ("xq7!", "password_too_short"),
-        ("sunshine1", "password_too_common"),
-        ("730194628155", "password_entirely_numeric"),
-        ("ada.lovelace", "password_too_similar"),
-    ],
-)
-def test_each_kind_of_weak_password_is_refused(client: Client, password: str, code: str) -> None:
-    form = FORM | {"password1": password, "password2": password}
-    errors = client.post("/accounts/signup/", form).context["form"].errors.as_data()
-    assert [error.code for error in errors["password2"]] == [code]
-    assert not User.objects.exists()
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("jobs_in_process")
 def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> None:
