@@ -120,8 +120,13 @@ def test_a_later_release_becomes_a_pull_request(forge: Forge) -> None:
     again = forge.start()
     assert "The branch template-v1.10.0 is there already." in again.stdout
     assert forge.told.count("create") == 1
+    git = forge.project.workplace.git
+    git("push", "--quiet", "origin", "--delete", f"template-{THIRD}", folder=forge.project.path)
+    done = forge.start()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert forge.told.count("create") == 2
 
-    project, git = forge.project, forge.project.workplace.git
+    project = forge.project
     git("fetch", "--quiet", "origin", folder=project.path)
     git("branch", "--force", "pulled", f"origin/template-{THIRD}", folder=project.path)
     worktree = git("worktree", "list", "--porcelain", folder=project.path).split("worktree ")[-1]
