@@ -27,7 +27,7 @@ class PlantedConfig(AppConfig):
             from apps.handoff import periodic
 
             hand_off = periodic.hand_off_ticks
-            periodic.LOOK = 0.1  # type: ignore[misc]
+            periodic.LOOK = 0.1
 
             def while_ticking(alias: str) -> None:
                 if Path(ticking).exists():

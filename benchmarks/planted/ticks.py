@@ -6,7 +6,7 @@ there were, and each must be one row of the outbox, carried out once.
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 
