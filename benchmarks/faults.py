@@ -4,7 +4,8 @@ A project with the handoff is baked. Producers commit orders, each with a job, a
 ten back; workers carry the jobs out, in the database and in a file outside of it. Meanwhile
 producers, workers, their child processes and relays are killed (kill -9), the broker goes down,
 hangs or loses everything, and connections to the database are cut. Then the same is done with
-Celery's usual way, on_commit and delay, beside it. What happened is counted in the end:
+Celery's usual way, on_commit and delay, beside it. With --ticks it is periodic jobs, handed
+off by the relays, in the place of orders. What happened is counted in the end:
 
   lost       committed orders whose job has not been carried out, and will not be
   under way  those that wait in the outbox when the time is over
@@ -75,6 +76,7 @@ def parsed() -> argparse.Namespace:
     add("--relays", type=int, default=1, help="relays beside the workers (1)")
     add("--rollback", type=float, default=0.1, help="share of transactions rolled back (0.1)")
     add("--patience", type=float, default=0, help="seconds until a job is sent again (as shipped)")
+    add("--ticks", action="store_true", help="ticks of periodic jobs in the place of the jobs")
     add("--seed", type=int, default=1, help="of the order of the faults (1)")
     add("--only", choices=ARMS, help="one of the two ways alone")
     add("--python", help="an interpreter with the project's packages: nothing is installed")
@@ -86,9 +88,13 @@ def parsed() -> argparse.Namespace:
 
 
 def arms_of(options: argparse.Namespace) -> list[str]:
-    """Return the ways to run: in memory no other process can hand a job to a worker."""
+    """Return the ways to run.
+
+    In memory no other process can hand a job to a worker, and no other way has ticks.
+    """
     if options.broker == "memory":
         options.relays = 0
+    if options.broker == "memory" or options.ticks:
         return ["handoff"]
     return [options.only] if options.only else list(ARMS)
 
@@ -106,7 +112,7 @@ def main() -> None:
         runs.mkdir()
         keys = (
             "broker", "database", "jobs", "kills", "seconds", "grace", "outage", "producers",
-            "workers", "processes", "relays", "rollback", "patience", "seed",
+            "workers", "processes", "relays", "rollback", "patience", "ticks", "seed",
         )  # fmt: skip
         arms = arms_of(options)
         words = {

@@ -49,6 +49,10 @@ def test_nothing_is_lost_with_nothing_installed(bakery: Bakery) -> None:
     expect_nothing_lost(figures(bakery))
 
 
+def test_each_tick_of_periodic_jobs_is_handed_off_once(bakery: Bakery) -> None:
+    expect_nothing_lost(figures(bakery, "--ticks"))
+
+
 def test_nothing_stays_stuck_when_idle_children_are_killed_with_nothing_installed(
     bakery: Bakery,
 ) -> None:

@@ -32,7 +32,7 @@ def render(name: str, value: object) -> Any:
     return environment.filters[name](value)
 
 
-def answers(**chosen: bool) -> dict[str, Any]:
+def answers(**chosen: object) -> dict[str, Any]:
     return {"_modules": REGISTRY, "_settings": OWN, "first": False, "second": False, **chosen}
 
 
@@ -61,6 +61,13 @@ def test_chosen_modules_follow_the_registry() -> None:
 
 def test_module_settings_of_no_module() -> None:
     assert render("module_settings", answers()) == "# Here.\nJOBS = {}"
+
+
+def test_an_own_list_is_there_once_a_module_adds_to_it() -> None:
+    own = {"LISTED": {"comment": "A list.", "items": []}}
+    assert render("module_settings", answers(_settings=own)) == ""
+    written = '# A list.\nLISTED = [\n    "first.Thing",\n]'
+    assert render("module_settings", answers(first=True, _settings=own)) == written
 
 
 def test_module_settings_collect_what_modules_contribute() -> None:

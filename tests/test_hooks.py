@@ -16,7 +16,7 @@ from tests.support.pythons import python_of
 from tests.support.template import ROOT, TEMPLATE, Combination, Template
 
 REGISTRY: dict[str, dict[str, Any]] = {
-    "kept": {"paths": ["docs/kept.md"]},
+    "kept": {"paths": ["docs/kept.md"], "contributes": {"LISTED": ["1"]}},
     "dropped": {"paths": ["docs/dropped.md", "extra"]},
 }
 
@@ -24,6 +24,7 @@ REGISTRY: dict[str, dict[str, Any]] = {
 def answers(**changes: object) -> dict[str, Any]:
     return {
         "_modules": REGISTRY,
+        "_settings": {"LISTED": {"items": [], "paths": ["lists/listed.py"]}, "JOBS": {"lines": []}},
         "project_name": "My Project",
         "project_slug": "my_project",
         "description": "What it is.",
@@ -55,6 +56,7 @@ def project(tmp_path: Path) -> Path:
         "docs/kept.md",
         "docs/dropped.md",
         "extra/x",
+        "lists/listed.py",
     ):
         path = tmp_path / "project" / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,7 @@ def files(folder: Path) -> list[str]:
 
 def test_pruning_takes_what_was_not_chosen_and_nothing_else(project: Path) -> None:
     assert post_gen_project.prune(answers(), str(project)) == []
-    assert files(project) == ["apps/kept/a.py", "docs/kept.md"]
+    assert files(project) == ["apps/kept/a.py", "docs/kept.md", "lists/listed.py"]
 
 
 def test_pruning_takes_a_folder_that_it_empties(project: Path) -> None:
@@ -176,7 +178,7 @@ print(django_signals_rules.usable_slug("class"))
     assert done.returncode == 0, done.stderr
     assert "0 0" in done.stdout
     assert done.stdout.endswith("class_project\n")
-    assert files(project) == ["apps/kept/a.py", "docs/kept.md"]
+    assert files(project) == ["apps/kept/a.py", "docs/kept.md", "lists/listed.py"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from pathlib import Path
 
 from django.apps import AppConfig
 
@@ -12,9 +13,24 @@ class PlantedConfig(AppConfig):
     name = "apps.planted"
 
     def ready(self) -> None:
-        """Send again after ``LOAD_PATIENCE`` seconds, where the environment says so."""
+        """Do what the environment says.
+
+        Send again after ``LOAD_PATIENCE`` seconds; hand ticks off, often, while the file
+        ``LOAD_TICKS`` is there.
+        """
         patience = os.environ.get("LOAD_PATIENCE")
         if patience:
             from apps.handoff import relay
 
             relay.FIRST_PATIENCE = timedelta(seconds=float(patience))
+        if ticking := os.environ.get("LOAD_TICKS"):
+            from apps.handoff import periodic
+
+            hand_off = periodic.hand_off_ticks
+            periodic.LOOK = 0.1
+
+            def while_ticking(alias: str) -> None:
+                if Path(ticking).exists():
+                    hand_off(alias)
+
+            periodic.hand_off_ticks = while_ticking

@@ -58,6 +58,7 @@ class Plan:
     relays: int
     rollback: float
     patience: float
+    ticks: bool
     seed: int
 
     def schedule(self, arm: str) -> list[str]:
@@ -83,6 +84,8 @@ class Plan:
         """Say whether a fault can happen at all."""
         if fault == "relay":
             return arm == "handoff" and self.relays > 0
+        if fault == "producer":
+            return not self.ticks
         if fault.startswith("broker"):
             return self.broker != "memory"
         return fault != "connections cut" or self.database == "postgresql"
@@ -103,14 +106,15 @@ class Outcome:
     phantom: int
     duplicate_effects: int
     duplicate_outside: int
-    rolled_back: int
-    refused: int
-    blocked_ms_max: int
     kills: int
     faults: dict[str, int]
     restarts: int
     stuck: int
     seconds: int
+    # Of producers, which ticks have none of.
+    rolled_back: int = 0
+    refused: int = 0
+    blocked_ms_max: int = 0
 
 
 class Run:
@@ -128,6 +132,7 @@ class Run:
             "LOAD_NOTES": str(self._notes),
             "DATABASE_URL": database,
             "LOAD_PATIENCE": str(plan.patience or ""),
+            "LOAD_TICKS": str(folder / "ticking") if plan.ticks else "",
         }
 
     def outcome(self) -> Outcome:
@@ -136,16 +141,28 @@ class Run:
         start = time.monotonic()
         with Processes(self._folder, self._environment) as processes:
             self._kept = list(self._start_kept(processes))
-            pause = plan.producers * PRODUCING * plan.seconds / plan.jobs
-            self._producers = Producers(processes, self._folder, self._arm, pause, plan.rollback)
-            for number in range(plan.producers):
-                self._producers.start(number)
+            self._begin(processes)
             self._produce(start + plan.seconds)
-            # A producer may wait 20 seconds for the lock of SQLite.
-            self._producers.end(25)
+            self._end()
             self._wait_for_the_missing()
             stuck = sum(not ended for ended in [kept.end(ENDING) for kept in self._kept])
         return self._count(int(time.monotonic() - start), stuck)
+
+    def _begin(self, processes: Processes) -> None:
+        plan = self._plan
+        pause = plan.producers * PRODUCING * plan.seconds / plan.jobs
+        self._producers = Producers(processes, self._folder, self._arm, pause, plan.rollback)
+        for number in range(plan.producers):
+            self._producers.start(number)
+
+    def _end(self) -> None:
+        # A producer may wait 20 seconds for the lock of SQLite.
+        self._producers.end(25)
+
+    def _committed(self) -> int:
+        from .models import Order
+
+        return int(Order.objects.count())
 
     def _start_kept(self, processes: Processes) -> Iterator[Kept]:
         for number in range(self._plan.workers):
@@ -160,12 +177,10 @@ class Run:
 
         The end comes before, but not on a machine so slow that no process was killed by then.
         """
-        from .models import Order
-
         schedule = self._plan.schedule(self._arm)
         total = len(schedule)
         while time.monotonic() < end or not self._has_killed():
-            committed = Order.objects.count()
+            committed = self._committed()
             if committed >= self._plan.jobs and not schedule:
                 return
             due = total * committed / self._plan.jobs
@@ -184,7 +199,7 @@ class Run:
     def _fault(self, fault: str) -> None:
         workers = [kept for kept in self._kept if kept not in self._relays()]
         happen: dict[str, Callable[[], object]] = {
-            "producer": self._producers.kill,
+            "producer": lambda: self._producers.kill(),
             "worker": lambda: random.choice(workers).kill(),  # noqa: S311
             "child": lambda: random.choice(workers).kill_child(),  # noqa: S311
             "relay": lambda: random.choice(self._relays()).kill(),  # noqa: S311
@@ -242,11 +257,10 @@ class Run:
 
         orders = {str(pk) for pk in Order.objects.values_list("pk", flat=True)}
         effects = Counter(str(pk) for pk in Effect.objects.values_list("order_id", flat=True))
-        text = self._notes.read_text() if self._notes.exists() else ""
-        outside = Counter(line.split()[0] for line in text.splitlines())
+        outside = self._outside()
         missing = {order for order in orders if not (effects[order] and outside[order])}
         under_way = missing & self._unfinished()
-        return Outcome(
+        return self._told(
             committed=len(orders),
             lost=len(missing - under_way),
             under_way=len(under_way),
@@ -256,11 +270,20 @@ class Run:
             rolled_back=self._producers.count("rolled_back"),
             refused=self._producers.count("refused"),
             blocked_ms_max=round(self._producers.longest_wait() * 1000),
+            seconds=seconds,
+            stuck=stuck,
+        )
+
+    def _outside(self) -> Counter[str]:
+        text = self._notes.read_text() if self._notes.exists() else ""
+        return Counter(line.split()[0] for line in text.splitlines())
+
+    def _told(self, **counts: int) -> Outcome:
+        return Outcome(
+            **counts,
             kills=sum(self._done[name] for name in KILLS),
             faults=dict(self._done),
             restarts=sum(kept.ended_by_itself for kept in self._kept),
-            stuck=stuck,
-            seconds=seconds,
         )
 
 
@@ -276,13 +299,15 @@ def outcomes(
         )
         django.setup()
         from .models import Effect, Order
+        from .ticks import TickRun
 
+        kind = TickRun if plan.ticks else Run
         for arm in arms:
             place = folder / arm
             place.mkdir()
             broker, queue = broker_of(plan.broker, place, rabbitmq), f"load-{uuid.uuid4().hex}"
             try:
-                found[arm] = Run(plan, arm, place, database, broker, queue).outcome()
+                found[arm] = kind(plan, arm, place, database, broker, queue).outcome()
             finally:
                 broker.close(queue)
             Order.objects.all().delete()

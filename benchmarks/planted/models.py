@@ -14,7 +14,13 @@ class Order(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
 
 
+class Tick(models.Model):
+    """One tick of a periodic job, noted by a trigger when its next run is moved on."""
+
+    name = models.TextField()
+
+
 class Effect(models.Model):
-    """One run of an order's job. Nothing keeps two, or one without an order, from being written."""
+    """One run of an order's job, or of a tick's. Nothing keeps two, or one without an order, from being written."""
 
     order_id = models.UUIDField()

@@ -26,6 +26,10 @@ TASKS = {
     }
 }
 
+# Many short intervals, for ticks to come quickly, and nothing of the modules beside them.
+TICKING = 25 if os.environ.get("LOAD_TICKS") else 0
+PERIODIC = [(f"apps.planted.tasks.tick_{number}", 0.5) for number in range(TICKING)]
+
 # Seconds until a killed process of the pool counts as lost.
 CELERY_WORKER_LOST_WAIT = 0.5
 

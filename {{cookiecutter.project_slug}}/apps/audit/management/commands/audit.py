@@ -78,7 +78,7 @@ class Command(BaseCommand):
         def add(verb: str, does: str) -> CommandParser:
             return verbs.add_parser(verb, help=does, description=does, parents=[shared])
 
-        add("seal", "Add what is new on the trail to its chain of seals. Run it from cron.")
+        add("seal", "Add what is new on the trail to its chain of seals, as a periodic job does.")
         verify = add("verify", "Compare the trail with its seals; exit with 1 when it differs.")
         verify.add_argument("--noted", type=noted_seal, metavar="SEAL", help="A seal to compare.")
         prune = add("prune", "Remove old entries for good.")

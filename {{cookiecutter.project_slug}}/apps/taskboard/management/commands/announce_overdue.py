@@ -8,7 +8,7 @@ from apps.taskboard import services
 
 
 class Command(BaseCommand):
-    help = "Announce each overdue task once for its due date. Run it every morning, or every hour."
+    help = "Announce each overdue task once for its due date, as a periodic job does every hour."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
