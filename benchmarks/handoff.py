@@ -7,7 +7,9 @@ A project with the handoff is baked and measured where it stands:
   a wait      how much longer the slowest percent of writes take while the broker is up, refuses
               connections, or accepts them and never answers
   a start     from the commit to the start of the job, with each broker
-  a flood     jobs per second through relay and worker, messages per second through a relay
+  a flood     jobs per second through relay and worker, messages per second through a relay, with
+              nothing else due and with a backlog; seconds of one hand-off of many jobs; memory of
+              a worker before and after as many
   relays      the share of a core of one that has nothing to do; messages of several at once
 """
 
@@ -37,6 +39,8 @@ def parsed() -> argparse.Namespace:
     add("--rounds", type=int, default=9, help="rounds of writes, of which the median counts (9)")
     add("--writes", type=int, default=150, help="writes of each kind in a round (150)")
     add("--jobs", type=int, default=1000, help="jobs of a flood (1000)")
+    add("--backlog", type=int, default=100_000, help="jobs that are due besides (100000)")
+    add("--many", type=int, default=10_000, help="jobs handed off at once, and of memory (10000)")
     add("--starts", type=int, default=100, help="jobs whose start is awaited (100)")
     add("--seconds", type=float, default=8, help="of each measurement of waits and idleness (8)")
     add("--relays", type=int, default=4, help="relays at once (4)")
@@ -96,17 +100,32 @@ def measured(measure: Measuring, options: argparse.Namespace) -> dict[str, Any]:
         print(f"  {name:14}{times}{row['jobs_per_second']:>10.1f}", flush=True)
     found |= found["brokers"][broker]
 
-    found["messages_per_second"] = measure("messages", database, broker, jobs=options.jobs)
+    found |= floods_measured(measure, options)
     found["idle_relay_share_of_a_core"] = measure("idle", database, broker, seconds=options.seconds)
     found["several_relays"] = measure(
         "once", database, broker, jobs=options.jobs, relays=options.relays
     )
-    print(f"\nOne relay sends {found['messages_per_second']} messages per second.")
     print(f"An idle relay takes {found['idle_relay_share_of_a_core']:.2%} of a core.")
     sent = found["several_relays"]
     print(
         f"{options.relays} relays at once made {sent['messages']} messages of {sent['jobs']} jobs."
     )
+    return found
+
+
+def floods_measured(measure: Measuring, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print how a relay, a hand-off and a worker do with very many jobs."""
+    database, broker, many = options.databases[0], options.brokers[0], options.many
+    found: dict[str, Any] = {}
+    for name, waiting in (("messages_per_second", 0), ("with_a_backlog", options.backlog)):
+        found[name] = measure("messages", database, broker, jobs=options.jobs, waiting=waiting)
+    found["bulk_seconds"] = measure("bulk", database, broker, jobs=many)
+    found["memory_mb"] = measure("memory", database, broker, jobs=many)
+    print(f"\nOne relay sends {found['messages_per_second']} messages per second,")
+    print(f"and {found['with_a_backlog']} while {options.backlog} more are due.")
+    print(f"One hand-off of {many} jobs takes {found['bulk_seconds']} s.")
+    memory = found["memory_mb"]
+    print(f"A worker has {memory['before']} MB, and {memory['after']} after {many} more jobs.")
     return found
 
 

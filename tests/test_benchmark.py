@@ -36,6 +36,7 @@ def test_the_last_line_holds_the_ratios_of_a_bake() -> None:
 def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     python = bakery.environment().program("python")
     brief = {"rounds": 1, "writes": 5, "jobs": 20, "starts": 3, "seconds": 0.5, "relays": 2}
+    brief |= {"backlog": 50, "many": 20}
     words = [str(word) for name, value in brief.items() for word in (f"--{name}", value)]
     places = ["--databases", "sqlite", "--brokers", "memory"]
     done = run(
@@ -48,7 +49,9 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     assert figures["sqlite"].keys() == {"ours", "delay_on_commit"}
     assert all(value > 0 for value in figures["sqlite"].values())
     assert figures["latency_ms"].keys() == {"p50", "p95", "p99"}
-    assert figures["jobs_per_second"] > 0
+    for name in ("jobs_per_second", "messages_per_second", "with_a_backlog", "bulk_seconds"):
+        assert figures[name] > 0
+    assert figures["memory_mb"].keys() == {"before", "after"}
     # Not a figure: however many relays there are, each job is one message.
     assert figures["several_relays"] == {"jobs": 20, "messages": 20}
 

@@ -30,7 +30,6 @@ HandOff = Callable[[uuid.UUID], object]
 # The floor, ours and its peer.
 WAYS: Final = ("nothing", "handoff", "delay_on_commit")
 
-# Seconds after which what should have happened counts as broken.
 # Seconds after which something hangs, also on a busy machine.
 DEADLINE: Final = 3600
 
@@ -141,19 +140,32 @@ def started_at(notes: Path, orders: set[str]) -> dict[str, float]:
     raise TimeoutError(f"{len(orders - started.keys())} of {len(orders)} jobs were not started.")
 
 
-def messages_per_second(messages: int) -> float:
-    """Return how many messages one relay sends in a second while there are enough."""
+def commit_in_bulk(jobs: int) -> float:
+    """Hand jobs off in one go, without orders; return the seconds that took."""
+    from apps.core.jobs import hand_off_many
+
+    from .tasks import fulfil
+
+    arguments = [(str(uuid.uuid4()),) for _ in range(jobs)]
+    start = time.perf_counter()
+    with transaction.atomic():
+        hand_off_many(fulfil, arguments)
+    return time.perf_counter() - start
+
+
+def messages_per_second(messages: int, waiting: int) -> float:
+    """Return how many messages one relay sends in a second while so many and more wait."""
     from apps.handoff import relay
 
     # No worker takes any from the broker.
     relay.WINDOW = 10 * messages
     sender = relay.Relay()
-    commit_at_once(1)
+    commit_in_bulk(1)
     sender.send_due()  # this one opens the connection
-    commit_at_once(messages)
+    commit_in_bulk(messages + waiting)
     start = time.perf_counter()
-    while sender.send_due():
-        pass
+    for _ in range(0, messages, relay.BATCH):
+        sender.send_due()
     return messages / (time.perf_counter() - start)
 
 
@@ -193,6 +205,13 @@ def waiting(queue: str) -> int:
         return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
 
 
+def megabytes(session: int) -> float:
+    """Return the memory in use of all processes of a session."""
+    words = ["ps", "-o", "rss=", "-s", str(session)]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True)
+    return round(sum(map(int, listed.stdout.split())) / 1024, 1)
+
+
 def percentile(values: list[float], percent: int) -> float:
     """Return the value that so many percent of the values do not exceed."""
     ordered = sorted(values)
@@ -213,14 +232,13 @@ class Place:
         }
 
     @contextmanager
-    def with_workers(self, workers: int, processes: int) -> Iterator[None]:
-        """Run workers, with their relays, that have shown that they work."""
+    def with_worker(self, processes: int) -> Iterator[int]:
+        """Run a worker, with its relay, that has shown that it works; give its process's number."""
         with Processes(self.folder, self.environment) as all_processes:
-            for number in range(workers):
-                words = worker("handoff", number, self.queue, processes)
-                all_processes.start(f"worker-{number}", *words)
-            started_at(self.notes, commit_at_once(4 * workers * processes))
-            yield
+            words = worker("handoff", 0, self.queue, processes)
+            running = all_processes.start("worker-0", *words)
+            started_at(self.notes, commit_at_once(4 * processes))
+            yield running.pid
 
 
 def measure_write(place: Place, words: dict[str, Any]) -> dict[str, float]:
@@ -230,20 +248,35 @@ def measure_write(place: Place, words: dict[str, Any]) -> dict[str, float]:
 
 def measure_latency(place: Place, words: dict[str, Any]) -> dict[str, float]:
     """Measure the time from the commit to the start, in ms."""
-    with place.with_workers(1, 2):
+    with place.with_worker(2):
         found = latencies(place.notes, words["jobs"])
     return {f"p{p}": round(1000 * percentile(found, p), 1) for p in (50, 95, 99)}
 
 
 def measure_jobs(place: Place, words: dict[str, Any]) -> float:
     """Measure jobs per second through relay and worker."""
-    with place.with_workers(1, 2):
+    with place.with_worker(2):
         return round(jobs_per_second(place.notes, words["jobs"]), 1)
 
 
 def measure_messages(place: Place, words: dict[str, Any]) -> float:
     """Measure messages per second through a relay."""
-    return round(messages_per_second(words["jobs"]))
+    return round(messages_per_second(words["jobs"], words["waiting"]))
+
+
+def measure_bulk(place: Place, words: dict[str, Any]) -> float:
+    """Measure the seconds of one hand-off of many jobs."""
+    commit_in_bulk(1)  # this one opens the connection
+    return round(commit_in_bulk(words["jobs"]), 3)
+
+
+def measure_memory(place: Place, words: dict[str, Any]) -> dict[str, float]:
+    """Measure the megabytes of a worker and its processes, before many jobs and after."""
+    with place.with_worker(2) as number:
+        started_at(place.notes, commit_at_once(words["jobs"] // 10))
+        before = megabytes(number)
+        started_at(place.notes, commit_at_once(words["jobs"]))
+        return {"before": before, "after": megabytes(number)}
 
 
 def measure_idle(place: Place, words: dict[str, Any]) -> float:
@@ -276,6 +309,8 @@ MEASURES: Final[dict[str, Callable[[Place, dict[str, Any]], Any]]] = {
     "latency": measure_latency,
     "jobs": measure_jobs,
     "messages": measure_messages,
+    "bulk": measure_bulk,
+    "memory": measure_memory,
     "idle": measure_idle,
     "once": measure_once,
     "waits": measure_waits,

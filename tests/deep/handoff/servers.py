@@ -3,7 +3,7 @@
 import os
 import socket
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,11 +52,17 @@ class Door:
         user, at, _ = server.netloc.rpartition("@")
         here = f"{user}{at}127.0.0.1:{self._listener.getsockname()[1]}"
         self.url = server._replace(netloc=here).geturl()
+        self._passing = Event()
+        self._passing.set()
 
     def open(self) -> None:
         """Accept connections from now on."""
         self._listener.listen()
         Thread(target=self._accept, daemon=True).start()
+
+    def freeze(self) -> None:
+        """Accept everything and pass nothing on, like a server whose process is stopped."""
+        self._passing.clear()
 
     def cut(self) -> None:
         """End all connections; another one can be made at once."""
@@ -67,6 +73,7 @@ class Door:
 
     def close(self) -> None:
         """Accept nothing any more, and end all connections."""
+        self._passing.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -79,13 +86,13 @@ class Door:
                 server = socket.create_connection(self._server)
                 self._ends += [client, server]
                 for pair in ((client, server), (server, client)):
-                    Thread(target=_pass_on, args=pair, daemon=True).start()
+                    Thread(target=self._pass_on, args=pair, daemon=True).start()
 
-
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-    # Each end is closed by the thread that reads it, and told to the other one before.
-    with source, suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        # Each end is closed by the thread that reads it, and told to the other one before.
+        with source, suppress(OSError):
+            while data := source.recv(65536):
+                self._passing.wait()
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)

@@ -13,9 +13,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from celery import Celery
 from django.conf import settings
 
-from .servers import URLS, remove, why_away
+from apps.handoff.models import time_ordered_id
+
+from . import tasks
+from .servers import URLS, Door, remove, why_away
 from .test_worker import DEADLINE, environment_of, new_database, program, text, wait_for
 
 # So many children are killed, one after the other, before the jobs that show that all is well.
@@ -39,6 +43,14 @@ def replace_one(pid: int, log: Path) -> None:
     gone = children(pid)[0]
     os.kill(gone, signal.SIGKILL)
     wait_for(lambda: len(set(children(pid)) - {gone}) == 2, log)
+
+
+def available(kind: str) -> str:
+    """Return the URL of a broker that is a server; skip the test where it is away."""
+    if away := why_away(URLS[kind]):
+        assert os.environ.get("REQUIRE_SERVICES") != "1", away
+        pytest.skip(away)
+    return URLS[kind]
 
 
 def command(queue: str) -> tuple[str, ...]:
@@ -80,12 +92,10 @@ def test_a_statement_that_hangs_is_told_and_stops_nothing(
 ) -> None:
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         pytest.skip("Nothing but SQLite's own timeout locks there.")
-    if away := why_away(URLS["redis"]):
-        assert os.environ.get("REQUIRE_SERVICES") != "1", away
-        pytest.skip(away)
+    broker = available("redis")
     queue, log, pong = f"test-{uuid4()}", tmp_path / "log", tmp_path / "pong"
     database = new_database()
-    environment = environment_of(URLS["redis"], database, queue)
+    environment = environment_of(broker, database, queue)
     ping = ("-m", "celery", "-A", "apps.handoff", "inspect", "ping", "-d", f"{queue}@localhost")
     try:
         with program(*command(queue), environment=environment, output=log) as worker:
@@ -99,4 +109,65 @@ def test_a_statement_that_hangs_is_told_and_stops_nothing(
                 worker.terminate()
                 assert worker.wait(DEADLINE) == 0
     finally:
-        remove(URLS["redis"], queue)
+        remove(broker, queue)
+
+
+def test_a_database_that_freezes_is_told_and_stops_nothing(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    """Its kernel still answers, so nothing but the time says so."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        pytest.skip("SQLite has no process that could freeze.")
+    broker = available("redis")
+    queue, log, notes = f"test-{uuid4()}", tmp_path / "log", tmp_path / "notes"
+    database = new_database()
+    door = Door(database)
+    door.open()
+    environment = environment_of(broker, door.url, queue)
+    produce = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue, "note_once")
+    try:
+        with program(*command(queue), environment=environment, output=log) as worker:
+            # With a job done there is a connection that can freeze.
+            direct = environment_of(broker, database, queue)
+            with program(*produce, environment=direct) as producing:
+                assert producing.wait(DEADLINE) == 0
+            wait_for(lambda: text(notes) != "", log)
+            door.freeze()
+            key = str(time_ordered_id())
+            sender = Celery(set_as_current=False)
+            with sender.connection_for_write(broker) as connection:
+                sender.send_task(
+                    tasks.note_once.module_path, task_id=key, queue=queue, connection=connection,
+                    headers={"handoff": ["default", key]},
+                )  # fmt: skip
+            wait_for(lambda: "cannot be read" in text(log), log)
+            wait_for(lambda: "could not be started" in text(log), log)
+            worker.terminate()
+            assert worker.wait(DEADLINE) == 0
+    finally:
+        door.close()
+        remove(broker, queue)
+
+
+@pytest.mark.parametrize("kind", URLS)
+def test_a_broker_that_freezes_is_told_and_stops_nothing(
+    kind: str, new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    queue, log, notes = f"test-{uuid4()}", tmp_path / "log", tmp_path / "notes"
+    broker = available(kind)
+    door = Door(broker)
+    door.open()
+    environment = environment_of(door.url, new_database(), queue)
+    produce = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue, "note_once")
+    try:
+        with program(*command(queue), environment=environment, output=log) as worker:
+            wait_for(lambda: "ready." in text(log), log)
+            door.freeze()
+            with program(*produce, environment=environment) as producing:
+                assert producing.wait(DEADLINE) == 0
+            wait_for(lambda: "cannot be sent to the broker" in text(log), log)
+            worker.terminate()
+            assert worker.wait(DEADLINE) == 0
+    finally:
+        door.close()
+        remove(broker, queue)

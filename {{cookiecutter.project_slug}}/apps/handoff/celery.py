@@ -1,5 +1,6 @@
 """Where ``celery -A apps.handoff worker`` finds the app, with all that a worker needs."""
 
+import os
 import sys
 from typing import Any
 
@@ -14,6 +15,10 @@ from apps.core.periodic import periodic_jobs
 
 from .celery_app import app
 from .limits import limit_connections
+
+# Celery publishes these until it succeeds, and hears no signal meanwhile: with a broker that froze
+# a worker could not be stopped.
+os.environ.setdefault("CELERY_WORKER_WITHOUT_HEARTBEAT", "1")
 
 if not apps.ready:
     # The program ``celery`` has its own folder there, not that of the project.

@@ -11,7 +11,7 @@ from celery.exceptions import NotRegistered, TaskRevokedError, TimeLimitExceeded
 from celery.signals import task_failure, task_revoked, task_unknown
 from django.db import OperationalError, connections, transaction
 
-from .limits import connect_with_limit
+from .limits import connect_with_limit, cut_when_silent
 from .models import Status
 from .receipts import Run, SupersededError
 from .relay import busy
@@ -52,7 +52,7 @@ def _end(database: str, key: str, *how: Any) -> None:
     busy.append(lock)
     try:
         while True:
-            with lock, closing(connections[database]):
+            with lock, closing(connections[database]), cut_when_silent(database):
                 connect_with_limit(database)
                 run = Run.of(database, key)
                 if run is None or _is_written(run, *how):

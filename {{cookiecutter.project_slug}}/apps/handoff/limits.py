@@ -1,7 +1,10 @@
 """Limits of time: a database that hangs or goes silent must not stop relay and worker."""
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Timer
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
@@ -12,6 +15,9 @@ from django.dispatch import receiver
 # Seconds for one statement of relay or receipts, waiting for locks included.
 STATEMENT: Final = 5
 LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s', %s)"
+
+# Seconds after which a connection is cut whose server says nothing, not even that it was too long.
+SILENCE: Final = 10
 
 # Options of libpq: how soon this side notices that the server or the network is gone.
 CLIENT: Final = {
@@ -56,13 +62,35 @@ def limited(using: str) -> Iterator[None]:
     """Run the block in a transaction whose statements end in time.
 
     Raises:
-        OperationalError: from a statement that PostgreSQL has ended.
+        OperationalError: from a statement that PostgreSQL has ended, or has not answered.
     """
-    with transaction.atomic(using=using):
+    with cut_when_silent(using), transaction.atomic(using=using):
         if connections[using].vendor == "postgresql":
             with connections[using].cursor() as cursor:
                 cursor.execute(LIMIT_STATEMENTS, [True])
         yield
+
+
+@contextmanager
+def cut_when_silent(using: str) -> Iterator[None]:
+    """Cut the connection when the block takes too long, so that its statement fails.
+
+    A server whose process is stopped ends no statement, and its machine still answers for it.
+    """
+    connection = connections[using]
+
+    def cut() -> None:
+        with suppress(Exception), socket.socket(fileno=os.dup(connection.connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(SILENCE, cut)
+    timer.daemon = True
+    if connection.vendor == "postgresql":
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @receiver(connection_created)

@@ -25,6 +25,7 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import job_named, option, result_of
+from .limits import cut_when_silent, limited
 from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
@@ -117,8 +118,9 @@ class Run:
         """
         start = time.monotonic()
         with transaction.atomic(using=self.database):
-            if not self.mine().select_for_update().values_list("pk"):
-                raise SupersededError
+            with cut_when_silent(self.database):
+                if not self.mine().select_for_update().values_list("pk"):
+                    raise SupersededError
             yield
         seconds = time.monotonic() - start
         if seconds > LONG and connections[self.database].vendor == "sqlite":
@@ -132,7 +134,8 @@ class Run:
         def beat() -> None:
             while not ended.wait(self.lease.total_seconds() / 3):
                 try:
-                    self.mine().update(due_at=Now() + self.lease)
+                    with limited(self.database):
+                        self.mine().update(due_at=Now() + self.lease)
                 except Exception:
                     logger.exception(NO_HEARTBEAT, self.row.pk, self.lease.total_seconds())
                     # The next one has a new connection.

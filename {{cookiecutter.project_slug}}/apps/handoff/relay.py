@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce, Now
 
 from .backend import option, outboxes
 from .broker import broker_name
-from .limits import STATEMENT, connect_with_limit
+from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import Ticks
 from .publishing import channel_of, is_away, queue_at, send
@@ -152,9 +152,10 @@ class Relay(Thread):
         if self._pauses(EVERYTHING):
             return False
         try:
-            connect_with_limit(self.alias)
-            self.ticks.look()
-            queues = due_queues(self.alias) if is_due(self.alias) else []
+            with cut_when_silent(self.alias):
+                connect_with_limit(self.alias)
+                self.ticks.look()
+                queues = due_queues(self.alias) if is_due(self.alias) else []
             sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - whatever it is, jobs wait meanwhile
             self._pause(EVERYTHING, error)
@@ -258,7 +259,7 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     whatever the backlog: every part of it reads a bounded piece of an index.
     """
     outbox = Handoff.objects.using(alias).filter(queue=queue)
-    with transaction.atomic(using=alias):
+    with cut_when_silent(alias), transaction.atomic(using=alias):
         room = WINDOW - outbox.at_broker().count()
         parts = [
             (outbox.taken().filter(due_at__lte=Now()).order_by("due_at"), limit),
@@ -318,11 +319,12 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         send(alias, rows, connection)
     except Exception:
         taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
-        taken.filter(status=Status.SENT).update(
-            # Due for as long as they have been: how late they are must be seen meanwhile.
-            status=Status.WAITING,
-            sent_at=None,
-            sends=F("sends") - 1,
-            due_at=min(row.due_at for row in rows if row.due_at),
-        )
+        with cut_when_silent(alias):
+            taken.filter(status=Status.SENT).update(
+                # Due for as long as they have been: how late they are must be seen meanwhile.
+                status=Status.WAITING,
+                sent_at=None,
+                sends=F("sends") - 1,
+                due_at=min(row.due_at for row in rows if row.due_at),
+            )
         raise
