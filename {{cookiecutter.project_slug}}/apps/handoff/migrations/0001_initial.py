@@ -93,4 +93,12 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="PeriodicJob",
+            fields=[
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("next_at", models.DateTimeField(verbose_name="next run")),
+            ],
+            options={"ordering": ["next_at"]},
+        ),
     ]
