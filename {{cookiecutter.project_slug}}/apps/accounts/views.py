@@ -81,8 +81,6 @@ class ResetView(PasswordResetView):
 class ResetConfirmView(PasswordResetConfirmView):
     """Set a new password; the link in the mail has confirmed the address too."""
 
-    template_name = "accounts/form.html"
-
     def form_valid(self, form: SetPasswordForm) -> HttpResponse:
         form.user.confirmed_email = form.user.email
         return super().form_valid(form)
