@@ -1,13 +1,14 @@
 """Login, sign-up and passwords: mostly Django's own views with templates of this project."""
 
+from typing import Any
+
 from django.contrib.auth import views
 from django.urls import path
-from django.views import View
 
 from .views import ResetConfirmView, ResetView, SignUpView
 
 # Route, view, template and name.
-PAGES: list[tuple[str, type[View], str, str]] = [
+PAGES: list[tuple[str, Any, str, str]] = [
     ("signup", SignUpView, "form", "signup"),
     ("login", views.LoginView, "login", "login"),
     ("logout", views.LogoutView, "done", "logout"),

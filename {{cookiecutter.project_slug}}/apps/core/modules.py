@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.apps import AppConfig, apps
+from django.conf import settings
+from django.http import HttpRequest
 
 
 class Health(StrEnum):
@@ -59,3 +61,12 @@ class ModuleConfig(AppConfig):
 def module_configs() -> list[ModuleConfig]:
     """List the configurations of the apps of this project, in the order of installation."""
     return [config for config in apps.get_app_configs() if isinstance(config, ModuleConfig)]
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """Give every template the project's name, its description and the navigation."""
+    return {
+        "project_name": settings.PROJECT_NAME,
+        "project_description": settings.PROJECT_DESCRIPTION,
+        "navigation": [entry for config in module_configs() for entry in config.navigation],
+    }

@@ -1,7 +1,5 @@
 """Who is acting: found late, never leaked, free where the view does not ask."""
 
-from typing import Any
-
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
@@ -77,11 +75,3 @@ def test_a_named_actor_ends_with_its_block(ada: User) -> None:
             assert current_actor() is None
         assert (source(), request_id()) == ("request", "the-request")
     assert (name_of_actor(), source(), request_id()) == ("nobody", "command", "")
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-def test_the_response_names_its_request(client: Client, settings: Any, trusted: bool) -> None:
-    settings.TRUST_REQUEST_ID = trusted
-    answer = client.get("/whence/", headers={"x-request-id": "proxy-1.2_3"})
-    assert (answer.headers["X-Request-ID"] == "proxy-1.2_3") is trusted
-    assert answer.text == f"request {answer.headers['X-Request-ID']}"
