@@ -131,7 +131,7 @@ def test_what_is_drawn_knows_the_new_module(
 def written(template: Template) -> dict[str, str]:
     """Return path and text of everything that the scripts may write."""
     patterns = (
-        "README.md", ".github/workflows/*.yml", "docs/*.svg", "docs/modules/*.md", "templates/*",
+        "README.md", ".github/workflows/*.yml", "docs/*.svg", "docs/modules/*.md", "templates/*.md",
         f"{TEMPLATE.source.name}/apps/*/README.md",
     )  # fmt: skip
     files = [path for pattern in patterns for path in template.root.glob(pattern)]
