@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.views.generic import CreateView
 
-from apps.core.jobs import hand_off
+from apps.core.jobs import AfterCommitBackend, hand_off
 from apps.core.limits import client_address, count
 
 from .forms import SignUpForm
@@ -56,8 +56,8 @@ class SignUpView(CreateView):
         return response
 
 
-def hand_off_reset(*arguments: str | bool) -> None:
-    """Hand off the mail, in a thread: the time it takes must not tell whose address it is."""
+def in_thread(*arguments: str | bool) -> None:
+    """Run the job aside: the time that the mail takes must not tell whose address it is."""
     try:
         hand_off(mail_password_reset, *arguments)
     finally:
@@ -74,7 +74,10 @@ class ResetView(PasswordResetView):
             form.add_error(None, TOO_MANY)
             return self.form_invalid(form)
         arguments = (address, request.get_host(), request.is_secure())
-        Thread(target=hand_off_reset, args=arguments, name="password reset").start()
+        if isinstance(mail_password_reset.get_backend(), AfterCommitBackend):
+            Thread(target=in_thread, args=arguments, name="password reset").start()
+        else:  # another process runs the job
+            hand_off(mail_password_reset, *arguments)
         return redirect(self.get_success_url())
 
 

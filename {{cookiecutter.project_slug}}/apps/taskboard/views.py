@@ -100,7 +100,7 @@ def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
 
 @login_required
 @require_safe
-@csp_override({"default-src": [CSP.NONE], "sandbox": True})
+@csp_override({"default-src": [CSP.NONE], "sandbox": ["allow-downloads"]})
 def attachment(request: HttpRequest, name: str) -> FileResponse:
     """Send the file of a task to be saved: shown, a page in it could act as this site."""
     found = Task.objects.filter(attachment=name).first()  # of several, when they share the file

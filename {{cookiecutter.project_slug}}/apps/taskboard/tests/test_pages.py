@@ -64,7 +64,7 @@ def test_people_add_a_project_and_a_task(page: Client, grace: User, files: Path)
 
     sent = page.get(task.attachment.url)
     assert sent.headers["Content-Type"] == "application/octet-stream"
-    assert sent.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert sent.headers["Content-Security-Policy"] == "default-src 'none'; sandbox allow-downloads"
     assert sent.headers["Content-Disposition"] == 'attachment; filename="notes.html"'
     assert b"".join(sent) == b"<b>"
     (files / "notes.html").unlink()
