@@ -201,9 +201,8 @@ def test_renovate_may_look_everywhere_and_pins_digests(bakery: Bakery, owner: st
     assert configuration["poetry"]["enabled"] is False
     # The recommended configuration leaves out the folders of tests.
     assert configuration.get("ignorePaths") == ([] if owner == "repository" else None)
-    assert {"docker:pinDigests", "helpers:pinGitHubActionDigests", ":enablePreCommit"} <= set(
-        configuration["extends"]
-    )
+    assert configuration["pre-commit"]["enabled"] is True
+    assert {"docker:pinDigests", "helpers:pinGitHubActionDigests"} <= set(configuration["extends"])
 
 
 @pytest.mark.parametrize("owner", ["repository", "project"])
