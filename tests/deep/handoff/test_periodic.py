@@ -12,7 +12,7 @@ import pytest
 from celery.app.utils import find_app
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -102,6 +102,18 @@ def test_each_tick_is_handed_off_once_through_kills_and_jumps_of_the_clock(tmp_p
     handed_off = Counter(Handoff.objects.values_list("name", flat=True))
     assert handed_off == noted_ticks()
     assert handed_off.total() >= KILLS * TICKS_BETWEEN
+
+
+def test_a_tick_that_is_not_committed_is_due_as_before(settings: Settings) -> None:
+    settings.PERIODIC = [(FLUSH, 3600)]
+    hand_off_ticks("default")
+    let_pass(HOUR)
+    with transaction.atomic():
+        hand_off_ticks("default")
+        transaction.set_rollback(True)
+    assert ticks() == 0
+    hand_off_ticks("default")
+    assert ticks() == 1
 
 
 def test_a_relay_hands_ticks_off_and_sends_them(settings: Settings, relay: Relay) -> None:

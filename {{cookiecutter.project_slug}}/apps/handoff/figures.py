@@ -35,16 +35,23 @@ def figures_of(aliases: Iterable[str]) -> str:
         groups: Any = rows.annotate(**COLUMNS)
         for group in groups:
             named = {"database": alias, "queue": group["queue"], "job": group["name"]}
-            labels = ",".join(f"{label}={json.dumps(text)}" for label, text in named.items())
-            jobs += [f'handoff_jobs{{{labels},status="{s}"}} {group[s]}' for s in Status.values]
+            jobs += [_labelled(named | {"status": s}, group[s]) for s in Status.values]
             waits = [group["due_for"] or timedelta(), group["sent_for"] or timedelta()]
-            oldest.append(f"handoff_oldest_seconds{{{labels}}} {max(waits).total_seconds():.3f}")
+            oldest.append(_labelled(named, max(waits).total_seconds()))
             for status in ("done", "failed"):
                 rate = group[f"{status}_lately"] / MINUTES
-                rates.append(f'handoff_per_minute{{{labels},status="{status}"}} {rate:.1f}')
+                rates.append(_labelled(named | {"status": status}, rate))
     metrics = {"jobs": jobs, "oldest_seconds": oldest, "per_minute": rates}
-    lines = [[f"# TYPE handoff_{name} gauge", *found] for name, found in metrics.items()]
-    return "\n".join(line for metric in lines for line in metric) + "\n"
+    lines = []
+    for name, samples in metrics.items():
+        lines.append(f"# TYPE handoff_{name} gauge")
+        lines += [f"handoff_{name}{sample}" for sample in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _labelled(labels: dict[str, str], value: float) -> str:
+    pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
+    return "{" + pairs + "} " + str(round(value, 3))
 
 
 def figures(request: HttpRequest) -> HttpResponse:

@@ -28,11 +28,7 @@ class Ticks:
         self._next_look = 0.0 if is_owner(alias) else math.inf
 
     def look(self) -> None:
-        """Hand off what is due, once in a while.
-
-        Raises:
-            DatabaseError: when the database cannot be asked.
-        """
+        """Hand off what is due, unless it has looked a moment ago."""
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK
             hand_off_ticks(self.alias)

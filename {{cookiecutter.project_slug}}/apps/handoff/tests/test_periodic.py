@@ -1,11 +1,9 @@
 """Each tick of a periodic job is handed off once, and the next run can be looked up."""
 
 from datetime import datetime, timedelta
-from threading import Barrier, Thread
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
 from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
@@ -50,33 +48,6 @@ def test_a_tick_is_handed_off_once_and_missed_ones_with_it(missed: int) -> None:
         hand_off_ticks("default")
     assert ticks() == 1
     assert next_at() == due + (1 + missed) * HOUR
-
-
-def test_relays_at_the_same_time_hand_a_tick_off_once() -> None:
-    let_pass(HOUR)
-    barrier = Barrier(4)
-
-    def look() -> None:
-        barrier.wait()
-        hand_off_ticks("default")
-        connection.close()
-
-    threads = [Thread(target=look) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ticks() == 1
-
-
-def test_a_tick_that_is_not_committed_is_due_as_before() -> None:
-    let_pass(HOUR)
-    with transaction.atomic():
-        hand_off_ticks("default")
-        transaction.set_rollback(True)
-    assert ticks() == 0
-    hand_off_ticks("default")
-    assert ticks() == 1
 
 
 def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
