@@ -90,7 +90,7 @@ def test_a_job_that_waits_is_not_started_by_an_old_message() -> None:
 
     assert not run.start("another")  # it waits
     claim("default", "default", 1)
-    again = Run.of("default", run.row.pk)
+    again = Run.of("default", str(run.row.pk))
     assert again is not None
     assert again.start("another")
     assert Handoff.objects.get().attempts == 2
@@ -100,7 +100,7 @@ def test_a_process_that_was_taken_for_dead_commits_nothing() -> None:
     slow, _ = running(tasks.add, 1, 2)
     Handoff.objects.update(due_at=Now())
     assert len(claim("default", "default", 1)) == 1
-    quick = Run.of("default", slow.row.pk)
+    quick = Run.of("default", str(slow.row.pk))
     assert quick is not None
     assert quick.start("another")
 

@@ -16,9 +16,10 @@ from apps.core.periodic import periodic_jobs
 from .celery_app import app
 from .limits import limit_connections
 
-# Celery publishes these until it succeeds, and hears no signal meanwhile: with a broker that froze
-# a worker could not be stopped.
+# Celery publishes a heartbeat until it succeeds, and hears no signal meanwhile: with a broker that
+# froze a worker could not be stopped. Without heartbeats gossip tells nothing.
 os.environ.setdefault("CELERY_WORKER_WITHOUT_HEARTBEAT", "1")
+os.environ.setdefault("CELERY_WORKER_WITHOUT_GOSSIP", "1")
 
 if not apps.ready:
     # The program ``celery`` has its own folder there, not that of the project.

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Timer
+from functools import cache
+from threading import Thread, get_ident
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
@@ -18,6 +20,9 @@ LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s
 
 # Seconds after which a connection is cut whose server says nothing, not even that it was too long.
 SILENCE: Final = 10
+
+# By thread: when its connection is cut.
+_watched: Final[dict[int, tuple[float, BaseDatabaseWrapper]]] = {}
 
 # Options of libpq: how soon this side notices that the server or the network is gone.
 CLIENT: Final = {
@@ -77,20 +82,33 @@ def cut_when_silent(using: str) -> Iterator[None]:
 
     A server whose process is stopped ends no statement, and its machine still answers for it.
     """
-    connection = connections[using]
-
-    def cut() -> None:
-        with suppress(Exception), socket.socket(fileno=os.dup(connection.connection.fileno())) as end:
-            end.shutdown(socket.SHUT_RDWR)
-
-    timer = Timer(SILENCE, cut)
-    timer.daemon = True
+    connection, me = connections[using], get_ident()
     if connection.vendor == "postgresql":
-        timer.start()
+        _start_watch(os.getpid())
+        _watched[me] = (time.monotonic() + SILENCE, connection)
     try:
         yield
     finally:
-        timer.cancel()
+        _watched.pop(me, None)
+
+
+@cache
+def _start_watch(process: int) -> None:
+    # What the parent watches is none of this process's business.
+    _watched.clear()
+    Thread(target=_watch, name="watch over connections", daemon=True).start()
+
+
+def _watch() -> None:
+    while True:
+        time.sleep(1)
+        for end, connection in list(_watched.values()):
+            if time.monotonic() > end:
+                # It may be closed by its own thread meanwhile.
+                with suppress(Exception):
+                    its_end = os.dup(connection.connection.fileno())
+                    with socket.socket(fileno=its_end) as cut:
+                        cut.shutdown(socket.SHUT_RDWR)
 
 
 @receiver(connection_created)

@@ -4,7 +4,7 @@ import logging
 import time
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Retry
@@ -129,10 +129,10 @@ class HandedOffTask(OutboxTask):
             connection.close_if_unusable_or_obsolete()
         cause, pause = error, None
         if isinstance(error, Retry):
-            cause, when = error.exc or error, error.when
+            cause, when = error.exc or error, cast("float | datetime | None", error.when)
             if isinstance(when, datetime):
                 when = max((when - timezone.now()).total_seconds(), 0)
-            pause = None if when is None else float(when)
+            pause = when
         request: Any = self.request
         try:
             with limited(run.database):
