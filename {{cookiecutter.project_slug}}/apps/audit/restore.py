@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
+from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
 from .fields import is_json
@@ -96,13 +96,13 @@ def restore(state: State) -> Restored:
     took along has to be restored after it.
 
     Raises:
-        CannotRestoreError: when the object was not there in that state, or when a foreign key
-            leads to an object that is no longer there.
-        IntegrityError: when another object has a unique value by now.
+        CannotRestoreError: when the object was not there in that state.
+        IntegrityError: when another object has a unique value by now; at the commit also when a
+            foreign key leads to an object that is no longer there.
     """
     model, using = state.model, state.using
-    name = f"{model._meta.verbose_name} {state.pk}"
     if not state.exists:
+        name = f"{model._meta.verbose_name} {state.pk}"
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
     get: Any = model._meta.get_field
     columns = [(get(each), value) for each, value in state.values.items()]
@@ -112,12 +112,6 @@ def restore(state: State) -> Restored:
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for column, value in columns:
             setattr(instance, column.attname, value)
-        for column, value in columns:
-            if not _is_there(column, value, instance, using):
-                raise CannotRestoreError(
-                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
-                    " Restore that first."
-                )
         instance.save(using=using, force_insert=there is None)
         stamps = {c.name: value for c, value in columns if getattr(c, "auto_now_add", False)}
         if there is None and stamps:
@@ -261,13 +255,3 @@ def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]
     source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
     through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
-
-
-def _is_there(column: Any, value: Any, instance: Model, using: str) -> bool:
-    """Whether what a foreign key leads to is there, or is the object itself; true for the rest."""
-    if value is None or not isinstance(column, ForeignKey):
-        return True
-    target = column.target_field
-    found: QuerySet[Model] = QuerySet(target.model, using=using).filter(**{target.name: value})
-    is_itself = isinstance(instance, target.model) and getattr(instance, target.attname) == value
-    return is_itself or found.exists()

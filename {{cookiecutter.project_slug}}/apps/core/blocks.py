@@ -1,7 +1,7 @@
 """Context managers that decorate coroutines too."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 
 def block[**P](function: Callable[P, Iterator[None]]) -> Callable[P, "Block"]:
     """Do what ``contextmanager`` does, which as a decorator ends before a coroutine has run."""
-    return wraps(function)(lambda *args, **named: Block(partial(function, *args, **named)))
+    make = contextmanager(function)
+    return wraps(function)(lambda *args, **named: Block(partial(make, *args, **named)))
 
 
 class Block:
     """What ``block`` makes: for ``with``, and to decorate a function or a coroutine."""
 
-    def __init__(self, make: Callable[[], Iterator[None]]) -> None:
-        self._make = contextmanager(make)
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
 
     def __enter__(self) -> None:
         self._inside = self._make()
