@@ -1,5 +1,7 @@
 """System checks say what would keep the trail from being complete."""
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,3 +190,22 @@ def test_times_of_a_place_in_sqlite_are_an_error(
         assert "'default' is SQLite and keeps times as they are in Europe/Berlin" in text
     else:
         assert found == []
+
+
+def is_documented(used: ast.Attribute, of: str) -> bool:
+    """Whether Django documents a name, which then is the same in its next version, or it is ours."""
+    if of.endswith("._state"):
+        return used.attr in ("db", "adding")
+    ours = of == "self" or used.attr.endswith("__")
+    return ours or not used.attr.startswith("_") or used.attr in ("_meta", "_state")
+
+
+def test_nothing_private_of_django_is_used() -> None:
+    folder = Path(registry.__file__).parent
+    found = [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for path in [*folder.glob("*.py"), *folder.glob("management/**/*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and not is_documented(node, ast.unparse(node.value))
+    ]
+    assert not found

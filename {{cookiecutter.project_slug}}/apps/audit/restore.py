@@ -40,21 +40,6 @@ class State:
     unknown: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What came of a restoration.
-
-    ``unknown`` names the fields that are not restored: they are as they were right before, or
-    have their default in an object that had been deleted. Many-to-many fields through a model
-    of the project's own are among them, unless they hold what they held then. ``gone`` maps
-    names of many-to-many fields to the keys that they once held and that nobody has any more.
-    """
-
-    instance: Model
-    unknown: frozenset[str]
-    gone: dict[str, set[Any]]
-
-
 def state_after(entry: Entry) -> State:
     """Return the state of an object right after one of its entries.
 
@@ -88,8 +73,12 @@ def state_at(
     return _state(model, pk, -(2**63) if last is None else last, using)
 
 
-def restore(state: State) -> Restored:
+def restore(state: State) -> tuple[Model, set[str]]:
     """Bring an object back to a former state; one that was deleted gets its old key.
+
+    Returns the object, and the names of the fields that are not what they were. Those that are
+    unknown have what they had, or their default in an object that had been deleted. Many-to-many
+    fields lack what is gone by now; those through a model of the project's own are left alone.
 
     It is saved and linked as usual, so its receivers run and the trail records it; a field
     with ``auto_now`` says when that was. Nothing is restored of other objects: what a deletion
@@ -118,28 +107,23 @@ def restore(state: State) -> Restored:
             # The insertion has filled in the present.
             found.update(**stamps)
         instance.refresh_from_db(from_queryset=found)
-        unlinked, gone = _restore_links(instance, state)
-    return Restored(instance, frozenset(state.unknown | unlinked), gone)
+        return instance, state.unknown | _restore_links(instance, state)
 
 
-def _restore_links(instance: Model, state: State) -> tuple[set[str], dict[str, set[Any]]]:
-    """Link an object as it was; return the fields that cannot be, and the keys that are gone."""
-    unlinked: set[str] = set()
-    gone: dict[str, set[Any]] = {}
+def _restore_links(instance: Model, state: State) -> set[str]:
+    """Link an object as it was, and return the fields where that was not possible."""
+    others = set()
     for name, keys in state.links.items():
         many: Any = state.model._meta.get_field(name)
-        if not many.remote_field.through._meta.auto_created:
-            # The trail has the keys, and none of what else such a link holds.
-            if keys != {*_links_now(many, state.pk, state.using)}:
-                unlinked.add(name)
-            continue
-        found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
-        left = set(found.filter(pk__in=keys).values_list("pk", flat=True))
-        # By no manager of the model's own, which may hide some.
-        getattr(instance, name)(manager="_base_manager").set(left)
-        if keys - left:
-            gone[name] = keys - left
-    return unlinked, gone
+        # The trail has the keys, and none of what else a link through a model of its own holds.
+        if many.remote_field.through._meta.auto_created:
+            found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
+            left = found.filter(pk__in=keys).values_list("pk", flat=True)
+            # By no manager of the model's own, which may hide some.
+            getattr(instance, name)(manager="_base_manager").set(left)
+        if keys != {*_links_now(many, state.pk, state.using)}:
+            others.add(name)
+    return others
 
 
 def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
