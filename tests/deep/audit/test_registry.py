@@ -449,12 +449,12 @@ def test_the_settings_can_say_what_a_call_can(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"maks": ["title"]}, ["title"], None, {"name": "a", "nmae": 1}]
+    "options", [{"maks": ["title"]}, ["title"], None, "title", {"name": ["title"]}]
 )
 def test_options_in_the_settings_that_are_none_are_refused(options: Any, settings: Any) -> None:
     registry._registered.clear()
     settings.AUDITED_MODELS = {"audit_examples.Article": options}
-    with pytest.raises(TypeError, match=r"register\(\)"):
+    with pytest.raises(ImproperlyConfigured, match=r"gives audit_examples.Article the options"):
         registry.register_settings()
 
 

@@ -134,8 +134,15 @@ def register_settings() -> None:
         )
     for label in listed:
         options = listed[label] if isinstance(listed, Mapping) else {}
-        if _concrete(label) not in _registered:
+        if _concrete(label) in _registered:
+            continue
+        try:
             register(label, **options)
+        except TypeError as error:
+            raise ImproperlyConfigured(
+                f"AUDITED_MODELS gives {label} the options {options!r}: {error}."
+                " Give it, for example, {'mask': ['email'], 'name': 'title'}."
+            ) from error
 
 
 def forget_what_was_derived() -> None:
