@@ -130,7 +130,7 @@ def state(model, pk, moment):
 
 
 def restored(model, pk, moment):
-    return restoring.restore(restoring.state_at(model, pk, parse_datetime(moment)))
+    return restoring.restore(restoring.state_at(model, pk, parse_datetime(moment)))[1]
 
 
 def renames():
@@ -463,7 +463,7 @@ result = {{
     "state": state({rename.model}, order.pk, {moment!r}),
     "after": plain(restoring.state_after(Entry.objects.of(order).earliest("pk"))),
     "moment": now(),
-    "restored": sorted(restored({rename.model}, order.pk, {moment!r}).unknown),
+    "restored": sorted(restored({rename.model}, order.pk, {moment!r})),
 }}
 order.refresh_from_db()
 result["now"] = [getattr(order, name) for name in {[today("name"), today("total"), today("weight"), today("author") + "_id"]}]
@@ -484,7 +484,7 @@ result = {{
     "state": state(Order, order.pk, {moment!r}),
     "between": state(Order, order.pk, {between!r}),
     "after": plain(restoring.state_after(Entry.objects.of(order).earliest("pk"))),
-    "restored": sorted(restored(Order, order.pk, {moment!r}).unknown),
+    "restored": sorted(restored(Order, order.pk, {moment!r})),
 }}
 order.refresh_from_db()
 result["now"] = [order.name, order.total, order.weight, order.author_id]
@@ -868,7 +868,7 @@ def test_a_removed_field(shop: Shop) -> None:
         order.save()
         result = [
             trail(order)[-1], state(Order, 1, {moment!r}), told("shop.Order", 1),
-            sorted(restored(Order, 1, {moment!r}).unknown),
+            sorted(restored(Order, 1, {moment!r})),
         ]
         """,
     )

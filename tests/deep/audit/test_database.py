@@ -13,6 +13,7 @@ import pytest
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models import F, Value
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import SimpleLazyObject
 
 from apps.audit import registry, triggers
 from apps.audit.models import Entry
@@ -809,10 +810,13 @@ def test_a_masked_name_is_on_no_entry() -> None:
     assert "hunter" not in str(list(Entry.objects.values()))
 
 
-def test_a_masked_username_is_on_no_entry(django_user_model: Any) -> None:
+@pytest.mark.parametrize("lazily", [False, True])
+def test_a_masked_username_is_on_no_entry(django_user_model: Any, lazily: bool) -> None:
     with registered(django_user_model, mask=["username", "email"]):
         user = django_user_model.objects.create_user("hunter", "hunter@example.com")
-        with acting_as(user, source="request"):
+        # The user of a request is loaded when it is asked for.
+        actor: Any = SimpleLazyObject(lambda: user) if lazily else user
+        with acting_as(actor, source="request"):
             Author.objects.create(name="A")
             assert who() == (user.pk, "", "request")
             key = user.pk

@@ -289,7 +289,7 @@ def test_a_writer_who_does_not_end_is_named(
     writing: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Author.objects.create(name="Early")
-    with pytest.raises(seals.StillWritingError, match="1 transaction"):
+    with pytest.raises(seals.BusyError, match="1 transaction"):
         seals.settled("default", patience=0.1)
     assert not Seal.objects.exists()
 

@@ -14,7 +14,6 @@ class AuditConfig(modules.ModuleConfig):
     def ready(self) -> None:
         from . import checks, receivers, registry  # noqa: F401
 
-        checks.refuse_local_times()
         registry.register_settings()
         register(checks.check_settings)
         register(checks.check_triggers, Tags.database)

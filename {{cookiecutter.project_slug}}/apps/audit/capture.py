@@ -36,14 +36,6 @@ class Trigger(NamedTuple):
     found: Sequence[Any]
 
 
-class Case(NamedTuple):
-    """When an UPDATE of a row is recorded, and the statements that do so."""
-
-    name: str
-    condition: str
-    statements: list[str]
-
-
 def name_of(event: str, label: str) -> str:
     """Return the name of a trigger."""
     name = f"{PREFIX}{event}_{label}".lower().replace(".", "_").replace(" ", "_")
@@ -109,17 +101,19 @@ class Capture:
                 values = (value, NULL) if is_deletion else (NULL, value)
                 members.append(self._member(audited, field.name, *values))
             pk = self.column(row, audited.model._meta.pk)
-            tail = f"{source} ORDER BY {pk}" if source else ""
-            own = [self._entry(audited, action, pk, members, tail, row)]
+            own = [self._entry(audited, action, pk, members, source, row)]
         return [*links, *own] if is_deletion else [*own, *links]
 
-    def cases(self, recorded: Recorded) -> Iterator[Case]:
-        """Return what an UPDATE can do to a row: another key, other values, another link."""
+    def cases(self, recorded: Recorded) -> Iterator[tuple[str, str, list[str]]]:
+        """Name what an UPDATE can do to a row: when that is, and the statements that record it.
+
+        It gives the row another key, other values or another link.
+        """
         if audited := recorded.audited:
             pk, own = audited.model._meta.pk, Recorded(audited)
             rekeyed = self._differs(pk)
             both = [*self.whole(own, "delete", "OLD"), *self.whole(own, "create", "NEW")]
-            yield Case("rekey", rekeyed, both)
+            yield "rekey", rekeyed, both
             changes = self._changes(audited)
             if changes:
                 members = [
@@ -127,15 +121,19 @@ class Capture:
                     for condition, member in changes.items()
                 ]
                 entry = self._entry(audited, "update", self.column("NEW", pk), members, row="NEW")
-                yield Case("update", f"NOT ({rekeyed}) AND ({' OR '.join(changes)})", [entry])
+                yield "update", f"NOT ({rekeyed}) AND ({' OR '.join(changes)})", [entry]
         for number, link in enumerate(self._links(recorded)):
             moved = f"{self._differs(link.source)} OR {self._differs(link.target)}"
             both = [self._linked(link, "removed", "OLD"), self._linked(link, "added", "NEW")]
-            yield Case(f"move{number}", moved, both)
+            yield f"move{number}", moved, both
 
     def has(self, model: type[Model], field: Field) -> bool:
         """Whether the table of a model has the column of a field at the moment."""
         return field.column in self.columns.get(model._meta.db_table, ())
+
+    def joined(self, *texts: str) -> str:
+        """Return SQL for texts, none of them NULL, one after the other."""
+        return f"({' || '.join(texts)})"
 
     def quote(self, name: str) -> str:
         """Return a name as SQL takes it."""
@@ -173,7 +171,7 @@ class Capture:
         added, removed = (keys, "''") if verb == "added" else ("''", keys)
         name = link.field.name
         start = literal(_key(name) + '{"added":[')
-        change = f"({start} || {added} || '],\"removed\":[' || {removed} || ']}}')"
+        change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
         if name in link.audited.masked:
             change = self._masked(name)
         tail = (
@@ -197,7 +195,7 @@ class Capture:
         if name in audited.masked:
             return self._masked(name)
         start = literal(_key(name) + '{"old":')
-        return f"({start} || {old} || ',\"new\":' || {new} || '}}')"
+        return self.joined(start, old, "',\"new\":'", new, "'}'")
 
     def _masked(self, name: str) -> str:
         return literal(_key(name) + MASKED)
@@ -212,7 +210,8 @@ class Capture:
         row: str = "",
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
-        changes = f"{OPEN} || substr({' || '.join(members)}, 2) || '}}'" if members else "'{}'"
+        listed = f"substr({self.joined(*members)}, 2)" if members else "''"
+        changes = self.joined(OPEN, listed, "'}'")
         type_of_changes = Entry._meta.get_field("changes").db_type(self.connection)
         columns = {
             **self.who,
@@ -223,7 +222,9 @@ class Capture:
             "changes": f"CAST({changes} AS {type_of_changes})",
         }
         names, values = ", ".join(columns), ", ".join(columns.values())
-        return f"INSERT INTO {self.at(Entry)} ({names}) SELECT {values}{tail}"
+        # SQLite puts what it selects into a table of its own first.
+        values = f"SELECT {values}{tail}" if tail else f"VALUES ({values})"
+        return f"INSERT INTO {self.at(Entry)} ({names}) {values}"
 
     def _name(self, audited: Audited, row: str, pk: str, key: str) -> str:
         """Return SQL for what an object is called: a column, or what the trail knew it by last."""

@@ -6,28 +6,10 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from . import registry, triggers
 from .models import Entry
-
-
-def refuse_local_times() -> None:
-    """Stop where the trail would have to know in SQL when the clocks of a place were changed.
-
-    Raises:
-        ImproperlyConfigured: when SQLite keeps times in another zone than UTC.
-    """
-    for alias in connections:
-        connection = connections[alias]
-        zone = connection.settings_dict["TIME_ZONE"]
-        if connection.vendor == "sqlite" and settings.USE_TZ and zone not in (None, "UTC"):
-            raise ImproperlyConfigured(
-                f"The audit trail cannot record the times in the database {alias!r}, which is"
-                f" SQLite and keeps them as they are in {zone}. Remove TIME_ZONE from"
-                f" DATABASES[{alias!r}]: Django then keeps them in UTC."
-            )
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -68,10 +50,10 @@ def _errors(alias: str) -> Iterator[CheckMessage]:
             hint="For example DATABASE_URL=postgres://user:password@127.0.0.1:5432/name.",
             id="audit.E001",
         )
-    # Django does not document the list that `execute_wrapper()` adds to.
-    if not isinstance(getattr(connection, "execute_wrappers", None), list):
+    elif connection.vendor == "sqlite" and connection.timezone_name != "UTC" and settings.USE_TZ:
         yield Error(
-            "This Django keeps the wrappers around statements in another way than"
-            " apps/audit/context.py knows: triggers would not be told who acts.",
+            f"The database {alias!r} is SQLite and keeps times as they are in"
+            f" {connection.timezone_name}, which the audit trail cannot record.",
+            hint=f"Remove TIME_ZONE from DATABASES[{alias!r}]: Django then keeps them in UTC.",
             id="audit.E003",
         )

@@ -9,8 +9,10 @@ poolers and pools do no harm. It holds keys and no names, for it appears in logs
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -18,16 +20,13 @@ from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import append_only, lineage, registry
 from .capture import ACTOR
-from .fields import key_type
-from .models import Entry
 from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
 type Execute = Callable[[str], Any]
 
-CREATED_AT: Final[Any] = Entry._meta.get_field("created_at")
 # What Django writes of rows, with the table.
-WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"\.")+)"')
+WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
 # What writes nothing to any row. All else may do so, whatever it is.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
@@ -61,6 +60,12 @@ def attach(connection: BaseDatabaseWrapper) -> None:
         raw.create_function(WHO, 1, wrapper.tell)
 
 
+@lru_cache
+def actor_id(pk: Any, alias: str) -> Any:
+    """Return the key of a user as a database takes it."""
+    return ACTOR.get_db_prep_save(pk, connections[alias])
+
+
 class Wrapper:
     """Stands around the statements of one connection; on PostgreSQL it says who acts."""
 
@@ -90,9 +95,8 @@ class Wrapper:
         """Return a comment that says who acts; nothing can end it or stand for a parameter."""
         actor, key = current_actor(), ""
         if actor is not None and actor.pk is not None:
-            key = str(ACTOR.get_db_prep_save(actor.pk, self.connection))
-            if key_type(ACTOR) == "CharField":
-                key = key.encode().hex()
+            key = actor_id(actor.pk, self.connection.alias)
+            key = key.encode().hex() if isinstance(key, str) else key
         request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
         return f"/*audit {key}|{current_source()}|{request_id}*/"
 
@@ -140,10 +144,12 @@ class SQLiteWrapper(Wrapper):
         told = {} if self.told is None else self.told
         if not told:
             actor: Any = current_actor()
-            named = actor and not registry.is_masked(type(actor), actor.USERNAME_FIELD)
+            # Not its type(): the user of a request is a lazy object.
+            named = actor and not registry.is_masked(actor._meta.model, actor.USERNAME_FIELD)
             told |= {
-                "created_at": CREATED_AT.get_db_prep_save(timezone.now(), self.connection),
-                "actor_id": ACTOR.get_db_prep_save(actor.pk, self.connection) if actor else None,
+                # SQLite keeps it in UTC, or as it is where the project has no time zones.
+                "created_at": str(timezone.now().replace(tzinfo=None)),
+                "actor_id": actor_id(actor.pk, self.connection.alias) if actor else None,
                 "actor_name": actor.get_username()[:254] if actor and named else "",
                 "source": current_source(),
                 "request_id": current_request_id()[:MOST_CHARACTERS],

@@ -17,6 +17,7 @@ from .registry import Recorded
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+MOST_ARGUMENTS: Final = 100
 # Nothing that a session has of its own can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
 
@@ -43,16 +44,10 @@ class PostgreSQLCapture(Capture):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known = (
-            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
-            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
-        )
-        names = ["gone", *self._name_in(self.at(user_field().model)), known, "''"]
         self.who = {
-            "created_at": "clock_timestamp()",
+            "created_at": "moment",
             "actor_id": "actor",
-            "actor_name": "CASE WHEN said IS NULL THEN session_user WHEN actor IS NULL THEN ''"
-            f" ELSE coalesce({', '.join(names)}) END",
+            "actor_name": "name",
             "source": "coalesce(said[2], 'database')",
             "request_id": "coalesce(said[3], '')",
         }
@@ -76,8 +71,8 @@ class PostgreSQLCapture(Capture):
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
         yield trigger("BEFORE TRUNCATE", asked + _all(there))
         cases = (
-            f"IF {one.condition} THEN {asked}{_all(one.statements)}END IF; "
-            for one in self.cases(recorded)
+            f"IF {condition} THEN {asked}{_all(statements)}END IF; "
+            for _, condition, statements in self.cases(recorded)
         )
         yield trigger("AFTER UPDATE", "".join(cases))
 
@@ -116,6 +111,13 @@ class PostgreSQLCapture(Capture):
             return f"{sql}::text"
         return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
 
+    def joined(self, *texts: str) -> str:
+        # One call is sooner ready than as many operators. A function takes 100 arguments.
+        if len(texts) > MOST_ARGUMENTS:
+            rest = self.joined(*texts[MOST_ARGUMENTS:])
+            return f"{self.joined(*texts[:MOST_ARGUMENTS])} || {rest}"
+        return f"concat({', '.join(texts)})"
+
     def _trigger(
         self, name: str, table: str, event: str, body: str, rows: str = "", *, always: bool = False
     ) -> Trigger:
@@ -124,8 +126,9 @@ class PostgreSQLCapture(Capture):
         each = not rows and action != "TRUNCATE"
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
-            "#variable_conflict use_variable\nDECLARE said text[]; gone text;"
-            f" actor {ACTOR.db_type(self.connection)}; BEGIN {body}RETURN NULL; END"
+            "#variable_conflict use_variable\nDECLARE moment timestamptz := clock_timestamp();"
+            f" said text[]; gone text; actor {ACTOR.db_type(self.connection)}; name text := '';"
+            f" BEGIN {body}RETURN NULL; END"
         )
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
         quoted, on = self.quote(name), self.quote(table)
@@ -153,10 +156,16 @@ class PostgreSQLCapture(Capture):
         key = "substr(said[1], 9)"
         if key_type(ACTOR) == "CharField":
             key = f"convert_from(decode({key}, 'hex'), 'UTF8')"
+        names = ", ".join(["gone", *self._name_in(self.at(user_field().model))])
+        known = (
+            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
+            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
+        )
         return (
-            "IF starts_with(current_query(), '/*audit ') THEN"
+            "IF NOT starts_with(current_query(), '/*audit ') THEN name := session_user; ELSE"
             " said := string_to_array(split_part(current_query(), '*/', 1), '|');"
-            f" IF said[1] <> '/*audit ' THEN actor := {key}; END IF; END IF; "
+            f" IF said[1] <> '/*audit ' THEN actor := {key}; name := coalesce({names});"
+            f" IF name IS NULL THEN name := coalesce({known}, ''); END IF; END IF; END IF; "
         )
 
     def _name_in(self, rows: str) -> list[str]:

@@ -52,8 +52,9 @@ def _secrets(instance: models.Model) -> Iterator[str]:
     """Return the masked values of an object and of those that were loaded to name it."""
     found: list[models.Model] = [instance]
     for one in found:
-        related = one._state.fields_cache.values()
-        found += [each for each in related if isinstance(each, models.Model) and each not in found]
+        relations: list[Any] = [each for each in one._meta.get_fields() if each.is_relation]
+        loaded = [each.get_cached_value(one) for each in relations if each.is_cached(one)]
+        found += [each for each in loaded if isinstance(each, models.Model) and each not in found]
         for name in {name for audited in registry.covering(type(one)) for name in audited.masked}:
             value = vars(one).get(name)
             if value is not None and value != "" and not isinstance(value, bool):

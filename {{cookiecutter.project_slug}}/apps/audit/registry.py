@@ -100,8 +100,9 @@ def register(
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, keys that no text can stand for, links that
-            are more than two keys, or a call before the models are loaded.
+            table, the trail itself, keys that no text can stand for, or links
+            that are more than two keys.
+        AppRegistryNotReady: before the models are loaded.
     """
     model = _concrete(model)
     before = _registered.copy()
@@ -138,16 +139,15 @@ def register_settings() -> None:
         try:
             register(label, **options)
         except TypeError as error:
-            example = {label: {"mask": ["email"], "name": "title"}}
             raise ImproperlyConfigured(
-                f"AUDITED_MODELS gives {label} the options {options!r}; it must map their names to"
-                f" values, for example {example}."
+                f"AUDITED_MODELS gives {label} the options {options!r}: {error}."
+                " Give it, for example, {'mask': ['email'], 'name': 'title'}."
             ) from error
 
 
 def forget_what_was_derived() -> None:
     """Work out again what each model records, after the list of audited models has changed."""
-    for cached in (audited_models, recorded, covering, tables_that_matter):
+    for cached in (audited_models, recorded, covering, is_masked, tables_that_matter):
         cached.cache_clear()
 
 
@@ -197,6 +197,7 @@ def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> st
         return str(pk)
 
 
+@cache
 def is_masked(model: type[Model], name: str) -> bool:
     """Whether the values of a field of a model stay out of the trail."""
     return any(name in audited.masked for audited in covering(model))
@@ -249,26 +250,26 @@ def _refuse(audited: Audited) -> None:
             " whole numbers, text and UUIDs, for example models.BigAutoField(primary_key=True)."
         )
     for many in audited.many:
-        if not _has_plain_links(many):
+        if fault := _fault_of_links(many):
             raise ImproperlyConfigured(
-                f"The audit trail cannot record {many.name!r} of {label}, whose links are more than"
-                " rows of one table that hold the keys of two objects."
+                f"The audit trail cannot record {many.name!r} of {label}, whose links {fault}."
                 f" Leave it out, for example with register({label!r}, exclude=[{many.name!r}])."
             )
 
 
-def _has_plain_links(many: Any) -> bool:
-    """Whether a field keeps a row for each link, with a key of one column and those of both ends."""
+def _fault_of_links(many: Any) -> str:
+    """Say why the links of a field are more than rows of one table with the keys of two objects."""
     if not isinstance(many, ManyToManyField):
-        return False
+        return "are kept in a way of their own"
     table, *ends = _link(many)
+    if any(end.model is not table for end in ends):
+        return "inherit from another table"
+    if any(end.foreign_related_fields != (end.related_model._meta.pk,) for end in ends):
+        return "name objects by another field than their key"
+    if key_type(table._meta.pk) is None:
+        return "have a key that is no whole number, text or UUID"
     others = {*table._meta.local_concrete_fields} - {table._meta.pk, *ends}
-    return (
-        all(end.model is table for end in ends)
-        and all(end.foreign_related_fields == (end.related_model._meta.pk,) for end in ends)
-        and key_type(table._meta.pk) is not None
-        and not (table._meta.auto_created and others)
-    )
+    return "hold more than two keys" if table._meta.auto_created and others else ""
 
 
 def _link(many: Any) -> tuple[Any, Any, Any]:
@@ -297,11 +298,7 @@ def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[
 
 def _concrete(model: type[Model] | str) -> type[Model]:
     """Find the model that has the table, or say in one sentence why there is none."""
-    if not apps.models_ready:
-        raise ImproperlyConfigured(
-            f"{model} was registered for the audit trail before the models were loaded;"
-            " call apps.audit.registry.register in AppConfig.ready()."
-        )
+    apps.check_models_ready()
     try:
         found: Any = apps.get_model(model) if isinstance(model, str) else model
     except (LookupError, ValueError) as error:

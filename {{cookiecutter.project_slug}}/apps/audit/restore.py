@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import ForeignKey, JSONNull, ManyToManyField, Model, QuerySet
+from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
 from .fields import is_json
@@ -38,21 +38,6 @@ class State:
     values: dict[str, Any] = field(default_factory=dict)
     links: dict[str, set[Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What came of a restoration.
-
-    ``unknown`` names the fields that are not restored: they are as they were right before, or
-    have their default in an object that had been deleted. Many-to-many fields through a model
-    of the project's own are among them, unless they hold what they held then. ``gone`` maps
-    names of many-to-many fields to the keys that they once held and that nobody has any more.
-    """
-
-    instance: Model
-    unknown: frozenset[str]
-    gone: dict[str, set[Any]]
 
 
 def state_after(entry: Entry) -> State:
@@ -88,21 +73,25 @@ def state_at(
     return _state(model, pk, -(2**63) if last is None else last, using)
 
 
-def restore(state: State) -> Restored:
+def restore(state: State) -> tuple[Model, set[str]]:
     """Bring an object back to a former state; one that was deleted gets its old key.
+
+    Returns the object, and the names of the fields that are not what they were. Those that are
+    unknown have what they had, or their default in an object that had been deleted. Many-to-many
+    fields lack what is gone by now; those through a model of the project's own are left alone.
 
     It is saved and linked as usual, so its receivers run and the trail records it; a field
     with ``auto_now`` says when that was. Nothing is restored of other objects: what a deletion
     took along has to be restored after it.
 
     Raises:
-        CannotRestoreError: when the object was not there in that state, or when a foreign key
-            leads to an object that is no longer there.
-        IntegrityError: when another object has a unique value by now.
+        CannotRestoreError: when the object was not there in that state.
+        IntegrityError: when another object has a unique value by now; at the commit also when a
+            foreign key leads to an object that is no longer there.
     """
     model, using = state.model, state.using
-    name = f"{model._meta.verbose_name} {state.pk}"
     if not state.exists:
+        name = f"{model._meta.verbose_name} {state.pk}"
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
     get: Any = model._meta.get_field
     columns = [(get(each), value) for each, value in state.values.items()]
@@ -112,40 +101,29 @@ def restore(state: State) -> Restored:
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
         for column, value in columns:
             setattr(instance, column.attname, value)
-        for column, value in columns:
-            if not _is_there(column, value, instance, using):
-                raise CannotRestoreError(
-                    f"The {column.verbose_name} of {name} was {value}, which is no longer there."
-                    " Restore that first."
-                )
         instance.save(using=using, force_insert=there is None)
         stamps = {c.name: value for c, value in columns if getattr(c, "auto_now_add", False)}
         if there is None and stamps:
             # The insertion has filled in the present.
             found.update(**stamps)
         instance.refresh_from_db(from_queryset=found)
-        unlinked, gone = _restore_links(instance, state)
-    return Restored(instance, frozenset(state.unknown | unlinked), gone)
+        return instance, state.unknown | _restore_links(instance, state)
 
 
-def _restore_links(instance: Model, state: State) -> tuple[set[str], dict[str, set[Any]]]:
-    """Link an object as it was; return the fields that cannot be, and the keys that are gone."""
-    unlinked: set[str] = set()
-    gone: dict[str, set[Any]] = {}
+def _restore_links(instance: Model, state: State) -> set[str]:
+    """Link an object as it was, and return the fields where that was not possible."""
+    others = set()
     for name, keys in state.links.items():
         many: Any = state.model._meta.get_field(name)
-        if not many.remote_field.through._meta.auto_created:
-            # The trail has the keys, and none of what else such a link holds.
-            if keys != {*_links_now(many, state.pk, state.using)}:
-                unlinked.add(name)
-            continue
-        found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
-        left = set(found.filter(pk__in=keys).values_list("pk", flat=True))
-        # By no manager of the model's own, which may hide some.
-        getattr(instance, name)(manager="_base_manager").set(left)
-        if keys - left:
-            gone[name] = keys - left
-    return unlinked, gone
+        # The trail has the keys, and none of what else a link through a model of its own holds.
+        if many.remote_field.through._meta.auto_created:
+            found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
+            left = found.filter(pk__in=keys).values_list("pk", flat=True)
+            # By no manager of the model's own, which may hide some.
+            getattr(instance, name)(manager="_base_manager").set(left)
+        if keys != {*_links_now(many, state.pk, state.using)}:
+            others.add(name)
+    return others
 
 
 def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
@@ -261,13 +239,3 @@ def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]
     source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
     through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
-
-
-def _is_there(column: Any, value: Any, instance: Model, using: str) -> bool:
-    """Whether what a foreign key leads to is there, or is the object itself; true for the rest."""
-    if value is None or not isinstance(column, ForeignKey):
-        return True
-    target = column.target_field
-    found: QuerySet[Model] = QuerySet(target.model, using=using).filter(**{target.name: value})
-    is_itself = isinstance(instance, target.model) and getattr(instance, target.attname) == value
-    return is_itself or found.exists()

@@ -16,16 +16,12 @@ SOME: Final = """
 """
 
 
-class ChainMovedError(Exception):
-    """Raised when another run has added a link to the chain of seals at the same moment."""
-
-
 def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
     """Select the entries from before a moment: the beginning of the trail.
 
     They are taken in the order of ids, up to the first that is younger. An entry with a time in
     the future keeps all entries after it, until that time has passed.
-    Raises ``StillWritingError`` as ``seals.settled`` does.
+    Raises ``BusyError`` as ``seals.settled`` does.
     """
     entries = Entry.objects.using(using).filter(pk__lte=seals.settled(using)).order_by("pk")
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
@@ -39,8 +35,8 @@ def prune(old: QuerySet[Entry]) -> int:
     chain states that they go; otherwise the database refuses it. An interrupted run can be repeated.
 
     Raises:
-        ChainMovedError: when another link was added at the same moment; nothing was removed.
-        StillWritingError: when a transaction that writes to the trail does not end; likewise.
+        BusyError: when another link was added at the same moment, or a transaction that writes to
+            the trail does not end; nothing was removed.
     """
     until, using = old.values_list("pk", flat=True).last(), old.db
     if until is None:
@@ -54,7 +50,7 @@ def prune(old: QuerySet[Entry]) -> int:
         if not (
             is_sealed and seals.add_link(using, last, kind=kind, until=until, count=old.count())
         ):
-            raise ChainMovedError(
+            raise seals.BusyError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )
     gone, removed = 0, 1

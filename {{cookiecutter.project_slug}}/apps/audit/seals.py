@@ -46,8 +46,8 @@ BATCH: Final = 1000
 LOWEST: Final = -(2**63)
 
 
-class StillWritingError(Exception):
-    """Raised when a transaction that writes to the trail does not end in time."""
+class BusyError(Exception):
+    """Raised when somebody else is still writing to the trail, or to its chain of seals."""
 
 
 class Finding(NamedTuple):
@@ -63,7 +63,7 @@ def settled(using: str, *, patience: float = 10) -> int:
 
     PostgreSQL assigns ids before the commit, so a later id can be committed first. Waits at most
     ``patience`` seconds for the transactions that write at this moment, and blocks none. Raises
-    ``StillWritingError`` when one of them has not ended by then.
+    ``BusyError`` when one of them has not ended by then.
     """
     # An entry under an id that was not assigned, which anybody can add, says nothing of others.
     entries = Entry.objects.using(using).filter(pk__lte=append_only.given_out(connections[using]))
@@ -71,7 +71,7 @@ def settled(using: str, *, patience: float = 10) -> int:
     deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
         if time.monotonic() >= deadline:
-            raise StillWritingError(
+            raise BusyError(
                 f"{len(writers)} transaction(s) that write to the audit trail have not ended within"
                 f" {patience:g} seconds. Nothing was done; run it again when they have ended."
             )
@@ -93,7 +93,7 @@ def seal(using: str) -> Iterator[Seal]:
     """Seal the entries that no seal covers yet, and yield the links as they are added.
 
     Each link is committed by itself, so an interrupted run loses nothing. A run that finds
-    another at work leaves the rest to it. Raises ``StillWritingError`` as ``settled`` does.
+    another at work leaves the rest to it. Raises ``BusyError`` as ``settled`` does.
     """
     last = Seal.objects.using(using).last()
     for rows in _pieces(using, covered(using), settled(using)):

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
         (["auth.User"], "has no table: it is swapped for accounts.User"),
         ({"auth.Group": {"mask": "name"}}, r"must be a list of names .* for example \['name'\]"),
         ({"auth.Group": {"mask": ["nam"]}}, "mask='nam' of auth.Group.* mean 'name'?"),
-        ({"auth.Group": {"maks": ["name"]}}, "gives auth.Group the options .* for example"),
+        ({"auth.Group": {"maks": ["name"]}}, "gives auth.Group .* 'maks'.* for example"),
     ],
 )
 def test_a_mistake_in_the_settings_is_refused(models: Any, words: str, settings: Any) -> None:

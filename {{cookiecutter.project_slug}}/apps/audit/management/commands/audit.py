@@ -103,7 +103,7 @@ class Command(BaseCommand):
         except BrokenPipeError:
             # The reader has closed the pipe; Python would report it again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (seals.StillWritingError, retention.ChainMovedError) as error:
+        except seals.BusyError as error:
             raise CommandError(str(error)) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
