@@ -48,10 +48,8 @@ def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         with acting_in(request, request_id=identity):
             response: Any = (PAGES.get(request.path_info) or get_response)(request)
         # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
-        if request.method == "HEAD" and response.streaming:
-            response.streaming_content = ()
-        elif request.method == "HEAD":
-            response.content = b""
+        if request.method == "HEAD":
+            setattr(response, "streaming_content" if response.streaming else "content", ())
         return marked(request, response, identity)
 
     return synchronous
@@ -78,9 +76,8 @@ class LookupMiddleware(MiddlewareMixin):
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
         """Refuse the address, if it is at fault; the admin passes look-ups of any kind on."""
-        match = request.resolver_match
         faults: tuple[type[Exception], ...] = (DataError,)
-        if request.GET and match and match.app_name == "admin":
+        if request.GET and getattr(request.resolver_match, "app_name", "") == "admin":
             faults += (NotSupportedError, ProgrammingError, IndexError, OverflowError)
         # What SQLite says of a pattern.
         refused = isinstance(error, faults) or "user-defined function" in str(error)
