@@ -1,11 +1,21 @@
 """Every link of the README and of the learning path leads to the line that it names."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from .documents import CODE_LINK, DOCUMENTS, HOW, LINK, README, line_of, rows, with_right_lines
+from .documents import (
+    CODE_LINK,
+    DOCUMENTS,
+    HOW,
+    LINK,
+    README,
+    UPDATED,
+    line_of,
+    rows,
+    to_update,
+    with_right_lines,
+)
 
 HEAD = "| Pattern | Code | Test |"
 
@@ -24,12 +34,13 @@ PATTERNS = """
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_to_code_name_its_line(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    right = with_right_lines(document, text)
-    if os.environ.get("UPDATE_DOCUMENTS"):
-        document.write_text(right, encoding="utf-8")
+    if UPDATED:
+        document = to_update(document)
+        text = document.read_text(encoding="utf-8")
+        document.write_text(with_right_lines(document, text), encoding="utf-8")
     else:
-        assert text == right, HOW
+        text = document.read_text(encoding="utf-8")
+        assert text == with_right_lines(document, text), HOW
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
