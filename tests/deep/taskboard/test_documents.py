@@ -8,6 +8,7 @@ from .documents import (
     CODE_LINK,
     DOCUMENTS,
     HOW,
+    LEARNING_PATH,
     LINK,
     README,
     UPDATED,
@@ -21,7 +22,7 @@ HEAD = "| Pattern | Code | Test |"
 
 # What the module promises to show.
 PATTERNS = """
-    pre_save; an invariant belongs into the model; post_save, created; post_save, updated;
+    pre_save; an invariant belongs in the model; post_save, created; post_save, updated;
     pre_delete, as a veto; post_delete, to clean up files; m2m_changed; pre_init and post_init;
     request_started and request_finished; got_request_exception; registration in ready();
     custom signals; typed payloads; send_robust; a receiver factory for several models;
@@ -63,6 +64,15 @@ def test_the_table_shows_every_pattern_with_code_and_test() -> None:
         tests = [link for link in CODE_LINK.finditer(test) if link["name"].startswith("test_")]
         assert tests, f"{pattern} has no test"
         assert all(link["path"].startswith("tests/test_") for link in tests)
+
+
+def test_each_pattern_of_the_learning_path_has_a_mistake_and_code() -> None:
+    path = LEARNING_PATH.read_text(encoding="utf-8").partition("\n## The built-in signals\n")[0]
+    sections = path.split("\n### ")[1:]
+    assert len(sections) > len(PATTERNS.split(";"))
+    for section in sections:
+        assert "- Mistake: " in section, section
+        assert CODE_LINK.search(section), section
 
 
 def test_a_link_to_code_that_is_gone_is_found() -> None:

@@ -1,4 +1,4 @@
-"""The page "Signals" of the admin: what runs when, and what ran in the last requests."""
+"""The page "Signals" of the admin: all receivers, and those that ran in the last requests."""
 
 from itertools import groupby
 from typing import Any
@@ -33,7 +33,7 @@ def signals(request: HttpRequest) -> HttpResponse:
     app, sender, signal = ([each["chosen"]] if each["chosen"] else [] for each in filters)
     try:
         entries = entries_of(everything, app_labels=app, senders=sender, signals=signal)
-    except LookupError:  # each is there, but not together
+    except LookupError:  # each choice exists, but not this combination
         entries = []
     rows = [{"number": number, "entry": entry} for number, entry in enumerate(entries, 1)]
     names = named_signals()

@@ -17,7 +17,7 @@ class ProjectForm(forms.ModelForm):
 
 
 class TaskForm(forms.ModelForm):
-    """What people write about a task; its status and assignees change by buttons."""
+    """The fields of a task that people type; buttons change its status and assignees."""
 
     class Meta:
         model = Task
@@ -29,7 +29,7 @@ class TaskForm(forms.ModelForm):
 
 
 class PersonForm(forms.Form):
-    """The choice of one of several people."""
+    """A choice of one person."""
 
     def __init__(self, *args: Any, people: QuerySet[User]) -> None:
         super().__init__(*args)
