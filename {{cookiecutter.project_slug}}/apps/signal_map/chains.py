@@ -70,7 +70,7 @@ class Chains:
                 if issubclass(type(value), Signal):
                     name = self.names.get(value)
                     if name and is_own_module(name.module):
-                        known[0].append(Step("signal", f"{name.module}.{name.name}"))
+                        known[0].append(Step("signal", name.path))
                 elif issubclass(type(value), Task):
                     place = place_of(value.func)
                     summary = first_line(value.func)

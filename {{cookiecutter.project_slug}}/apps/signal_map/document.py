@@ -94,7 +94,7 @@ def about(entry: Entry) -> tuple[str, ...]:
     """Return the names of everything in an entry."""
     return (
         entry.sender,
-        f"{entry.signal.module}.{entry.signal.name}",
+        entry.signal.path,
         entry.place.path,
         *(step.path for step in entry.steps),
     )
@@ -122,7 +122,7 @@ def edges(entry: Entry) -> Iterator[str]:
     receiver = _node("receiver", entry.place.path, '["', entry.place.name, '"]')
     arrow = "-.->" if entry.phase == "after commit" else "-->"
     if entry.sender == "any sender" or is_own_module(entry.signal.module):
-        start = _signal_node(f"{entry.signal.module}.{entry.signal.name}")
+        start = _signal_node(entry.signal.path)
         label = "" if entry.sender == "any sender" else f"|{_label(entry.sender)}|"
         yield f"    {start} {arrow}{label} {receiver}"
     else:

@@ -172,7 +172,6 @@ def is_of_django_itself(signal: SignalName) -> bool:
 def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
     place = place_of(link.receiver)
     steps = chains.steps_of(link.receiver) if place.is_own else ()
-    own_path = f"{name.module}.{name.name}"
     return Entry(
         sender="another sender" if link.sender is UNKNOWN else sender_label(link.sender),
         signal=name,
@@ -180,7 +179,7 @@ def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
         place=place,
         summary=first_line(function_of(link.receiver)),
         origin=_origin(link, place),
-        steps=tuple(step for step in steps if step.path != own_path),
+        steps=tuple(step for step in steps if step.path != name.path),
         receiver=link.receiver,
         link=link,
     )

@@ -38,6 +38,11 @@ class SignalName:
     name: str
     module: str
 
+    @property
+    def path(self) -> str:
+        """The dotted path of the signal."""
+        return f"{self.module}.{self.name}"
+
 
 NAMELESS: Final = SignalName("a nameless signal", "")
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -34,6 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "form": form,
         "projects": Project.objects.with_statistics(),
         "notifications": _person(request).notifications.select_related("task__project")[:LATEST],
+        "debug": settings.DEBUG,
     }
     return render(request, "taskboard/index.html", context)
 

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         chosen = {name: options[name] for name in ("sender", "signal", "app")}
         if options["write"] or options["check"]:
             if any(chosen.values()) or options["own"] or options["format"] != "table":
-                raise CommandError("--write and --check use the whole document: leave out filters.")
+                raise CommandError("--write and --check use the whole document: no filters.")
             entries = document.documented(read_entries())
             return self.write(entries) if options["write"] else self.check_document(entries)
         entries = [entry for entry in read_entries() if entry.place.is_own or not options["own"]]
