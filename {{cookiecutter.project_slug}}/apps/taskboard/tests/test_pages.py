@@ -85,11 +85,11 @@ def test_people_assign_and_take_off(page: Client, task: Task, ada: User, commit:
 
 def test_people_start_complete_and_reopen(page: Client, task: Task) -> None:
     assert "In Progress" in act(page, task, "start").text
-    assert "Nothing to do" in act(page, task, "start").text
+    assert "Nothing changed" in act(page, task, "start").text
     assert "completed" in act(page, task, "complete").text
     again = act(page, task, "complete").text
     assert "Nothing changed: “Write the program” is already done, or was deleted." in again
-    assert "Complete</button>" in act(page, task, "reopen").text
+    assert "Complete task</button>" in act(page, task, "reopen").text
     assert act(page, task, "explode").status_code == 400
 
 
