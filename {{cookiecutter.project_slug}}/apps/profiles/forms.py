@@ -4,7 +4,7 @@ from .models import Profile
 
 
 class ProfileForm(forms.ModelForm):
-    """The fields of their own profile that users may change."""
+    """The fields of a profile that its user may change."""
 
     class Meta:
         model = Profile

@@ -1,8 +1,8 @@
 """The receivers and jobs of a request, with their times and their numbers of queries.
 
 The setting ``SIGNAL_TRACING`` switches it on, and is on in development. The app then sets this
-module in ``apps.core.watch``. The results are in the response's header ``Server-Timing``, which
-browsers show in their network tab, and on the page "Signals" of the admin.
+module in ``apps.core.watch``. The response lists the results in its header
+``Server-Timing``, which browsers show in their network tab. The page "Signals" shows them too.
 
 Times and queries of a receiver include those of the receivers and jobs that it causes.
 """
@@ -54,7 +54,7 @@ class Runs:
 
 @dataclass(slots=True)
 class Trace:
-    """What ran in one request; ``route`` is the pattern of its URL, which holds no secrets."""
+    """The runs of one request; ``route`` is the pattern of its URL, which holds no secrets."""
 
     method: str
     started_at: datetime

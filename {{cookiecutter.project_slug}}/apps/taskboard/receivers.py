@@ -133,8 +133,8 @@ def announce_assignees(
     match action:
         case "pre_add" if pk_set:
             # Django has looked for missing links without a lock. Look again with both ends
-            # locked. Then remove from the set the keys that another transaction has linked or
-            # deleted meanwhile: Django links the keys that are left in it.
+            # locked. Another transaction may have linked or deleted some of the keys meanwhile.
+            # Remove these from the set: Django links the keys that are left in it.
             tasks = locked(Task, pk_set if reverse else {instance.pk}, using)
             people = locked(User, {instance.pk} if reverse else pk_set, using)
             ends = (people, tasks) if reverse else (tasks, people)
