@@ -34,12 +34,15 @@ def take_out(project: BakedProject, module: str, database: str) -> None:
             path.parent.rmdir()
     *named, tidy = edit
     files = [name for name in named if (project.path / name).is_file()]
-    words = [name for name in named if name not in files]
-    for file in files:
-        lines = project.read(file).splitlines(keepends=True)
+    folders = [name for name in named if (project.path / name).is_dir()]
+    words = [name for name in named if name not in (*files, *folders)]
+    # Which pages of a folder name the module depends on the other modules.
+    pages = [page for folder in folders for page in (project.path / folder).glob("*.md")]
+    for path in (*(project.path / file for file in files), *pages):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not any(word in line for word in words)]
-        assert kept != lines, f"{file} has no line to delete"
-        (project.path / file).write_text("".join(kept), encoding="utf-8")
+        assert kept != lines or path in pages, f"{path} has no line to delete"
+        path.write_text("".join(kept), encoding="utf-8")
     run(project, tidy, database)
     run(project, f"{clear[0]} --no-input", database)
     if "docs/signals.md" in project.files:

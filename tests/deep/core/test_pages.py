@@ -23,6 +23,7 @@ from .test_settings import PRODUCTION, run
 
 @pytest.mark.django_db
 def test_the_home_page_shows_the_project_and_its_modules(client: Client, settings: Any) -> None:
+    settings.DEBUG = True
     text = client.get("/").text
     assert f"<h1>{escape(settings.PROJECT_NAME)}</h1>" in text
     for config in module_configs():
@@ -46,8 +47,9 @@ def test_the_home_page_says_in_development_where_to_edit_it(
 
 @pytest.mark.django_db
 def test_the_home_page_shows_what_one_app_says_of_another(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    settings.DEBUG = True
     config = apps.get_app_config("core")
     monkeypatch.setattr(config, "details", lambda: {"accounts": "<of Accounts>"})
     before, _, after = client.get("/").text.partition("<code>apps.accounts</code>")

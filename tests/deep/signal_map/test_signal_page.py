@@ -63,7 +63,7 @@ def test_it_shows_every_receiver_with_its_place_and_its_end(staff: Client) -> No
         assert part in row
     graph = text[text.index('class="signals-tree"') : text.index("</section>")]
     assert "auth.Group" in graph
-    assert re.search(r'signals-later" href="#receiver-\d+"> directly ', graph)
+    assert re.search(r'href="#receiver-\d+" class="signals-box signals-later"> directly ', graph)
     assert "near_job" in graph
 
 
@@ -71,7 +71,7 @@ def test_links_of_the_graph_lead_to_rows_of_the_table(staff: Client) -> None:
     text = staff.get(URL).text
     linked = re.findall(r'href="#(receiver-\d+)"', text)
     rows = re.findall(r'<tr role="row" id="(receiver-\d+)"', text)
-    assert linked == rows != []
+    assert set(linked) == set(rows) != set()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,29 @@ def test_it_shows_the_last_requests(staff: Client) -> None:
     row = section[section.index("<strong>count</strong>") :]
     assert "post_save of auth.Group" in row
     assert re.search(r'data-label="Queries" class="signals-number">1<', row)
+
+
+def test_the_last_requests_follow_the_filter(staff: Client) -> None:
+    receiver(post_save, sender=Group)(listening.documented)
+    User.objects.filter(username="ada").update(is_superuser=True)
+    staff.post("/admin/auth/group/add/", {"name": "editors"})
+    found, other, none = (
+        staff.get(f"{URL}?{query}").text.partition('id="requests"')[2]
+        for query in ("sender=auth.Group", "sender=accounts.User", "signal=post_migrate")
+    )
+    assert "<strong>documented</strong>" in found
+    assert "<strong>documented</strong>" not in other
+    assert "No receiver of this filter has run" in none
+
+
+def test_a_custom_signal_is_drawn_to_its_receivers(staff: Client) -> None:
+    receiver(post_save, sender=Group)(leading.sends)
+    receiver(leading.finished)(listening.documented)
+    text = " ".join(staff.get(f"{URL}?sender=auth.Group").text.split())
+    graph = text[text.index('class="signals-tree"') : text.index("</section>")]
+    before, _, after = graph.partition("finished <")
+    assert "> sends " in before
+    assert "> documented " in after
 
 
 def test_it_says_when_nothing_is_timed(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

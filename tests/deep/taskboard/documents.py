@@ -1,6 +1,7 @@
 """The documents of the taskboard, whose links name a piece of code and the line where it starts."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from django.conf import settings
 README: Final = Path(__file__).parents[2] / "README.md"
 LEARNING_PATH: Final = settings.BASE_DIR / "docs" / "learning-path.md"
 DOCUMENTS: Final = [README, LEARNING_PATH]
-HOW: Final = "To mend it: UPDATE_DOCUMENTS=1 uv run pytest apps/taskboard/tests/deep"
+# The folder to update, which may be that of the template: it has the same code in the same lines.
+UPDATED: Final = os.environ.get("UPDATE_DOCUMENTS", "")
+HOW: Final = "To mend it: UPDATE_DOCUMENTS=$PWD uv run pytest apps/taskboard/tests/deep"
 
 # For example [`complete`](services.py#L30)
 CODE_LINK: Final = re.compile(
@@ -32,6 +35,11 @@ def with_right_lines(document: Path, text: str) -> str:
         return re.sub(r"#L\d+", f"#L{line}", link[0])
 
     return CODE_LINK.sub(right, text)
+
+
+def to_update(document: Path) -> Path:
+    """Return the same document in the folder that ``UPDATE_DOCUMENTS`` names."""
+    return Path(UPDATED) / document.relative_to(settings.BASE_DIR)
 
 
 def line_of(file: Path, name: str) -> int:

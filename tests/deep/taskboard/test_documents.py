@@ -1,17 +1,28 @@
 """Every link of the README and of the learning path leads to the line that it names."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from .documents import CODE_LINK, DOCUMENTS, HOW, LINK, README, line_of, rows, with_right_lines
+from .documents import (
+    CODE_LINK,
+    DOCUMENTS,
+    HOW,
+    LEARNING_PATH,
+    LINK,
+    README,
+    UPDATED,
+    line_of,
+    rows,
+    to_update,
+    with_right_lines,
+)
 
 HEAD = "| Pattern | Code | Test |"
 
 # What the module promises to show.
 PATTERNS = """
-    pre_save; an invariant belongs into the model; post_save, created; post_save, updated;
+    pre_save; an invariant belongs in the model; post_save, created; post_save, updated;
     pre_delete, as a veto; post_delete, to clean up files; m2m_changed; pre_init and post_init;
     request_started and request_finished; got_request_exception; registration in ready();
     custom signals; typed payloads; send_robust; a receiver factory for several models;
@@ -24,12 +35,13 @@ PATTERNS = """
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_to_code_name_its_line(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    right = with_right_lines(document, text)
-    if os.environ.get("UPDATE_DOCUMENTS"):
-        document.write_text(right, encoding="utf-8")
+    if UPDATED:
+        document = to_update(document)
+        text = document.read_text(encoding="utf-8")
+        document.write_text(with_right_lines(document, text), encoding="utf-8")
     else:
-        assert text == right, HOW
+        text = document.read_text(encoding="utf-8")
+        assert text == with_right_lines(document, text), HOW
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -52,6 +64,15 @@ def test_the_table_shows_every_pattern_with_code_and_test() -> None:
         tests = [link for link in CODE_LINK.finditer(test) if link["name"].startswith("test_")]
         assert tests, f"{pattern} has no test"
         assert all(link["path"].startswith("tests/test_") for link in tests)
+
+
+def test_each_pattern_of_the_learning_path_has_a_mistake_and_code() -> None:
+    path = LEARNING_PATH.read_text(encoding="utf-8").partition("\n## The built-in signals\n")[0]
+    sections = path.split("\n### ")[1:]
+    assert len(sections) > len(PATTERNS.split(";"))
+    for section in sections:
+        assert "- Mistake: " in section, section
+        assert CODE_LINK.search(section), section
 
 
 def test_a_link_to_code_that_is_gone_is_found() -> None:

@@ -316,7 +316,7 @@ def test_got_request_exception_survives_a_database_that_is_away(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("apps.core.views.module_configs", fail)
+    monkeypatch.setattr("apps.core.views.render", fail)
     monkeypatch.setattr(receivers, "current_actor", fail)
     client.raise_request_exception = False
     assert client.get("/").status_code == 500

@@ -25,8 +25,8 @@ asker: Final = ThreadPoolExecutor(1, thread_name_prefix="health")
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the parts of the project, each with what other parts add to it."""
-    configs = module_configs()
+    """Greet the visitor; in development, list the parts of the project with their details."""
+    configs = module_configs() if settings.DEBUG else []
     found = [config.details() for config in configs]
     modules = [
         (config, [each[config.label] for each in found if config.label in each])

@@ -4,7 +4,7 @@ from .models import Profile
 
 
 class ProfileForm(forms.ModelForm):
-    """What users may change in their own profile."""
+    """The fields of a profile that its user may change."""
 
     class Meta:
         model = Profile

@@ -1,4 +1,4 @@
-"""The profile: what a person tells about themselves."""
+"""Profiles: information that users give about themselves."""
 
 from typing import Any, ClassVar
 
@@ -13,21 +13,21 @@ BATCH_SIZE = 1000
 
 class ProfileManager(models.Manager["Profile"]):
     def for_user(self, user: AbstractBaseUser) -> "Profile":
-        """Return the user's profile, created now when there is none.
+        """Return the user's profile; create it when it is missing.
 
-        Users that come from fixtures or from before the module have no profile until they are
-        first asked for one.
+        Users from fixtures, and users from before the module, have no profile until the first
+        call of this method.
         """
         database = self.db_manager(user._state.db)
         return database.get_or_create(user_id=user.pk)[0]
 
     def backfill(self) -> int:
-        """Create the profiles that are missing in this database; return how many."""
+        """Create the missing profiles in this database; return how many."""
         created = 0
         while users := self._users_without_profile():
             self.bulk_create(
                 (self.model(user_id=user) for user in users),
-                # A sign-up at the same moment may have been quicker.
+                # A sign-up at the same time may have created the profile.
                 ignore_conflicts=True,
             )
             created += len(users)
@@ -39,13 +39,13 @@ class ProfileManager(models.Manager["Profile"]):
 
 
 class Profile(models.Model):
-    """What a user shows to others; every user has exactly one."""
+    """Information that a user shows to others. Every user has exactly one profile."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile"
     )
     display_name = models.CharField(
-        max_length=100, blank=True, help_text="Heads your page, instead of the username."
+        max_length=100, blank=True, help_text="Title of your page, instead of the username."
     )
     biography = models.TextField(max_length=2000, blank=True)
     website = models.URLField(blank=True)

@@ -26,7 +26,7 @@ class OwnProfileView(LoginRequiredMixin, SuccessMessageMixin, UpdateView):
 
 
 class ProfileView(LoginRequiredMixin, DetailView):
-    """Show the profile of somebody who can log in to everybody who is logged in."""
+    """Show the profile of an active user to every user who is logged in."""
 
     template_name = "profiles/detail.html"
 

@@ -20,7 +20,7 @@ class SignalMapConfig(modules.ModuleConfig):
         watch.watcher = tracing if settings.SIGNAL_TRACING else None
 
     def details(self) -> Mapping[str, str]:
-        """List the receivers of each app; in development only, since files are named."""
+        """List the receivers of each app; only in development, because it names files."""
         from .entries import read_entries
 
         if not settings.DEBUG:

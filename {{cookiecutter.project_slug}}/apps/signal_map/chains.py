@@ -1,9 +1,8 @@
-"""What a receiver leads to: the jobs it hands off and the project's signals that it sends.
+"""The steps after a receiver: the jobs that it queues and the project's signals that it sends.
 
-They are read from the compiled code: every job or signal that the receiver's function names, or
-that a function of the project names which it calls. A list kept by hand beside the receiver, such
-as an argument of the decorator, would be right on the day it is written; this is right while the
-project runs. What code reaches by a string or through an attribute of an instance is not seen.
+They are read from compiled code: the code of the receiver, and of the project's functions that it
+calls. A list that people maintain, such as an argument of the decorator, would become out of date.
+Jobs and signals that are named by a string, or reached through an instance, are not found.
 """
 
 import dis
@@ -44,14 +43,14 @@ class Step:
 
 
 class Chains:
-    """Finds what receivers lead to; remembers each function that was looked through."""
+    """Finds the steps after receivers, and remembers each function that it has searched."""
 
     def __init__(self, names: dict[Signal, SignalName]) -> None:
         self.names = names
         self._mentioned: dict[FunctionType, tuple[list[Step], list[FunctionType]]] = {}
 
     def steps_of(self, receiver: Callable[..., Any]) -> tuple[Step, ...]:
-        """List the jobs and signals that a receiver leads to, in the order of their paths."""
+        """List the jobs and signals of a receiver, in the order of their paths."""
         function = function_of(receiver)
         queue = [function] if isinstance(function, FunctionType) else []
         found: set[Step] = set()
@@ -71,7 +70,7 @@ class Chains:
                 if issubclass(type(value), Signal):
                     name = self.names.get(value)
                     if name and is_own_module(name.module):
-                        known[0].append(Step("signal", f"{name.module}.{name.name}"))
+                        known[0].append(Step("signal", name.path))
                 elif issubclass(type(value), Task):
                     place = place_of(value.func)
                     summary = first_line(value.func)
@@ -84,12 +83,12 @@ class Chains:
 
 
 def first_line(function: Any) -> str:
-    """Return what a function's docstring says up to its first blank line, as one line."""
+    """Return a function's docstring up to its first blank line, as one line."""
     return " ".join((inspect.getdoc(function) or "").strip().partition("\n\n")[0].split())
 
 
 def _values_named_in(function: FunctionType) -> Iterator[Any]:
-    """Yield every value that the code of a function names: globals, closures, imports."""
+    """Yield every value that the code of a function names: globals, closures and imports."""
     namespace = function.__globals__
     for cell in function.__closure__ or ():
         try:
@@ -117,7 +116,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 
 def _imported_in(code: CodeType, package: str) -> list[Any]:
-    """List what a function imports when it runs, which may be later than now."""
+    """List the imports inside a function."""
     values: list[Any] = []
     instructions = list(dis.get_instructions(code))
     for number, instruction in enumerate(instructions):
@@ -127,7 +126,7 @@ def _imported_in(code: CodeType, package: str) -> list[Any]:
         if not isinstance(level, int):
             continue
         if not level and not is_own_module(instruction.argval.partition(".")[0]):
-            continue  # a package's: slow to import, perhaps, and it knows no job of the project
+            continue  # a package: it knows no job of the project, and may be slow to import
         path = "." * level + instruction.argval
         module = _imported(path, package)
         values.append(module)

@@ -1,7 +1,7 @@
-"""System checks of the receivers that are connected: mistakes that Django accepts and that fail later.
+"""System checks for connected receivers. They find mistakes that Django accepts and that fail later.
 
-They look at the project's own receivers, however they were connected, and leave those of Django
-and of installed packages alone. ``SILENCED_SYSTEM_CHECKS`` silences each by its id.
+They check all receivers of the project, but not those of Django and of installed packages.
+``SILENCED_SYSTEM_CHECKS`` silences a check by its id.
 """
 
 import gc
@@ -37,7 +37,7 @@ from .loading import load_all
 from .names import sender_label
 from .places import Place, function_of, place_of
 
-# How far to follow what holds a receiver: each step looks through all objects of the process.
+# How far to follow references to a receiver. Each step searches all objects of the process.
 DEEPEST: Final = 8
 BROADEST: Final = 64
 MEMORY: Final = type(cache(int))
@@ -47,7 +47,7 @@ SENT_SYNCHRONOUSLY: Final = (class_prepared, connection_created, pre_migrate, po
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A receiver of the project, and where it is connected."""
+    """A receiver of the project, with its signal and its place."""
 
     link: Link
     signal: SignalName
@@ -67,7 +67,7 @@ class Connected:
 def check_receivers(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Look at every receiver of the project, or of the apps that are given."""
+    """Check every receiver of the project, or of the given apps."""
     load_all()
     names = named_signals()
     found: list[Connected] = []
@@ -76,7 +76,7 @@ def check_receivers(
         name = names.get(signal, NAMELESS)
         for link in links_of(signal):
             if link.receiver is None:
-                # Django loses some of its own there, such as those of its file storages.
+                # Django itself loses some receivers there, such as those of its file storages.
                 if not is_of_django_itself(name):
                     lost.append(_lost(link, name))
             elif not is_of_the_kit(link.receiver):
@@ -95,20 +95,20 @@ def _is_asked_for(place: Place, app_configs: Sequence[AppConfig] | None) -> bool
 
 
 def _weakly_held(each: Connected) -> Iterator[CheckMessage]:
-    """A function that nothing else holds is gone as soon as the code around it ends."""
+    """A function without another reference is deleted when the code around it ends."""
     is_held = not each.link.weak or _is_held(each.link.receiver)
     if is_held is None:
         yield Warning(
-            f"A receiver of {each.where} is held by a weak reference, and it cannot be known whether"
-            " what holds it lasts.",
+            f"A receiver of {each.where} is held by a weak reference, and the check cannot tell whether"
+            " another object keeps it alive.",
             hint=f"{each.place}: connect it with the receiver of apps.core.dispatch.",
             obj=each,
             id="signal_map.W001",
         )
     elif not is_held:
         yield Error(
-            f"A receiver of {each.where} is held by a weak reference only: it stops to run, without"
-            " a word, when what has made it is garbage-collected. With DEBUG on it survives.",
+            f"A receiver of {each.where} is held by a weak reference only. Python garbage-collects it,"
+            " and then it silently stops running. With DEBUG on it survives.",
             hint=f"{each.place}: make it a function of its module, or connect it with the receiver"
             " of apps.core.dispatch or with weak=False.",
             obj=each,
@@ -117,7 +117,7 @@ def _weakly_held(each: Connected) -> Iterator[CheckMessage]:
 
 
 def _asynchronous(each: Connected) -> Iterator[CheckMessage]:
-    """Sent synchronously, an async receiver costs an event loop of its own or fails in one."""
+    """Synchronous code starts an event loop for an async receiver, or fails inside one."""
     signal = each.link.signal
     if each.link.is_async and (isinstance(signal, ModelSignal) or signal in SENT_SYNCHRONOUSLY):
         yield Error(
@@ -130,7 +130,7 @@ def _asynchronous(each: Connected) -> Iterator[CheckMessage]:
 
 
 def _without_kwargs(each: Connected) -> Iterator[CheckMessage]:
-    """Django looks at this with DEBUG only; without, the failure comes with the first signal."""
+    """Django checks this with DEBUG only. Without DEBUG, the first signal fails."""
     if not _takes_any_keyword(each.link.receiver):
         yield Error(
             f"A receiver of {each.where} does not accept **kwargs, and fails when it is called.",
@@ -141,7 +141,7 @@ def _without_kwargs(each: Connected) -> Iterator[CheckMessage]:
 
 
 def _without_docstring(each: Connected) -> Iterator[CheckMessage]:
-    """What a receiver does cannot be seen where the signal is sent: its docstring has to say."""
+    """The code that sends a signal does not show its receivers, so they need a docstring."""
     if not inspect.getdoc(function_of(each.link.receiver)):
         yield Warning(
             f"A receiver of {each.where} has no docstring, so no list of receivers can say what it"
@@ -153,7 +153,7 @@ def _without_docstring(each: Connected) -> Iterator[CheckMessage]:
 
 
 def _without_sender(each: Connected) -> Iterator[CheckMessage]:
-    """Listening to every model takes the fast deletion away from all of them."""
+    """A receiver of every model prevents the fast deletion of each model."""
     if each.link.sender is None and isinstance(each.link.signal, ModelSignal):
         yield Warning(
             f"A receiver of {each.signal.name} names no sender: it runs for every model, and a"
@@ -165,7 +165,7 @@ def _without_sender(each: Connected) -> Iterator[CheckMessage]:
 
 
 def _decorated_above(each: Connected) -> Iterator[CheckMessage]:
-    """What stands above the decorator wraps the name in the module, and not what is connected."""
+    """A decorator above ``@receiver`` wraps the name in the module, not the connected function."""
     receiver = each.link.receiver
     how = connected(receiver)
     if how is None:
@@ -215,7 +215,7 @@ def _connected_twice(found: Iterable[Connected]) -> Iterator[CheckMessage]:
 
 
 def _both_run(first: Link, second: Link) -> bool:
-    """Say whether a signal from one sender reaches both."""
+    """Return whether a signal from one sender reaches both."""
     senders = (first.sender, second.sender)
     if UNKNOWN in senders or (first.sender is not second.sender and None not in senders):
         return False
@@ -223,29 +223,29 @@ def _both_run(first: Link, second: Link) -> bool:
 
 
 def _enclosed(receiver: Any) -> list[Any]:
-    """Return what tells apart two functions of the same code: whose method, around which values."""
+    """Return what differs between two functions of the same code: instance and closure values."""
     instance = getattr(receiver, "__self__", None)
     cells = getattr(function_of(receiver), "__closure__", None) or ()
     return [id(instance), *(id(cell.cell_contents) for cell in cells)]
 
 
 def _lost(link: Link, name: SignalName) -> CheckMessage:
-    """Nobody knows whose it was; the next connection to the signal clears it away."""
+    """Its function is unknown. Django removes it at the next ``connect()`` to the signal."""
     sender = "another sender" if link.sender is UNKNOWN else sender_label(link.sender)
     return Warning(
-        f"A receiver of {name.name} of {sender} was held by a weak reference only and is gone: it"
-        " never runs.",
-        hint="It left no name behind. Run the same with DEBUG=1, where it survives: signal_map.E001 then"
-        " says where it stands.",
+        f"A receiver of {name.name} of {sender} was held by a weak reference only. It was"
+        " garbage-collected, and never runs.",
+        hint="Its name is lost. Run the same with DEBUG=1, where it survives. Then signal_map.E001"
+        " names its file and line.",
         id="signal_map.W002",
     )
 
 
 def _is_held(receiver: Any) -> bool | None:
-    """Say whether what holds a receiver lasts as long as a module; None when it is too much to ask.
+    """Return whether a lasting object holds a receiver; None when the search takes too long.
 
-    Each round asks the garbage collector for what refers to what the last one found. Frames do
-    not last, nor does Django's memory of signatures, which it fills with DEBUG on.
+    Each round asks the garbage collector for the objects that refer to those of the last round.
+    Frames do not last. Neither does Django's cache of signatures, which it fills with DEBUG on.
     """
     target = receiver.__self__ if inspect.ismethod(receiver) else receiver
     modules = {id(getattr(module, "__dict__", None)) for module in list(sys.modules.values())}
@@ -255,7 +255,7 @@ def _is_held(receiver: Any) -> bool | None:
         if not frontier or len(frontier) > BROADEST:
             break
         seen.add(id(frontier))
-        # The arguments of this call hold what they ask for as well, and are left out.
+        # The arguments of this call refer to the objects too, so they are left out.
         found = [each for each in gc.get_referrers(*frontier, seen) if id(each) not in seen]
         holders = [each for each in found if type(each) is not tuple or not _ends(each, seen)]
         if any(id(each) in modules for each in holders):
@@ -270,13 +270,13 @@ def _ends(values: tuple[Any, ...], last: object) -> bool:
 
 
 def _passes(holder: Any) -> bool:
-    kind = type(holder)  # isinstance would wake up lazy objects
+    kind = type(holder)  # isinstance would evaluate lazy objects
     is_memory = kind is MEMORY and holder.__module__ == django_inspect.__name__
     return is_memory or kind in (FrameType, Link, Connected)
 
 
 def _takes_any_keyword(receiver: Any) -> bool:
-    # Django's own function for this remembers, and so holds, every function it is asked about.
+    # Django's own function for this has a cache that would hold every function.
     try:
         parameters = inspect.signature(receiver).parameters.values()
     except (TypeError, ValueError):  # written in C

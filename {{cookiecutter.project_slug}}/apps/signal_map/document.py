@@ -1,4 +1,4 @@
-"""``docs/signals.md``: a table of what runs when, and a graph that code hosts draw."""
+"""``docs/signals.md``: a table of receivers, and a graph that code hosts draw."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,21 +15,21 @@ from .places import is_own_module
 BEFORE: Final = """\
 # Signals
 
-Which receiver runs when, as `manage.py signals --write` reads it from the running project. \
-`manage.py signals --check`, which the tests and CI run, fails when this page no longer says what \
-is connected. `manage.py signals` prints the same with line numbers, and also what Django connects \
-for its own affairs.
+This page lists which receiver runs when. `manage.py signals --write` reads it from the running \
+project. The tests and CI run `manage.py signals --check`, which fails when the page is out of \
+date. `manage.py signals` prints the same with line numbers. It also lists the internal receivers \
+of Django.
 
-- **in transaction**: inside the caller's transaction, if there is one; a failure reaches the caller. Without one, Django has committed the row already; the user model always opens one.
-- **when sent**: right away; the sender of the signal decides when that is.
-- **async**: as before, after the receivers that are not async, all async ones at the same time.
-- **after commit**: once the transaction is committed; never after a rollback.
+- **in transaction**: inside the caller's transaction, if there is one. A failure reaches the caller. Without a transaction, Django has already committed the row. The user model always opens one.
+- **when sent**: immediately. The sender of the signal decides when.
+- **async**: also immediately, but after the other receivers. All async receivers run at the same time.
+- **after commit**: when the transaction is committed, never after a rollback.
 - A **job** runs in the background, after the commit.
 
-Receivers of one sender and signal run from top to bottom; those of `any sender` run in between, in \
-the order of their connection. A mark behind the name says more: `connect()` is a receiver of the \
-project that was connected without the kit; the name of an app is what that app does without a \
-receiver.
+Receivers of one sender and signal run from top to bottom. Receivers of `any sender` run between \
+them, in the order of their connection. A note after the name says more. `connect()` means that the \
+project connected the receiver without the kit. The name of an app means that the app has this \
+effect without a receiver.
 
 ## Receivers
 
@@ -38,8 +38,8 @@ receiver.
 BETWEEN: Final = """
 ## Graph
 
-A full line is a receiver that runs at once, a dotted one waits for the commit, a thick one leads \
-to a job.
+A solid line leads to a receiver that runs immediately. A dotted line waits for the commit. A thick \
+line leads to a job.
 
 ```mermaid
 flowchart LR"""
@@ -48,19 +48,19 @@ AFTER: Final = "```"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the document; ``about`` has the names of all that it speaks of."""
+    """A line of the document; ``about`` has the names of everything in it."""
 
     text: str
     about: tuple[str, ...] = ()
 
 
 def path_of_document() -> Path:
-    """Return where the document is kept."""
+    """Return the path of the document."""
     return Path(settings.BASE_DIR) / "docs" / "signals.md"
 
 
 def documented(entries: Iterable[Entry]) -> list[Entry]:
-    """Choose what belongs into the document: all but what packages do for themselves."""
+    """Choose the entries of the document: all except internal ones of packages."""
     return [entry for entry in entries if not entry.is_inward]
 
 
@@ -74,7 +74,7 @@ def lines(entries: list[Entry]) -> list[Line]:
 
 
 def text_of(found: Iterable[Line]) -> str:
-    """Put lines together. What is said of several things in the same words is said once."""
+    """Join lines, and keep one of several equal lines."""
     said: set[str] = set()
     texts = []
     for line in found:
@@ -91,10 +91,10 @@ def document(entries: list[Entry]) -> str:
 
 
 def about(entry: Entry) -> tuple[str, ...]:
-    """Name everything that an entry speaks of."""
+    """Return the names of everything in an entry."""
     return (
         entry.sender,
-        f"{entry.signal.module}.{entry.signal.name}",
+        entry.signal.path,
         entry.place.path,
         *(step.path for step in entry.steps),
     )
@@ -122,7 +122,7 @@ def edges(entry: Entry) -> Iterator[str]:
     receiver = _node("receiver", entry.place.path, '["', entry.place.name, '"]')
     arrow = "-.->" if entry.phase == "after commit" else "-->"
     if entry.sender == "any sender" or is_own_module(entry.signal.module):
-        start = _signal_node(f"{entry.signal.module}.{entry.signal.name}")
+        start = _signal_node(entry.signal.path)
         label = "" if entry.sender == "any sender" else f"|{_label(entry.sender)}|"
         yield f"    {start} {arrow}{label} {receiver}"
     else:

@@ -1,4 +1,4 @@
-"""The list of what runs when: one entry for each receiver, signal and sender."""
+"""The list of receivers: one entry for each receiver, signal and sender."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -17,26 +17,26 @@ from .loading import load_all
 from .names import sender_label
 from .places import Place, function_of, place_of
 
-# In the order in which the life of a row, a request or a database has them.
+# In the order in which a row, a request or a database causes them.
 LIFE: Final = (
     "pre_init", "post_init", "pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed",
     "request_started", "request_finished", "got_request_exception",
     "pre_migrate", "post_migrate",
 )  # fmt: skip
-# Signals by which Django keeps itself going. What it connects to them depends on what happens to
-# be imported, and says nothing about the project.
+# Django's internal signals. Their receivers depend on the modules that are imported, and say
+# nothing about the project.
 INWARD: Final = ("django.core.", "django.db.backends.", "django.tasks.", "django.test.",
                  "django.utils.")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A receiver that runs when a sender sends a signal, or what an app does without one.
+    """A receiver that runs when a sender sends a signal, or an effect of an app without a receiver.
 
-    ``phase`` says when: ``"in transaction"``, ``"when sent"``, ``"async"`` or ``"after commit"``.
-    ``origin`` says who has connected it: ``"kit"`` and ``"connect()"`` are the project itself,
-    with the kit or without; otherwise it is the name of an installed package, or of the app that
-    does it without a receiver. ``steps`` are the jobs and signals that it leads to.
+    ``phase`` is ``"in transaction"``, ``"when sent"``, ``"async"`` or ``"after commit"``.
+    ``origin`` is ``"kit"`` or ``"connect()"`` for a receiver of the project. Otherwise it is the
+    name of an installed package, or of the app with the effect. ``steps`` are the jobs that it
+    queues and the signals that it sends.
     """
 
     sender: str
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def is_inward(self) -> bool:
-        """Whether this is an installed package that listens to Django's own affairs."""
+        """Whether an installed package listens to an internal signal of Django."""
         return not self.place.is_own and self.signal.module.startswith(INWARD)
 
     @property
@@ -62,7 +62,7 @@ class Entry:
         return found | ({label} if dot else set())
 
     def is_part_of(self, config: AppConfig) -> bool:
-        """Say whether the function belongs to an app."""
+        """Return whether the function belongs to an app."""
         return f"{self.place.path}.".startswith(f"{config.name}.")
 
 
@@ -76,7 +76,7 @@ class Group:
 
 
 def read_entries() -> list[Entry]:
-    """List everything that runs, by sender and signal, in the order in which it runs.
+    """List all receivers by sender and signal, in the order in which they run.
 
     The sync receivers of a signal run in the order of their connection, then the async ones.
     """
@@ -107,7 +107,7 @@ def entries_of(
     """Choose entries by sender (``accounts.User`` or ``user``), signal and app, in any case.
 
     Raises:
-        LookupError: for a word that is no sender, signal or app at all, with those that there are.
+        LookupError: for a word that is no sender, signal or app. The message lists the known ones.
     """
     found = list(entries)
     filters: tuple[tuple[str, Iterable[str], Callable[[Entry], set[str]], set[str]], ...] = (
@@ -150,7 +150,7 @@ def _configs() -> list[AppConfig]:
 
 
 def grouped(entries: Iterable[Entry]) -> list[Group]:
-    """Put together what runs for the same sender and signal."""
+    """Group the entries of the same sender and signal."""
     groups: list[Group] = []
     for entry in entries:
         if not groups or (groups[-1].sender, groups[-1].signal) != (entry.sender, entry.signal):
@@ -160,19 +160,18 @@ def grouped(entries: Iterable[Entry]) -> list[Group]:
 
 
 def is_of_the_kit(receiver: Any) -> bool:
-    """Say whether a receiver is the kit's own, which connects models that are defined later."""
+    """Return whether a receiver belongs to the kit, which connects models that are defined later."""
     return getattr(function_of(receiver), "__module__", None) == dispatch.__name__
 
 
 def is_of_django_itself(signal: SignalName) -> bool:
-    """Say whether a signal is one by which Django keeps itself going, which no project sends."""
+    """Return whether a signal is internal to Django, so that projects do not send it."""
     return signal.module.startswith(INWARD) and signal.name not in LIFE
 
 
 def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
     place = place_of(link.receiver)
     steps = chains.steps_of(link.receiver) if place.is_own else ()
-    own_path = f"{name.module}.{name.name}"
     return Entry(
         sender="another sender" if link.sender is UNKNOWN else sender_label(link.sender),
         signal=name,
@@ -180,7 +179,7 @@ def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
         place=place,
         summary=first_line(function_of(link.receiver)),
         origin=_origin(link, place),
-        steps=tuple(step for step in steps if step.path != own_path),
+        steps=tuple(step for step in steps if step.path != name.path),
         receiver=link.receiver,
         link=link,
     )
@@ -198,9 +197,9 @@ def _effect(config: ModuleConfig, effect: Effect) -> Entry:
 
 
 def _phase(link: Link) -> str:
-    """Say when a signal calls a receiver.
+    """Return when a signal calls a receiver.
 
-    A model signal is sent inside the caller's transaction, if there is one; of other signals
+    A model signal is sent inside the caller's transaction, if there is one. For other signals
     only the sender knows. Async receivers run after the others, all at the same time.
     """
     how = dispatch.connected(link.receiver)
@@ -223,5 +222,5 @@ def _order(entry: Entry) -> tuple[Any, ...]:
         entry.signal.name,
         entry.signal.module,
     )
-    # The sort is stable: what is left is the order of connection.
+    # The sort is stable, so equal entries keep the order of connection.
     return (entry.sender == "any sender", entry.sender, signal, entry.phase == "async")

@@ -1,4 +1,4 @@
-"""The list of what runs when, for a terminal, for programs and for documents."""
+"""The list of receivers for a terminal, for programs and for documents."""
 
 import json
 import textwrap
@@ -20,7 +20,7 @@ def table(entries: list[Entry], width: int, *, head: Paint = str, dim: Paint = s
         entries: what to write, in this order.
         width: the columns of the terminal; names longer than that are not broken.
         head: colours the senders and signals.
-        dim: colours what is less important than the rest.
+        dim: colours the less important parts.
     """
     found: list[str] = []
     sender = ""

@@ -1,4 +1,4 @@
-"""What is connected to which signal at this moment, as Django itself keeps it."""
+"""The receivers that are connected to each signal now, read from Django."""
 
 import gc
 import sys
@@ -12,7 +12,7 @@ from django.dispatch.dispatcher import NONE_ID
 
 from .places import is_own_module
 
-# A sender that Django knows by its place in memory only, such as a string.
+# A sender of which Django keeps only the id, such as a string.
 UNKNOWN: Final = object()
 
 
@@ -20,8 +20,8 @@ UNKNOWN: Final = object()
 class Link:
     """A receiver connected to a signal.
 
-    ``receiver`` is None when it was held weakly and is gone; ``sender`` is None for every
-    sender and ``UNKNOWN`` for one that Django keeps no reference to.
+    ``receiver`` is None when it was held weakly and was garbage-collected. ``sender`` is None for
+    every sender, and ``UNKNOWN`` when Django keeps no reference to it.
     """
 
     signal: Signal
@@ -33,10 +33,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SignalName:
-    """What a signal is called, and the module that defines it."""
+    """The name of a signal, and the module that defines it."""
 
     name: str
     module: str
+
+    @property
+    def path(self) -> str:
+        """The dotted path of the signal."""
+        return f"{self.module}.{self.name}"
 
 
 NAMELESS: Final = SignalName("a nameless signal", "")
@@ -45,7 +50,7 @@ NAMELESS: Final = SignalName("a nameless signal", "")
 def links_of(signal: Signal) -> list[Link]:
     """List what is connected to a signal, in the order of connection.
 
-    The one place that knows how Django 6.1 keeps its receivers, which is nobody else's business:
+    Only this function depends on how Django 6.1 stores its receivers:
     ``((key of the receiver, id of the sender), receiver or weak reference to it, weak reference
     to the sender or None, whether it is async)``.
     """
@@ -60,18 +65,18 @@ def links_of(signal: Signal) -> list[Link]:
             sender = UNKNOWN
         else:
             sender = sender_reference()
-            if sender is None:  # gone, and its receivers with it
+            if sender is None:  # deleted, so its receivers never run
                 continue
         links.append(Link(signal, receiver() if weak else receiver, sender, weak, is_async))
     return links
 
 
 def all_signals() -> list[Signal]:
-    """List every signal there is, also those that no module holds by a name."""
+    """List every signal, also those without a name in a module."""
     kinds: list[type[Signal]] = [Signal]
     for kind in kinds:
         kinds.extend(each for each in kind.__subclasses__() if each not in kinds)
-    # An object refers to its class, so this finds them all, and quickly.
+    # An object refers to its class, so this finds all signals quickly.
     return [found for found in gc.get_referrers(*kinds) if issubclass(type(found), Signal)]
 
 
@@ -86,7 +91,7 @@ def named_signals() -> dict[Signal, SignalName]:
 def _module_attributes() -> Iterator[tuple[Signal, SignalName]]:
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
-            # isinstance would wake up lazy objects, such as the settings.
+            # isinstance would evaluate lazy objects, such as the settings.
             if issubclass(type(value), Signal):
                 yield value, SignalName(name, module_name)
 

@@ -1,4 +1,4 @@
-"""Middleware: which receivers a request makes run, for the browser."""
+"""Middleware that tells the browser which receivers ran in a request."""
 
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -16,10 +16,10 @@ from . import tracing
 
 @sync_and_async_middleware
 def tracing_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Say in the header ``Server-Timing`` which receivers ran, and how long each took.
+    """List in the header ``Server-Timing`` which receivers ran, and how long each took.
 
-    Not there at all unless ``SIGNAL_TRACING`` is on. What runs later than the view, while a
-    response is streamed or in ``request_finished``, is not in the header.
+    Django does not load it unless ``SIGNAL_TRACING`` is on. The header does not list receivers
+    that run after the view: while a response is streamed, or in ``request_finished``.
     """
     if not settings.SIGNAL_TRACING:
         raise MiddlewareNotUsed
@@ -43,8 +43,8 @@ def tracing_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[
 
 
 def tell(trace: tracing.Trace, request: HttpRequest, response: HttpResponseBase) -> None:
-    """Note what the response says of itself in the trace, and the trace in the response."""
-    # The path itself may hold a secret, such as the token that resets a password.
+    """Copy route and status into the trace, and the trace into the header of the response."""
+    # The path can contain a secret, such as the token that resets a password.
     trace.route = f"/{request.resolver_match.route}" if request.resolver_match else "no page"
     trace.status = response.status_code
     trace.request_id = current_request_id()

@@ -1,4 +1,4 @@
-"""How senders are called, wherever people read of them."""
+"""Names of senders, for the command, the pages and the documents."""
 
 from typing import Any
 
@@ -14,6 +14,6 @@ def sender_label(sender: Any) -> str:
         return sender._meta.label
     if isinstance(sender, AppConfig):
         return f"app {sender.label}"
-    # Never its repr, which may name a place in memory.
+    # Not its repr, which may contain an address in memory.
     name: str = getattr(sender, "__qualname__", "") or f"an instance of {type(sender).__name__}"
     return name

@@ -1,4 +1,4 @@
-"""Where a function stands, and whether it is the project's own."""
+"""The file and line of a function, and whether it belongs to the project."""
 
 import inspect
 import os
@@ -13,10 +13,10 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a function stands.
+    """The file and line of a function.
 
-    ``path`` is its dotted path; ``file`` counts from the project's folder, or from that of the
-    packages; ``line`` counts from 1 and is 0 when there is none to name.
+    ``path`` is its dotted path. ``file`` is relative to the project's folder, or to the folder of
+    the packages. ``line`` starts at 1, and is 0 when it is unknown.
     """
 
     path: str
@@ -26,7 +26,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The last part of the path, as people would say it."""
+        """The last part of the path."""
         return self.path.rpartition(".")[2]
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Place:
 
 
 def function_of(receiver: Any) -> Any:
-    """Take off what wraps a function: decorators, ``partial``, a method's instance."""
+    """Unwrap a function: remove decorators, ``partial`` and the instance of a method."""
     while True:
         if isinstance(receiver, partial):
             receiver = receiver.func
@@ -51,7 +51,7 @@ def function_of(receiver: Any) -> Any:
 
 
 def place_of(receiver: Any) -> Place:
-    """Say where the function behind a receiver stands."""
+    """Return the place of the function of a receiver."""
     function = function_of(receiver)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     path = f"{getattr(function, '__module__', None) or 'builtins'}.{name}"
@@ -63,7 +63,7 @@ def place_of(receiver: Any) -> Place:
 
 
 def is_own_module(name: str) -> bool:
-    """Say whether a module is the project's own and no installed package's."""
+    """Return whether a module belongs to the project, not to an installed package."""
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     return bool(file) and _file(file)[1]
@@ -71,9 +71,9 @@ def is_own_module(name: str) -> bool:
 
 @cache
 def _file(filename: str) -> tuple[str, bool]:
-    """Shorten the path of a file, and say whether the file is the project's own."""
+    """Shorten the path of a file; return also whether the file belongs to the project."""
     path = os.path.realpath(filename)
-    # An environment usually lies inside the project's folder.
+    # An environment is usually inside the project's folder.
     for part in ("site-packages", "dist-packages"):
         _, found, rest = path.rpartition(f"{os.sep}{part}{os.sep}")
         if found:

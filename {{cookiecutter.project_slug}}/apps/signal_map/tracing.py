@@ -1,10 +1,10 @@
-"""Which receivers and jobs ran in a request, how long they took and what they asked the database.
+"""The receivers and jobs of a request, with their times and their numbers of queries.
 
-Switched on by the setting ``SIGNAL_TRACING``, which is on in development: the app then puts this
-module into ``apps.core.watch``. The results are in the response's header ``Server-Timing``, which
-browsers show in their network tab, and on the page "Signals" of the admin.
+The setting ``SIGNAL_TRACING`` switches it on, and is on in development. The app then sets this
+module in ``apps.core.watch``. The response lists the results in its header
+``Server-Timing``, which browsers show in their network tab. The page "Signals" shows them too.
 
-Times and queries of a receiver include those of all that it sets off itself.
+Times and queries of a receiver include those of the receivers and jobs that it causes.
 """
 
 import re
@@ -54,7 +54,7 @@ class Runs:
 
 @dataclass(slots=True)
 class Trace:
-    """What ran in one request; ``route`` is the pattern of its URL, which holds no secrets."""
+    """The runs of one request; ``route`` is the pattern of its URL, which holds no secrets."""
 
     method: str
     started_at: datetime
@@ -84,13 +84,13 @@ def kept_traces() -> list[Trace]:
 
 
 def forget() -> None:
-    """Drop the requests that are kept."""
+    """Delete the kept requests."""
     _kept.clear()
 
 
 @contextmanager
 def tracing(method: str) -> Iterator[Trace]:
-    """Collect what runs in the block, for one request."""
+    """Collect the receivers and jobs that run in the block, for one request."""
     trace = Trace(method=method, started_at=timezone.now())
     token = _trace.set(trace)
     started = perf_counter()
@@ -132,7 +132,7 @@ async def _run_async(trace: Trace, runs: Runs, receiver: Coroutine[Any, Any, Any
 
 @contextmanager
 def job(name: str) -> Iterator[None]:
-    """Time a job that runs in the process at hand, if a request is being traced."""
+    """Time a job that runs in this process, if a request is being traced."""
     trace = _trace.get()
     if trace is None:
         yield
@@ -143,7 +143,7 @@ def job(name: str) -> Iterator[None]:
 
 @contextmanager
 def _timed(trace: Trace, new: Runs) -> Iterator[_Run]:
-    # The same runs are kept as one entry: a request may save thousands of rows.
+    # Equal runs are one entry, because a request may save thousands of rows.
     runs = trace.runs.setdefault((new.name, new.signal, new.sender, new.after_commit), new)
     this = _Run(parent=_run.get())
     started = perf_counter()
@@ -176,10 +176,10 @@ def _counted_for(this: _Run) -> Iterator[None]:
 
 @coroutine
 def _step_by_step(receiver: Coroutine[Any, Any, Any], this: _Run) -> Generator[Any, Any, Any]:
-    """Run a coroutine with its run in the context during its own steps, and in nobody else's.
+    """Run a coroutine; its run is in the context only during its own steps.
 
-    Django gives all async receivers of a signal one context to share: what one sets in it while
-    it waits, the others see.
+    All async receivers of a signal share one context. A value that one of them sets would be
+    visible to the others while it waits.
     """
     answer: Any = None
     error: BaseException | None = None
@@ -193,7 +193,7 @@ def _step_by_step(receiver: Coroutine[Any, Any, Any], this: _Run) -> Generator[A
             _run.reset(token)
         try:
             answer, error = (yield awaited), None
-        except BaseException as raised:  # noqa: BLE001 (it is the receiver's to handle)
+        except BaseException as raised:  # noqa: BLE001 (the receiver handles it)
             answer, error = None, raised
 
 
@@ -229,7 +229,7 @@ def server_timing(trace: Trace) -> str:
 
 
 def _timing(name: str, seconds: float, description: str) -> str:
-    # What a token of HTTP may not hold is left out: names of functions may be in any script.
+    # Names of functions may be in any script. A token of HTTP must not contain these characters.
     token = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     return f'{token};dur={seconds * 1000:.1f};desc="{token}: {description}"'
 

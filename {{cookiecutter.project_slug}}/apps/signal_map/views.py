@@ -1,4 +1,4 @@
-"""The page "Signals" of the admin: what runs when, and what ran in the last requests."""
+"""The page "Signals" of the admin: all receivers, and those that ran in the last requests."""
 
 from itertools import groupby
 from typing import Any
@@ -33,19 +33,21 @@ def signals(request: HttpRequest) -> HttpResponse:
     app, sender, signal = ([each["chosen"]] if each["chosen"] else [] for each in filters)
     try:
         entries = entries_of(everything, app_labels=app, senders=sender, signals=signal)
-    except LookupError:  # each is there, but not together
+    except LookupError:  # each choice exists, but not this combination
         entries = []
-    rows = [{"number": number, "entry": entry} for number, entry in enumerate(entries, 1)]
+    rows = _rows(entries, everything)
     names = named_signals()
+    shown = _shown(entries) if app or sender or signal else None
+    requests = [_request(trace, names, shown) for trace in tracing.kept_traces()]
     context = {
         **admin.site.each_context(request),
         "title": "Signals",
         "filters": filters,
         "filtered": bool(app or sender or signal),
-        "senders": _senders(entries, rows),
+        "senders": _senders(rows),
         "rows": rows,
         "tracing": watch.watcher is not None,
-        "requests": [_request(trace, names) for trace in tracing.kept_traces()],
+        "requests": [request for request in requests if request["runs"]],
     }
     return render(request, "signal_map/signals.html", context)
 
@@ -60,36 +62,78 @@ def _filter(request: HttpRequest, name: str, label: str, choices: set[str]) -> d
     }
 
 
-def _senders(entries: list[Entry], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rows(entries: list[Entry], everything: list[Entry]) -> list[dict[str, Any]]:
+    """Number the entries; add the receivers of the project's signals that each one sends."""
+    numbers = {id(entry): number for number, entry in enumerate(entries, 1)}
+
+    def row(entry: Entry, sent: tuple[str, ...] = ()) -> dict[str, Any]:
+        steps = [
+            {
+                "step": step,
+                # A signal that leads to itself is drawn once.
+                "rows": [
+                    row(each, (*sent, step.path))
+                    for each in everything
+                    if step.path not in sent and each.signal.path == step.path
+                ],
+            }
+            for step in entry.steps
+        ]
+        return {"number": numbers.get(id(entry)), "entry": entry, "steps": steps}
+
+    return [row(entry) for entry in entries]
+
+
+def _senders(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the rows into a tree: sender, signal, receiver."""
     following = iter(rows)
+    groups = grouped(row["entry"] for row in rows)
     return [
         {
             "name": name,
             "groups": [
                 {"signal": group.signal, "rows": [next(following) for _ in group.entries]}
-                for group in groups
+                for group in of_sender
             ],
         }
-        for name, groups in groupby(grouped(entries), key=lambda group: group.sender)
+        for name, of_sender in groupby(groups, key=lambda group: group.sender)
     ]
 
 
-def _request(trace: tracing.Trace, names: dict[Signal, SignalName]) -> dict[str, Any]:
-    runs = list(trace.runs.values())
+def _shown(entries: list[Entry]) -> set[tuple[str, str, str]]:
+    """Return path, signal and sender of the entries, and of the jobs that they queue."""
+    found = {(entry.place.path, entry.signal.name, entry.sender) for entry in entries}
+    return found | {(step.path, "", "") for entry in entries for step in entry.steps}
+
+
+def _request(
+    trace: tracing.Trace,
+    names: dict[Signal, SignalName],
+    shown: set[tuple[str, str, str]] | None,
+) -> dict[str, Any]:
+    everything = [_run(run, names) for run in trace.runs.values()]
+    runs = [
+        run
+        for run in everything
+        if shown is None
+        or (run["path"], run["signal"], run["sender"]) in shown
+        or (run["path"], run["signal"], "any sender") in shown
+    ]
+    part = f"{len(runs)} of " if len(runs) < len(everything) else ""
     return {
         "trace": trace,
-        "receivers": tracing.counted(len(runs), "receiver"),
+        "receivers": part + tracing.counted(len(everything), "receiver"),
         "queries": tracing.counted(trace.queries, "query", "queries"),
         "milliseconds": _milliseconds(trace.seconds),
         "receiver_milliseconds": _milliseconds(trace.receiver_seconds),
-        "runs": [_run(run, names) for run in runs],
+        "runs": runs,
     }
 
 
 def _run(runs: tracing.Runs, names: dict[Signal, SignalName]) -> dict[str, Any]:
     module, _, name = runs.name.rpartition(".")
     return {
+        "path": runs.name,
         "name": name,
         "module": module,
         "signal": names.get(runs.signal, NAMELESS).name if runs.signal else "",

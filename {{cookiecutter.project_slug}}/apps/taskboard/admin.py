@@ -22,7 +22,7 @@ class ProjectAdmin(admin.ModelAdmin):
 
 @admin.register(Task)
 class TaskAdmin(admin.ModelAdmin):
-    """Tasks; their status changes by the actions, which announce what happens."""
+    """Tasks; only the actions change the status, and announce the change."""
 
     list_display = ("title", "project", "status", "priority", "due_on")
     list_filter = ("status", "priority", "project")
@@ -33,7 +33,7 @@ class TaskAdmin(admin.ModelAdmin):
     actions = ("start_selected", "complete_selected", "delete_selected")
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
-        """Make who adds a task its creator."""
+        """Make the person who adds a task its creator."""
         if not change:
             obj.creator_id = request.user.pk
         super().save_model(request, obj, form, change)
@@ -41,8 +41,8 @@ class TaskAdmin(admin.ModelAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """List tasks in progress as protected, so that Django explains instead of failing.
 
-        In the transaction that goes on to delete them the tasks stay locked:
-        none can be started after this look.
+        The tasks stay locked in the transaction that deletes them, so none can be started
+        after this check.
         """
         deleted, counts, permissions, protected = super().get_deleted_objects(objs, request)
         with transaction.atomic():
@@ -65,7 +65,7 @@ class TaskAdmin(admin.ModelAdmin):
 
     @admin.action(permissions=["change"], description="Start selected %(verbose_name_plural)s")
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        """Put the selected tasks in progress that are open."""
+        """Start the selected tasks that are open."""
         started = sum(services.start(task) for task in queryset)
         self.message_user(request, f"Tasks started: {started}.", messages.SUCCESS)
 
@@ -79,7 +79,7 @@ class TaskAdmin(admin.ModelAdmin):
 
 @admin.register(Notification)
 class NotificationAdmin(admin.ModelAdmin):
-    """What people were told, to read."""
+    """Notifications, read-only."""
 
     list_display = ("text", "user", "created_at", "mailed_at")
     list_select_related = ("user",)

@@ -15,7 +15,7 @@ class ProjectForm(forms.ModelForm):
 
 
 class TaskForm(forms.ModelForm):
-    """What people write about a task; its status and assignees change by buttons."""
+    """The fields of a task that people type; buttons change its status and assignees."""
 
     class Meta:
         model = Task
@@ -27,18 +27,18 @@ class TaskForm(forms.ModelForm):
 
 
 class PersonForm(forms.Form):
-    """Somebody who is to be assigned or taken off; there may be too many for a list."""
+    """One person, to assign or to remove; there may be too many for a list."""
 
     person = forms.ModelChoiceField(User.objects.all())
 
 
 class SearchForm(forms.Form):
-    """A part of the name of somebody."""
+    """A part of a person's name."""
 
     name = forms.CharField(label="Find a person", max_length=150)
 
     def people(self) -> QuerySet[User]:
-        """Return the first few who can log in and have this in their name, if it is right."""
+        """Return active users whose name contains the text; none if the form is not valid."""
         found = User.objects.filter(is_active=True).order_by(User.USERNAME_FIELD)
         if not self.is_valid():
             return found.none()

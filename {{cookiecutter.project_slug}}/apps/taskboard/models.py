@@ -1,8 +1,7 @@
-"""What is on the board: projects, their tasks, and what people are told about them.
+"""Projects, their tasks, and notifications about them.
 
-What must always be true of a row stands here, in ``save()`` and in database
-constraints, and not in a ``pre_save`` receiver: that one can be muted, and what
-it sets is not written under ``save(update_fields=...)``.
+Rules about a row are in ``save()`` and in database constraints, not in a ``pre_save`` receiver.
+A receiver can be muted, and ``save(update_fields=...)`` does not write the fields that it sets.
 """
 
 from collections.abc import Iterable
@@ -28,7 +27,7 @@ ATTACHMENT_SIZE = 5 * 1024 * 1024  # bytes
 
 
 class TaskInProgressError(ProtectedError):
-    """Somebody works on the task, so it cannot be deleted by itself."""
+    """The task is in progress, so it cannot be deleted on its own."""
 
     def __init__(self, task: "Task") -> None:
         self.sentence = f"“{task}” is in progress and cannot be deleted. Complete it first."
@@ -46,7 +45,7 @@ def check_size(file: FieldFile) -> None:
 
 
 def free_slug(text: str, among: models.QuerySet[Any]) -> str:
-    """Turn text in any language into a slug that no row of ``among`` has; never empty."""
+    """Make a slug of text in any language. It is not empty, and no row of ``among`` has it."""
     stem = slugify(text, allow_unicode=True)[: SLUG_LENGTH - 10].rstrip("-_") or "untitled"
     taken = set(among.filter(slug__startswith=stem).values_list("slug", flat=True))
     return next(
@@ -55,7 +54,7 @@ def free_slug(text: str, among: models.QuerySet[Any]) -> str:
 
 
 class WithSlug(models.Model):
-    """A row with a slug, which its first ``save()`` makes of its text."""
+    """A row with a slug; the first ``save()`` makes it from the text."""
 
     slug = models.SlugField(max_length=SLUG_LENGTH, allow_unicode=True, editable=False)
 
@@ -63,7 +62,7 @@ class WithSlug(models.Model):
         abstract = True
 
     def save(self, *, using: str | None = None, **options: Any) -> None:
-        """Save the row; a new one gets a free slug, also when two are saved at the same time."""
+        """Save the row. A new row gets a free slug, also when two are saved at the same time."""
         if not self._state.adding or self.slug:
             super().save(using=using, **options)
             return
@@ -88,7 +87,7 @@ class WithSlug(models.Model):
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def with_statistics(self, today: date | None = None) -> "ProjectQuerySet":
-        """Count the tasks of each project; numbers that are queried cannot be wrong."""
+        """Count the tasks of each project in the query, so the numbers are always right."""
         today = today or timezone.localdate()
         done = Q(tasks__status=Task.Status.DONE)
         return self.annotate(
@@ -99,7 +98,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 
 
 class Project(WithSlug):
-    """A board of tasks."""
+    """A project with its tasks."""
 
     name = models.CharField(max_length=200)
 
@@ -132,7 +131,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
 
 class Task(WithSlug):
-    """Something to do; ``completed_at`` is set if and only if it is done."""
+    """A task; ``completed_at`` is set if, and only if, it is done."""
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -176,9 +175,9 @@ class Task(WithSlug):
         return self.title
 
     def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
-        """Save the task; ``completed_at`` follows the status, even if only that is to be saved."""
+        """Save the task; ``completed_at`` follows the status, also with ``update_fields``."""
         fields = None if update_fields is None else set(update_fields)
-        # A deferred status is not going to be written, and reading it would cost a query.
+        # Django does not write a deferred status, and reading it would cost a query.
         written = {"status"} - self.get_deferred_fields() if fields is None else fields
         if "status" in written:
             if self.status != self.Status.DONE:
@@ -203,7 +202,7 @@ class Task(WithSlug):
 
 
 class Notification(models.Model):
-    """A sentence for a person; ``mailed_at`` says when it was mailed, or is being mailed."""
+    """A message to a person; ``mailed_at`` is when a job began to mail it."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notifications")
     task = models.ForeignKey(Task, on_delete=models.SET_NULL, null=True, related_name="+")

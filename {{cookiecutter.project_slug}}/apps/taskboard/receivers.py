@@ -1,4 +1,4 @@
-"""Receivers of the taskboard: each pattern stands here once. See the table in README.md."""
+"""Receivers of the taskboard: one for each pattern. See the table in README.md."""
 
 import logging
 from collections.abc import Iterable
@@ -89,7 +89,7 @@ def tell_creator_of_edit(
     **kwargs: Any,
 ) -> None:
     """Tell the creator of a task that somebody else has edited it."""
-    # What the services save: they announce it themselves.
+    # The services save these fields, and announce the change themselves.
     moved = update_fields is not None and update_fields <= {"status", "completed_at"}
     if created or moved:
         return
@@ -106,7 +106,7 @@ def protect_task_in_progress(
     origin_model = origin.model if isinstance(origin, QuerySet) else type(origin)
     if origin is not None and not issubclass(origin_model, Task):
         return
-    # The row decides, not the instance, which may have been loaded long ago.
+    # Check the row, because the instance may have been loaded long ago.
     row = Task.objects.using(using).select_for_update().filter(pk=instance.pk)
     if row.filter(status=Task.Status.IN_PROGRESS).exists():
         raise TaskInProgressError(instance)
@@ -139,8 +139,8 @@ def announce_assignees(
     match action:
         case "pre_add" if pk_set:
             # Django has looked for missing links without a lock. Look again with both ends
-            # locked, and take out of the set, which Django goes on with, what another was
-            # quicker to link or to delete.
+            # locked. Another transaction may have linked or deleted some of the keys meanwhile.
+            # Remove these from the set: Django links the keys that are left in it.
             tasks = locked(Task, pk_set if reverse else {instance.pk}, using)
             people = locked(User, {instance.pk} if reverse else pk_set, using)
             ends = (people, tasks) if reverse else (tasks, people)
@@ -151,7 +151,7 @@ def announce_assignees(
                 ids = {near: instance.pk, far: pk}
                 task_assigned.announce(TaskAssigned(**ids, by_id=by_id, using=using))
         case "pre_remove" | "pre_clear":
-            # Only before does the table know who was really assigned.
+            # Only before the change does the table show who was assigned.
             leaving = links.select_for_update().order_by(far).values_list(far, flat=True)
             vars(instance)["leaving"] = list(leaving)
         case "post_remove" | "post_clear":
@@ -193,7 +193,7 @@ def log_slow_request(sender: Any, **kwargs: Any) -> None:
     started = _started.get()
     _started.set(None)
     if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
-        # The middleware has noted the route; a path may hold what is secret.
+        # The middleware has set the route. A path can contain a secret.
         logger.warning("%s took %.1f seconds.", started[0].get("route", "A request"), seconds)
 
 
@@ -203,7 +203,7 @@ def log_failed_request(sender: Any, request: HttpRequest, **kwargs: Any) -> None
     try:
         actor = current_actor()
     except DatabaseError:
-        actor = None  # a database that is away may be the very reason
+        actor = None  # perhaps the request failed for the same reason
     by = actor.pk if actor else "nobody"
     logger.error("%s %s of user %s has failed.", request.method, log.route_of(request), by)
 
@@ -251,13 +251,13 @@ async def remind(sender: Any, event: TaskOverdue, **kwargs: Any) -> None:
 
 
 def locked(model: type[Model], keys: Iterable[Any], using: str) -> set[Any]:
-    """Lock rows until the commit, in the order of their keys; return the keys that are there."""
+    """Lock rows until the commit, in the order of their keys; return the existing keys."""
     rows = model._default_manager.using(using).filter(pk__in=keys).order_by("pk")
     return set(rows.select_for_update(no_key=True).values_list("pk", flat=True))
 
 
 def task_of(event: TaskEvent) -> Task | None:
-    """Look up the task of an event; None when it has been deleted since."""
+    """Look up the task of an event; None when it was deleted meanwhile."""
     return Task.objects.using(event.using).filter(pk=event.task_id).first()
 
 

@@ -1,4 +1,4 @@
-"""What can be done with tasks: each function does one thing whole, and announces it once."""
+"""Actions on tasks: each function does one thing completely, and announces it once."""
 
 import logging
 from datetime import date
@@ -16,24 +16,24 @@ logger = logging.getLogger(__name__)
 
 
 def start(task: Task) -> bool:
-    """Put an open task in progress; False when it is not open, or gone."""
+    """Start an open task; return False when it is not open, or was deleted."""
     return _move(task, {Task.Status.OPEN}, Task.Status.IN_PROGRESS)
 
 
 def reopen(task: Task) -> bool:
-    """Open a task that is done; False when it is not, or gone."""
+    """Open a task that is done; return False when it is not done, or was deleted."""
     return _move(task, {Task.Status.DONE}, Task.Status.OPEN)
 
 
 def complete(task: Task, by: User | None) -> bool:
-    """Complete a task and announce it, once however often and by how many this is called.
+    """Complete a task and announce it once, even when several calls run at the same time.
 
     Args:
         task: the task; its status is brought up to date.
-        by: who completes it; None for nobody in particular.
+        by: the person who completes it; None when no person does.
 
     Returns:
-        True when this very call completed it, False when it was done before, or is gone.
+        True when this call completed it, False when it was done before, or was deleted.
     """
     with transaction.atomic(using=task._state.db):
         completed = _move(task, {Task.Status.OPEN, Task.Status.IN_PROGRESS}, Task.Status.DONE)
@@ -45,16 +45,16 @@ def complete(task: Task, by: User | None) -> bool:
 
 
 def assign(task: Task, person: User, by: User | None) -> None:
-    """Assign a person, unless the task or the person is gone.
+    """Assign a person, unless the task or the person was deleted.
 
-    The receiver of the change announces it, since others change it too.
+    The receiver of the change announces it, because other code assigns people too.
     """
     with acting_as(by):
         task.assignees.add(person)
 
 
 def unassign(task: Task, person: User, by: User | None) -> None:
-    """Take a person off a task. The receiver of the change announces it."""
+    """Remove a person from a task. The receiver of the change announces it."""
     with acting_as(by):
         task.assignees.remove(person)
 
@@ -63,8 +63,8 @@ def delete(task: Task) -> None:
     """Delete a task.
 
     Raises:
-        TaskInProgressError: when somebody works on it. A transaction that the caller
-            has open stays usable.
+        TaskInProgressError: when it is in progress. An outer transaction of the caller
+            stays usable.
     """
     with transaction.atomic(using=task._state.db):
         task.delete()
@@ -73,9 +73,9 @@ def delete(task: Task) -> None:
 def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
     """Announce each overdue task once for its due date; return how many were announced.
 
-    One UPDATE claims a task, so two runs at the same time announce it once, and one that was
-    completed in between is left alone. The claim is committed with what the receivers write:
-    when one of them fails, or the process dies, the next run announces the task.
+    One UPDATE claims a task, so two runs at the same time announce it once. A task that was
+    completed meanwhile is skipped. The claim is committed with the rows that receivers write.
+    When a receiver fails, or the process dies, the next run announces the task.
     """
     announced = 0
     overdue = Task.objects.using(using).overdue(today).unannounced()

@@ -1,7 +1,7 @@
 """The signals that the taskboard sends. Defined here, sent in ``services.py`` and ``receivers.py``.
 
-An event names rows by their primary keys: by the time it is looked at, perhaps in a
-job, an instance would be stale or gone.
+An event holds primary keys. When a receiver or a job handles the event later, an instance could be
+out of date or deleted.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from django.dispatch import Signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEvent:
-    """Something that has happened to a task in the database ``using``."""
+    """Something happened to a task in the database ``using``."""
 
     task_id: int
     using: str = DEFAULT_DB_ALIAS
@@ -22,7 +22,7 @@ class TaskEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCompleted(TaskEvent):
-    """A task was completed; ``by_id`` is None when nobody in particular did it."""
+    """A task was completed; ``by_id`` is None when no person did it."""
 
     by_id: int | None
 
@@ -63,15 +63,14 @@ class EventSignal[Event: TaskEvent](Signal):
     def announce(self, event: Event) -> None:
         """Send the event at once, inside the transaction of the change.
 
-        What receivers write and hand off is committed with the change or not at all. After the
-        commit the process could die first, and then they would never hear of it. A receiver
-        that fails undoes the change, so outside work belongs into a job, or into a receiver
-        with ``after_commit=True``.
+        Rows and jobs of the receivers are committed with the change, or not at all. If it sent
+        after the commit, a crash in between would lose the event. A receiver that fails undoes
+        the change. So put outside work in a job, or in a receiver with ``after_commit=True``.
 
         Raises:
-            Exception: what a receiver raises.
+            Exception: the exception of a receiver.
         """
-        # The kit's receivers after the commit go by ``using``.
+        # Receivers with ``after_commit=True`` wait for the database ``using``.
         self.send(self.event_type, event=event, using=event.using)
 
 

@@ -1,10 +1,11 @@
-"""The pages: thin, since what happens to a task is in ``services.py``."""
+"""The pages. They are short, because ``services.py`` holds the actions."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
 from typing import cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -29,7 +30,7 @@ form_view = require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @form_view
 def index(request: HttpRequest) -> HttpResponse:
-    """List the projects and what the person was told lately; add a project."""
+    """List the projects and the latest notifications of the person; add a project."""
     form = ProjectForm(request.POST or None)
     if form.is_valid():
         return redirect(form.save())
@@ -37,6 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "form": form,
         "projects": Project.objects.with_statistics(),
         "notifications": _person(request).notifications.select_related("task__project")[:LATEST],
+        "debug": settings.DEBUG,
     }
     return render(request, "taskboard/index.html", context)
 
@@ -58,7 +60,7 @@ def board(request: HttpRequest, project: str) -> HttpResponse:
 def create(request: HttpRequest, project: str) -> HttpResponse:
     """Add a task to a project."""
     with transaction.atomic():
-        # Locked: a project that is being deleted takes no task.
+        # Locked, so that a project that is being deleted gets no new task.
         projects = Project.objects.select_for_update(no_key=True)
         found = get_object_or_404(projects, slug=project)
         task = Task(project=found, creator=_person(request))
@@ -71,9 +73,9 @@ def create(request: HttpRequest, project: str) -> HttpResponse:
 @login_required
 @form_view
 def edit(request: HttpRequest, project: str, task: str) -> HttpResponse:
-    """Change what is written about a task."""
+    """Edit the fields of a task."""
     with transaction.atomic():
-        # Locked: the form saves all fields, also a status that has changed since it was read.
+        # Locked, because the form saves all fields, and the status could change meanwhile.
         found = _task(project, task, lock=True)
         form = TaskForm(request.POST or None, request.FILES or None, instance=found)
         if form.is_valid():
@@ -84,7 +86,7 @@ def edit(request: HttpRequest, project: str, task: str) -> HttpResponse:
 @login_required
 @form_view
 def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
-    """Show a task; with POST, do with it what the button says."""
+    """Show a task; with POST, do the action of the button."""
     found = _task(project, task)
     if request.method == "POST":
         return _act(request, found)
@@ -102,8 +104,8 @@ def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
 @require_safe
 @csp_override({"default-src": [CSP.NONE], "sandbox": ["allow-downloads"]})
 def attachment(request: HttpRequest, name: str) -> FileResponse:
-    """Send the file of a task to be saved: shown, a page in it could act as this site."""
-    found = Task.objects.filter(attachment=name).first()  # of several, when they share the file
+    """Send the file of a task as a download. An HTML file must not run on this site."""
+    found = Task.objects.filter(attachment=name).first()  # several tasks may share the file
     if found is None:
         raise Http404
     try:
@@ -137,7 +139,7 @@ def _act(request: HttpRequest, task: Task) -> HttpResponse:
     action = request.POST.get("action", "")
     if action in moves:
         if not moves[action](task):
-            text = f"Nothing to do: “{task}” is {task.status} already, or deleted."
+            text = f"Nothing changed: “{task}” is already {task.status}, or was deleted."
             messages.warning(request, text)
     elif action in links:
         form = PersonForm(request.POST)
@@ -151,7 +153,7 @@ def _act(request: HttpRequest, task: Task) -> HttpResponse:
         except TaskInProgressError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"“{task}” is deleted.")
+            messages.success(request, f"“{task}” was deleted.")
             return redirect(task.project)
     else:
         return HttpResponseBadRequest(f"There is no action {action!r}.", content_type="text/plain")

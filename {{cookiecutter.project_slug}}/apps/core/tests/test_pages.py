@@ -9,15 +9,21 @@ from django.db import DatabaseError
 from django.test import AsyncClient, Client
 from django.utils.html import escape
 
+from apps.accounts.models import User
 from apps.core import views
 from apps.core.modules import Health, module_configs
 
 pytestmark = pytest.mark.django_db
 
 
-def test_the_home_page_shows_every_part_and_what_others_say_of_it(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+def test_the_home_page_greets_people_and_shows_the_parts_in_development(
+    client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    assert "/accounts/signup/" in client.get("/").text
+    assert module_configs()[0].summary not in client.get("/").text
+    client.force_login(User.objects.create_user("ada"))
+    assert "Welcome, ada" in client.get("/").text
+    settings.DEBUG = True
     said = {"accounts": "<said of Accounts>"}
     monkeypatch.setattr(apps.get_app_config("core"), "details", lambda: said)
     text = client.get("/").text

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                     "display_name",
                     models.CharField(
                         blank=True,
-                        help_text="Heads your page, instead of the username.",
+                        help_text="Title of your page, instead of the username.",
                         max_length=100,
                     ),
                 ),

@@ -1,4 +1,4 @@
-"""Each system check finds its mistake and says where it stands; the right form is passed."""
+"""Each system check finds its mistake and names its line; it accepts the right form."""
 
 import gc
 from collections.abc import Callable

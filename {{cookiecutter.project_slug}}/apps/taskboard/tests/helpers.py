@@ -1,4 +1,4 @@
-"""What the tests share: a receiver for a moment, and several threads at once."""
+"""Helpers of the tests: a temporary receiver, and several threads at once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def connected(signal: Signal, function: Callable[..., Any], sender: Any = None) 
 
 
 def at_once[Result](count: int, function: Callable[[], Result]) -> list[Result]:
-    """Call a function in several threads at the same moment; return or raise what came of it."""
+    """Call a function in several threads at the same moment; return the results, or raise."""
     start = threading.Barrier(count)
 
     def run() -> Result:

@@ -89,11 +89,11 @@ def test_people_assign_and_take_off(page: Client, task: Task, ada: User, commit:
 
 def test_people_start_complete_and_reopen(page: Client, task: Task) -> None:
     assert "In Progress" in act(page, task, "start").text
-    assert "Nothing to do" in act(page, task, "start").text
+    assert "Nothing changed" in act(page, task, "start").text
     assert "completed" in act(page, task, "complete").text
     again = act(page, task, "complete").text
-    assert "Nothing to do: “Write the program” is done already, or deleted." in again
-    assert "Complete</button>" in act(page, task, "reopen").text
+    assert "Nothing changed: “Write the program” is already done, or was deleted." in again
+    assert "Complete task</button>" in act(page, task, "reopen").text
     assert act(page, task, "explode").status_code == 400
 
 
@@ -103,5 +103,5 @@ def test_pre_delete_is_explained_on_the_page(page: Client, task: Task) -> None:
     assert answer.status_code == 200
     assert "“Write the program” is in progress and cannot be deleted." in answer.text
     act(page, task, "complete")
-    assert "“Write the program” is deleted." in act(page, task, "delete").text
+    assert "“Write the program” was deleted." in act(page, task, "delete").text
     assert page.get(task.get_absolute_url()).status_code == 404

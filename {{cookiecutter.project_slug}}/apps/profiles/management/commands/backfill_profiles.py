@@ -8,7 +8,7 @@ from apps.profiles.models import Profile
 
 
 class Command(BaseCommand):
-    help = "Create a profile for every user who has none, for example after an import."
+    help = "Create a profile for every user without one, for example after an import."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -14,10 +14,10 @@ WIDEST = 100
 
 
 class Command(BaseCommand):
-    """Lists what is connected, writes it down and checks what was written down."""
+    """Lists the receivers, and writes or checks the document."""
 
     help = "List which receiver runs when: by sender and signal, in the order in which they run."
-    # They warn of receivers that this command is there to show.
+    # The checks warn of receivers that this command must be able to show.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--own", action="store_true", help="only receivers of the project, none of packages"
         )
         deed = parser.add_mutually_exclusive_group()
-        deed.add_argument("--write", action="store_true", help="write docs/signals.md anew")
+        deed.add_argument("--write", action="store_true", help="write docs/signals.md")
         deed.add_argument(
             "--check", action="store_true", help="fail when docs/signals.md is out of date"
         )
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         chosen = {name: options[name] for name in ("sender", "signal", "app")}
         if options["write"] or options["check"]:
             if any(chosen.values()) or options["own"] or options["format"] != "table":
-                raise CommandError("--write and --check are about the whole document: no filters.")
+                raise CommandError("--write and --check use the whole document: no filters.")
             entries = document.documented(read_entries())
             return self.write(entries) if options["write"] else self.check_document(entries)
         entries = [entry for entry in read_entries() if entry.place.is_own or not options["own"]]

@@ -45,7 +45,7 @@ class OldBook(Book):
 
 
 class Novel(Book):
-    """A child with a table of its own."""
+    """A child with its own table."""
 
     hero = models.CharField(max_length=50)
 

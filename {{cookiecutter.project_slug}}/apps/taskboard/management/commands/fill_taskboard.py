@@ -19,12 +19,12 @@ TASKS = [
 
 
 class Command(BaseCommand):
-    help = "Add an example project whose tasks are assigned to everybody; nobody is told."
+    help = "Add an example project with tasks for all active users, without notifications."
 
     def handle(self, *args: Any, **options: Any) -> None:
         people = list(User.objects.filter(is_active=True))
         today = timezone.localdate()
-        # Muted: nobody wants a mail about an example.
+        # Muted, because people do not want mail about an example.
         with transaction.atomic(), mute(announce_assignees):
             project = Project.objects.create(name="Example")
             for title, status, priority, days in TASKS:
