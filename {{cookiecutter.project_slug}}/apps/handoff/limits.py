@@ -18,6 +18,13 @@ from django.dispatch import receiver
 STATEMENT: Final = 5
 LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s', %s)"
 
+# The relay reads indexes in their order. PostgreSQL would read and sort all of a backlog that has
+# come at once, since its statistics do not know of that yet.
+READ_IN_ORDER: Final = (
+    "SELECT set_config('enable_sort', 'off', false), set_config('enable_seqscan', 'off', false),"
+    " set_config('enable_bitmapscan', 'off', false)"
+)
+
 # Seconds after which a connection is cut whose server says nothing, not even that it was too long.
 SILENCE: Final = 10
 
@@ -60,6 +67,7 @@ def connect_with_limit(using: str) -> None:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute(LIMIT_STATEMENTS, [False])
+                cursor.execute(READ_IN_ORDER)
 
 
 @contextmanager

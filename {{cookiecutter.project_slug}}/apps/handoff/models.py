@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 DELETED_AT_ONCE: Final = 1000
 # How long the row of a job that is done stays, unless somebody flushes it sooner.
@@ -55,6 +55,11 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
     def at_broker(self) -> "HandoffQuerySet":
         """The jobs that were sent and have not been started."""
         return self.taken().filter(status=Status.SENT)
+
+    def overdue(self) -> "HandoffQuerySet":
+        """Those of the taken jobs that the relay has to look at now."""
+        # Said so that no index of all that is due will do: it would be read through.
+        return self.taken().alias(due=Coalesce("due_at", "due_at")).filter(due__lte=Now())
 
     def not_begun(self) -> "HandoffQuerySet":
         """The jobs that can be kept from running."""

@@ -6,7 +6,7 @@ import random
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -117,11 +117,12 @@ class Run:
             SupersededError: when somebody else has taken the job over.
         """
         start = time.monotonic()
-        with transaction.atomic(using=self.database):
+        with ExitStack() as commit, transaction.atomic(using=self.database):
             with cut_when_silent(self.database):
                 if not self.mine().select_for_update().values_list("pk"):
                     raise SupersededError
             yield
+            commit.enter_context(cut_when_silent(self.database))
         seconds = time.monotonic() - start
         if seconds > LONG and connections[self.database].vendor == "sqlite":
             logger.warning(HELD_UP, self.row.pk, seconds)
@@ -161,9 +162,10 @@ class Run:
         except NO_JSON:
             logger.warning("The job %s returned what is no JSON, so it is not kept.", self.row.pk)
             text = ""
-        self._end(
-            status=Status.DONE, due_at=None, sent_at=None, finished_at=Now(), return_value=text
-        )
+        with cut_when_silent(self.database):
+            self._end(
+                status=Status.DONE, due_at=None, sent_at=None, finished_at=Now(), return_value=text
+            )
 
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool = False

@@ -247,8 +247,8 @@ def due_queues(alias: str) -> list[str]:
 
 def is_overdue(alias: str, queue: str) -> bool:
     """Say whether nobody has started in time what was sent to a queue."""
-    sent = Handoff.objects.using(alias).at_broker().filter(queue=queue)
-    return sent.filter(due_at__lte=Now()).exists()
+    overdue = Handoff.objects.using(alias).overdue()
+    return overdue.filter(queue=queue, status=Status.SENT).exists()
 
 
 def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
@@ -262,7 +262,7 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     with cut_when_silent(alias), transaction.atomic(using=alias):
         room = WINDOW - outbox.at_broker().count()
         parts = [
-            (outbox.taken().filter(due_at__lte=Now()).order_by("due_at"), limit),
+            (outbox.overdue().order_by(), limit),
             (
                 outbox.due().filter(status=Status.WAITING).order_by("-priority", "due_at", "pk"),
                 max(min(room, limit), 0),
