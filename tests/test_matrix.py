@@ -1,5 +1,7 @@
 """Every combination of modules: what the bake wrote, and what the project's own tools say."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.checks import commands, containers, content, contract, names
@@ -44,3 +46,17 @@ def test_the_tests_of_a_module_alone_cover_it(bakery: Bakery, module: str) -> No
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_project(bakery: Bakery, combination: Combination, check: Check) -> None:
     expect_none(check(bakery.project(combination)))
+
+
+def test_a_copy_has_nothing_of_tests_that_run_in_the_project(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    """Others run them while a test copies the project, and would be found as files too many."""
+    project = bakery.bake(TEMPLATE, Combination(()))
+    for name in ("test.sqlite3", "test.sqlite3-wal", "apps/__pycache__/core.pyc"):
+        (project.path / name).parent.mkdir(exist_ok=True)
+        (project.path / name).touch()
+    copy = bakery.copy(project, tmp_path / "my_project")
+    written = {path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*")}
+    assert project.files <= written
+    assert not [name for name in written if "test.sqlite3" in name or "__pycache__" in name]

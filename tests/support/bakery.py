@@ -14,7 +14,14 @@ from pytest_cookies.plugin import Cookies
 from tests.support.once import once
 from tests.support.programs import UV, PythonEnvironment, clean_environment, run
 from tests.support.project import BakedProject, files_in
-from tests.support.template import CACHE, ROOT, TEMPLATE, Combination, Template
+from tests.support.template import (
+    CACHE,
+    CACHE_FOLDERS,
+    ROOT,
+    TEMPLATE,
+    Combination,
+    Template,
+)
 
 # The project's commands are development's, wherever its database file would get in the way.
 DEVELOPMENT = {"DEBUG": "1", "DATABASE_URL": "sqlite://:memory:"}
@@ -78,7 +85,7 @@ class Bakery:
 
     def copy(self, baked: BakedProject, folder: Path) -> BakedProject:
         """Return a copy of a project, in a new folder."""
-        shutil.copytree(baked.path, folder)
+        _copy(baked.path, folder)
         return replace(baked, path=folder, kept=None)
 
     def environment(self, beside: Sequence[str] = ()) -> PythonEnvironment:
@@ -177,8 +184,13 @@ def _add_packages_of_the_tests(stage: Path, to: Path, beside: Sequence[str]) -> 
 
 def _install_copy(source: Path, to: Path) -> None:
     shutil.rmtree(to, ignore_errors=True)
-    shutil.copytree(source, to)
+    _copy(source, to)
     _sync(to)
+
+
+def _copy(source: Path, to: Path) -> None:
+    """Copy a project, less what tests that run in it at the same moment write and remove."""
+    shutil.copytree(source, to, ignore=shutil.ignore_patterns("test.sqlite3*", *CACHE_FOLDERS))
 
 
 def _sync(folder: Path, *options: str, **variables: str) -> None:
