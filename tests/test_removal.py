@@ -49,6 +49,20 @@ def take_out(project: BakedProject, module: str, database: str) -> None:
         run(project, "uv run manage.py signals --write", database)
 
 
+def take_out_an_empty_list(project: BakedProject) -> None:
+    """Do what the sentence after the steps says: no module has a periodic job any more."""
+    for name in TEMPLATE.settings["_settings"]["PERIODIC"]["paths"]:
+        path = project.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for file, part in (
+        ("config/settings.py", r"# Jobs that run now .*?\nPERIODIC = \[\]\n\n?"),
+        ("docs/production.md", r"`PERIODIC` in .*?(?=\n## )"),
+    ):
+        text, number = re.subn(part, "", project.read(file), count=1, flags=re.DOTALL)
+        assert number == 1, f"{file} has no such part"
+        (project.path / file).write_text(text, encoding="utf-8")
+
+
 def run(project: BakedProject, line: str, database: str) -> None:
     """Run a command of the README in the environment that the tests share."""
     words = line.removeprefix("uv run ").split()
@@ -80,6 +94,8 @@ def test_the_steps_of_the_readme_leave_no_trace(
     assert {name for name in rows(file, tables) if name.startswith(f"{module}_")}
 
     take_out(project, module, database)
+    if alone and "PERIODIC" in TEMPLATE.registry[module].get("contributes", {}):
+        take_out_an_empty_list(project)
 
     without = bakery.project(Combination(others))
     assert files_in(project.path) == without.files
