@@ -19,8 +19,7 @@ env.load(BASE_DIR / ".env")
 
 DEBUG = env.read("DEBUG", env.flag, False, "1")
 
-# Development has defaults, with a key that everybody knows. Production must set these two and
-# EMAIL_URL below.
+# Production must set these two and EMAIL_URL. Development has a key that everybody knows.
 SECRET_KEY = env.read(
     "SECRET_KEY",
     str if DEBUG else env.secret_key,

@@ -1,4 +1,6 @@
+from django.conf import settings
 from django.urls import path
+from django.views.generic import RedirectView
 
 from . import views
 
@@ -8,5 +10,5 @@ urlpatterns = [
     path("health/", views.health, name="health"),
     path("health/live/", views.live, name="live"),
     # Browsers ask for it on pages that name no icon, such as the admin's.
-    path("favicon.ico", views.favicon, name="favicon"),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}core/icon.svg")),
 ]

@@ -8,8 +8,7 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.templatetags.static import static
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -70,12 +69,6 @@ def health(request: HttpRequest) -> JsonResponse:
 def live(request: HttpRequest) -> JsonResponse:
     """Answer 200 while the process answers at all; what fails here is to be started again."""
     return JsonResponse({"status": "ok"})
-
-
-@require_safe
-def favicon(request: HttpRequest) -> HttpResponse:
-    """Send browsers that guess the icon's address to the icon."""
-    return redirect(static("core/icon.svg"), permanent=True)
 
 
 def ask_database() -> None:
