@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from apps.audit.models import Entry, Seal
+from apps.audit.models import Entry
 
 from .examples.models import Author
 
@@ -38,13 +38,3 @@ def test_an_entry_stays_as_it_is(entry: Entry, attempt: Any) -> None:
     with pytest.raises(IntegrityError, match="append-only: audit_entry"), transaction.atomic():
         attempt(Entry.objects.get(pk=entry.pk))
     assert list(Entry.objects.values()) == before
-
-
-def test_only_what_a_pruning_covers_can_be_deleted(entry: Entry) -> None:
-    kept = Entry.objects.of(Author.objects.create(name="Bob")).get()
-    count = Entry.objects.filter(pk__lte=entry.pk).count()
-    Seal.objects.create(number=1, kind="pruning", until=entry.pk, count=count, digest="")
-    with pytest.raises(IntegrityError):
-        execute("DELETE FROM audit_entry WHERE id >= %s", entry.pk)
-    execute("DELETE FROM audit_entry WHERE id = %s", entry.pk)
-    assert list(Entry.objects.filter(pk__gte=entry.pk)) == [kept]

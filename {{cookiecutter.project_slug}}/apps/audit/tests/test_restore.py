@@ -57,16 +57,6 @@ def test_an_object_gets_back_what_it_was(article: Article, admin_user: Any) -> N
     assert column.changes["title"] == {"old": "Second", "new": "First"}
 
 
-def test_a_deleted_object_comes_back_with_its_links(article: Article) -> None:
-    then, before, pk = latest(article), Article.objects.values().get(), article.pk
-    article.tags.remove(Tag.objects.get(pk="a"))
-    article.delete()
-    instance, changed = restore(state_after(then))
-    assert (instance.pk, changed) == (pk, {"access_token"})
-    assert Article.objects.values().get() == before | {"access_token": ""}
-    assert tags(Article.objects.get()) == {"a", "b"}
-
-
 def test_what_was_renamed_is_known_under_the_names_of_today() -> None:
     for action, label, key, changes in (
         ("create", "shop.Writer", "7", {"pen_name": {"old": None, "new": "Old"}}),

@@ -64,15 +64,6 @@ def test_user_and_profile_are_saved_together_or_not_at_all(monkeypatch: pytest.M
     assert not User.objects.exists()
 
 
-def test_a_user_of_another_database_has_the_profile_there(other_database: str) -> None:
-    user = User.objects.using(other_database).create(username="ada")
-    assert Profile.objects.for_user(user)._state.db == other_database
-    without_profile("grace", other_database)
-    call_command("backfill_profiles", "--database", other_database, verbosity=0)
-    assert Profile.objects.using(other_database).count() == 2
-    assert not Profile.objects.exists()
-
-
 def test_a_fixture_brings_its_own_profiles(ada: User, tmp_path: Path) -> None:
     Profile.objects.update(biography="Wrote the first program.")
     fixture = tmp_path / "users.json"

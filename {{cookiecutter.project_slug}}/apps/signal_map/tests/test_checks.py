@@ -1,15 +1,11 @@
 """Each system check finds its mistake and names its line; it accepts the right form."""
 
-import gc
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group
-from django.core.management import call_command
-from django.core.management.base import SystemCheckError
 from django.db.models.signals import post_migrate, post_save
 from django.dispatch import Signal
 from django.dispatch import receiver as django_receiver
@@ -158,34 +154,3 @@ def test_a_mistake_is_found(check: str) -> None:
         kept = connect()
         assert check in found()
         del kept
-
-
-@pytest.mark.parametrize("connect", RIGHT)
-def test_the_right_form_is_passed(connect: Callable[[], Any]) -> None:
-    kept = connect()
-    assert found() == []
-    del kept
-
-
-def test_a_receiver_that_is_gone_is_reported() -> None:
-    opened.connect(closure(1), sender=Group)
-    gc.collect()
-    (message,) = [each for each in check_receivers() if each.id == "signal_map.W002"]
-    assert "opened of auth.Group" in message.msg
-
-
-def test_apps_are_checked_alone_when_they_are_named() -> None:
-    twice()
-    own, accounts = apps.get_app_config("signal_map"), apps.get_app_config("accounts")
-    assert [each.id for each in check_receivers([own])] == ["signal_map.W007"]
-    assert check_receivers([accounts]) == []
-
-
-@pytest.mark.django_db
-def test_the_command_runs_them_and_each_can_be_silenced(settings: Any) -> None:
-    kept = weakly(closure(1))
-    with pytest.raises(SystemCheckError, match=r"\(signal_map\.E001\)"):
-        call_command("check")
-    settings.SILENCED_SYSTEM_CHECKS = ["signal_map.E001"]
-    call_command("check")
-    del kept

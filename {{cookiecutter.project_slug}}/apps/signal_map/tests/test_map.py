@@ -85,13 +85,6 @@ def test_receivers_are_listed_in_the_order_in_which_they_run() -> None:
     assert all(source[each.place.line - 1].startswith(("def ", "async def ")) for each in mine())
 
 
-def test_receivers_of_packages_are_marked() -> None:
-    (entry,) = [each for each in read_entries() if each.place.name == "update_last_login"]
-    assert (entry.origin, entry.place.file) == ("django", "django/contrib/auth/models.py")
-    assert "update_last_login (django)" in output()
-    assert "update_last_login" not in output("--own")
-
-
 def test_what_an_app_does_without_a_receiver_is_listed_by_sender(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
