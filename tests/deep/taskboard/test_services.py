@@ -4,9 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import transaction
-from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.taskboard import services
@@ -120,16 +118,3 @@ def test_overdue_tasks_are_not_held_up_by_one_whose_receiver_fails(
     assert announce_overdue() == 1
     assert [user for user, _ in told()] == ["ada"]
     assert not Task.objects.filter(pk=second.pk, overdue_announced_for=None).exists()
-
-
-def test_the_command_announces_overdue_tasks(
-    late: Task, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Task.objects.update(due_on=timezone.localdate() - timedelta(days=1))
-    call_command("announce_overdue")
-    call_command("announce_overdue")
-    assert capsys.readouterr().out.splitlines() == [
-        "Announced 1 overdue task.",
-        "Announced 0 overdue tasks.",
-    ]
-    assert len(told()) == 1

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -64,18 +63,12 @@ def test_assigning_twice_tells_once(task: Task, ada: User, grace: User, commit: 
     ]
 
 
-def test_overdue_tasks_are_announced_once_for_each_due_date(
-    task: Task, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_overdue_tasks_are_announced_once_for_each_due_date(task: Task) -> None:
+    announced: list[int] = []
     with received(task_overdue) as events:
         for days in (1, 1, 2):
             task.due_on = timezone.localdate() - timedelta(days=days)
             task.save(update_fields=["due_on"])
-            call_command("announce_overdue")
+            announced.append(services.announce_overdue())
     assert [entry["event"].task_id for entry in events] == [task.pk, task.pk]
-    assert len(told()) == 2
-    assert capsys.readouterr().out.splitlines() == [
-        "Announced 1 overdue task.",
-        "Announced 0 overdue tasks.",
-        "Announced 1 overdue task.",
-    ]
+    assert (announced, len(told())) == ([1, 0, 1], 2)

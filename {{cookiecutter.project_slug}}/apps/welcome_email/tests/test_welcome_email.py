@@ -3,7 +3,6 @@
 import json
 import re
 import smtplib
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from django.db import transaction
 from django.template import TemplateSyntaxError
 from django.test import Client
 from django.test.utils import isolate_apps
-from django.utils import timezone, translation
+from django.utils import translation
 
 from apps.accounts.models import User
 from apps.welcome_email.confirmation import confirmation_link
-from apps.welcome_email.models import OWED_FOR, Welcome
+from apps.welcome_email.models import Welcome
 from apps.welcome_email.tasks import message, send_welcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jobs_in_process")]
@@ -115,14 +114,6 @@ def test_saving_again_and_running_again_send_nothing_more() -> None:
     send()
     send()
     assert len(mail.outbox) == 1
-
-
-def test_a_welcome_is_given_up_after_a_week() -> None:
-    sign_up()
-    Welcome.objects.update(owed_since=timezone.now() - OWED_FOR - timedelta(seconds=1))
-    call_command("send_welcomes")
-    send()
-    assert mail.outbox == []
 
 
 @pytest.mark.django_db(transaction=True)
