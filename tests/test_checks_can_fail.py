@@ -511,7 +511,8 @@ def keep_one_test_only(template: Template) -> None:
     """Take most tests out of a copy, for speed: how many fail is not the question."""
     for path in template.source.glob("apps/*/tests/test_*.py"):
         if path.name not in ("test_broken.py", "test_jobs.py"):
-            path.unlink()
+            # Emptied only: the hook says so when a file is missing that it should remove.
+            path.write_text("", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
