@@ -70,19 +70,19 @@ def make_app(project: BakedProject, database: str) -> list[str]:
     return lines
 
 
-def with_app(bakery: Bakery, combination: Combination, folder: Path) -> BakedProject:
-    """Return a project with the app that its README makes, and its database beside it."""
+def with_app(bakery: Bakery, combination: Combination, folder: Path, database: str) -> BakedProject:
+    """Return a project with the app that its README makes, and its tables in a database."""
     project = bakery.copy(bakery.project(combination), folder / "my_project")
-    lines = make_app(project, f"sqlite:///{folder / 'database.sqlite3'}")
+    lines = make_app(project, database)
     assert 4 <= len(lines) <= 5
     return project
 
 
 @pytest.mark.parametrize("combination", [Combination(()), TEMPLATE.all_on()], ids=str)
 def test_five_commands_make_an_app_whose_receiver_runs(
-    bakery: Bakery, combination: Combination, tmp_path: Path
+    bakery: Bakery, combination: Combination, tmp_path: Path, empty_database: str
 ) -> None:
-    project = with_app(bakery, combination, tmp_path)
+    project = with_app(bakery, combination, tmp_path, empty_database)
     # What makemigrations writes is formatted by the hooks of pre-commit.
     expect_none(project.faults_of("ruff", "format", "--no-cache", "apps/shop/migrations"))
     for check in (
@@ -95,7 +95,7 @@ def test_five_commands_make_an_app_whose_receiver_runs(
     ):
         expect_none(check(project))
     code = "from apps.shop.models import Item; Item.objects.create(name='first')"
-    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'database.sqlite3'}"}
+    database = {"DATABASE_URL": empty_database}
     done = project.run("python", "manage.py", "shell", "-v0", "-c", code, **database)
     assert "Item 1 is new." in done.stderr
     if "docs/signals.md" in project.files:
@@ -116,20 +116,27 @@ def write_test(project: BakedProject, name: str, text: str) -> None:
     file.write_text(HEAD.lstrip() + text, encoding="utf-8")
 
 
-def test_the_recipes_work_as_they_stand(bakery: Bakery, tmp_path: Path) -> None:
-    project = with_app(bakery, Combination(()), tmp_path)
+def test_the_recipes_work_as_they_stand(
+    bakery: Bakery, tmp_path: Path, empty_database: str
+) -> None:
+    project = with_app(bakery, Combination(()), tmp_path, empty_database)
     for number, text in enumerate(recipes(project, "def tidy_name(")):
         # Connected in the test, so that the test of the other one does not hear of it.
         inside = "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
         write_test(project, f"tidy_{number}", f"def connect() -> None:\n{inside}{TIDY}")
     write_test(project, "commit", "\n\n".join(recipes(project, "def test_")))
-    expect_none(commands.own_tests(project, options=["apps/shop"]))
+    # The tests make a database of their own on the same server.
+    server = {"DATABASE_URL": empty_database} if empty_database.startswith("postgres") else {}
+    expect_none(
+        commands.own_tests(project, options=["apps/shop"], servers=bool(server), variables=server)
+    )
 
 
 def test_a_receiver_that_fails_after_the_commit_fails_the_tests_of_the_recipes(
     bakery: Bakery, tmp_path: Path
 ) -> None:
-    project = with_app(bakery, Combination(()), tmp_path)
+    database = f"sqlite:///{tmp_path / 'database.sqlite3'}"
+    project = with_app(bakery, Combination(()), tmp_path, database)
     write_test(project, "commit", "\n\n".join(recipes(project, "def test_")) + FAILING)
     (faults,) = commands.own_tests(project, options=["apps/shop/tests/test_commit.py"])
     assert "no luck" in faults
