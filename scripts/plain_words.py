@@ -40,10 +40,8 @@ STILL_TO_REWRITE: Final = (
     f"{PROJECT}/README.md",
     f"{PROJECT}/apps/audit/README.md",
     f"{PROJECT}/apps/core/README.md",
-    f"{PROJECT}/apps/handoff/README.md",
     f"{PROJECT}/apps/welcome_email/README.md",
     f"{PROJECT}/docs/audit.md",
-    f"{PROJECT}/docs/worker.md",
 )
 
 BREAK: Final = "\0"  # replaces a tag of Jinja, where a sentence ends
