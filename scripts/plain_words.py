@@ -42,11 +42,9 @@ STILL_TO_REWRITE: Final = (
     "README.md",
     "tests/deep/README.md",
     f"{PROJECT}/README.md",
-    f"{PROJECT}/apps/audit/README.md",
     f"{PROJECT}/apps/core/README.md",
     f"{PROJECT}/apps/handoff/README.md",
     f"{PROJECT}/apps/welcome_email/README.md",
-    f"{PROJECT}/docs/audit.md",
     f"{PROJECT}/docs/production.md",
     f"{PROJECT}/docs/worker.md",
 )
