@@ -440,7 +440,7 @@ def test_the_table_of_what_is_sent_is_right(
     assert not client.login(username="ada", password="wrong")
     user.delete()
     User.objects.all().delete()
-    monkeypatch.delattr(views, "module_configs")
+    monkeypatch.delattr(views, "render")
     with pytest.raises(NameError), override_settings(DEBUG=False):
         client.get("/")
     client.get("/health/live/")

@@ -204,4 +204,4 @@ def test_a_search_shows_the_first_few_who_can_log_in(page: Client, task: Task, g
     assert found == names[1 : FOUND + 1]
     for nothing in ("", "\0", "x" * 151):
         assert list(page.get(url, {"name": nothing}).context["people"]) == []
-    assert "Nobody else with that name." in page.get(url, {"name": "nobody"}).text
+    assert "No other person with that name." in page.get(url, {"name": "nobody"}).text
