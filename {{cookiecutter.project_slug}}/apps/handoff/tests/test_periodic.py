@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 from django.test import Client
+from django.utils.timezone import localtime
 from pytest_django import Settings
 
 from apps.handoff.models import Handoff, PeriodicJob, Status
@@ -60,7 +61,7 @@ def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
 
 def test_the_next_run_is_told(admin_client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("handoff", "status")
-    told = f"handoff.flush runs next at {next_at():%Y-%m-%d %H:%M:%S} UTC."
+    told = f"handoff.flush runs next at {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."
     assert capsys.readouterr().out.splitlines()[-1] == told
     assert FLUSH in admin_client.get("/admin/handoff/periodicjob/").text
 
