@@ -25,7 +25,7 @@ def main(clock: str) -> None:
     def now() -> object:
         return Now() + timedelta(seconds=float(Path(clock).read_text(encoding="utf-8")))
 
-    periodic.Now = now  # type: ignore[assignment,misc]
+    periodic.Now = now  # type: ignore[assignment,attr-defined]
     settings.PERIODIC = [(job, 0.1) for job in JOBS]
     while True:
         periodic.hand_off_ticks("default")
