@@ -52,7 +52,7 @@ NOT_RUN = {
     r"(REQUIRE_SERVICES=1 )?make test(-all)?": "it is what runs these tests",
     r"make lint": "the CI script runs it before the tests",
     r"make audit": "it asks a service in the network; a workflow runs it once a week",
-    r"docker compose .*": "it needs a container engine; what the image does is in test_production.py",
+    r"docker (compose|buildx) .*": "it needs a container engine; what the image does is in test_production.py",
     r"pg_(dump|restore) .*": "it needs the programs of PostgreSQL and a database to lose",
     r"openssl .*": "it prints a random number",
     r"manage\.py handoff": "it has verbs, which the module's own tests run",
