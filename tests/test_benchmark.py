@@ -38,7 +38,8 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     brief = {"rounds": 1, "writes": 5, "jobs": 20, "starts": 3, "seconds": 0.5, "relays": 2}
     brief |= {"backlog": 50, "many": 20}
     words = [str(word) for name, value in brief.items() for word in (f"--{name}", value)]
-    places = ["--databases", "sqlite", "--brokers", "memory"]
+    require_services()
+    places = ["--databases", "sqlite", "--brokers", "memory", "redis"]
     done = run(
         [sys.executable, "benchmarks/handoff.py", "--python", python, *places, *words, "--json"],
         folder=ROOT,
