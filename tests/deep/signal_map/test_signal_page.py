@@ -113,6 +113,7 @@ def test_it_shows_the_last_requests(staff: Client) -> None:
 
 def test_the_last_requests_follow_the_filter(staff: Client) -> None:
     receiver(post_save, sender=Group)(listening.documented)
+    receiver(post_save, sender=User)(listening.undocumented)  # so that the filter has this sender
     User.objects.filter(username="ada").update(is_superuser=True)
     staff.post("/admin/auth/group/add/", {"name": "editors"})
     found, other, none = (

@@ -65,9 +65,8 @@ class PostgreSQLCapture(Capture):
         # A deletion that collects what goes along asks many tables that have nothing of it.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
-        names = self._name_in("old_rows") if model is user_field().model else ()
-        gone = _all(f"gone := {name}" for name in names)
-        yield trigger("AFTER DELETE", some + asked + gone + _all(deleted), "OLD TABLE AS old_rows")
+        gone = self._who_acts("old_rows") if model is user_field().model else asked
+        yield trigger("AFTER DELETE", some + gone + _all(deleted), "OLD TABLE AS old_rows")
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
         yield trigger("BEFORE TRUNCATE", asked + _all(there))
         cases = (
@@ -127,7 +126,7 @@ class PostgreSQLCapture(Capture):
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
             "#variable_conflict use_variable\nDECLARE moment timestamptz := clock_timestamp();"
-            f" said text[]; gone text; actor {ACTOR.db_type(self.connection)}; name text := '';"
+            f" said text[]; actor {ACTOR.db_type(self.connection)}; name text := '';"
             f" BEGIN {body}RETURN NULL; END"
         )
         settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
@@ -151,12 +150,16 @@ class PostgreSQLCapture(Capture):
             [table, body, found, False, "plpgsql", kind, old, new, enabled, None],
         )
 
-    def _who_acts(self) -> str:
-        """Return statements that read who acts from the front of the statement that was sent."""
+    def _who_acts(self, rows: str = "") -> str:
+        """Return statements that read who acts from the front of the statement that was sent.
+
+        Their name is among these rows, in the table of users, or in their latest entry.
+        """
         key = "substr(said[1], 9)"
         if key_type(ACTOR) == "CharField":
             key = f"convert_from(decode({key}, 'hex'), 'UTF8')"
-        names = ", ".join(["gone", *self._name_in(self.at(user_field().model))])
+        tables = [*([rows] if rows else []), self.at(user_field().model)]
+        names = ", ".join([*(name for table in tables for name in self._name_in(table)), "NULL"])
         known = (
             f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
             " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
