@@ -140,8 +140,8 @@ def of_model(signal: Signal, model: type[Model], include_subclasses: bool) -> It
 
 def of_links(signal: Signal, model: type[Model]) -> Iterator[str]:
     """Yield why a model is no table of links; only when all models are loaded."""
-    fields = [field for each in apps.get_models() for field in each._meta.many_to_many]
-    tables = [getattr(field.remote_field, "through", None) for field in fields]
+    fields = (field for each in apps.get_models() for field in each._meta.many_to_many)
+    tables = (getattr(field.remote_field, "through", None) for field in fields)
     if signal is m2m_changed and not model._meta.auto_created and model not in tables:
         field = next((field.name for field in model._meta.many_to_many), "<field>")
         yield (
