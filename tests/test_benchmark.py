@@ -57,17 +57,22 @@ def test_the_last_line_holds_the_figures_of_a_handoff(bakery: Bakery) -> None:
     assert figures["several_relays"] == {"jobs": 20, "messages": 20}
 
 
-@pytest.mark.whole
-def test_a_short_load_loses_nothing() -> None:
-    require_services()
-    brief = ("--seconds", "4", "--clients", "2", "--drain", "3600")
+def loaded(*options: str) -> dict[str, Any]:
+    """Run the load with options, however long its jobs take; return the figures that it prints."""
     done = run(
-        [sys.executable, "benchmarks/load.py", *brief, "--json"],
+        [sys.executable, "benchmarks/load.py", *options, "--drain", "3600", "--json"],
         folder=ROOT,
         environment={**os.environ, "UV": str(UV)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.whole
+def test_a_short_load_loses_nothing() -> None:
+    require_services()
+    result = loaded("--seconds", "4", "--clients", "2")
     assert result["right"]
     assert result["sign_ups"] > 0
 
@@ -79,16 +84,7 @@ def test_a_short_load_amid_trouble_loses_nothing() -> None:
         pytest.skip(MISSING)
     require_services()
     brief = ("--seconds", "9", "--trouble", "3", "--clients", "2", "--liveness", "60")
-    done = run(
-        [
-            *(sys.executable, "benchmarks/load.py", *brief),
-            *("--drain", "3600", "--quick-passwords", "--json"),
-        ],
-        folder=ROOT,
-        environment={**os.environ, "UV": str(UV)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = loaded(*brief, "--quick-passwords")
     assert result["right"]
     assert result["sign_ups"] > 0
     assert result["dead_seconds"] >= 3
