@@ -24,6 +24,7 @@ from apps.core.actor import (
     acting_as,
     acting_in,
     current_actor,
+    current_impersonator,
     current_request_id,
     current_source,
     in_a_job,
@@ -175,6 +176,26 @@ def test_a_named_actor_ends_with_the_block(ada: User) -> None:
             assert current_actor() is None
         assert current_actor() == ada
     assert current_actor() is None
+
+
+def test_the_user_of_the_request_is_known_while_code_acts_as_another(ada: User) -> None:
+    grace = User.objects.create(username="grace")
+    request = RequestFactory().get("/")
+    request.user = ada
+    with acting_as(ada):
+        assert current_impersonator() is None
+    with acting_in(request):
+        assert current_impersonator() is None
+        with acting_as(grace):
+            assert (current_actor(), current_impersonator()) == (grace, ada)
+            with in_a_job(), acting_as(User(pk=7)):
+                assert current_impersonator() == ada
+        for user in (ada, None):
+            with acting_as(user):
+                assert (current_actor(), current_impersonator()) == (user, None)
+    request.user = AnonymousUser()
+    with acting_in(request), acting_as(grace):
+        assert current_impersonator() is None
 
 
 def test_anonymous_visitors_are_nobody() -> None:

@@ -64,6 +64,12 @@ class Entry(models.Model):
         UPDATE = "update", "Changed"
         DELETE = "delete", "Deleted"
         RENAME = "rename", "Renamed"
+        STATE = "state", "Recorded as it was"
+        RESTORE = "restore", "Brought back"
+        FORGET = "forget", "Forgotten"
+        LOGIN = "login", "Logged in"
+        LOGOUT = "logout", "Logged out"
+        FAILED_LOGIN = "failed", "Failed to log in"
 
     class Source(models.TextChoices):
         REQUEST = "request", "Request"
@@ -73,7 +79,7 @@ class Entry(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField("time", default=timezone.now)
-    action = models.CharField(max_length=6, choices=Action)
+    action = models.CharField(max_length=7, choices=Action)
     model_label = models.CharField("model", max_length=201)
     object_id = models.TextField()
     object_repr = models.CharField(max_length=200, blank=True)
@@ -102,8 +108,9 @@ class Entry(models.Model):
             models.Index(
                 fields=["actor", "-id"], name="audit_actor", condition=models.Q(actor__isnull=False)
             ),
-            # Empty but for the few entries that say how models and fields were called before.
+            # These two hold few entries: renamed models and fields, and forgotten persons.
             models.Index(fields=["id"], name="audit_rename", condition=models.Q(action="rename")),
+            models.Index(fields=["id"], name="audit_forget", condition=models.Q(action="forget")),
         )
 
     def __str__(self) -> str:
@@ -131,6 +138,7 @@ class Seal(models.Model):
     count = models.BigIntegerField()
     digest = models.CharField(max_length=64)
     fingerprints = models.BinaryField(default=bytes)
+    salts = models.BinaryField(default=bytes)
 
     class Meta:
         ordering = ("number",)

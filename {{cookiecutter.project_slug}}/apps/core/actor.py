@@ -31,6 +31,7 @@ class Actor:
 
     request: HttpRequest | None = None
     named_user: AbstractBaseUser | None = None
+    outer_request: HttpRequest | None = None  # around the code that has named the user
     source: Source = "command"
     request_id: str = ""
 
@@ -60,6 +61,13 @@ def current_actor() -> AbstractBaseUser | None:
     return _now().user
 
 
+def current_impersonator() -> AbstractBaseUser | None:
+    """Return the user of the request in which code acts as another user; None without such code."""
+    now = _now()
+    user = Actor(request=now.outer_request).user if now.outer_request else None
+    return user if user and now.user and user.pk != now.user.pk else None
+
+
 def current_source() -> Source:
     """Return where the code at hand was called from: a request, a job or a command."""
     return _now().source
@@ -85,6 +93,7 @@ def acting_as(
         outside = _now()
         return Actor(
             named_user=user,
+            outer_request=outside.request or outside.outer_request,
             source=outside.source if source is None else source,
             request_id=outside.request_id if request_id is None else request_id,
         )

@@ -40,6 +40,8 @@ class ModuleConfig(AppConfig):
 
     summary: ClassVar[str] = ""
     navigation: ClassVar[Sequence[tuple[str, str]]] = ()
+    # The fields that hold personal data, by the label of their model.
+    personal: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def health(self) -> Health | None:
         """Say how the app does; None when it has nothing to say.
@@ -52,6 +54,13 @@ class ModuleConfig(AppConfig):
     def effects(self) -> Iterable[Effect]:
         """List what the app does by other means than receivers."""
         return ()
+
+    def forget(self, user_pk: Any, using: str) -> int:
+        """Remove what it keeps about a user in rows that no model of ``personal`` has.
+
+        Returns the number of rows that it has changed in the database ``using``.
+        """
+        return 0
 
     def details(self) -> Mapping[str, str]:
         """Return HTML that the home page shows below apps, by the label of each."""

@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ("count", models.BigIntegerField()),
                 ("digest", models.CharField(max_length=64)),
                 ("fingerprints", models.BinaryField(default=bytes)),
+                ("salts", models.BinaryField(default=bytes)),
             ],
             options={
                 "ordering": ("number",),
@@ -50,8 +51,14 @@ class Migration(migrations.Migration):
                             ("update", "Changed"),
                             ("delete", "Deleted"),
                             ("rename", "Renamed"),
+                            ("state", "Recorded as it was"),
+                            ("restore", "Brought back"),
+                            ("forget", "Forgotten"),
+                            ("login", "Logged in"),
+                            ("logout", "Logged out"),
+                            ("failed", "Failed to log in"),
                         ],
-                        max_length=6,
+                        max_length=7,
                     ),
                 ),
                 ("model_label", models.CharField(max_length=201, verbose_name="model")),
@@ -97,6 +104,9 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(
                         condition=models.Q(("action", "rename")), fields=["id"], name="audit_rename"
+                    ),
+                    models.Index(
+                        condition=models.Q(("action", "forget")), fields=["id"], name="audit_forget"
                     ),
                 ],
             },
