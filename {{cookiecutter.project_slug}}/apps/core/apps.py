@@ -11,9 +11,9 @@ class CoreConfig(modules.ModuleConfig):
     summary = "Receivers, the acting user, jobs after the commit, this page and the health check."
 
     def ready(self) -> None:
-        from .dispatch import refuse_unsure
+        from .dispatch import check_links
 
-        refuse_unsure()
+        check_links()
 
     def health(self) -> modules.Health | None:
         """Say when every page would fail, because the static files have not been collected."""
