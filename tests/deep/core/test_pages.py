@@ -111,11 +111,11 @@ def test_the_health_check_fails_while_the_database_is_silent(
     """Neither this probe nor the next one waits for it."""
     speak = threading.Event()
     monkeypatch.setattr(views, "ask_database", speak.wait)
-    monkeypatch.setattr(views, "PATIENCE", 0.01)
+    monkeypatch.setattr(views, "DATABASE_SECONDS", 0.01)
     assert [client.get("/health/").status_code for _ in range(3)] == [503, 503, 503]
     assert client.get("/health/live/").status_code == 200
     monkeypatch.setattr(views, "ask_database", lambda: None)
-    monkeypatch.setattr(views, "PATIENCE", 60)
+    monkeypatch.setattr(views, "DATABASE_SECONDS", 60)
     speak.set()
     assert client.get("/health/").status_code == 200
 
@@ -226,5 +226,5 @@ def test_an_app_that_cannot_report_its_health_is_degraded(
     answer = client.get("/health/")
     assert answer.status_code == 200
     assert answer.json()["accounts"] == "degraded"
-    assert "Accounts cannot say how it does." in caplog.text
+    assert "The health check of Accounts failed." in caplog.text
     assert "no such table" in caplog.text

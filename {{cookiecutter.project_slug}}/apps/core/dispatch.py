@@ -4,11 +4,11 @@
 """
 
 import inspect
+from asyncio import sleep
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, Never, cast
+from typing import Any, Final, NamedTuple, Never, cast
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -28,8 +28,7 @@ type Receiver = Callable[..., Any]
 _muted: ContextVar[Values[tuple[object, ...]]] = ContextVar("muted", default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(NamedTuple):
     """The function of a receiver, and the options of its ``@receiver``."""
 
     function: Receiver
@@ -106,10 +105,7 @@ def mute(*targets: object) -> Block[tuple[object, ...]]:
         how = connected(target)
         is_no_sender = inspect.isroutine(target) or isinstance(target, Signal | list | tuple)
         if is_no_sender and not (how and how.mutable):
-            raise TypeError(
-                f"{target!r} cannot be muted; give a sender, or a function with @receiver of"
-                " apps.core.dispatch and without mutable=False."
-            )
+            raise TypeError(f"{target!r} cannot be muted; give a sender or a mutable @receiver.")
     return Block(_muted, lambda: tuple(map(_undecorated, targets)))
 
 
@@ -178,7 +174,7 @@ def _handler(how: Connected) -> Receiver:
     @wraps(function)
     def handler(sender: Any, **named: Any) -> Any:
         if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
-            return _nothing() if is_async else None
+            return sleep(0) if is_async else None  # a coroutine that does nothing
         if after_commit:
             return _call_after_commit(how, sender, named)
         if watch.watcher is not None:
@@ -187,10 +183,6 @@ def _handler(how: Connected) -> Receiver:
 
     handler.connected = how  # type: ignore[attr-defined]
     return inspect.markcoroutinefunction(handler) if is_async else handler
-
-
-async def _nothing() -> None:
-    """Replace an async receiver that is skipped."""
 
 
 def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> None:
@@ -233,8 +225,7 @@ def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: A
         for member in family:
             family.extend(each for each in member.__subclasses__() if each not in family)
             join(member)
-        uid = (id(signal), how.path, str(sender))
-        class_prepared.connect(join, weak=False, dispatch_uid=uid)
+        class_prepared.connect(join, weak=False, dispatch_uid=(id(signal), how.path, str(sender)))
 
     if isinstance(sender, str):
         # Django's check shows this name if the model does not exist.
@@ -266,8 +257,8 @@ def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> 
         return
     remedy = "connect it once" if is_same_place else f"{_place(known.function)} has one; rename one"
     raise ImproperlyConfigured(
-        f"Receiver {how.path} at {_place(how.function)} is connected twice to a signal and sender,"
-        f" so Django would drop the second; {remedy}, or name another sender."
+        f"Receiver {how.path} at {_place(how.function)} is connected twice to a signal and sender;"
+        f" {remedy}, or name another sender."
     )
 
 

@@ -10,7 +10,6 @@ from django.core.signals import got_request_exception, request_finished, setting
 from django.db.backends.signals import connection_created
 from django.db.models import Model
 from django.db.models import signals as django_signals
-from django.db.models.base import ModelBase
 from django.db.models.signals import ModelSignal, m2m_changed, post_migrate, pre_migrate
 from django.dispatch import Signal
 from django.utils.functional import LazyObject, Promise
@@ -94,6 +93,8 @@ def of_sender(signal: Signal, sender: Any) -> Iterator[str]:
 def of_model(signal: Signal, model: type[Model], include_subclasses: bool) -> Iterator[str]:
     """Yield why a model never sends the signal."""
     label, options = model._meta.label, model._meta
+    is_bulk = signal in (bulk_created, bulk_updated, bulk_deleted)
+    opted_in = (isinstance(each.get_queryset(), BulkSignalsQuerySet) for each in options.managers)
     if options.swapped:
         remedy = f"write sender=settings.{options.swappable}"
         yield f"names {label}, which {options.swapped} replaces; {remedy}."
@@ -101,9 +102,7 @@ def of_model(signal: Signal, model: type[Model], include_subclasses: bool) -> It
         yield f"names {label}, the table of a many-to-many field; it sends m2m_changed instead."
     elif isinstance(signal, ModelSignal) and options.abstract and not include_subclasses:
         yield f"names {label}, which is abstract; name a child, or add include_subclasses=True."
-    elif signal in (bulk_created, bulk_updated, bulk_deleted) and not (
-        include_subclasses or _sends_bulk_signals(model)
-    ):
+    elif is_bulk and not include_subclasses and not any(opted_in):
         yield f"names {label}, which lacks the manager objects = BulkSignalsQuerySet.as_manager()."
 
 
@@ -119,9 +118,4 @@ def of_links(signal: Signal, model: type[Model]) -> Iterator[str]:
 
 def is_model(sender: Any) -> bool:
     """Return whether a sender is the class of a model."""
-    return isinstance(sender, ModelBase) and sender is not Model
-
-
-def _sends_bulk_signals(model: type[Model]) -> bool:
-    managers = model._meta.managers
-    return any(isinstance(each.get_queryset(), BulkSignalsQuerySet) for each in managers)
+    return isinstance(sender, type) and issubclass(sender, Model) and sender is not Model

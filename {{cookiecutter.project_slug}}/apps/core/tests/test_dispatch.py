@@ -66,7 +66,7 @@ def fine(sender: Any, **kwargs: Any) -> None: ...
         (post_save, [Group], {}, fine, "is no model"),
         (post_save, Group, {}, waits, "is async"),
         (ordered, None, {"after_commit": True}, waits, "is async"),
-        (post_save, Group, {"after_commit": True}, asks_for_the_instance, "gets pk instead of the instance"),
+        (post_save, Group, {"after_commit": True}, asks_for_the_instance, "gets pk instead"),
         (ordered, "auth.Group", {}, fine, "only model signals accept"),
         (ordered, None, {}, functools.partial(fine), "plain function"),
         (fine, None, {}, fine, "needs a signal"),
