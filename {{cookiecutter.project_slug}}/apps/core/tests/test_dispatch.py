@@ -1,4 +1,4 @@
-"""What the README promises of receivers and of ``mute``."""
+"""Receivers and ``mute``, as the README says."""
 
 import asyncio
 import functools
@@ -29,7 +29,7 @@ def calls() -> Calls:
 
 
 def connect(calls: Calls, signal: Any, sender: Any = None, **options: Any) -> Any:
-    """Connect a receiver made inside a function, which Django's own decorator would lose."""
+    """Connect a receiver inside a function, which Django's decorator would lose."""
 
     @receiver(signal, sender=sender, **options)
     def note(sender: Any, **named: Any) -> None:
