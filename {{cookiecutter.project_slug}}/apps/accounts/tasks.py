@@ -12,9 +12,5 @@ def mail_password_reset(address: str, domain: str, use_https: bool) -> None:
     """
     form = PasswordResetForm({"email": address})
     if form.is_valid():
-        form.save(
-            domain,
-            "accounts/password_reset_subject.txt",
-            "accounts/password_reset_email.txt",
-            use_https,
-        )
+        template = "accounts/password_reset"
+        form.save(domain, f"{template}_subject.txt", f"{template}_email.txt", use_https)

@@ -44,6 +44,5 @@ class Block[Value]:
                 result = function(*args, **named)
             return finish(result) if inspect.iscoroutine(result) else result
 
-        if inspect.iscoroutinefunction(function):
-            inspect.markcoroutinefunction(run)
-        return run  # type: ignore[return-value]
+        is_async = inspect.iscoroutinefunction(function)
+        return inspect.markcoroutinefunction(run) if is_async else run  # type: ignore[return-value]

@@ -257,8 +257,7 @@ def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> 
         return
     remedy = "connect it once" if is_same_place else f"{_place(known.function)} has one; rename one"
     raise ImproperlyConfigured(
-        f"Receiver {how.path} at {_place(how.function)} is connected twice to a signal and sender;"
-        f" {remedy}, or name another sender."
+        f"Receiver {how.path} is connected twice to one signal; {remedy}, or name another sender."
     )
 
 

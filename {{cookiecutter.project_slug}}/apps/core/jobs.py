@@ -7,7 +7,6 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -101,7 +100,7 @@ def hand_off(
     backend = job.get_backend()
     if isinstance(backend, TransactionalBackend):
         return backend.hand_off(job, args, kwargs, using)
-    transaction.on_commit(partial(job.enqueue, *args, **kwargs), using=using, robust=True)
+    transaction.on_commit(lambda: job.enqueue(*args, **kwargs), using=using, robust=True)
     return None
 
 
