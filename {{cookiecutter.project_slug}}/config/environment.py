@@ -49,14 +49,14 @@ def load(path: Path) -> None:
         found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise ImproperlyConfigured(
-            f"The file {path} is no text in UTF-8; make a new one with cp .env.example .env"
+            f"The file {path} cannot be read as text in UTF-8; make one with cp .env.example .env"
         ) from None
     for name, value in found.items():
         if value is None or not name.isprintable():
             raise ImproperlyConfigured(
                 f"The file {path} has {name!r} in place of NAME=value; write for example DEBUG=1"
             )
-    # Only production sets these in the environment. Then the file is left over from development.
+    # Production sets these in the environment. Then the file is left over from development.
     given = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if os.environ.get(name)]
     if given and "DEBUG" not in os.environ and (found.get("DEBUG") or "").lower() in YES:
         raise ImproperlyConfigured(
@@ -82,8 +82,8 @@ def read[T](name: str, kind: Callable[[str], T], default: T | None, example: str
         ) from None
     if found is None:
         raise ImproperlyConfigured(
-            f"The environment variable {name} is not set. In production write for example"
-            f" {name}={example}; in development run cp .env.example .env."
+            f"The environment variable {name} is not set; in production write for example"
+            f" {name}={example}, in development run cp .env.example .env"
         )
     return found
 

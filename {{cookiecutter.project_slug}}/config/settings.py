@@ -176,8 +176,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.read(
 )
 X_FRAME_OPTIONS = "DENY"
 
-# Only for a proxy that sets X-Forwarded-Proto and X-Request-ID itself, and adds the client's
-# address to the end of X-Forwarded-For.
+# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself, and adds the address
+# of the client to the end of X-Forwarded-For.
 BEHIND_PROXY = env.read("BEHIND_PROXY", env.flag, False, "1")
 TRUST_REQUEST_ID = BEHIND_PROXY
 

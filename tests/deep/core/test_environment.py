@@ -373,9 +373,9 @@ def test_a_file_of_any_editor_is_read(
 @pytest.mark.parametrize(
     ("written", "why"),
     [
-        ("NAMED=1\n".encode("utf-16"), "is no text in UTF-8"),
+        ("NAMED=1\n".encode("utf-16"), "cannot be read as text in UTF-8"),
         ("NAMED=1\n".encode("utf-16-le"), "in place of NAME=value"),
-        ("NAMED=é\n".encode("latin-1"), "is no text in UTF-8"),
+        ("NAMED=é\n".encode("latin-1"), "cannot be read as text in UTF-8"),
         (b"NAMED\n", "has 'NAMED' in place of NAME=value"),
     ],
 )

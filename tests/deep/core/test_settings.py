@@ -44,7 +44,7 @@ def setting(expression: str, **environment: str) -> object:
 def test_production_names_the_variable_that_is_missing(name: str) -> None:
     done = run("manage.py", "check", **PRODUCTION | {name: ""})
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: The environment variable {name} is not set.")
+    assert done.stderr.startswith(f"Error: The environment variable {name} is not set;")
     assert len(done.stderr.splitlines()) == 1
 
 

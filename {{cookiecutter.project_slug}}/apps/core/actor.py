@@ -52,24 +52,24 @@ def current_actor() -> AbstractBaseUser | None:
 
     It may query the database, so a coroutine uses ``await request.auser()`` instead.
     """
-    return _now().user
+    return _current().user
 
 
 def current_impersonator() -> AbstractBaseUser | None:
     """Return the user of the request while code acts as another user, otherwise None."""
-    now = _now()
+    now = _current()
     user = Actor(request=now.outer_request).user if now.outer_request else None
     return user if user and now.user and user.pk != now.user.pk else None
 
 
 def current_source() -> Source:
     """Return what runs the current code: a request, a job or a command."""
-    return _now().source
+    return _current().source
 
 
 def current_request_id() -> str:
     """Return the id of the request that led to the current code, or an empty text."""
-    return _now().request_id
+    return _current().request_id
 
 
 def acting_as(
@@ -84,7 +84,7 @@ def acting_as(
     """
 
     def make() -> Actor:
-        outside = _now()
+        outside = _current()
         return Actor(
             named_user=user,
             outer_request=outside.request or outside.outer_request,
@@ -103,9 +103,9 @@ def acting_in(request: HttpRequest, *, request_id: str = "") -> Block[Actor]:
 
 def in_a_job() -> Block[Actor]:
     """Mark a block as part of a job; the actor stays the same."""
-    return Block(_actors, lambda: replace(_now(), source="job"))
+    return Block(_actors, lambda: replace(_current(), source="job"))
 
 
-def _now() -> Actor:
+def _current() -> Actor:
     actors = _actors.get()
     return actors[-1][1] if actors else NO_ACTOR

@@ -73,7 +73,7 @@ class LookupMiddleware(MiddlewareMixin):
     """Answers 400 instead of 500 to a URL with a value that the database refuses."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
-        """Refuse the request if its URL is wrong; URLs of the admin can hold any look-up."""
+        """Refuse the request if its URL is wrong; URLs of the admin can contain any lookup."""
         faults: tuple[type[Exception], ...] = (DataError,)
         if request.GET and getattr(request.resolver_match, "app_name", "") == "admin":
             faults += (NotSupportedError, ProgrammingError, IndexError, OverflowError)
