@@ -289,7 +289,7 @@ def base(
     (project.path / "proof.py").write_text(PROOF)
     settings = project.path / "config" / "settings.py"
     text = settings.read_text(encoding="utf-8")
-    mark = "    # Apps of the project's own"
+    mark = "    # Add your apps here"
     assert text.count(mark) == 1
     settings.write_text(text.replace(mark, f'    "apps.shop",\n{mark}'), encoding="utf-8")
     if request.param == "SQLite":

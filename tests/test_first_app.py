@@ -65,7 +65,7 @@ def make_app(project: BakedProject, database: str) -> list[str]:
         if "startapp" in line:
             settings = project.path / "config" / "settings.py"
             before = settings.read_text(encoding="utf-8")
-            (last,) = re.findall(r"^    # Apps of the project's own.*\n", before, re.MULTILINE)
+            (last,) = re.findall(r"^    # Add your apps here.*\n", before, re.MULTILINE)
             settings.write_text(before.replace(last, f"{last}    {entry}\n"), encoding="utf-8")
     return lines
 

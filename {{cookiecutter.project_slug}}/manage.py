@@ -14,7 +14,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # One sentence that names the setting says more than its traceback.
+        # One sentence with the name of the setting is clearer than a traceback.
         sys.exit(f"Error: {error}")
 
 

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,26 +39,26 @@ def connections_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fresh_limits() -> None:
-    """Begin each test with nothing counted."""
+    """Start each test with all counts at zero."""
     cache.clear()
 
 
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Any) -> None:
-    """Hash passwords quickly; that the real hash is slow is its purpose, not the tests'."""
+    """Hash passwords quickly, because the real hash is slow on purpose."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
 def jobs_in_process(settings: Any) -> None:
-    """Run jobs in the test's own process after the commit, whichever backends ``TASKS`` names."""
+    """Run jobs in the process of the test after the commit, whatever ``TASKS`` says."""
     backend = {"BACKEND": "apps.core.jobs.AfterCommitBackend", "OPTIONS": {}}
     settings.TASKS = {alias: {**entry, **backend} for alias, entry in settings.TASKS.items()}
 
 
 @pytest.fixture
 def other_database(db: None) -> Iterator[str]:
-    """Open a database ``other``: all tables, empty. It commits also while the test's own does not."""
+    """Open a database ``other`` with empty tables, which commits even if the test's does not."""
     alias = "other"
     configuration = connections.databases["default"] | {
         "ENGINE": "django.db.backends.sqlite3",
@@ -66,8 +66,8 @@ def other_database(db: None) -> Iterator[str]:
         "OPTIONS": {},
     }
     connection = DatabaseWrapper(configuration, alias)
-    # Connected before it is known: Django forbids a test to connect to a known
-    # database that it has not announced, and one that is announced never commits.
+    # Connect before Django knows the database. A test may use a known one only if it announces it,
+    # and that never commits.
     connection.connect()
     connections.databases[alias] = configuration
     connections[alias] = connection
@@ -76,7 +76,7 @@ def other_database(db: None) -> Iterator[str]:
             if model._meta.managed and not model._meta.proxy:
                 editor.create_model(model)
     yield alias
-    # Django itself never closes a database in memory.
+    # Django never closes a database in memory.
     connection.connection.close()
     del connections[alias]
     del connections.databases[alias]

@@ -1,7 +1,7 @@
-"""One reader for the environment: a variable means what it says, or one sentence refuses it.
+"""Reads the environment: each variable is understood, or refused in one sentence.
 
-A kind is a function that makes a value of the text; its ValueError says what was given and why
-that is wrong. Compose and CI systems pass empty variables on, so an empty one counts as not set.
+A kind is a function that turns a text into a value, or raises a ValueError that says why it cannot.
+An empty variable counts as not set, because Compose and CI systems pass such variables on.
 """
 
 import os
@@ -20,19 +20,19 @@ from dotenv import dotenv_values
 YES: Final = ("1", "true", "yes", "on", "y", "t")
 NO: Final = ("0", "false", "no", "off", "n", "f")
 HOST: Final = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]"
-# It repeats nothing: what stands in a wrong place may be a part of a password.
-NO_URL: Final = (
-    "is no URL of a kind that is known here (in a password write / as %2F, @ as %40, # as %23,"
-    " ? as %3F and so on)"
+# The message does not repeat the URL, because any part of a wrong URL may be a password.
+UNKNOWN_URL: Final = (
+    "is no URL that this project knows (in a password write / as %2F, @ as %40, # as %23, ? as %3F"
+    " and so on)"
 )
-# A name or password may hold an @, as in the addresses that many providers take for a name.
+# A name or password may contain an @, because many providers use addresses as names.
 SERVER: Final = re.compile(
     r"(?P<scheme>smtp|smtps|smtp\+tls|smtp\+ssl)://"
     r"((?P<username>[^\s:/?#]*)(:(?P<password>[^\s/?#]*))?@)?"
     r"(?P<host>[^\s@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
 )
 PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465, "smtps": 465}
-NO_SERVER: Final = {
+WITHOUT_SERVER: Final = {
     "consolemail://": "apps.core.mail.ReadableConsoleBackend",
     "memorymail://": "django.core.mail.backends.locmem.EmailBackend",
     "dummymail://": "django.core.mail.backends.dummy.EmailBackend",
@@ -40,10 +40,10 @@ NO_SERVER: Final = {
 
 
 def load(path: Path) -> None:
-    """Take variables from a file, if there is one; those of the environment itself win.
+    """Add the variables of a file, if it exists, to the environment, and replace none there.
 
     Raises:
-        ImproperlyConfigured: when it is no such file, or would switch production to DEBUG.
+        ImproperlyConfigured: when the file cannot be read, or would turn DEBUG on in production.
     """
     try:
         found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
@@ -54,14 +54,14 @@ def load(path: Path) -> None:
     for name, value in found.items():
         if value is None or not name.isprintable():
             raise ImproperlyConfigured(
-                f"The file {path} has {name!r} where NAME=value belongs, for example DEBUG=1"
+                f"The file {path} has {name!r} in place of NAME=value; write for example DEBUG=1"
             )
-    # What a project has in production. Such an environment and this file are not meant together.
+    # Production sets these in the environment. Then the file is left over from development.
     given = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if os.environ.get(name)]
     if given and "DEBUG" not in os.environ and (found.get("DEBUG") or "").lower() in YES:
         raise ImproperlyConfigured(
-            f"The file {path} sets DEBUG, while the environment sets {given[0]} as in production;"
-            " delete the file, or set DEBUG in the environment too, for example DEBUG=0"
+            f"The file {path} sets DEBUG, but the environment sets {given[0]} as in production;"
+            " delete the file, or set DEBUG in the environment, for example DEBUG=0"
         )
     for name, value in found.items():
         os.environ.setdefault(name, value or "")
@@ -71,7 +71,7 @@ def read[T](name: str, kind: Callable[[str], T], default: T | None, example: str
     """Return a variable of the environment, or the default when it is not set or empty.
 
     Raises:
-        ImproperlyConfigured: when it is not of this kind, or has neither a value nor a default.
+        ImproperlyConfigured: when its kind refuses it, or there is neither a value nor a default.
     """
     given = os.environ.get(name, "").strip()
     try:
@@ -82,8 +82,8 @@ def read[T](name: str, kind: Callable[[str], T], default: T | None, example: str
         ) from None
     if found is None:
         raise ImproperlyConfigured(
-            f"The environment variable {name} is not set. In production set it,"
-            f" for example {name}={example}; for development, cp .env.example .env."
+            f"The environment variable {name} is not set; in production write for example"
+            f" {name}={example}, in development run cp .env.example .env"
         )
     return found
 
@@ -100,7 +100,7 @@ def number(given: str, least: int = 0) -> int:
     if not re.fullmatch("[0-9]{1,9}", given):
         raise ValueError(f"is {given!r}, which is no whole number from {least} to 999999999")
     if int(given) < least:
-        raise ValueError(f"is {given!r}, where {least} is the least")
+        raise ValueError(f"is {given!r}, which is less than {least}")
     return int(given)
 
 
@@ -108,13 +108,13 @@ positive: Final = partial(number, least=1)
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Make a kind that reads one of these words, in capitals or not."""
+    """Return a kind that accepts one of these words, in upper or lower case."""
 
     def word(given: str) -> str:
         for each in words:
             if each.lower() == given.lower():
                 return each
-        raise ValueError(f"is {given!r}, which is none of {', '.join(words)}")
+        raise ValueError(f"is {given!r}, but must be one of {', '.join(words)}")
 
     return word
 
@@ -127,25 +127,25 @@ def _list(what: str, pattern: str, given: str) -> list[str]:
     return found
 
 
-hosts: Final = partial(_list, "name of a host", rf"\*|\.?({HOST})")
+hosts: Final = partial(_list, "host name", rf"\*|\.?({HOST})")
 origins: Final = partial(
-    _list, "origin, a scheme and a host", rf"https?://(\*\.)?({HOST})(:[0-9]+)?"
+    _list, "origin with a scheme and a host", rf"https?://(\*\.)?({HOST})(:[0-9]+)?"
 )
 
 
 def address(given: str) -> str:
-    """Read an address of mail, with a name before it or not."""
+    """Read an e-mail address, with or without a name before it."""
     if not given.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(given)[1]):
-        raise ValueError(f"is {given!r}, which is no address of mail")
+        raise ValueError(f"is {given!r}, which is no e-mail address")
     return given
 
 
 def secret_key(given: str) -> str:
-    """Read a key that nobody else knows."""
+    """Read a secret key."""
     if given.startswith("django-insecure-"):
-        raise ValueError("holds the key for development, which everybody knows")
+        raise ValueError("is the key for development, which everybody knows")
     if given.startswith("$("):
-        raise ValueError("holds a command in place of what the command prints")
+        raise ValueError("is a command instead of the text that the command prints")
     return given
 
 
@@ -156,35 +156,35 @@ def database(given: str) -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
     url = re.fullmatch(r"postgres(?:ql)?(://(?!.*[/?].*@)[^\s#]*)", given)
     if not url:
-        raise ValueError(NO_URL)
+        raise ValueError(UNKNOWN_URL)
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    try:  # PostgreSQL's own library knows sockets, several hosts and every option
+    try:  # PostgreSQL's library knows sockets, several hosts and every option
         options: dict[str, Any] = dict(conninfo_to_dict(f"postgresql{url[1]}"))
     except ProgrammingError:
         raise ValueError(
-            "has a part that PostgreSQL does not know, perhaps after the ?; settings of Django"
-            " belong into config/settings.py"
+            "has a part that PostgreSQL does not know, perhaps after the ?; write settings of"
+            " Django into config/settings.py"
         ) from None
     parts = ("dbname", "user", "password", "host", "port")
     name, user, password, host, port = (options.pop(part, "") for part in parts)
     if not (name or "service" in options) or not re.fullmatch("[0-9,]*", port):
-        raise ValueError(NO_URL)
+        raise ValueError(UNKNOWN_URL)
     entry = {"ENGINE": "django.db.backends.postgresql", "NAME": name, "OPTIONS": options}
     return entry | {"USER": user, "PASSWORD": password, "HOST": host, "PORT": port}
 
 
 def mailer(given: str) -> dict[str, Any]:
-    """Read the URL of what sends mail, as an entry of ``MAILERS``."""
-    if given in NO_SERVER:
-        return {"BACKEND": NO_SERVER[given], "OPTIONS": {}}
+    """Read the URL of a mail server or another backend, as an entry of ``MAILERS``."""
+    if given in WITHOUT_SERVER:
+        return {"BACKEND": WITHOUT_SERVER[given], "OPTIONS": {}}
     if folder := re.fullmatch(r"filemail:///+([^\s?#]+)", given):
         options: dict[str, Any] = {"file_path": url2pathname(f"/{folder[1]}")}
         return {"BACKEND": "django.core.mail.backends.filebased.EmailBackend", "OPTIONS": options}
     url = SERVER.fullmatch(given)
     if not url or not 0 < int(url["port"] or 1) < 65536:
-        raise ValueError(f"{NO_URL}; smtp+tls:// or smtps:// encrypts mail, not a part after a ?")
+        raise ValueError(f"{UNKNOWN_URL}; to encrypt mail use smtp+tls:// or smtps:// and no ?")
     options = {
         "host": url["host"].strip("[]"),
         "port": int(url["port"] or PORTS[url["scheme"]]),
@@ -192,7 +192,7 @@ def mailer(given: str) -> dict[str, Any]:
         "password": unquote(url["password"] or ""),
         "use_tls": url["scheme"] == "smtp+tls",
         "use_ssl": url["scheme"] in ("smtps", "smtp+ssl"),
-        # A mail server that does not answer must not hold a request for minutes.
+        # A silent mail server must not block a job or request for minutes.
         "timeout": 10,
     }
     return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}

@@ -19,7 +19,7 @@ env.load(BASE_DIR / ".env")
 
 DEBUG = env.read("DEBUG", env.flag, False, "1")
 
-# Production must set these two and EMAIL_URL. Development has a key that everybody knows.
+# Production must set these two and EMAIL_URL. Everybody knows the key of development.
 SECRET_KEY = env.read(
     "SECRET_KEY",
     str if DEBUG else env.secret_key,
@@ -45,11 +45,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    # Apps of the project's own: here they stay clear of what an update of the template changes.
+    # Add your apps here, away from the lines that an update of the template changes.
 ]
 
 MIDDLEWARE = [
-    # First: every line of the log names its request, and nothing refuses or redirects a probe.
+    # It comes first, so that the log names every request and all probes are answered.
     "apps.core.middleware.actor_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -95,17 +95,17 @@ database: dict[str, Any] = env.read(
     "postgres://user:password@127.0.0.1:5432/{{ cookiecutter.project_slug }}",
 )
 if database["ENGINE"].endswith("sqlite3"):
-    # A file, since the threads of a test cannot share a database in memory.
+    # This is a file, because the threads of a test cannot share a database in memory.
     database["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
     database["OPTIONS"] = {
-        # Writers queue from the start of a transaction instead of failing in its middle.
+        # Writers wait at the start of a transaction instead of failing in its middle.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        # Readers do not wait for a writer, and a commit does not wait for the disk twice.
+        # Readers do not wait for a writer. A commit does not wait for the disk.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    # Seconds to connect; milliseconds until a server that is gone counts as gone.
+    # Seconds to connect, and milliseconds until a connection without answers is closed.
     database["OPTIONS"] = {"connect_timeout": 3, "tcp_user_timeout": 30_000} | database["OPTIONS"]
     database["CONN_MAX_AGE"] = env.read("CONN_MAX_AGE", env.number, 60, "60")
     database["CONN_HEALTH_CHECKS"] = True
@@ -127,7 +127,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Each process counts here what strangers try; a cache of all processes counts it for all of them.
+# Limits for strangers count here, in each process. A shared cache counts for all processes.
 cache = "django.core.cache.backends.locmem.LocMemCache"
 CACHES = {"default": {"BACKEND": cache, "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 
@@ -136,7 +136,7 @@ CACHES = {"default": {"BACKEND": cache, "OPTIONS": {"MAX_ENTRIES": 100_000}}}
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 
-# Mail: on the console in development, else what EMAIL_URL names
+# Mail: on the console in development, else as EMAIL_URL says
 
 console = env.mailer("consolemail://") if DEBUG else None
 server = "smtp+tls://user:password@mail.example.com:587"
@@ -158,7 +158,7 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-# Tests run with this file's DEBUG but with settings.DEBUG off, which WhiteNoise would go by.
+# In tests settings.DEBUG is off, so WhiteNoise must use the DEBUG of this file.
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_USE_FINDERS = DEBUG
 
@@ -176,8 +176,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.read(
 )
 X_FRAME_OPTIONS = "DENY"
 
-# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself, and writes the
-# address of the client into X-Forwarded-For, last.
+# Only for a proxy that always sets X-Forwarded-Proto and X-Request-ID itself, and adds the address
+# of the client to the end of X-Forwarded-For.
 BEHIND_PROXY = env.read("BEHIND_PROXY", env.flag, False, "1")
 TRUST_REQUEST_ID = BEHIND_PROXY
 
@@ -185,20 +185,19 @@ if not DEBUG:
     SECURE_SSL_REDIRECT = env.read("SECURE_SSL_REDIRECT", env.flag, True, "1")
     SECURE_HSTS_SECONDS = env.read("SECURE_HSTS_SECONDS", env.number, 3600, "3600")
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    # Being in the list that browsers bring along is hard to undo: that is for the owner to decide.
+    # The list of sites that browsers include is hard to leave, so the owner decides about it.
     SILENCED_SYSTEM_CHECKS = ["security.W021"]
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     if BEHIND_PROXY:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# Logging: everything on standard error, for whatever runs the process to collect; in production
-# one JSON object a line, since programs read it there
+# Logging: on standard error; in production one JSON object a line, for programs
 
 LOG_FORMAT = env.read("LOG_FORMAT", env.one_of("line", "json"), "line" if DEBUG else "json", "json")
 levels = env.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_LEVEL = env.read("LOG_LEVEL", levels, "INFO", "INFO")
-# Names that mean something else, and objects that say nothing once they are text.
+# Fields that callers must not set, and objects that have no useful text.
 not_from_callers = ("level", "logger", "time", "request", "server_time")
 LOGGING = {
     "version": 1,
@@ -232,4 +231,4 @@ LOGGING = {
 
 {{ cookiecutter|module_settings }}
 
-# Settings of the project's own: see the note in INSTALLED_APPS
+# Add your settings here: see the note in INSTALLED_APPS

@@ -10,5 +10,5 @@ urlpatterns = [
     path("{{ module.url }}", include("apps.{{ name }}.urls")),
     # % endfor
     path("admin/", admin.site.urls),
-    # Pages of the project's own: see the note in INSTALLED_APPS
+    # Add your pages here: see the note in INSTALLED_APPS
 ]

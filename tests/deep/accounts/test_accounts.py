@@ -64,7 +64,7 @@ def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
 
 
 def test_signing_up_logs_in_where_there_are_several_backends(client: Client, settings: Any) -> None:
-    """As beside most packages for accounts, of which the first one may know no user."""
+    """With most packages for accounts there are several, and the first may not know the user."""
     settings.AUTHENTICATION_BACKENDS = [
         "django.contrib.auth.backends.RemoteUserBackend",
         "django.contrib.auth.backends.AllowAllUsersModelBackend",
@@ -232,10 +232,10 @@ def test_logging_in_needs_the_token_of_the_form() -> None:
 
 
 @pytest.mark.parametrize("taken", [("grace", ""), ("GRACE", ""), ("else", "Grace@example.com")])
-def test_of_two_sign_ups_of_one_name_at_once_one_is_told_so(
+def test_of_two_sign_ups_at_once_with_one_name_one_is_refused(
     client: Client, monkeypatch: pytest.MonkeyPatch, taken: tuple[str, str]
 ) -> None:
-    """The other one commits after the form of this one was found right."""
+    """The other sign-up commits after the check of this form."""
     form_valid = SignUpView.form_valid
 
     def be_quicker(self: SignUpView, form: ModelForm) -> HttpResponse:
@@ -264,8 +264,8 @@ def test_a_sign_up_that_fails_for_another_reason_says_so(
         client.post("/accounts/signup/", data)
 
 
-def test_who_may_not_log_in_yet_is_signed_up_and_not_logged_in(client: Client) -> None:
-    """As where somebody has to approve of users, by a receiver."""
+def test_an_inactive_user_is_signed_up_and_not_logged_in(client: Client) -> None:
+    """For example, a receiver waits until a person approves the user."""
 
     def wait(instance: User, **kwargs: Any) -> None:
         instance.is_active = False
@@ -285,7 +285,7 @@ def test_who_may_not_log_in_yet_is_signed_up_and_not_logged_in(client: Client) -
 def test_an_answer_does_not_wait_for_the_mail_server(
     client: Client, monkeypatch: pytest.MonkeyPatch, ada: User
 ) -> None:
-    """Nor does the next one: its time would tell whose address it was."""
+    """The next one does not wait either, because its time would tell which addresses exist."""
     answered, sent = threading.Event(), []
 
     def send(backend: EmailBackend, messages: list[Any]) -> int:
@@ -302,7 +302,7 @@ def test_an_answer_does_not_wait_for_the_mail_server(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("jobs_in_process")
-def test_a_mail_server_that_is_away_disturbs_no_reset(
+def test_a_reset_works_without_a_mail_server(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*args: Any) -> int:
@@ -316,7 +316,7 @@ def test_a_mail_server_that_is_away_disturbs_no_reset(
     assert "Failed to send password reset email" in caplog.text
 
 
-def test_no_mail_is_sent_but_by_jobs() -> None:
+def test_only_jobs_send_mail() -> None:
     ways = "EmailMessage|EmailMultiAlternatives|send_mail|send_mass_mail|PasswordResetForm"
     sends = re.compile(rf"\b({ways})\(")
     apps = Path(__file__).resolve().parents[3]
@@ -328,7 +328,7 @@ def test_no_mail_is_sent_but_by_jobs() -> None:
     assert found == {"tasks.py"}
 
 
-def test_guesses_count_for_a_name_however_it_is_written() -> None:
+def test_all_spellings_of_a_name_share_one_limit() -> None:
     User.objects.create_user("ada", password=PASSWORD)
     request = RequestFactory().get("/")
     for number in range(FAILURES):
@@ -340,7 +340,7 @@ def test_guesses_count_for_a_name_however_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("many", ["names", "addresses"])
-def test_guesses_from_many_places_or_for_many_names_end_too(many: str) -> None:
+def test_guesses_from_many_addresses_or_for_many_names_have_a_limit(many: str) -> None:
     User.objects.create_user("ada", password=PASSWORD)
     factory = RequestFactory()
     for number in range(FAILURES_AT_ALL):
@@ -351,7 +351,7 @@ def test_guesses_from_many_places_or_for_many_names_end_too(many: str) -> None:
     assert authenticate(request, username="ada", password=PASSWORD) is None
 
 
-def test_a_failed_login_can_forge_no_line_of_the_log(
+def test_a_failed_login_cannot_forge_a_line_of_the_log(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     authenticate(username="a\nb" + 200 * "c", password="guess")
@@ -375,7 +375,7 @@ def test_a_failed_login_can_forge_no_line_of_the_log(
         (False, "::ffff:192.0.2.7", None, "192.0.2.7"),
     ],
 )
-def test_the_address_is_the_clients(
+def test_the_address_of_the_client_is_found(
     settings: Any, trusted: bool, direct: str, forwarded: str | None, found: str
 ) -> None:
     settings.BEHIND_PROXY = trusted
@@ -384,7 +384,7 @@ def test_the_address_is_the_clients(
     assert client_address(request) == found
 
 
-def test_each_subject_is_counted_for_so_long() -> None:
+def test_each_subject_has_a_count_that_expires() -> None:
     assert [count("a"), count("a"), count("b"), count("a", by=-1)] == [1, 2, 1, 1]
     assert [count("over", seconds=0) for _ in range(2)] == [1, 1]
 
@@ -398,7 +398,7 @@ def test_each_subject_is_counted_for_so_long() -> None:
         ("else", "ADA@Example.com"),
     ],
 )
-def test_what_looks_the_same_is_one_account(
+def test_names_and_addresses_that_look_alike_are_one_account(
     client: Client, ada: User, name: str, email: str
 ) -> None:
     answer = client.post("/accounts/signup/", FORM | {"username": name, "email": email})
@@ -414,7 +414,7 @@ def test_the_database_refuses_a_second_account(ada: User, other: tuple[str, str]
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
-def test_guessing_a_password_ends_soon(
+def test_guesses_of_a_password_have_a_limit(
     client: Client, ada: User, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     for number in range(FAILURES):
@@ -428,7 +428,7 @@ def test_guessing_a_password_ends_soon(
     assert "_auth_user_id" in elsewhere.session
 
 
-def test_one_address_signs_up_so_many_users(client: Client) -> None:
+def test_sign_ups_from_one_address_have_a_limit(client: Client) -> None:
     answers = [client.post("/accounts/signup/", {}) for _ in range(SIGN_UPS + 1)]
     assert [answer.status_code for answer in answers[-2:]] == [200, 429]
 
@@ -436,7 +436,7 @@ def test_one_address_signs_up_so_many_users(client: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("jobs_in_process")
 @pytest.mark.parametrize(("address", "mails"), [("ADA@example.com", RESET_MAILS), ("x@y.com", 0)])
-def test_a_box_gets_so_many_mails_and_no_answer_tells_whose_it_is(
+def test_mails_to_a_box_have_a_limit_and_answers_do_not_tell_who_exists(
     client: Client, ada: User, address: str, mails: int
 ) -> None:
     mail.outbox.clear()
@@ -448,7 +448,7 @@ def test_a_box_gets_so_many_mails_and_no_answer_tells_whose_it_is(
     assert len(mail.outbox) == mails
 
 
-def test_one_address_asks_for_so_many_resets(client: Client) -> None:
+def test_resets_from_one_address_have_a_limit(client: Client) -> None:
     boxes = [{"email": f"{number}@example.com"} for number in range(RESETS + 1)]
     pages = [client.post("/accounts/password_reset/", box) for box in boxes]
     wait_for_mails()

@@ -1,4 +1,4 @@
-"""The acting user: found late, never leaked, free where nobody asks."""
+"""The acting user: found late, never leaked, and free where the view does not ask."""
 
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
@@ -64,7 +64,7 @@ def who_by_the_view(request: HttpRequest) -> HttpResponse:
 
 
 class Asking(ModelBackend):
-    """Asks who acts while it looks a user up, as a backend does that writes who was seen."""
+    """Asks for the actor during the lookup, like a backend that writes when a user was seen."""
 
     seen: ClassVar[list[str]] = []
 
@@ -107,7 +107,7 @@ def test_the_next_request_does_not_see_the_former_user(ada: User, url: str) -> N
     assert current_source() == "command"
 
 
-def test_a_request_that_fails_leaves_nobody_behind(client: Client, ada: User) -> None:
+def test_a_request_that_fails_leaves_no_actor(client: Client, ada: User) -> None:
     client.force_login(ada)
     client.raise_request_exception = False
     assert client.get("/failing/").status_code == 500
@@ -121,7 +121,7 @@ def test_a_user_who_is_authenticated_inside_the_view_acts(
     assert client.get(url).text == "ada"
 
 
-def test_a_view_that_asks_for_nobody_costs_no_query_and_no_vary(client: Client, ada: User) -> None:
+def test_a_view_that_does_not_ask_costs_no_query_and_no_vary(client: Client, ada: User) -> None:
     client.force_login(ada)
     with CaptureQueriesContext(connection) as queries:
         answer = client.get("/nothing/")
@@ -138,7 +138,7 @@ def test_under_asgi_each_request_has_its_own_actor(ada: User, url: str) -> None:
         return answer.content.decode(), after.content.decode()
 
     expected = "nobody" if "who" in url else "ada"
-    # Unlike asyncio.run, this leaves no thread behind with a connection of its own.
+    # Unlike asyncio.run, this leaves no thread with an open connection.
     assert async_to_sync(visit)() == (expected, "nobody")
 
 
@@ -198,7 +198,7 @@ def test_the_user_of_the_request_is_known_while_code_acts_as_another(ada: User) 
         assert current_impersonator() is None
 
 
-def test_anonymous_visitors_are_nobody() -> None:
+def test_an_anonymous_visitor_is_no_actor() -> None:
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
     with acting_in(request):
@@ -206,7 +206,7 @@ def test_anonymous_visitors_are_nobody() -> None:
         assert current_source() == "request"
 
 
-def test_a_request_without_a_user_is_nobody() -> None:
+def test_a_request_without_a_user_has_no_actor() -> None:
     request: Any = RequestFactory().get("/")
     with acting_in(request):
         assert current_actor() is None
@@ -254,7 +254,7 @@ def test_a_named_actor_stays_in_its_request() -> None:
     assert (current_source(), current_request_id()) == ("command", "")
 
 
-def test_a_job_names_the_request_that_it_came_of() -> None:
+def test_a_job_knows_the_request_that_led_to_it() -> None:
     with acting_as(None, source="job", request_id="the-request"):
         assert (current_source(), current_request_id()) == ("job", "the-request")
 
@@ -264,11 +264,11 @@ def test_a_job_names_the_request_that_it_came_of() -> None:
     [
         ("/who/", "ada", ["nobody", "named"]),
         ("/who-async/", "ada", ["nobody", "named"]),
-        # Asked by a look-up that it has not begun itself, it looks up once more, and once only.
+        # The view starts the lookup here, so the actor needs a second one.
         ("/who-by-the-view/", "ada, ada", ["nobody", "named", "ada", "named"]),
     ],
 )
-def test_nobody_acts_while_the_user_is_looked_up(
+def test_a_lookup_of_the_user_has_no_actor(
     client: Client, ada: User, settings: Any, url: str, answer: str, seen: list[str]
 ) -> None:
     Asking.seen.clear()
@@ -278,7 +278,7 @@ def test_nobody_acts_while_the_user_is_looked_up(
     assert Asking.seen == seen
 
 
-def test_nobody_acts_while_a_named_user_is_looked_up(ada: User) -> None:
+def test_a_lookup_of_a_named_user_has_no_actor(ada: User) -> None:
     seen: list[str] = []
 
     def look_up() -> User:

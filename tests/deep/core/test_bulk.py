@@ -1,4 +1,4 @@
-"""Receivers hear bulk writes: once each, truly, in their transaction, at a constant price."""
+"""Bulk writes: one true signal each, in their transaction, at a constant cost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,13 +36,13 @@ def users(*names: str) -> list[User]:
 
 
 def rows(*names: str, using: str = "default") -> list[User]:
-    """Make rows of which nobody is told."""
+    """Make rows without a signal."""
     return User._base_manager.using(using).bulk_create(users(*names))
 
 
 @pytest.fixture
 def told() -> Told:
-    """What the receivers of bulk writes are told from here on."""
+    """Collect the signals of bulk writes from now on."""
     told: Told = []
 
     @receiver(ALL, sender=User, include_subclasses=True)
@@ -54,7 +54,7 @@ def told() -> Told:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_creation_tells_of_the_instances_and_their_keys(told: Told, is_async: bool) -> None:
+def test_bulk_create_sends_the_instances_and_their_keys(told: Told, is_async: bool) -> None:
     made: Any = (one for one in users("ada", "grace"))
     if is_async:
         created = async_to_sync(User.objects.all().abulk_create)(made)
@@ -66,7 +66,7 @@ def test_a_creation_tells_of_the_instances_and_their_keys(told: Told, is_async: 
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_bulk_update_tells_once_of_all_batches(told: Told, is_async: bool) -> None:
+def test_bulk_update_sends_one_signal_for_all_batches(told: Told, is_async: bool) -> None:
     found = rows("ada", "grace", "edsger")
     for one in found:
         one.first_name = "X"
@@ -80,7 +80,7 @@ def test_a_bulk_update_tells_once_of_all_batches(told: Told, is_async: bool) -> 
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_an_update_tells_of_the_rows_that_matched_before(told: Told, is_async: bool) -> None:
+def test_update_sends_the_rows_that_matched_before_it(told: Told, is_async: bool) -> None:
     ada, grace, edsger = rows("ada", "grace", "edsger")
     group = Group.objects.create(name="staff")
     another = Group.objects.create(name="editors")
@@ -95,7 +95,7 @@ def test_an_update_tells_of_the_rows_that_matched_before(told: Told, is_async: b
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_deletion_tells_of_the_keys(told: Told, is_async: bool) -> None:
+def test_delete_sends_the_keys(told: Told, is_async: bool) -> None:
     ada, grace, _ = rows("ada", "grace", "edsger")
     chosen = User.objects.exclude(username="edsger").order_by("-username")
     total, _ = async_to_sync(chosen.adelete)() if is_async else chosen.delete()
@@ -104,7 +104,7 @@ def test_a_deletion_tells_of_the_keys(told: Told, is_async: bool) -> None:
     assert (total, User.objects.get().username) == (2, "edsger")
 
 
-def test_a_write_of_no_row_tells_nothing(told: Told) -> None:
+def test_a_write_of_no_row_sends_nothing(told: Told) -> None:
     User.objects.bulk_create([])
     User.objects.bulk_update([], ["email"])
     User.objects.update(email="")
@@ -112,12 +112,12 @@ def test_a_write_of_no_row_tells_nothing(told: Told) -> None:
     assert told == []
 
 
-def test_an_update_of_no_column_is_djangos_own(told: Told) -> None:
+def test_an_update_of_no_column_sends_nothing(told: Told) -> None:
     rows("ada")
     assert (User.objects.update(), told) == (0, [])
 
 
-def test_a_row_that_is_given_in_two_batches_is_told_once(told: Told) -> None:
+def test_a_row_in_two_batches_is_sent_once(told: Told) -> None:
     (ada,) = rows("ada")
     User.objects.bulk_update([ada, ada], ["email"], batch_size=1)
     assert [each["pks"] for each in told] == [(ada.pk,)]
@@ -132,7 +132,7 @@ def test_a_row_that_is_given_in_two_batches_is_told_once(told: Told) -> None:
         lambda users: users.values("pk").delete(),
     ],
 )
-def test_what_django_refuses_is_refused_in_its_words(
+def test_errors_of_django_keep_their_message(
     request: pytest.FixtureRequest, write: Callable[[Any], Any]
 ) -> None:
     def said() -> str:
@@ -147,7 +147,7 @@ def test_what_django_refuses_is_refused_in_its_words(
 
 
 @isolate_apps("apps.core")
-def test_a_key_that_leads_to_another_model_is_a_key() -> None:
+def test_a_primary_key_may_be_a_relation() -> None:
     class Badge(Model):
         holder = OneToOneField(User, CASCADE, primary_key=True, related_name="+")
         objects = BulkSignalsQuerySet.as_manager()
@@ -166,7 +166,7 @@ def test_a_key_that_leads_to_another_model_is_a_key() -> None:
             Badge.objects.update(**{name: 1})
 
 
-def test_single_rows_are_none_of_its_business(told: Told) -> None:
+def test_writes_of_single_rows_send_no_bulk_signal(told: Told) -> None:
     ada = User.objects.create_user("ada")
     ada.save()
     User.objects.update_or_create(username="ada", defaults={"email": "ada@example.com"})
@@ -174,14 +174,14 @@ def test_single_rows_are_none_of_its_business(told: Told) -> None:
     assert told == []
 
 
-def test_a_proxy_and_another_database_are_named(told: Told, other_database: str) -> None:
+def test_signals_name_the_proxy_and_the_database(told: Told, other_database: str) -> None:
     Person.objects.using(other_database).bulk_create([Person(username="ada")])
     Person.objects.using(other_database).update(email="")
     Person.objects.db_manager(other_database).all().delete()
     assert [(each["sender"], each["using"]) for each in told] == [(Person, other_database)] * 3
 
 
-def test_a_manager_deletes_no_more_than_before() -> None:
+def test_a_manager_gets_no_method_delete() -> None:
     assert not hasattr(User.objects, "delete")
     methods = [BulkSignalsQuerySet.update, BulkSignalsQuerySet.delete]
     methods += [BulkSignalsQuerySet.bulk_create, BulkSignalsQuerySet.bulk_update]
@@ -200,7 +200,7 @@ WRITES: list[tuple[Callable[[list[User]], Any], int]] = [
 def test_any_number_of_rows_costs_one_statement_more(
     request: pytest.FixtureRequest, write: Callable[[list[User]], Any], more: int
 ) -> None:
-    """None while nobody listens; what the parts of the project write is muted."""
+    """Without a receiver they cost none; the receivers of the project are muted."""
 
     def cost() -> int:
         found = rows(*(f"user {number}" for number in range(300)))
@@ -227,13 +227,13 @@ def test_any_number_of_rows_costs_one_statement_more(
         lambda: User.objects.update(id=1),
     ],
 )
-def test_what_cannot_be_told_is_refused(told: Told, write: Callable[[], Any]) -> None:
+def test_a_write_of_unknown_rows_is_refused(told: Told, write: Callable[[], Any]) -> None:
     with pytest.raises(NotSupportedError, match=r"past all receivers: User\._base_manager"):
         write()
     assert (told, User.objects.exists()) == ([], False)
 
 
-def test_keys_that_the_database_keeps_to_itself_are_refused(
+def test_a_database_that_returns_no_keys_is_refused(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections["default"].features, "can_return_rows_from_bulk_insert", False)
@@ -244,7 +244,7 @@ def test_keys_that_the_database_keeps_to_itself_are_refused(
     assert [each["pks"] for each in told] == [(7,)]
 
 
-def update_rows_of_which_one_is_gone() -> None:
+def update_two_rows_after_one_is_deleted() -> None:
     ada, grace = User._base_manager.order_by("pk")
     User._base_manager.filter(pk=ada.pk).delete()
     User.objects.bulk_update([ada, grace], ["last_name"])
@@ -253,15 +253,15 @@ def update_rows_of_which_one_is_gone() -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        update_rows_of_which_one_is_gone,
+        update_two_rows_after_one_is_deleted,
         lambda: User.objects.update(last_name="x"),
         lambda: User.objects.all().delete(),
     ],
 )
-def test_rows_that_others_change_meanwhile_undo_the_write(
+def test_rows_that_others_change_roll_the_write_back(
     told: Told, monkeypatch: pytest.MonkeyPatch, write: Callable[[], Any]
 ) -> None:
-    """A commit of another process between the two statements is played by the test."""
+    """The test plays the commit of another process between the two statements."""
     before = rows("ada", "grace")
     locked_keys = BulkSignalsQuerySet._locked_keys
 
@@ -289,7 +289,7 @@ def test_rows_that_others_change_meanwhile_undo_the_write(
         lambda _: User.objects.all().delete(),
     ],
 )
-def test_a_receiver_that_fails_undoes_the_write(write: Callable[[list[User]], Any]) -> None:
+def test_a_receiver_that_fails_rolls_the_write_back(write: Callable[[list[User]], Any]) -> None:
     with mute(User):
         found = rows("ada", "grace")
 
@@ -307,7 +307,7 @@ def test_a_receiver_that_fails_undoes_the_write(write: Callable[[list[User]], An
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_the_commit_there_are_keys_and_no_instances() -> None:
+def test_after_the_commit_a_receiver_gets_keys_and_no_instances() -> None:
     told: Told = []
 
     @receiver(ALL, sender="accounts.User", after_commit=True)

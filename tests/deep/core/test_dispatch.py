@@ -1,4 +1,4 @@
-"""The kit's receivers: connected once, strongly, quiet for fixtures, after the commit."""
+"""Receivers of the kit: connected once and strongly, without fixtures, after the commit."""
 
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
@@ -69,7 +69,7 @@ pytestmark = pytest.mark.usefixtures("connections_as_before")
 def recorder(
     calls: Calls, signal: Signal | list[Signal], sender: Any = User, **options: Any
 ) -> Any:
-    """Connect a receiver made inside a function, which Django's own decorator would lose."""
+    """Connect a receiver inside a function, which Django's decorator would lose."""
 
     @receiver(signal, sender=sender, **options)
     def record(sender: Any, **named: Any) -> str:
@@ -106,7 +106,7 @@ def test_one_decorator_connects_to_several_signals(calls: Calls) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_decorators_can_be_stacked_with_options_of_their_own(calls: Calls) -> None:
+def test_stacked_decorators_have_separate_options(calls: Calls) -> None:
     @receiver(post_save, sender=User, mutable=False)
     @receiver(post_delete, sender=User, after_commit=True)
     def record(sender: Any, **named: Any) -> None:
@@ -123,7 +123,7 @@ def test_decorators_can_be_stacked_with_options_of_their_own(calls: Calls) -> No
     assert [how.after_commit for how in made] == [True, False]
 
 
-def test_all_of_a_stack_is_muted_together(calls: Calls) -> None:
+def test_mute_reaches_all_decorators_of_a_stack(calls: Calls) -> None:
     @receiver(ordered, sender=Shop)
     @receiver(ordered, sender=Market)
     def record(sender: Any, **named: Any) -> None:
@@ -137,7 +137,7 @@ def test_all_of_a_stack_is_muted_together(calls: Calls) -> None:
     assert [call["sender"] for call in calls] == [Market]
 
 
-def test_a_decorator_within_a_stack_is_not_left_out(calls: Calls) -> None:
+def test_another_decorator_in_a_stack_still_runs(calls: Calls) -> None:
     def twice(function: Any) -> Any:
         @functools.wraps(function)
         def run(sender: Any, **named: Any) -> None:
@@ -183,13 +183,13 @@ def test_two_receivers_of_one_name_are_refused_instead_of_dropped() -> None:
     @receiver(ordered)
     def listen(sender: Any, **kwargs: Any) -> None: ...
 
-    with pytest.raises(ImproperlyConfigured, match="Rename one"):
+    with pytest.raises(ImproperlyConfigured, match="rename one"):
 
         @receiver(ordered)
         def listen(sender: Any, **kwargs: Any) -> None: ...
 
 
-def test_a_factory_called_twice_for_one_sender_is_refused(calls: Calls) -> None:
+def test_a_receiver_connected_twice_to_one_sender_is_refused(calls: Calls) -> None:
     recorder(calls, post_save)
     with pytest.raises(ImproperlyConfigured, match="connected twice"):
         recorder(calls, post_save)
@@ -217,7 +217,7 @@ def test_a_model_signal_needs_a_sender() -> None:
 
 
 def test_a_string_sender_of_a_custom_signal_is_refused() -> None:
-    with pytest.raises(ImproperlyConfigured, match="Only the signals of models"):
+    with pytest.raises(ImproperlyConfigured, match="only model signals accept"):
         recorder([], ordered, sender="accounts.User")
 
 
@@ -235,10 +235,10 @@ def test_an_async_receiver_cannot_wait_for_the_commit() -> None:
         receiver(ordered, after_commit=True)(listen)
 
 
-def test_after_commit_there_is_no_instance_to_ask_for() -> None:
+def test_after_commit_a_parameter_instance_is_refused() -> None:
     def listen(sender: Any, instance: Any, **kwargs: Any) -> None: ...
 
-    with pytest.raises(ImproperlyConfigured, match="is given pk instead"):
+    with pytest.raises(ImproperlyConfigured, match="gets pk instead"):
         receiver(post_save, sender=User, after_commit=True)(listen)
     receiver(post_save, sender=User)(listen)
 
@@ -250,8 +250,8 @@ def test_the_sender_of_a_model_signal_is_one_model(sender: Any) -> None:
 
 
 @pytest.mark.parametrize("signal", [lambda sender, **kwargs: None, [], [post_save, User]])
-def test_what_is_listened_to_is_a_signal(signal: Any) -> None:
-    """Without brackets the decorator is given the function, and nothing would be connected."""
+def test_an_object_that_is_no_signal_is_refused(signal: Any) -> None:
+    """Without brackets the decorator gets the function, and nothing would be connected."""
     with pytest.raises(ImproperlyConfigured, match="needs a signal"):
         receiver(signal)
 
@@ -269,7 +269,7 @@ def test_django_names_the_receiver_whose_sender_does_not_exist() -> None:
 
 
 class Abstract(models.Model):
-    """No model that has rows."""
+    """A model without rows."""
 
     class Meta:
         abstract = True
@@ -289,9 +289,9 @@ class Abstract(models.Model):
         (post_migrate, "auth", r"apps\.get_app_config"),
         (pre_migrate, User, r"apps\.get_app_config"),
         (post_migrate, apps.get_app_config("core"), "has no models"),
-        (post_save, SimpleLazyObject(lambda: User), "goes by the very object"),
-        (user_logged_in, SimpleLazyObject(lambda: User), "goes by the very object"),
-        (post_save, lazystr("accounts.User"), "goes by the very object"),
+        (post_save, SimpleLazyObject(lambda: User), "names a lazy object"),
+        (user_logged_in, SimpleLazyObject(lambda: User), "names a lazy object"),
+        (post_save, lazystr("accounts.User"), "names a lazy object"),
         (post_save, models.Model, "is no model"),
         (post_save, "User", "is no model"),
         (post_save, "django.contrib.auth.models.User", "is no model"),
@@ -301,7 +301,7 @@ class Abstract(models.Model):
     ],
 )
 @pytest.mark.parametrize("include_subclasses", [False, True])
-def test_what_never_sends_a_signal_is_refused(
+def test_a_sender_that_never_sends_is_refused(
     signal: Signal, sender: Any, says: str, include_subclasses: bool
 ) -> None:
     if sender is Abstract and include_subclasses:
@@ -313,17 +313,17 @@ def test_what_never_sends_a_signal_is_refused(
     assert len(signal.receivers) == before
 
 
-def test_a_model_that_tells_of_no_bulk_write_is_refused() -> None:
+def test_a_model_without_bulk_signals_is_refused() -> None:
     for signal in (bulk_created, bulk_updated, bulk_deleted):
         with pytest.raises(ImproperlyConfigured, match=r"BulkSignalsQuerySet\.as_manager\(\)"):
             recorder([], signal, sender=Group)
 
 
 @pytest.mark.parametrize("sender", [Group, "accounts.User"])
-def test_a_table_of_links_is_looked_for_when_all_models_are_loaded(
+def test_a_sender_of_m2m_changed_is_checked_when_all_models_are_loaded(
     monkeypatch: pytest.MonkeyPatch, sender: Any
 ) -> None:
-    """As in a file of models, where the link that names a table may come later."""
+    """As in a file of models, where the field of a table may come later."""
     monkeypatch.setattr(apps, "models_ready", False)
     recorder([], m2m_changed, sender=User.groups.through)
     recorder([], m2m_changed, sender=sender)
@@ -333,7 +333,7 @@ def test_a_table_of_links_is_looked_for_when_all_models_are_loaded(
     apps.get_app_config("core").ready()
 
 
-def test_what_sends_a_signal_is_accepted(calls: Calls) -> None:
+def test_a_sender_that_sends_is_accepted(calls: Calls) -> None:
     recorder(calls, m2m_changed, sender="accounts.User_groups")
     recorder(calls, m2m_changed, sender=User.user_permissions.through)
     recorder(calls, post_migrate, sender=apps.get_app_config("auth"))
@@ -357,7 +357,7 @@ def test_what_sends_a_signal_is_accepted(calls: Calls) -> None:
 
 
 def decorated(function: Any) -> Any:
-    """A decorator that gives the function more than the signal does."""
+    """Give the function one argument more than the signal does."""
 
     @functools.wraps(function)
     def run(*args: Any, **named: Any) -> Any:
@@ -393,10 +393,10 @@ def test_a_parameter_that_is_not_sent_is_refused(signals: Any, function: Any, sa
 
 @pytest.mark.parametrize("signal", [post_save, bulk_created])
 @pytest.mark.parametrize("name", ["instance", "instances"])
-def test_after_commit_nothing_is_given_that_may_be_stale(signal: Signal, name: str) -> None:
+def test_after_commit_a_parameter_that_may_be_stale_is_refused(signal: Signal, name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def listen(sender, {name}, **kwargs): ...", namespace)  # noqa: S102
-    with pytest.raises(ImproperlyConfigured, match="is given pk instead"):
+    with pytest.raises(ImproperlyConfigured, match="gets pk instead"):
         receiver(signal, sender=User, after_commit=True)(namespace["listen"])
 
 
@@ -411,7 +411,7 @@ def test_after_commit_nothing_is_given_that_may_be_stale(signal: Signal, name: s
         (post_save, decorated(lambda sender, tenant, **kwargs: None)),
     ],
 )
-def test_what_django_calls_is_accepted_and_called(signal: Signal, function: Any) -> None:
+def test_a_function_that_the_signal_can_call_is_called(signal: Signal, function: Any) -> None:
     senders: dict[Signal, Any] = {post_save: Group, m2m_changed: User.groups.through}
     sender = senders.get(signal)
     listen = receiver(signal, sender=sender)(function)
@@ -421,7 +421,7 @@ def test_what_django_calls_is_accepted_and_called(signal: Signal, function: Any)
 
 @pytest.mark.django_db
 @isolate_apps("apps.core")
-def test_the_table_of_what_is_sent_is_right(
+def test_the_table_of_sent_arguments_is_right(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: dict[Signal, set[str]] = {}
@@ -456,7 +456,7 @@ def test_the_table_of_what_is_sent_is_right(
 @pytest.mark.parametrize("signal", [post_save, ordered])
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_generator_is_refused(signal: Signal, after_commit: bool) -> None:
-    """A call of it would run nothing of its body."""
+    """A call of it would not run its body."""
 
     def listen(sender: Any, **kwargs: Any) -> Any:
         yield 1
@@ -470,7 +470,7 @@ def test_a_generator_is_refused(signal: Signal, after_commit: bool) -> None:
 
 
 @pytest.mark.parametrize("option", ["dispatch_uid", "weak", "sendr"])
-def test_an_option_that_is_none_is_named(option: str) -> None:
+def test_an_unknown_option_is_named(option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"no option {option}"):
         receiver(ordered, **{option: None})  # type: ignore[arg-type]
 
@@ -570,7 +570,7 @@ def test_after_commit_knows_the_key_of_a_deleted_row(calls: Calls) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_commit_an_instance_that_is_no_row_is_handed_on(calls: Calls) -> None:
+def test_after_commit_an_instance_that_is_no_row_stays(calls: Calls) -> None:
     recorder(calls, ordered, sender=None, after_commit=True)
     ordered.send(sender=None, instance={"number": 1})
     assert [call["instance"] for call in calls] == [{"number": 1}]
@@ -601,7 +601,7 @@ def test_after_commit_a_failure_is_logged_and_the_rest_still_runs(
     assert "no luck" in caplog.text
 
 
-def test_after_commit_goes_by_the_database_of_the_signal(
+def test_after_commit_waits_in_the_database_of_the_signal(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[str] = []
@@ -714,7 +714,7 @@ def test_muting_does_not_reach_an_interleaved_coroutine(calls: Calls) -> None:
     assert [call["sender"] for call in calls] == ["audible"]
 
 
-def test_what_is_connected_inside_a_muted_block_stays_connected(calls: Calls) -> None:
+def test_a_receiver_connected_inside_a_muted_block_stays_connected(calls: Calls) -> None:
     with mute(Shop):
         recorder(calls, ordered, sender=None)
     ordered.send(sender=Shop)
@@ -748,12 +748,12 @@ def test_muting_an_unknown_label_is_an_error(label: str, error: type[Exception])
 
 
 @pytest.mark.parametrize("target", [print, ordered, [User], (User,)])
-def test_muting_what_sends_nothing_is_an_error(target: Any) -> None:
+def test_muting_an_object_that_is_no_sender_is_an_error(target: Any) -> None:
     with pytest.raises(TypeError, match="cannot be muted"), mute(target):
         pass
 
 
-# What the kit knows about a connection
+# The options of a receiver
 
 
 def test_how_a_receiver_was_connected_is_known_for_that_receiver_only(calls: Calls) -> None:
@@ -780,7 +780,7 @@ def test_no_receiver_slows_every_deletion() -> None:
 
 
 @pytest.mark.django_db
-def test_muting_a_model_reaches_its_family_where_that_is_listened_to(calls: Calls) -> None:
+def test_muting_a_model_mutes_receivers_of_its_subclasses_too(calls: Calls) -> None:
     class Team(Group):
         class Meta:
             proxy = True
@@ -862,7 +862,7 @@ async def later() -> Any:
 
 
 class Test:
-    """What is neither a function nor a coroutine."""
+    """Neither a function nor a coroutine."""
 
     async def __call__(self) -> None: ...
 
@@ -948,7 +948,7 @@ def test_a_generator_that_is_closed_elsewhere_closes_no_other_block(
 
 
 def test_a_receiver_keeps_its_types() -> None:
-    """mypy runs over this file and would call each ignore unused if it accepted the line."""
+    """mypy checks this file. If it accepted the line, it would report the ignore as unused."""
 
     @receiver(ordered)
     def double(sender: Any, number: int = 0, **kwargs: Any) -> int:

@@ -1,4 +1,4 @@
-"""Every variable of the environment: a value is used as it is meant, or one sentence refuses it."""
+"""Every variable of the environment is understood, or refused in one sentence."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ KINDS: dict[str, Any] = {
         ("text", "$UNSET", "$UNSET"),
     ],
 )
-def test_a_value_is_used_as_it_is_meant(
+def test_a_value_is_understood(
     kind: str, value: str, used: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert given("NAMED", value, KINDS[kind], monkeypatch) == used
@@ -88,12 +88,12 @@ def test_a_value_is_used_as_it_is_meant(
             ("number", value, f"is {value!r}, which is no whole number")
             for value in ("1m", "-1", "1.5", "1_000", "٣", "None", "1e3", "9999999999")
         ),
-        ("positive", "0", "is '0', where 1 is the least"),
-        ("level", "verbose", "is 'verbose', which is none of DEBUG, INFO"),
-        ("level", "10", "is '10', which is none of DEBUG, INFO"),
-        ("format", "text", "is 'text', which is none of line, json"),
+        ("positive", "0", "is '0', which is less than 1"),
+        ("level", "verbose", "is 'verbose', but must be one of DEBUG, INFO"),
+        ("level", "10", "is '10', but must be one of DEBUG, INFO"),
+        ("format", "text", "is 'text', but must be one of line, json"),
         *(
-            ("hosts", value, f"has {value!r}, which is no name of a host")
+            ("hosts", value, f"has {value!r}, which is no host name")
             for value in (
                 "https://a.example",
                 "a.example/",
@@ -106,13 +106,13 @@ def test_a_value_is_used_as_it_is_meant(
                 "$HOST",
             )
         ),
-        ("hosts", "a.example;b.example", "has 'a.example;b.example', which is no name of a host"),
+        ("hosts", "a.example;b.example", "has 'a.example;b.example', which is no host name"),
         *(
             ("origins", value, f"has {value!r}, which is no origin")
             for value in ("a.example", "https://a.example/", "https://a.example/x", "https://", "*")
         ),
         *(
-            ("address", value, f"is {value!r}, which is no address of mail")
+            ("address", value, f"is {value!r}, which is no e-mail address")
             for value in (
                 "shop",
                 "Shop <shop>",
@@ -122,11 +122,11 @@ def test_a_value_is_used_as_it_is_meant(
                 "$FROM",
             )
         ),
-        ("key", "$(openssl rand -base64 48)", "holds a command"),
-        ("key", "django-insecure-0123", "holds the key for development"),
+        ("key", "$(openssl rand -base64 48)", "is a command"),
+        ("key", "django-insecure-0123", "is the key for development"),
     ],
 )
-def test_a_value_of_a_wrong_kind_is_refused_in_one_sentence(
+def test_a_wrong_value_is_refused_in_one_sentence(
     kind: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert why in sentence("NAMED", value, KINDS[kind], monkeypatch)
@@ -239,7 +239,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
     ("kind", "value", "why"),
     [
         *(
-            ("database", value, "is no URL of a kind that is known here")
+            ("database", value, "is no URL that this project knows")
             for value in (
                 "secret",
                 "localhost:5432/shop",
@@ -271,9 +271,9 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "postgres://me:secret%zz@db/shop",
             )
         ),
-        ("database", "sqlite:///db.sqlite3?timeout=5", "is no URL of a kind that is known here"),
+        ("database", "sqlite:///db.sqlite3?timeout=5", "is no URL that this project knows"),
         *(
-            ("mailer", value, "is no URL of a kind that is known here")
+            ("mailer", value, "is no URL that this project knows")
             for value in (
                 "secret",
                 "mail.example.com:587",
@@ -293,7 +293,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
             )
         ),
         *(
-            ("mailer", value, "smtp+tls:// or smtps:// encrypts mail")
+            ("mailer", value, "to encrypt mail use smtp+tls:// or smtps://")
             for value in (
                 "smtp://user:secret@mail.example.com?tls=True",
                 "smtp://user:secret@mail.example.com?ssl=true",
@@ -304,7 +304,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
         ),
     ],
 )
-def test_a_url_that_would_be_half_used_is_refused_and_its_secret_kept(
+def test_a_url_with_unknown_parts_is_refused_without_its_secret(
     kind: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = sentence("NAMED", value, getattr(environment, kind), monkeypatch)
@@ -359,7 +359,7 @@ def test_a_variable_that_is_empty_counts_as_not_set() -> None:
         (b"# nothing\n", None),
     ],
 )
-def test_a_file_is_read_whatever_wrote_it(
+def test_a_file_of_any_editor_is_read(
     written: bytes, read: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NAMED", "OTHER"):
@@ -374,9 +374,9 @@ def test_a_file_is_read_whatever_wrote_it(
     ("written", "why"),
     [
         ("NAMED=1\n".encode("utf-16"), "cannot be read as text in UTF-8"),
-        ("NAMED=1\n".encode("utf-16-le"), "where NAME=value belongs"),
+        ("NAMED=1\n".encode("utf-16-le"), "in place of NAME=value"),
         ("NAMED=é\n".encode("latin-1"), "cannot be read as text in UTF-8"),
-        (b"NAMED\n", "has 'NAMED' where NAME=value belongs"),
+        (b"NAMED\n", "has 'NAMED' in place of NAME=value"),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused(written: bytes, why: str, tmp_path: Path) -> None:
@@ -403,13 +403,13 @@ def loaded(folder: Path, file: str, **variables: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS"])
-def test_a_file_that_was_left_over_does_not_turn_production_into_debug(
+def test_a_file_of_development_does_not_turn_debug_on_in_production(
     name: str, tmp_path: Path
 ) -> None:
     done = loaded(tmp_path, "DEBUG=1\n", **{name: "of-production"})
     assert done.returncode == 1
     refusal = done.stderr.splitlines()[-1]
-    assert f"sets DEBUG, while the environment sets {name} as in production" in refusal
+    assert f"sets DEBUG, but the environment sets {name} as in production" in refusal
     assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="0").stdout == "False\n"
     assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="1").stdout == "True\n"
     assert loaded(tmp_path, "DEBUG=0\n", **{name: "x"}).stdout == "False\n"

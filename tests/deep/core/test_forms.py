@@ -1,4 +1,4 @@
-"""Every form of the project that changes something carries the token that Django asks for."""
+"""Every form of the project that posts has Django's token against forgery."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs start after the commit, and never without one."""
+"""Jobs start after the commit, and never after a rollback."""
 
 import logging
 from typing import Any
@@ -86,7 +86,7 @@ def note_all(**named: Any) -> None:
 
 
 @pytest.mark.parametrize("other", [False, True])
-def test_a_job_that_asks_for_its_database_is_given_it(other_database: str, other: bool) -> None:
+def test_a_job_with_the_parameter_using_gets_its_database(other_database: str, other: bool) -> None:
     using = other_database if other else "default"
     hand_off(note_database, 1, using=using)
     hand_off(note_database, 1, "archive", using=using)
@@ -119,7 +119,7 @@ def test_many_jobs_run_after_the_commit_and_never_after_a_rollback(settings: Any
     assert [result.args for result in backend.results] == [[1], [2]]
 
 
-def test_a_job_that_fails_is_logged_and_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_that_fails_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, logger="django.tasks"), transaction.atomic():
         failed = hand_off(fail)
         hand_off(note, 1)

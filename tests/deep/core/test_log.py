@@ -41,7 +41,7 @@ def log() -> Iterator[StringIO]:
     written = StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(RequestFilter())
-    configurator: Any = DictConfigurator(deepcopy(settings.LOGGING))  # it is taken apart
+    configurator: Any = DictConfigurator(deepcopy(settings.LOGGING))  # it changes its input
     formatter = configurator.configure_formatter(configurator.config["formatters"]["json"])
     handler.setFormatter(formatter)
     logging.root.addHandler(handler)
@@ -75,16 +75,14 @@ def test_the_line_of_an_error_names_its_request_and_has_the_traceback(
     assert "request" not in line
 
 
-def test_the_line_of_a_page_that_is_not_there_names_its_request(
-    client: Client, log: StringIO
-) -> None:
+def test_the_line_of_a_missing_page_names_its_request(client: Client, log: StringIO) -> None:
     answer = client.get("/elsewhere/")
     [line] = [line for line in lines(log) if line["logger"] == "django.request"]
     assert line["message"] == "Not Found: /elsewhere/"
     assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_under_asgi_the_line_of_a_page_that_is_not_there_does_so_too(log: StringIO) -> None:
+def test_under_asgi_the_line_of_a_missing_page_names_its_request(log: StringIO) -> None:
     answer = async_to_sync(AsyncClient().get)("/elsewhere/")
     [line] = [line for line in lines(log) if line["logger"] == "django.request"]
     assert line["request_id"] == answer.headers["X-Request-ID"]
@@ -96,7 +94,7 @@ def test_a_refused_host_is_logged_with_its_request(client: Client, log: StringIO
     assert {line["request_id"] for line in lines(log)} == {answer.headers["X-Request-ID"]}
 
 
-def test_a_job_names_the_request_it_came_of(log: StringIO) -> None:
+def test_a_line_of_a_job_names_the_request_that_led_to_it(log: StringIO) -> None:
     with acting_as(None, source="job", request_id="the-request"):
         logger.warning("done")
     assert lines(log)[0]["request_id"] == "the-request"
@@ -138,7 +136,7 @@ CYCLE["self"] = CYCLE
     ],
     ids=lambda value: None,
 )
-def test_nothing_that_a_caller_adds_costs_a_line_or_forges_one(
+def test_extra_fields_neither_lose_a_line_nor_forge_one(
     log: StringIO, extra: dict[Any, Any], written: Any
 ) -> None:
     logger.warning("said", extra=extra)
@@ -159,10 +157,10 @@ RESET = f"/accounts/reset/MQ/{SECRET}/"
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", [RESET, RESET.rstrip("/"), f"{RESET}more/", f"/else{RESET}"])
 @pytest.mark.parametrize("method", ["get", "post", "put"])
-def test_no_line_about_a_request_holds_what_a_path_may_hide(
+def test_no_line_about_a_request_contains_the_secret_of_its_path(
     client: Client, log: StringIO, path: str, method: str
 ) -> None:
-    """A page that is there, redirects, is not there, does not take the method or has no token."""
+    """The pages exist, redirect, are missing, refuse the method, or lack the token of the form."""
     client.handler.enforce_csrf_checks = True
     with mock.patch("apps.core.log.current_request_id", return_value="the-request"):
         answer = getattr(client, method)(path)
@@ -233,7 +231,7 @@ def strict(settings: Any) -> None:
 @pytest.mark.usefixtures("strict")
 @pytest.mark.django_db
 @pytest.mark.parametrize("url", PROBES)
-def test_probes_are_answered_to_whoever_asks(client: Client, url: str) -> None:
+def test_probes_are_answered_for_any_host(client: Client, url: str) -> None:
     headers = {"host": "10.1.2.3"}
     assert client.get(url, headers=headers).json()["status"] == "ok"
     assert client.get("/", headers=headers).status_code == 400

@@ -1,4 +1,4 @@
-"""What cannot be looked up is answered with 400, in every admin of the project."""
+"""A lookup that the database refuses is answered with 400, in every admin of the project."""
 
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ LOOKUPS: Final = (
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("model", admin.site._registry, ids=lambda model: model._meta.label)
-def test_no_look_up_of_an_admin_fails(client: Client, model: Any) -> None:
+def test_no_lookup_of_an_admin_fails(client: Client, model: Any) -> None:
     client.force_login(User.objects.create_superuser("ada"))
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     pages = [
@@ -38,12 +38,12 @@ def test_no_look_up_of_an_admin_fails(client: Client, model: Any) -> None:
     for each in pages:
         with transaction.atomic():
             assert client.get(each).status_code in (200, 302, 400, 404), each
-            # PostgreSQL goes on only after that.
+            # After an error, PostgreSQL needs a rollback.
             transaction.set_rollback(True)
 
 
-def test_an_error_that_no_address_brings_about_stays_one() -> None:
-    """Such as a table that is not there, or a database that is away."""
+def test_an_error_that_no_url_causes_stays_an_error() -> None:
+    """Such as a missing table, or a database that is down."""
     answer = LookupMiddleware(lambda request: HttpResponse()).process_exception
     factory = RequestFactory()
     page = "/admin/accounts/user/"

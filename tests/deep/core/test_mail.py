@@ -1,4 +1,4 @@
-"""Mail of development is printed so that people can read it and follow its links."""
+"""Mail of development is printed, so that people can read it and follow its links."""
 
 import re
 from io import StringIO
@@ -23,7 +23,7 @@ def test_a_link_on_the_console_can_be_followed(
     settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
     User.objects.create_user("ada", "ada@example.com", "a long pass phrase")
     who = {"email": "ada@example.com"}
-    capsys.readouterr()  # a welcome
+    capsys.readouterr()  # without a welcome mail
     client.post("/accounts/password_reset/", who, headers={"host": "127.0.0.1:8000"})
     wait_for_mails()
     link = re.search(r"http://127\.0\.0\.1:8000(/\S+)", capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Tests switch receivers off with a decorator, and only for themselves."""
+"""A decorator switches receivers off for one test."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def plain(sender: Any, **kwargs: Any) -> None:
     """Listen to nothing."""
 
 
-def what_is_heard() -> list[str]:
+def heard_receivers() -> list[str]:
     heard.clear()
     told.send("teller")
     return list(heard)
@@ -36,12 +36,12 @@ def what_is_heard() -> list[str]:
 
 @mute(first)
 def test_a_decorator_names_a_receiver() -> None:
-    assert what_is_heard() == ["second"]
+    assert heard_receivers() == ["second"]
 
 
 @mute("accounts.User")
 def test_a_decorator_names_a_sender_by_its_label() -> None:
-    assert what_is_heard() == ["first", "second"]
+    assert heard_receivers() == ["first", "second"]
     heard.clear()
     told.send(User)
     assert heard == []
@@ -49,25 +49,25 @@ def test_a_decorator_names_a_sender_by_its_label() -> None:
 
 @mute(first, second)
 def test_a_decorator_names_several() -> None:
-    assert what_is_heard() == []
+    assert heard_receivers() == []
 
 
 @mute(first)
 @mute(second)
 def test_decorators_add_up() -> None:
-    assert what_is_heard() == []
+    assert heard_receivers() == []
 
 
 @mute(first)
 def test_a_decorated_test_is_given_its_fixtures(settings: Any) -> None:
     assert settings.ROOT_URLCONF == "config.urls"
-    assert what_is_heard() == ["second"]
+    assert heard_receivers() == ["second"]
 
 
 def test_without_a_decorator_everything_is_heard() -> None:
-    assert what_is_heard() == ["first", "second"]
+    assert heard_receivers() == ["first", "second"]
 
 
-def test_what_cannot_be_muted_is_an_error() -> None:
+def test_a_function_that_is_no_receiver_cannot_be_muted() -> None:
     with pytest.raises(TypeError, match="cannot be muted"):
         mute(plain)

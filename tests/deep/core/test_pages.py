@@ -46,7 +46,7 @@ def test_the_home_page_says_in_development_where_to_edit_it(
 
 
 @pytest.mark.django_db
-def test_the_home_page_shows_what_one_app_says_of_another(
+def test_the_home_page_shows_the_details_of_one_app_for_another(
     client: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.DEBUG = True
@@ -108,20 +108,20 @@ def test_the_health_check_fails_when_the_database_does_not_answer(
 def test_the_health_check_fails_while_the_database_is_silent(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither this probe nor the next one waits for it."""
+    """Neither this probe nor the next one waits for the database."""
     speak = threading.Event()
     monkeypatch.setattr(views, "ask_database", speak.wait)
-    monkeypatch.setattr(views, "PATIENCE", 0.01)
+    monkeypatch.setattr(views, "DATABASE_SECONDS", 0.01)
     assert [client.get("/health/").status_code for _ in range(3)] == [503, 503, 503]
     assert client.get("/health/live/").status_code == 200
     monkeypatch.setattr(views, "ask_database", lambda: None)
-    monkeypatch.setattr(views, "PATIENCE", 60)
+    monkeypatch.setattr(views, "DATABASE_SECONDS", 60)
     speak.set()
     assert client.get("/health/").status_code == 200
 
 
 def test_a_server_that_accepts_and_is_silent_does_not_hang_a_probe() -> None:
-    """Without a limit on connecting this test would never end."""
+    """Without a time limit for connections this test would never end."""
     ask = (
         "from config import environment as e; e.load = lambda path: None; import django;"
         "django.setup(); from django.test import Client; from django.db import connection\n"
@@ -145,8 +145,8 @@ def test_statements_of_requests_have_a_time_limit_and_those_of_commands_have_non
         assert done.stdout == f"{limit}\n", done.stderr
 
 
-def test_the_manifest_of_static_files_is_missed(tmp_path: Path) -> None:
-    """The storage of production, whose pages are all errors without its manifest."""
+def test_a_missing_manifest_of_static_files_is_an_error(tmp_path: Path) -> None:
+    """Without the manifest, all pages in production are errors."""
     with override_settings(STATIC_ROOT=tmp_path):
         storage = ManifestStaticFilesStorage()
         assert storage.hashed_files == {}
@@ -170,7 +170,7 @@ def test_without_static_files_the_project_is_unavailable(
 @pytest.mark.django_db
 @pytest.mark.parametrize("page", ["/", "/health/", "/health/live/", "/elsewhere/", "/admin/login/"])
 def test_a_request_for_the_head_of_a_page_has_no_body(rf: RequestFactory, page: str) -> None:
-    """Not even for a server that would have to drop it; the client of tests does drop it."""
+    """The test calls the handler, because the test client would drop the body."""
     handler: Any = WSGIHandler()
     status: list[Any] = []
     for method in ("GET", "HEAD"):
@@ -210,7 +210,7 @@ def test_an_app_reports_its_health(
 
 
 @pytest.mark.django_db
-def test_an_app_with_nothing_to_say_is_not_named(client: Client) -> None:
+def test_an_app_without_a_state_is_not_listed(client: Client) -> None:
     assert ModuleConfig.health(module_configs()[0]) is None
     assert "core" not in client.get("/health/").json()
 
@@ -226,5 +226,5 @@ def test_an_app_that_cannot_report_its_health_is_degraded(
     answer = client.get("/health/")
     assert answer.status_code == 200
     assert answer.json()["accounts"] == "degraded"
-    assert "Accounts cannot say how it does." in caplog.text
+    assert "The health check of Accounts failed." in caplog.text
     assert "no such table" in caplog.text

@@ -1,4 +1,4 @@
-"""What docs/production.md promises of pages, proxies and defaults."""
+"""Pages, proxies and defaults, as docs/production.md says."""
 
 import json
 import re
@@ -56,19 +56,19 @@ def test_pages_allow_neither_inline_scripts_nor_foreign_origins(
     header = client.get("/").headers["Content-Security-Policy"]
     policy = {name: sources for name, *sources in map(str.split, header.split(";"))}
     if directive not in policy and directive.endswith("-src"):
-        directive = "default-src"  # which stands in for these, and for these only
+        directive = "default-src"  # it replaces only these
     assert directive in policy
     assert set(policy[directive]) <= {"'self'", "'none'"}
 
 
-def test_without_a_proxy_nobody_is_believed_that_the_request_was_secure() -> None:
+def test_without_a_proxy_no_header_says_that_the_request_is_secure() -> None:
     status_code, request_id = printed(ASK, json.dumps(FROM_A_PROXY), **PRODUCTION)
     assert status_code == 301
     assert request_id != FROM_A_PROXY["x-request-id"]
 
 
 @pytest.mark.parametrize(("scheme", "status_code"), [("https", 405), ("http", 301)])
-def test_a_proxy_says_whether_a_request_was_secure_and_what_it_is_called(
+def test_a_proxy_says_whether_a_request_is_secure_and_names_it(
     scheme: str, status_code: int
 ) -> None:
     headers = FROM_A_PROXY | {"x-forwarded-proto": scheme}
@@ -76,7 +76,7 @@ def test_a_proxy_says_whether_a_request_was_secure_and_what_it_is_called(
     assert answer == [status_code, FROM_A_PROXY["x-request-id"]]
 
 
-def test_production_is_what_there_is_unless_another_is_asked_for() -> None:
+def test_production_is_the_default() -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name != "DEBUG"}
     assert printed(EVALUATE, "settings.DEBUG", **environment) is False
 

@@ -6,13 +6,14 @@ from django.utils.translation import gettext_lazy as _
 
 from .models import User
 
-# One field, where people log in with their address.
+# Only one field, where people log in with their e-mail address.
 NAMES = tuple(dict.fromkeys((User.USERNAME_FIELD, User.get_email_field_name())))
+PASSWORDS = ("usable_password", "password1", "password2")
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Users; the form for a new one asks for the e-mail address too."""
+    """Users; the form for a new user also asks for the e-mail address."""
 
     list_display = (*NAMES, "first_name", "last_name", "is_staff")
     search_fields = (*NAMES, "first_name", "last_name")
@@ -22,16 +23,8 @@ class UserAdmin(DjangoUserAdmin):
         (_("Personal info"), {"fields": ("first_name", "last_name")}),
         *tuple(DjangoUserAdmin.fieldsets or ())[2:],
     )
-    add_fieldsets = (
-        (
-            None,
-            {
-                "classes": ("wide",),
-                "fields": (*NAMES, "usable_password", "password1", "password2"),
-            },
-        ),
-    )
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": (*NAMES, *PASSWORDS)}),)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[type[InlineModelAdmin]]:
-        """Show inlines for existing users only: receivers create the rows of a new one."""
+        """Show inlines for existing users only, because receivers create the rows of a new one."""
         return list(super().get_inlines(request, obj)) if obj else []

@@ -1,4 +1,4 @@
-"""A limit for guessing passwords, wherever a password is asked for."""
+"""A limit for guesses of passwords, in every form and program."""
 
 import logging
 from typing import Any, Final
@@ -14,26 +14,26 @@ from .models import User
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 900
-# Failures in these seconds: for a name from one address, and for each of the two at all.
+# Failures within these seconds: of a name from one address, and of a name or an address in all.
 FAILURES: Final = 10
 FAILURES_AT_ALL: Final = 100
 
 
 class LimitedBackend(ModelBackend):
-    """Django's own backend, which refuses even the right password after too many failures."""
+    """Django's backend, which refuses even the right password after too many failures."""
 
     @sensitive_variables("password")
     def authenticate(
         self, request: Any, username: Any = None, password: Any = None, **kwargs: Any
     ) -> User | None:
         given = username or kwargs.get(User.USERNAME_FIELD)
-        if given is None or password is None:  # meant for another backend
+        if given is None or password is None:  # for another backend
             return None
         name, address = User.normalize_username(given).casefold(), client_address(request)
         limits = {(name, address): FAILURES, (name, ""): FAILURES_AT_ALL}
         if address:
             limits["", address] = FAILURES_AT_ALL
-        # Counted first, so that no guesses at once pass the limit together.
+        # Counting comes first, so that many guesses at once cannot pass the limit.
         allowed = all(count(*each, seconds=SECONDS) <= most for each, most in limits.items())
         if allowed and (user := super().authenticate(request, given, password)):
             for each in limits:
@@ -41,8 +41,8 @@ class LimitedBackend(ModelBackend):
             return user
         logger.warning("A login as %.150r from %r has failed.", name, address)
         if not allowed:
-            raise PermissionDenied("Too many failed logins.")  # no other backend is asked
+            raise PermissionDenied("Too many failed logins.")  # so no other backend is asked
         return None
 
-    # ModelBackend's passes the limit by.
+    # The method of ModelBackend has no limit.
     aauthenticate = BaseBackend.aauthenticate  # type: ignore[assignment]

@@ -7,13 +7,13 @@ from .models import User
 
 
 class SignUpForm(UserCreationForm):
-    """What a new user logs in with, the e-mail address and the password."""
+    """The name, the e-mail address and the password of a new user."""
 
     class Meta:
         model = User
         fields: ClassVar = [User.USERNAME_FIELD, User.get_email_field_name()]
 
     def clean_username(self) -> str:
-        """Refuse letters of other alphabets too: some look like those of another name."""
+        """Refuse letters of other alphabets, because some look like ASCII letters."""
         ASCIIUsernameValidator()(self.cleaned_data["username"])
         return super().clean_username()

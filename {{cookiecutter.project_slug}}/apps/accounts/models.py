@@ -1,4 +1,4 @@
-"""The user model: the project's own from the first migration on, so that it can grow."""
+"""The project's own user model, so that it can grow."""
 
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from apps.core.bulk import BulkSignalsQuerySet
 
 
 class UserManager(DjangoUserManager["User"]):
-    """Creates users one by one or in bulk; receivers hear both."""
+    """Creates users one by one or in bulk, and sends signals for both."""
 
     def get_queryset(self) -> BulkSignalsQuerySet["User"]:
         return BulkSignalsQuerySet(self.model, using=self._db)
@@ -20,7 +20,7 @@ class UserManager(DjangoUserManager["User"]):
 class User(AbstractUser):
     """A person who can log in."""
 
-    # The address that a link has confirmed: mail goes to a user while it is the user's address.
+    # The address that a mailed link has confirmed. Only while it equals ``email``, mail is sent.
     confirmed_email = models.EmailField(blank=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -37,11 +37,9 @@ class User(AbstractUser):
         ]
 
     def save(self, *, using: str | None = None, **options: Any) -> None:
-        """Save the user and what receivers write, or neither.
+        """Save the user and the writes of receivers in one transaction.
 
-        Django commits a row before it sends ``post_save`` when no transaction is open. Inside of
-        one this costs no statement; a receiver that fails there undoes the whole transaction, up
-        to the ``atomic`` block that catches the exception.
+        Without this, Django would commit the user before it sends ``post_save``.
         """
         using = using or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using, savepoint=False):

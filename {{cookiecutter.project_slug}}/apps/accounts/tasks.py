@@ -6,15 +6,11 @@ from django.tasks import task
 
 @task
 def mail_password_reset(address: str, domain: str, use_https: bool) -> None:
-    """Mail a link to a new password, if this is the address of a user who may log in.
+    """Mail a link to a new password, if a user with this address may log in.
 
-    Django logs what the mail server refuses. The user can ask again.
+    Django logs an error of the mail server. The user can ask again.
     """
     form = PasswordResetForm({"email": address})
     if form.is_valid():
-        form.save(
-            domain,
-            "accounts/password_reset_subject.txt",
-            "accounts/password_reset_email.txt",
-            use_https,
-        )
+        template = "accounts/password_reset"
+        form.save(domain, f"{template}_subject.txt", f"{template}_email.txt", use_https)

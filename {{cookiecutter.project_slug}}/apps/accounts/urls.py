@@ -1,4 +1,4 @@
-"""Login, sign-up and passwords: mostly Django's own views with templates of this project."""
+"""Login, sign-up and passwords: mostly Django's views with templates of this project."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sign-up, which Django leaves to the project, and what strangers must not repeat or learn."""
+"""Sign-up, which Django does not have, and views of Django with limits for strangers."""
 
 from threading import Thread
 from typing import Any, Final
@@ -19,7 +19,7 @@ from apps.core.limits import client_address, count
 from .forms import SignUpForm
 from .tasks import mail_password_reset
 
-# In an hour, from one address; and mails to one box.
+# In one hour: two limits for a client's address, and one for the mails to a box.
 SIGN_UPS: Final = 30
 RESETS: Final = 10
 RESET_MAILS: Final = 3
@@ -27,7 +27,7 @@ TOO_MANY: Final = "Too many attempts. Try again in an hour."
 
 
 class SignUpView(CreateView):
-    """Create a user and, once that is committed, log them in."""
+    """Create a user, and log the user in after the commit."""
 
     form_class = SignUpForm
     success_url = reverse_lazy("core:home")
@@ -40,24 +40,24 @@ class SignUpView(CreateView):
 
     def form_valid(self, form: ModelForm) -> HttpResponse:
         try:
-            # A savepoint, so that a transaction around the request stays usable.
+            # The savepoint keeps a transaction around the request usable.
             with transaction.atomic():
                 response = super().form_valid(form)
         except IntegrityError:
-            # Another sign-up was quicker to take the name. Asked again, the form says so.
+            # Another sign-up has just taken the name. The form now says so.
             form = self.get_form()
             if form.is_valid():
                 raise
             return self.form_invalid(form)
-        # Asked of all backends: the session has to name the one that knows the user.
+        # The session must name the backend that knows the user.
         name, password = form.instance.get_username(), form.cleaned_data["password1"]
         if user := authenticate(self.request, username=name, password=password):
             login(self.request, user)
         return response
 
 
-def in_thread(*arguments: str | bool) -> None:
-    """Run the job aside: the time that the mail takes must not tell whose address it is."""
+def mail_in_thread(*arguments: str | bool) -> None:
+    """Run the job beside the request, so that its duration does not tell which addresses exist."""
     try:
         hand_off(mail_password_reset, *arguments)
     finally:
@@ -65,7 +65,7 @@ def in_thread(*arguments: str | bool) -> None:
 
 
 class ResetView(PasswordResetView):
-    """Ask for a link to a new password; a job looks for the user."""
+    """Request a link to a new password. A job looks the user up."""
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
         address, request = form.cleaned_data["email"], self.request
@@ -75,14 +75,14 @@ class ResetView(PasswordResetView):
             return self.form_invalid(form)
         arguments = (address, request.get_host(), request.is_secure())
         if isinstance(mail_password_reset.get_backend(), AfterCommitBackend):
-            Thread(target=in_thread, args=arguments, name="password reset").start()
-        else:  # another process runs the job
+            Thread(target=mail_in_thread, args=arguments, name="password reset").start()
+        else:  # another process runs it
             hand_off(mail_password_reset, *arguments)
         return redirect(self.get_success_url())
 
 
 class ResetConfirmView(PasswordResetConfirmView):
-    """Set a new password; the link in the mail has confirmed the address too."""
+    """Set a new password. The mailed link also confirms the address."""
 
     def form_valid(self, form: SetPasswordForm) -> HttpResponse:
         form.user.confirmed_email = form.user.email

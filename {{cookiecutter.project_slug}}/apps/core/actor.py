@@ -1,7 +1,7 @@
-"""Who is acting, in which request and from where, for receivers, which see no request.
+"""The acting user, and the request that led to it, for receivers, which see no request.
 
-The user is looked up as late as possible: a view that asks for nobody costs no query and no
-``Vary: Cookie``, and a user who is authenticated inside the view is seen.
+The user is looked up only when code asks. So other views cost no query and no ``Vary: Cookie``, and
+a login inside the view counts.
 """
 
 from __future__ import annotations
@@ -12,70 +12,64 @@ from typing import TYPE_CHECKING, Literal
 
 from .blocks import Block, Values
 
-if TYPE_CHECKING:  # the log asks for the request before there are models
+if TYPE_CHECKING:  # the log imports this module before there are models
     from django.contrib.auth.models import AbstractBaseUser
     from django.http import HttpRequest
 
-# A person's request, a background job, or anything else that runs the project's code: a
-# command, a shell, a test.
+# Commands include shells and tests.
 type Source = Literal["request", "job", "command"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actor:
-    """What acts at the moment: the user of a request, or a user named by code.
-
-    ``request_id`` names the request that it came of, also in a job; it may be empty. Compared by
-    identity: a comparison by value would look the user up.
-    """
+    """The user of a request, or a user that code names. A comparison does not look them up."""
 
     request: HttpRequest | None = None
     named_user: AbstractBaseUser | None = None
-    outer_request: HttpRequest | None = None  # around the code that has named the user
+    outer_request: HttpRequest | None = None  # around the code that names the user
     source: Source = "command"
-    request_id: str = ""
+    request_id: str = ""  # also in a job that the request led to
 
     @property
     def user(self) -> AbstractBaseUser | None:
-        """The acting user; None for nobody, for anonymous visitors and while it is looked up."""
+        """The acting user, or None: also for anonymous visitors and during the lookup itself."""
         source = self.request if self.named_user is None else self.named_user
         if any(source is one for _, one in _looked_up.get()):
-            # An authentication backend that writes, for instance when a user was last seen.
-            return None
+            return None  # an authentication backend asks, for example because it writes
         with Block(_looked_up, lambda: source):
             user = self.named_user or getattr(self.request, "user", None)
             return user if user is not None and user.is_authenticated else None
 
 
-NOBODY = Actor()
+NO_ACTOR = Actor()
 _actors: ContextVar[Values[Actor]] = ContextVar("actors", default=())
-# The requests and lazy users whose user is being looked up in this thread or coroutine.
+# The requests and lazy users whose lookup has not ended.
 _looked_up: ContextVar[Values[object]] = ContextVar("looked_up", default=())
 
 
 def current_actor() -> AbstractBaseUser | None:
-    """Return the acting user; None for nobody and for anonymous visitors.
+    """Return the acting user, or None for anonymous visitors and outside of requests.
 
-    It may ask the database, so a coroutine uses ``await request.auser()`` instead.
+    It may query the database, so a coroutine uses ``await request.auser()`` instead.
     """
-    return _now().user
+    return _current().user
 
 
 def current_impersonator() -> AbstractBaseUser | None:
-    """Return the user of the request in which code acts as another user; None without such code."""
-    now = _now()
+    """Return the user of the request while code acts as another user, otherwise None."""
+    now = _current()
     user = Actor(request=now.outer_request).user if now.outer_request else None
     return user if user and now.user and user.pk != now.user.pk else None
 
 
 def current_source() -> Source:
-    """Return where the code at hand was called from: a request, a job or a command."""
-    return _now().source
+    """Return what runs the current code: a request, a job or a command."""
+    return _current().source
 
 
 def current_request_id() -> str:
-    """Return the id of the request that this, or the job at hand, came of; empty for none."""
-    return _now().request_id
+    """Return the id of the request that led to the current code, or an empty text."""
+    return _current().request_id
 
 
 def acting_as(
@@ -84,13 +78,13 @@ def acting_as(
     """Name the acting user for a block of a command, a job or a test.
 
     Args:
-        user: the user, or a lazy object that becomes one; None for nobody.
-        source: where the block is called from; by default what it is outside of the block.
-        request_id: the id of the request that the block came of; likewise.
+        user: the user, a lazy object that becomes one, or None.
+        source: what runs the block; by default the same as outside of it.
+        request_id: the id of the request that led to the block; by default likewise.
     """
 
     def make() -> Actor:
-        outside = _now()
+        outside = _current()
         return Actor(
             named_user=user,
             outer_request=outside.request or outside.outer_request,
@@ -108,10 +102,10 @@ def acting_in(request: HttpRequest, *, request_id: str = "") -> Block[Actor]:
 
 
 def in_a_job() -> Block[Actor]:
-    """Mark a block as a job's; the actor stays who it is outside of the block."""
-    return Block(_actors, lambda: replace(_now(), source="job"))
+    """Mark a block as part of a job; the actor stays the same."""
+    return Block(_actors, lambda: replace(_current(), source="job"))
 
 
-def _now() -> Actor:
+def _current() -> Actor:
     actors = _actors.get()
-    return actors[-1][1] if actors else NOBODY
+    return actors[-1][1] if actors else NO_ACTOR

@@ -1,6 +1,8 @@
 import logging
 
-from apps.core import modules
+from django.contrib.staticfiles.storage import staticfiles_storage
+
+from apps.core import dispatch, modules
 
 logger = logging.getLogger(__name__)
 
@@ -11,15 +13,11 @@ class CoreConfig(modules.ModuleConfig):
     summary = "Receivers, the acting user, jobs after the commit, this page and the health check."
 
     def ready(self) -> None:
-        from .dispatch import refuse_unsure
-
-        refuse_unsure()
+        dispatch.check_links()
 
     def health(self) -> modules.Health | None:
-        """Say when every page would fail, because the static files have not been collected."""
-        from django.contrib.staticfiles.storage import staticfiles_storage
-
+        """Return unavailable when no static files are collected, because every page would fail."""
         if getattr(staticfiles_storage, "hashed_files", None) != {}:
             return None
-        logger.error("There are no static files: run manage.py collectstatic, then start again.")
+        logger.error("There are no static files; run manage.py collectstatic, then start again.")
         return modules.Health.UNAVAILABLE

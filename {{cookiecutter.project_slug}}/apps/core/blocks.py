@@ -1,4 +1,4 @@
-"""Blocks that set something aside: for ``with``, and to decorate functions and coroutines."""
+"""Blocks that set a value: for ``with``, and as decorators of functions and coroutines."""
 
 import inspect
 from collections.abc import Callable, Coroutine
@@ -6,14 +6,14 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
-# What the blocks that are open have set, with each block.
+# Each block that is open, and its value.
 type Values[Value] = tuple[tuple[object, Value], ...]
 
 
 class Block[Value]:
-    """Adds a value to those of a context variable, in this thread or coroutine only.
+    """Adds a value to a context variable, in this thread or coroutine only.
 
-    Unlike what ``contextmanager`` makes, it may be used again, and decorate a coroutine.
+    Unlike ``contextmanager``, it can be used again and decorate a coroutine.
     """
 
     def __init__(self, values: ContextVar[Values[Value]], make: Callable[[], Value]) -> None:
@@ -24,7 +24,7 @@ class Block[Value]:
 
     def __exit__(self, *error: object) -> None:
         entered = self._values.get()
-        # A generator may be closed in another thread or coroutine than the block was opened in.
+        # Another thread or coroutine may close a generator with an open block.
         if entered and entered[-1][0] is self:
             self._values.set(entered[:-1])
 
@@ -32,9 +32,7 @@ class Block[Value]:
         inner = inspect.unwrap(function)
         yields = inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
         if yields or not inspect.isfunction(function):
-            raise TypeError(
-                f"{function!r} is no function or coroutine: write the block inside, with 'with'."
-            )
+            raise TypeError(f"{function!r} cannot be decorated; write the block inside of it.")
 
         async def finish(result: Coroutine[Any, Any, Any]) -> Any:
             with self:
@@ -46,6 +44,5 @@ class Block[Value]:
                 result = function(*args, **named)
             return finish(result) if inspect.iscoroutine(result) else result
 
-        if inspect.iscoroutinefunction(function):
-            inspect.markcoroutinefunction(run)
-        return run  # type: ignore[return-value]
+        is_async = inspect.iscoroutinefunction(function)
+        return inspect.markcoroutinefunction(run) if is_async else run  # type: ignore[return-value]

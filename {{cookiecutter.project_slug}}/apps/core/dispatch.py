@@ -1,15 +1,14 @@
-"""Connecting receivers to signals so that the classic mistakes cannot happen.
+"""Connects receivers to signals and refuses the classic mistakes.
 
-``receiver`` takes the place of ``django.dispatch.receiver``; the decorated
-function stays an ordinary receiver. ``mute`` switches receivers off in a block.
+``receiver`` replaces ``django.dispatch.receiver``. ``mute`` switches receivers off in a block.
 """
 
 import inspect
+from asyncio import sleep
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, Never, cast
+from typing import Any, Final, NamedTuple, Never, cast
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -25,13 +24,12 @@ from .signals import bulk_created
 
 type Receiver = Callable[..., Any]
 
-# Functions as they were written, and senders.
+# Receivers without the decorator, and senders.
 _muted: ContextVar[Values[tuple[object, ...]]] = ContextVar("muted", default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """How the kit has connected a receiver; see ``receiver`` and ``connected``."""
+class Connected(NamedTuple):
+    """The function of a receiver, and the options of its ``@receiver``."""
 
     function: Receiver
     after_commit: bool
@@ -45,10 +43,10 @@ class Connected:
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
-# Signal, sender and dispatch_uid to what is connected.
+# The receiver of each signal, sender and dispatch_uid.
 _connections: Final[dict[tuple[int, int, str], Connected]] = {}
-# What was connected before all models were loaded, with the mistakes to look for then.
-unsure: Final[list[tuple[Connected, Iterator[str]]]] = []
+# Mistakes that can only be found when all models are loaded.
+_unchecked: Final[list[tuple[Connected, Iterator[str]]]] = []
 
 
 def receiver[Function: Receiver](
@@ -64,33 +62,27 @@ def receiver[Function: Receiver](
     """Connect a function to one signal or several, strongly and once.
 
     Args:
-        signal: the signal, or a list of signals, to listen to.
-        sender: a model, its ``"app_label.Model"`` string, or what a custom signal is sent by.
-            Signals of models need one.
-        after_commit: call the function when the transaction of the signal's database is
-            committed, and never after a rollback. Without a transaction that is at once, in the
-            middle of ``save()``. An exception is logged and stops nothing. The function is given
-            ``pk`` instead of ``instance``, and no ``instances``.
+        signal: a signal, or a list of signals.
+        sender: a model or its ``"app_label.Model"``; for a custom signal, the object that sends it.
+        after_commit: call the function after the commit, and never after a rollback. It gets
+            ``pk`` instead of ``instance``. An exception is logged. Without a transaction the
+            function runs at once, in the middle of ``save()``.
         raw: call the function for fixtures too (``loaddata`` sends ``raw``).
-        include_subclasses: listen to proxies and children of the model as well. The deletion of
-            a child with its own table is told once, as the parent's.
+        include_subclasses: listen to proxies and children of the model too. The deletion of a
+            child with its own table calls the function once, for the parent.
         mutable: False for a receiver that ``mute`` must not switch off.
 
     Raises:
         ImproperlyConfigured: for a receiver that could not work. The message says what to write.
     """
     if unknown:
-        raise ImproperlyConfigured(
-            f"@receiver has no option {', '.join(unknown)}. Leave weak and dispatch_uid out."
-        )
+        raise ImproperlyConfigured(f"@receiver has no option {', '.join(unknown)}; leave it out.")
     signals: list[Any] = list(signal) if isinstance(signal, (list, tuple)) else [signal]
     if not signals or not all(isinstance(one, Signal) for one in signals):
-        raise ImproperlyConfigured(
-            f"@receiver needs a signal, or a list of some, and was given {signal!r}."
-        )
+        raise ImproperlyConfigured(f"@receiver needs a signal or a list of them, not {signal!r}.")
 
     def connect(function: Function) -> Function:
-        how = Connected(_as_written(function), after_commit, raw, mutable, include_subclasses)
+        how = Connected(_undecorated(function), after_commit, raw, mutable, include_subclasses)
         return cast(Function, _connect_to(signals, sender, how))
 
     return connect
@@ -99,39 +91,33 @@ def receiver[Function: Receiver](
 def mute(*targets: object) -> Block[tuple[object, ...]]:
     """Skip receivers inside the block, in this thread or coroutine only.
 
+    Receivers with ``mutable=False`` still run, and so do calls that already wait for the commit.
+
     Args:
-        targets: receivers connected with ``receiver``, or senders, for which all such receivers
-            are skipped; a string is the ``"app_label.Model"`` of one. A model's subclasses are
-            skipped for receivers with ``include_subclasses``. Receivers with ``mutable=False``
-            and those connected without the kit still run.
+        targets: receivers, or senders for which all receivers are skipped. A string is the
+            ``"app_label.Model"`` of one. Receivers with ``include_subclasses`` skip subclasses too.
 
     Raises:
-        TypeError: for a function that is no such receiver, or one with ``mutable=False``; for a
-            signal or a list.
+        TypeError: for a signal, a list, or a function that ``mute`` cannot switch off.
         LookupError, ValueError: for a string that names no model.
-
-    What waits for the commit since before the block still runs.
     """
     for target in targets:
         how = connected(target)
         is_no_sender = inspect.isroutine(target) or isinstance(target, Signal | list | tuple)
         if is_no_sender and not (how and how.mutable):
-            raise TypeError(
-                f"{target!r} cannot be muted: it is no sender and no receiver connected with"
-                " apps.core.dispatch.receiver, or it is connected with mutable=False."
-            )
-    return Block(_muted, lambda: tuple(map(_as_written, targets)))
+            raise TypeError(f"{target!r} cannot be muted; give a sender or a mutable @receiver.")
+    return Block(_muted, lambda: tuple(map(_undecorated, targets)))
 
 
 def connected(target: Any) -> Connected | None:
-    """Say how a receiver was connected; None for what was not connected with ``receiver``."""
+    """Return how ``receiver`` connected a function, or None for any other object."""
     how = vars(target).get("connected") if inspect.isfunction(target) else None
-    # What another decorator has wrapped around a receiver takes over its attributes.
+    # A decorator around a receiver copies its attributes.
     return how if how is not None and target.__wrapped__ is how.function else None
 
 
-def _as_written(target: Any) -> Any:
-    """Return the model of a label, and the function that a receiver was made of."""
+def _undecorated(target: Any) -> Any:
+    """Return the function of a receiver, or the model of a label."""
     if isinstance(target, str):
         return apps.get_model(*make_model_tuple(target))
     how = connected(target)
@@ -140,10 +126,8 @@ def _as_written(target: Any) -> Any:
 
 def _connect_to(signals: list[Signal], sender: Any, how: Connected) -> Receiver:
     if not inspect.isfunction(how.function):
-        raise ImproperlyConfigured(
-            f"Receiver {how.function!r} must be a plain function: Django's send_robust fails"
-            " to log the exception of anything else."
-        )
+        # Django's send_robust cannot log the exception of anything else.
+        raise ImproperlyConfigured(f"Receiver {how.function!r} must be a plain function.")
     for one in signals:
         _refuse(how, mistakes.of_function(how.function, one, how.after_commit))
         _refuse(how, mistakes.of_sender(one, sender))
@@ -163,19 +147,19 @@ def _refuse(how: Connected, found: Iterator[str]) -> None:
 
 def _refuse_model(how: Connected, signal: Signal, model: type[Model]) -> None:
     _refuse(how, mistakes.of_model(signal, model, how.include_subclasses))
-    unsure.append((how, mistakes.of_links(signal, model)))
+    _unchecked.append((how, mistakes.of_links(signal, model)))
     if apps.models_ready:
-        refuse_unsure()
+        check_links()
 
 
-def refuse_unsure() -> None:
-    """Refuse what can be judged only when all models are loaded."""
-    while unsure:
-        _refuse(*unsure.pop())
+def check_links() -> None:
+    """Refuse receivers of ``m2m_changed`` with a wrong model, once all models are loaded."""
+    while _unchecked:
+        _refuse(*_unchecked.pop())
 
 
 def _handler(how: Connected) -> Receiver:
-    """Wrap a receiver: skip fixtures and muted blocks, wait for the commit if asked to."""
+    """Wrap a receiver, so that it skips fixtures and muted blocks and can wait for the commit."""
     function, path, after_commit = how.function, how.path, how.after_commit
     skips_fixtures = not how.raw
     is_async = inspect.iscoroutinefunction(function)
@@ -186,11 +170,11 @@ def _handler(how: Connected) -> Receiver:
         muted = (one for _, targets in _muted.get() for one in targets)
         return how.mutable and any(one is each for one in muted for each in found)
 
-    # This runs at every dispatch, so the questions are written out instead of called.
+    # This runs at every dispatch, so it makes as few calls as possible.
     @wraps(function)
     def handler(sender: Any, **named: Any) -> Any:
         if (skips_fixtures and named.get("raw")) or (_muted.get() and is_muted(sender)):
-            return _nothing() if is_async else None
+            return sleep(0) if is_async else None  # a coroutine that does nothing
         if after_commit:
             return _call_after_commit(how, sender, named)
         if watch.watcher is not None:
@@ -201,13 +185,9 @@ def _handler(how: Connected) -> Receiver:
     return inspect.markcoroutinefunction(handler) if is_async else handler
 
 
-async def _nothing() -> None:
-    """Stand in for an async receiver that is skipped."""
-
-
 def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> None:
     if isinstance(named.get("instance"), Model):
-        # A deletion sets the key to None before the commit comes.
+        # A deletion sets the key to None before the commit.
         named["pk"] = named.pop("instance").pk
     if named.get("pk_set") is not None:
         named["pk_set"] = frozenset(named["pk_set"])
@@ -220,13 +200,13 @@ def _call_after_commit(how: Connected, sender: Any, named: dict[str, Any]) -> No
         else:
             how.function(sender=sender, **named)
 
-    # Django names the callback by this when it logs an exception.
+    # Django logs an exception with this name.
     call.__qualname__ = how.path
     transaction.on_commit(call, using=named.get("using", DEFAULT_DB_ALIAS), robust=True)
 
 
 def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> None:
-    """Connect to a model and, if asked to, its subclasses, now or when they are defined."""
+    """Connect to a model, and to its subclasses if asked, as soon as they are defined."""
 
     def connect(model: type[Model]) -> None:
         if isinstance(sender, str):
@@ -245,11 +225,10 @@ def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: A
         for member in family:
             family.extend(each for each in member.__subclasses__() if each not in family)
             join(member)
-        uid = (id(signal), how.path, str(sender))
-        class_prepared.connect(join, weak=False, dispatch_uid=uid)
+        class_prepared.connect(join, weak=False, dispatch_uid=(id(signal), how.path, str(sender)))
 
     if isinstance(sender, str):
-        # Django's check names the operation by this when no such model is ever loaded.
+        # Django's check shows this name if the model does not exist.
         connect.__qualname__ = f"{how.path} at {_place(how.function)}"
         apps.lazy_model_operation(connect, make_model_tuple(sender))
     else:
@@ -257,7 +236,7 @@ def _connect_family(signal: Signal, handler: Receiver, how: Connected, sender: A
 
 
 def _is_deleted_with_a_parent(member: type[Model], model: type[Model]) -> bool:
-    """Whether a deletion tells of a parent with a table of its own too, which is of the family."""
+    """Return whether a deletion sends the signal for a parent with another table as well."""
     return any(
         issubclass(parent, model) and parent._meta.concrete_model is not member._meta.concrete_model
         for parent in member._meta.all_parents
@@ -276,10 +255,9 @@ def _connect(signal: Signal, handler: Receiver, how: Connected, sender: Any) -> 
     imported_again = is_same_place and inspect.unwrap(known.function).__code__ is not code
     if known == how or imported_again:
         return
-    remedy = "Connect it once" if is_same_place else f"{_place(known.function)} has one. Rename one"
+    remedy = "connect it once" if is_same_place else f"{_place(known.function)} has one; rename one"
     raise ImproperlyConfigured(
-        f"Receiver {how.path} at {_place(how.function)} is connected twice to the same signal and"
-        f" sender, of which Django drops the second. {remedy}, or name another sender."
+        f"Receiver {how.path} is connected twice to one signal; {remedy}, or name another sender."
     )
 
 

@@ -1,14 +1,12 @@
-"""Background work: jobs that start after the commit, and never without one.
+"""Background jobs that start after the commit, and never after a rollback.
 
-A job is a function decorated with ``django.tasks.task``. ``hand_off`` queues it
-for when the transaction at hand is committed. With the backends that build on
-``TransactionalBackend``, a plain ``job.enqueue()`` is as safe.
+A job is a function with ``django.tasks.task``. ``hand_off`` queues it, and so does ``enqueue``.
 """
 
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -22,18 +20,18 @@ from .actor import in_a_job
 
 
 class TransactionalBackend(BaseTaskBackend):
-    """A task backend that honours the transaction in which a job is handed off."""
+    """A task backend that starts jobs after the commit of the current transaction."""
 
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Hand a job off in the database that ``OPTIONS["DATABASE"]`` names."""
+        """Hand off a job in the database of ``OPTIONS["DATABASE"]``."""
         return self.hand_off(task, args, kwargs, self.options.get("DATABASE", DEFAULT_DB_ALIAS))
 
     @abstractmethod
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Queue a job for when the transaction of the database ``using`` is committed."""
+        """Queue a job for the commit of the transaction in the database ``using``."""
 
     def ready_result(self, task: Task, args: Any, kwargs: Any, key: str = "") -> TaskResult:
-        """Return the result of a job that waits to be run; its id is the key, or made up.
+        """Return the result of a job that has not started; its id is the key, or a random one.
 
         Raises:
             InvalidTask: when this backend cannot run the job.
@@ -57,19 +55,19 @@ class TransactionalBackend(BaseTaskBackend):
 
 
 class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
-    """Runs jobs in the process at hand, right after the commit.
+    """Runs jobs in the same process, right after the commit.
 
-    Django's ``ImmediateBackend`` runs them inside the open transaction and so
-    also for one that is rolled back later. A job that fails is logged by
-    ``django.tasks`` and disturbs neither the request nor other jobs.
+    Django's ``ImmediateBackend`` runs them before the commit, even if a rollback follows. The
+    failure of a job is logged, and stops neither the request nor other jobs.
     """
 
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Run the job when the transaction of the database ``using`` is committed."""
+        """Run the job after the commit in the database ``using``."""
         result = self.ready_result(task, args, kwargs)
 
         def run() -> None:
-            with in_a_job(), watch.job(task.module_path):
+            watched = watch.watcher.job(task.module_path) if watch.watcher else nullcontext()
+            with in_a_job(), watched:
                 self._execute_task(result)  # type: ignore[attr-defined]
 
         transaction.on_commit(run, using=using, robust=True)
@@ -77,10 +75,9 @@ class AfterCommitBackend(TransactionalBackend, ImmediateBackend):
 
 
 def autocommit[Function: Callable[..., Any]](function: Function) -> Function:
-    """Mark a job that commits for itself: no backend may run it in a transaction of its own.
+    """Mark a job, below ``@task``, that manages its own transactions.
 
-    It stands below ``@task``. A job that is run again starts from its first step, so each step
-    must allow to be done twice.
+    It may run again from its first step, so every step must be safe to repeat.
     """
     function.autocommit = True  # type: ignore[attr-defined]
     return function
@@ -89,32 +86,30 @@ def autocommit[Function: Callable[..., Any]](function: Function) -> Function:
 def hand_off(
     job: Task, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
 ) -> TaskResult | None:
-    """Queue a job for when the transaction at hand is committed; drop it on a rollback.
+    """Queue a job for the commit of the current transaction, and drop it on a rollback.
 
     Args:
-        job: a function decorated with ``django.tasks.task``. One that has a parameter ``using``
-            is given the alias too.
+        job: a function with ``django.tasks.task``. A parameter ``using`` of it gets the alias.
         args, kwargs: the job's arguments, JSON-serialisable: primary keys, not instances.
         using: the alias of the database whose transaction decides.
 
     Returns:
-        The result to look the job up with; None from a backend that is no
-        ``TransactionalBackend``, which cannot name a job before it is enqueued.
+        The result of the job, or None if the backend is no ``TransactionalBackend``.
     """
     kwargs |= database_argument(job.func, len(args) + job.takes_context, using)
     backend = job.get_backend()
     if isinstance(backend, TransactionalBackend):
         return backend.hand_off(job, args, kwargs, using)
-    transaction.on_commit(partial(job.enqueue, *args, **kwargs), using=using, robust=True)
+    transaction.on_commit(lambda: job.enqueue(*args, **kwargs), using=using, robust=True)
     return None
 
 
 def hand_off_many(
     job: Task, arguments: Iterable[Sequence[Any]], using: str = DEFAULT_DB_ALIAS
 ) -> None:
-    """Queue a job many times, like ``hand_off``; a backend may do so in one statement.
+    """Queue a job many times like ``hand_off``, in one statement if the backend can.
 
-    ``arguments`` are the positional ones of each call, for example ``[(pk,) for pk in pks]``.
+    ``arguments`` has the positional ones of each call, for example ``[(pk,) for pk in pks]``.
     """
     backend = job.get_backend()
     if hasattr(backend, "hand_off_many"):
@@ -125,11 +120,8 @@ def hand_off_many(
 
 
 def database_argument(function: Callable[..., Any], given: int, using: str) -> dict[str, str]:
-    """Return ``using`` as a keyword argument, for a function that has such a parameter.
-
-    ``given`` is the number of its positional arguments, of which one may be the alias already.
-    """
+    """Return the argument ``using``, if a function has it after ``given`` positional ones."""
     parameters = inspect.signature(function).parameters
     by_position = [each.name for each in parameters.values() if each.kind != each.KEYWORD_ONLY]
-    taken = "using" in parameters and "using" not in by_position[:given]
-    return {"using": using} if taken else {}
+    is_missing = "using" in parameters and "using" not in by_position[:given]
+    return {"using": using} if is_missing else {}

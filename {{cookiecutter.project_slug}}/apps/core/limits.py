@@ -1,4 +1,4 @@
-"""How often strangers may do something, counted in Django's cache."""
+"""Counts in Django's cache how often strangers do something."""
 
 import hashlib
 from ipaddress import IPv6Network
@@ -9,21 +9,21 @@ from django.http import HttpRequest
 
 
 def count(*subject: str, by: int = 1, seconds: int = 3600) -> int:
-    """Add to how often a subject did something in these seconds, and return that."""
-    key = hashlib.sha256(repr(subject).encode()).hexdigest()  # a name may be long
+    """Add to the count of a subject within these seconds, and return the count."""
+    key = hashlib.sha256(repr(subject).encode()).hexdigest()  # a name may be too long for a key
     cache.add(key, 0, seconds)
     try:
         return cache.incr(key, by)
-    except ValueError:  # the seconds have passed just now
+    except ValueError:  # the count has just expired
         return by
 
 
 def client_address(request: HttpRequest | None) -> str:
-    """Return where a request comes from; of IPv6 the network, all of which is one client's."""
+    """Return the client's address, or its network of IPv6, which belongs to one client."""
     meta = request.META if request else {}
     address: str = meta.get("REMOTE_ADDR", "")
     if settings.BEHIND_PROXY:
-        # The proxy writes the last one; those before it come from the client.
+        # The proxy writes the last address. The client can forge the others.
         address = meta.get("HTTP_X_FORWARDED_FOR", address).rpartition(",")[2].strip()
     address = address.removeprefix("::ffff:")
     try:

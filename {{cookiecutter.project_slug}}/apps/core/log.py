@@ -1,19 +1,18 @@
-"""What every line of the log tells besides its message, and that no line is lost or tells secrets."""
+"""Adds fields to the lines of the log, and keeps secrets out of them."""
 
 import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
+
+from django.http import HttpRequest
 
 from .actor import current_request_id
 
-if TYPE_CHECKING:  # the log is set up before Django is
-    from django.http import HttpRequest
-
-# Gunicorn's name of a part of its access log, and the name of the field it becomes.
+# Gunicorn's names for the parts of its access log, and the names of our fields.
 ACCESS_FIELDS: Final = {
     "m": "method",
     "{route}e": "route",
@@ -21,32 +20,31 @@ ACCESS_FIELDS: Final = {
     "M": "milliseconds",
     "h": "address",
 }
-# Where load balancers and orchestrators ask how the process is.
+# Load balancers and orchestrators ask these paths for the state of the process.
 PROBES: Final = ("/health/", "/health/live/")
 shortened: Final = Repr(maxlevel=4, maxstring=200, maxother=200).repr
 
 
 def without_secret(path: str) -> str:
-    """Return the first part of a path; the others may be the token of a link that was mailed."""
+    """Return the first part of a path, because the others may be the token of a mailed link."""
     first, _, others = path.split("?")[0].lstrip("/").partition("/")
     return f"/{quote(first)}/..." if others else quote(path.split("?")[0])
 
 
-def route_of(request: "HttpRequest") -> str:
-    """Return what the URL configuration calls a page, such as ``/admin/<path:object_id>/``."""
+def route_of(request: HttpRequest) -> str:
+    """Return the pattern of a page in the URLs, such as ``/admin/<path:object_id>/``."""
     match = request.resolver_match
     return f"/{match.route}" if match else without_secret(request.path)
 
 
 class RequestFilter(logging.Filter):
-    """Adds ``request_id``, which joins the lines of one request and of the jobs it handed off.
+    """Adds ``request_id`` to the lines of a request and of its jobs, and replaces paths by routes.
 
-    Lines after the middleware take the id from their request or, in Gunicorn's access log, from
-    the response. The parts of that log become fields. Paths become routes.
+    The parts of Gunicorn's access log become fields. Its id comes from the response.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the fields; let every record pass but those of probes that went well."""
+        """Add the fields; drop only the access log of probes that succeed."""
         request: Any = getattr(record, "request", None)
         record.request_id = current_request_id() or getattr(request, "request_id", "")
         parts: Any = record.args
@@ -64,7 +62,7 @@ class RequestFilter(logging.Filter):
 
 
 def dumps(line: Mapping[str, Any], **options: Any) -> str:
-    """Write a line as JSON; what is no JSON in it stands there as ``repr`` would show it."""
+    """Write a line as JSON, with a short ``repr`` of each value that JSON cannot hold."""
     try:
         return json.dumps(line, allow_nan=False, **options)
     except (TypeError, ValueError, RecursionError):

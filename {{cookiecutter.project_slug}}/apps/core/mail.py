@@ -1,4 +1,4 @@
-"""Mail on the console, for people to read."""
+"""Readable mail on the console."""
 
 import sys
 from email.policy import default
@@ -11,9 +11,9 @@ READABLE: Final = default.clone(max_line_length=sys.maxsize, cte_type="8bit", ut
 
 
 class ReadableConsoleBackend(EmailBackend):
-    """Prints mail instead of sending it; unlike Django's own, it cuts no long link in two."""
+    """Prints mail instead of sending it. Unlike Django's backend, it keeps long links whole."""
 
     def write_message(self, message: EmailMessage) -> None:
-        """Write the headers and the text as they were written."""
+        """Write the headers and the text without encoding."""
         text = message.message(policy=READABLE).as_bytes().decode()
         self.stream.write(f"{text}\n{'-' * 79}\n")

@@ -1,4 +1,4 @@
-"""Middleware: who is acting, the answers to probes, and look-ups that no database can do."""
+"""Middleware for the acting user, for probes, and for values that a database refuses."""
 
 import re
 import uuid
@@ -14,72 +14,70 @@ from django.http import HttpRequest
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 
-from .actor import acting_in
+from .actor import Actor, acting_in
+from .blocks import Block
 from .log import PROBES, route_of
 from .views import health, live
 
 HEADER: Final = "X-Request-ID"
 PAGES: Final = dict(zip(PROBES, (health, live), strict=True))
-# What goes into every line of the log must not be able to forge another one.
+# The id is in every line of the log, so it must not be able to forge a line.
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 @sync_and_async_middleware
 def actor_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Make the request and its id known to ``apps.core.actor`` while its response is made.
+    """Make the user of a request the actor, and give request and response an id for the log.
 
-    The response names the id in its header ``X-Request-ID``, so that what a user reports can be
-    found in the log. Probes come over plain HTTP and by the address of the machine, which other
-    middleware would redirect and refuse: they are answered here.
+    It also answers probes: they come without TLS and with another host, which later middleware
+    would redirect or refuse.
     """
     if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
             view = PAGES.get(request.path_info)
-            identity = identify(request)
-            with acting_in(request, request_id=identity):
+            with begin_request(request):
                 response = await (sync_to_async(view)(request) if view else get_response(request))
-            return marked(request, response, identity)
+            return finish_response(request, response)
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
-        identity = identify(request)
-        with acting_in(request, request_id=identity):
+        with begin_request(request):
             response: Any = (PAGES.get(request.path_info) or get_response)(request)
-        # Gunicorn warns of each body that it has to drop; other servers drop it in silence.
+        # Gunicorn warns of each body that it drops. Other servers do not.
         if request.method == "HEAD":
             setattr(response, "streaming_content" if response.streaming else "content", ())
-        return marked(request, response, identity)
+        return finish_response(request, response)
 
     return synchronous
 
 
-def identify(request: HttpRequest) -> str:
-    """Return the id that a proxy has sent, if ``TRUST_REQUEST_ID`` says so, or else a new one."""
+def begin_request(request: HttpRequest) -> Block[Actor]:
+    """Give a request its id, a new one or that of a trusted proxy, and return its block."""
     given: str = request.headers.get(HEADER, "") if settings.TRUST_REQUEST_ID else ""
-    identity = given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
-    # For what Django logs of the request when this middleware is over.
-    request.request_id = identity  # type: ignore[attr-defined]
-    return identity
+    request_id = given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    # Django logs more about the request after this middleware.
+    request.request_id = request_id  # type: ignore[attr-defined]
+    return acting_in(request, request_id=request_id)
 
 
-def marked(request: HttpRequest, response: Any, identity: str) -> Any:
-    """Name the request in its response, and its route where later lines of the log find it."""
-    response[HEADER] = identity
+def finish_response(request: HttpRequest, response: Any) -> Any:
+    """Write the id into the response, and the route into the request for the access log."""
+    response[HEADER] = request.request_id  # type: ignore[attr-defined]
     getattr(request, "scope", request.META)["route"] = route_of(request)
     return response
 
 
 class LookupMiddleware(MiddlewareMixin):
-    """Answers 400 instead of 500 to an address that holds no value, pattern or number."""
+    """Answers 400 instead of 500 to a URL with a value that the database refuses."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
-        """Refuse the address, if it is at fault; the admin passes look-ups of any kind on."""
+        """Refuse the request if its URL is wrong; URLs of the admin can contain any lookup."""
         faults: tuple[type[Exception], ...] = (DataError,)
         if request.GET and getattr(request.resolver_match, "app_name", "") == "admin":
             faults += (NotSupportedError, ProgrammingError, IndexError, OverflowError)
-        # What SQLite says of a pattern.
+        # SQLite's message for a wrong pattern has this text.
         refused = isinstance(error, faults) or "user-defined function" in str(error)
         if refused and request.method in ("GET", "HEAD"):
-            raise BadRequest("Nothing can be looked up like that.") from error
+            raise BadRequest("The database refuses a value of this URL.") from error

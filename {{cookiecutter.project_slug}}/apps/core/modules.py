@@ -1,9 +1,8 @@
-"""What an app tells the other parts of the project about itself."""
+"""The interface between an app and the other parts of the project."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -11,64 +10,57 @@ from django.http import HttpRequest
 
 
 class Health(StrEnum):
-    """How well a part of the project does its work."""
+    """How well a part of the project works, from good to bad."""
 
     OK = "ok"
-    # Somebody has to look at it, and this process can serve requests all the same.
-    DEGRADED = "degraded"
-    # This process cannot serve requests: whoever balances the load should use another.
-    UNAVAILABLE = "unavailable"
+    DEGRADED = "degraded"  # a person must look at it, but this process can serve requests
+    UNAVAILABLE = "unavailable"  # this process cannot serve requests
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What an app does when something happens to a sender, although it connects no receiver."""
+class Effect(NamedTuple):
+    """Work that an app does on an event of a sender, without a receiver."""
 
     sender: str  # a model's label
     event: str  # such as "every write"
     when: str  # such as "in transaction"
-    function: Callable[..., Any]  # does it, or sets it up
+    function: Callable[..., Any]  # does the work or installs it
     summary: str
 
 
 class ModuleConfig(AppConfig):
-    """The configuration of an app of this project.
+    """The configuration of an app of this project."""
 
-    ``summary`` is one sentence for the home page; ``navigation`` lists labels
-    and URL names of pages for people who are logged in.
-    """
-
-    summary: ClassVar[str] = ""
+    summary: ClassVar[str] = ""  # one sentence for the home page
+    # Labels and URL names of pages for people who are logged in.
     navigation: ClassVar[Sequence[tuple[str, str]]] = ()
     # The fields that hold personal data, by the label of their model.
     personal: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def health(self) -> Health | None:
-        """Say how the app does; None when it has nothing to say.
+        """Return the state of the app, or None to leave it out of the health check.
 
-        The health check asks every few seconds, after the database has answered: no slow query.
-        What it raises is logged, and the app then counts as degraded.
+        It runs every few seconds, so it must be quick. After an exception the app is degraded.
         """
         return None
 
     def effects(self) -> Iterable[Effect]:
-        """List what the app does by other means than receivers."""
+        """List the work that the app does without receivers."""
         return ()
 
     def forget(self, user_pk: Any, using: str) -> int:
-        """Remove what it keeps about a user in rows that no model of ``personal`` has.
+        """Remove data about a user from rows of models that ``personal`` does not list.
 
-        Returns the number of rows that it has changed in the database ``using``.
+        Returns the number of changed rows in the database ``using``.
         """
         return 0
 
     def details(self) -> Mapping[str, str]:
-        """Return HTML that the home page shows below apps, by the label of each."""
+        """Return HTML for the home page to show below apps, by the label of each app."""
         return {}
 
 
 def module_configs() -> list[ModuleConfig]:
-    """List the configurations of the apps of this project, in the order of installation."""
+    """List the configurations of this project's apps, in the order of installation."""
     return [config for config in apps.get_app_configs() if isinstance(config, ModuleConfig)]
 
 

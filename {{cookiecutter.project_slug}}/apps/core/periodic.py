@@ -1,4 +1,4 @@
-"""Periodic jobs: ``PERIODIC`` in the settings lists them, each with its interval."""
+"""Periodic jobs, which ``PERIODIC`` in the settings lists with their intervals."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,10 +11,10 @@ from django.utils.module_loading import import_string
 
 
 def periodic_jobs() -> dict[str, tuple[Task, timedelta]]:
-    """Return each job of ``PERIODIC`` with its interval, by its path; of two entries the last.
+    """Return the jobs of ``PERIODIC`` and their intervals by path, the last of two for one path.
 
     Raises:
-        ImproperlyConfigured: for an entry that names no job, or no interval above 0.
+        ImproperlyConfigured: for an entry without a job or without an interval above 0.
     """
     found = {}
     for entry in settings.PERIODIC:
@@ -25,7 +25,7 @@ def periodic_jobs() -> dict[str, tuple[Task, timedelta]]:
                 raise ValueError("no job, or no interval above 0")
         except (ImportError, AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ImproperlyConfigured(
-                f"PERIODIC has {entry!r}: {error}. Write the path of a job and its interval in"
+                f"PERIODIC has {entry!r} ({error}); write the path of a job and its interval in"
                 ' seconds, for example ("apps.orders.tasks.remind", 3600).'
             ) from error
         found[path] = (job, interval)
@@ -34,7 +34,7 @@ def periodic_jobs() -> dict[str, tuple[Task, timedelta]]:
 
 @register
 def check_periodic_jobs(**kwargs: Any) -> list[CheckMessage]:
-    """Refuse a mistake in ``PERIODIC`` before a command runs."""
+    """Report a mistake in ``PERIODIC`` before a command runs."""
     try:
         periodic_jobs()
     except ImproperlyConfigured as error:

@@ -9,6 +9,6 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),
     path("health/live/", views.live, name="live"),
-    # Browsers ask for it on pages that name no icon, such as the admin's.
+    # Browsers request it on pages without an icon, such as the admin's.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}core/icon.svg")),
 ]

@@ -16,19 +16,19 @@ from .modules import Health, module_configs
 
 logger = logging.getLogger(__name__)
 
-# Seconds in which the database has to answer a probe. A thread waits for it, since no time limit
-# of the database's own holds when it is silent.
-PATIENCE: Final = 2
-asker: Final = ThreadPoolExecutor(1, thread_name_prefix="health")
+# Seconds that the database has to answer a probe. A thread waits, because the time limits of the
+# database do not work when it is silent.
+DATABASE_SECONDS: Final = 2
+database_thread: Final = ThreadPoolExecutor(1, thread_name_prefix="health")
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Greet the visitor; in development, list the parts of the project with their details."""
     configs = module_configs() if settings.DEBUG else []
-    found = [config.details() for config in configs]
+    details = [config.details() for config in configs]
     modules = [
-        (config, [each[config.label] for each in found if config.label in each])
+        (config, [each[config.label] for each in details if config.label in each])
         for config in configs
     ]
     return render(request, "core/home.html", {"modules": modules, "debug": settings.DEBUG})
@@ -37,16 +37,12 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer 503 when the database, or an app, says that requests cannot be served; else 200.
-
-    An app that is degraded, such as one whose backlog grows, is named and changes nothing of
-    that: to take this process out of service would mend nothing.
-    """
-    answer = asker.submit(ask_database)
+    """Answer with the state of each part, and 503 when this process cannot serve requests."""
+    answer = database_thread.submit(ask_database)
     try:
-        answer.result(PATIENCE)
+        answer.result(DATABASE_SECONDS)
     except (DatabaseError, TimeoutError):
-        answer.cancel()  # it may have been waiting for an earlier one
+        answer.cancel()  # it may still wait for an earlier one
         logger.exception("The database does not answer; check DATABASE_URL and the server.")
         return JsonResponse({"status": "unavailable", "database": "unavailable"}, status=503)
     parts = {"database": Health.OK}
@@ -54,24 +50,23 @@ def health(request: HttpRequest) -> JsonResponse:
         try:
             state = config.health()
         except Exception:
-            logger.exception("%s cannot say how it does.", config.verbose_name)
+            logger.exception("The health check of %s failed.", config.verbose_name)
             state = Health.DEGRADED
         if state is not None:
             parts[config.label] = state
     status = max(parts.values(), key=list(Health).index)
-    return JsonResponse(
-        {"status": status, **parts}, status=503 if status == Health.UNAVAILABLE else 200
-    )
+    code = 503 if status == Health.UNAVAILABLE else 200
+    return JsonResponse({"status": status, **parts}, status=code)
 
 
 @require_safe
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while the process answers at all; what fails here is to be started again."""
+    """Answer 200; a process that does not answer needs a restart."""
     return JsonResponse({"status": "ok"})
 
 
 def ask_database() -> None:
-    """Ask over a new connection, which an old one that is broken does not hinder."""
+    """Ask with a new connection, because an old one may be broken."""
     with closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -1,15 +1,8 @@
-"""Where another app can watch receivers and jobs run."""
+"""Lets another app watch receivers and jobs."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-# Set in the ``ready()`` of the app that watches; a dispatch costs nothing more while it is None.
-# ``watcher.run(function, path, sender, named, after_commit=False)`` calls a receiver and returns
-# its result; ``watcher.job(path)`` is a context in which a job runs in this process.
+# The ``ready()`` of that app sets an object with two methods.
+# ``run(function, path, sender, named, after_commit=False)`` calls a receiver.
+# ``job(path)`` returns the context in which a job runs.
 watcher: Any = None
-
-
-def job(path: str) -> AbstractContextManager[None]:
-    """Return the context in which a job runs in this process."""
-    context: AbstractContextManager[None] = watcher.job(path) if watcher else nullcontext()
-    return context

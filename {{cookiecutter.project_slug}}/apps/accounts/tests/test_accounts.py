@@ -38,7 +38,7 @@ def test_signing_up_creates_a_user_and_logs_them_in(client: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("jobs_in_process")
 def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> None:
-    mail.outbox.clear()  # of what signing up mails
+    mail.outbox.clear()  # without mails of the sign-up
     client.post("/accounts/password_reset/", {"email": "ada@example.com"})
     wait_for_mails()
     link = re.search(r"https?://[^/]+(/\S+)", str(mail.outbox[0].body))

@@ -1,4 +1,4 @@
-"""What the README promises of bulk writes: told once, truly, with their receivers or not at all."""
+"""Bulk writes: one signal each, in the transaction of their receivers, as the README says."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ type Told = list[dict[str, Any]]
 
 @pytest.fixture
 def users() -> list[User]:
-    """Two users of whom no receiver was told."""
+    """Create two users without a signal."""
     return User._base_manager.bulk_create([User(username="ada"), User(username="grace")])
 
 
@@ -31,7 +31,7 @@ def told(users: list[User]) -> Told:
     return told
 
 
-def test_each_bulk_write_is_told_once(users: list[User], told: Told) -> None:
+def test_each_bulk_write_sends_one_signal(users: list[User], told: Told) -> None:
     pks = tuple(user.pk for user in users)
     (edsger,) = User.objects.bulk_create([User(username="edsger")])
     assert told.pop() == {"instances": (edsger,), "pks": (edsger.pk,), "using": "default"}
@@ -47,7 +47,7 @@ def test_each_bulk_write_is_told_once(users: list[User], told: Told) -> None:
     assert told == []
 
 
-def test_what_it_cannot_tell_is_refused(told: Told) -> None:
+def test_a_write_of_unknown_rows_is_refused(told: Told) -> None:
     with pytest.raises(NotSupportedError, match="which rows are new"):
         User.objects.bulk_create([User(username="ada")], ignore_conflicts=True)
     with pytest.raises(NotSupportedError, match="primary key"):

@@ -1,4 +1,4 @@
-"""What the README promises of receivers and of ``mute``."""
+"""Receivers and ``mute``, as the README says."""
 
 import asyncio
 import functools
@@ -29,7 +29,7 @@ def calls() -> Calls:
 
 
 def connect(calls: Calls, signal: Any, sender: Any = None, **options: Any) -> Any:
-    """Connect a receiver made inside a function, which Django's own decorator would lose."""
+    """Connect a receiver inside a function, which Django's decorator would lose."""
 
     @receiver(signal, sender=sender, **options)
     def note(sender: Any, **named: Any) -> None:
@@ -66,11 +66,11 @@ def fine(sender: Any, **kwargs: Any) -> None: ...
         (post_save, [Group], {}, fine, "is no model"),
         (post_save, Group, {}, waits, "is async"),
         (ordered, None, {"after_commit": True}, waits, "is async"),
-        (post_save, Group, {"after_commit": True}, asks_for_the_instance, "is given pk instead"),
-        (ordered, "auth.Group", {}, fine, "Only the signals of models"),
+        (post_save, Group, {"after_commit": True}, asks_for_the_instance, "gets pk instead"),
+        (ordered, "auth.Group", {}, fine, "only model signals accept"),
         (ordered, None, {}, functools.partial(fine), "plain function"),
         (fine, None, {}, fine, "needs a signal"),
-        (ordered, None, {"weak": False}, fine, "Leave weak and dispatch_uid out"),
+        (ordered, None, {"weak": False}, fine, "no option weak; leave it out"),
         (post_migrate, "auth", {}, fine, "get_app_config"),
         ([post_save, post_delete], Group, {}, lambda sender, created, **kw: None, "'created'"),
         (ordered, None, {}, lambda self, sender, **kwargs: None, "'self'"),

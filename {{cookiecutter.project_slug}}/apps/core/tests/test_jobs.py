@@ -1,4 +1,4 @@
-"""Jobs start after the commit, and never without one."""
+"""Jobs start after the commit, and never after a rollback."""
 
 import logging
 from typing import Any

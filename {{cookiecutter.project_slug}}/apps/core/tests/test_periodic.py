@@ -1,4 +1,4 @@
-"""Periodic jobs: what PERIODIC may hold, and the command that cron calls."""
+"""Periodic jobs: the entries of PERIODIC, and the command for cron."""
 
 from typing import Any
 
@@ -33,13 +33,13 @@ def broken() -> None:
 
 @pytest.fixture(autouse=True)
 def here(settings: Settings) -> None:
-    """Run jobs in the process at hand."""
+    """Run jobs in this process."""
     settings.TASKS = {"default": {"BACKEND": "apps.core.jobs.AfterCommitBackend"}}
     settings.PERIODIC = [(f"{__name__}.hourly", HOUR), (f"{__name__}.daily", DAY)]
     ran.clear()
 
 
-def test_jobs_run_in_the_hour_that_their_interval_comes_to(
+def test_jobs_run_in_the_hours_of_their_interval(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 5 * DAY + 2 * HOUR + 60)
@@ -50,7 +50,7 @@ def test_jobs_run_in_the_hour_that_their_interval_comes_to(
     assert ran == ["hourly", "hourly", "daily"]
 
 
-def test_a_job_that_fails_is_an_exit_status_and_stops_no_other(settings: Settings) -> None:
+def test_a_job_that_fails_changes_the_exit_status_and_stops_no_other(settings: Settings) -> None:
     settings.PERIODIC = [(f"{__name__}.broken", HOUR), *settings.PERIODIC]
     with pytest.raises(CommandError, match="failed: 1"):
         call_command("periodic", "--all")

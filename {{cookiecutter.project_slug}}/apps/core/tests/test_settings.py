@@ -1,4 +1,4 @@
-"""Settings from the environment, and the log: ready for development, strict in production."""
+"""The settings, ready for development and strict in production, and the log."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ PRODUCTION = {
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that reads the settings anew, without .env."""
+    """Return a function that reads the settings again, without .env."""
     monkeypatch.setattr(environment, "load", lambda path: None)
 
     def read(**environment: str) -> dict[str, Any]:

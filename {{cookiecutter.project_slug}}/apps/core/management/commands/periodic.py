@@ -11,13 +11,13 @@ from apps.core.periodic import periodic_jobs
 
 
 class Command(BaseCommand):
-    help = "Run the jobs of PERIODIC that are due in this hour. Let cron call it every hour."
+    help = "Run the jobs of PERIODIC that are due in this hour; cron calls it every hour."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--all", action="store_true", help="Run all of them, now.")
+        parser.add_argument("--all", action="store_true", help="Run all jobs now.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Nothing keeps when a job ran last: a day, for example, begins at midnight UTC.
+        # No table keeps the time of the last run. So a daily job runs at midnight UTC.
         hour, failed = int(time.time() // 3600), 0
         for path, (job, interval) in periodic_jobs().items():
             if options["all"] or hour % max(interval // timedelta(hours=1), 1) == 0:
@@ -26,4 +26,4 @@ class Command(BaseCommand):
                 failed += status == TaskResultStatus.FAILED
                 self.stdout.write(f"{path}: {status.label}")
         if failed:
-            raise CommandError(f"Periodic jobs that failed: {failed}. The log says why.")
+            raise CommandError(f"Periodic jobs failed: {failed}; the log says why.")
