@@ -20,7 +20,7 @@ from django.dispatch import Signal
 from apps.accounts.models import User
 from apps.core.dispatch import receiver
 from apps.signal_map import document, formats
-from apps.signal_map.entries import Entry, entries_of, read_entries
+from apps.signal_map.entries import FILTERS, Entry, entries_of, read_entries
 
 from . import leading, listening
 
@@ -136,7 +136,7 @@ def test_every_connection_of_the_project_is_alive() -> None:
     for entry in read_entries():
         if entry.link and isinstance(entry.link.signal, ModelSignal) and entry.origin == "kit":
             live, _ = entry.link.signal._live_receivers(entry.link.sender)
-            assert entry.receiver in live
+            assert entry.link.receiver in live
 
 
 # What a receiver leads to
@@ -149,6 +149,7 @@ def test_every_connection_of_the_project_is_alive() -> None:
         (leading.by_module, ["job far_job"]),
         (leading.by_helper, ["job far_job"]),
         (leading.when_it_runs, ["job far_job"]),
+        (leading.by_dotted_import, ["job far_job"]),
         (leading.inside, ["job near_job"]),
         (leading.by_method, ["job near_job"]),
         (leading.by_partial, ["job near_job"]),
@@ -188,17 +189,18 @@ def test_filters_choose_by_sender_signal_and_app() -> None:
     entries = mine()
     chosen = {
         "documented": [
-            {"senders": ["accounts.User"]},
-            {"senders": ["user"]},
-            {"signals": ["POST_SAVE"]},
-            {"app_labels": ["accounts"]},
+            {"sender": ["accounts.User"]},
+            {"sender": ["user"]},
+            {"signal": ["POST_SAVE"]},
+            {"app": ["accounts"]},
         ],
-        "undocumented": [{"senders": ["auth.Group"]}, {"app_labels": ["auth"]}],
+        "undocumented": [{"sender": ["auth.Group"]}, {"app": ["auth"]}],
     }
+    every: dict[str, list[str]] = {kind: [] for kind in FILTERS}
     for name, filters in chosen.items():
         for each in filters:
-            assert [entry.place.name for entry in entries_of(entries, **each)] == [name]
-    assert entries_of(entries, app_labels=["signal_map"]) == entries
+            assert [entry.place.name for entry in entries_of(entries, every | each)] == [name]
+    assert entries_of(entries, every | {"app": ["signal_map"]}) == entries
 
 
 @pytest.mark.parametrize(
@@ -271,13 +273,13 @@ def test_json_has_everything() -> None:
     }
 
 
-def test_mermaid_draws_the_chain() -> None:
+def test_the_graph_draws_the_chain() -> None:
     receiver(post_save, sender=User, after_commit=True)(leading.directly)
     receiver(pre_save, sender=User)(leading.sends)
     receiver(leading.finished)(listening.documented)
-    lines = formats.as_mermaid(mine()).splitlines()
+    graph = document.document(mine()).partition("```mermaid\n")[2].partition("\n```")[0]
     path = "apps_signal_map_tests_deep_"
-    assert lines == [
+    assert graph.splitlines() == [
         "flowchart LR",
         '    sender_accounts_User(["accounts.User"]) -->|pre_save|'
         f' receiver_{path}leading_sends["sends"]',
@@ -290,9 +292,9 @@ def test_mermaid_draws_the_chain() -> None:
     ]
 
 
-def test_markdown_is_a_table_and_a_graph() -> None:
+def test_the_document_is_a_table_and_a_graph() -> None:
     receiver(post_save, sender=User)(leading.directly)
-    text = output("--format", "markdown", "--app", "signal_map")
+    text = document.document(mine())
     assert "| `accounts.User` | `post_save` | in transaction |" in text
     assert "```mermaid\nflowchart LR\n" in text
 

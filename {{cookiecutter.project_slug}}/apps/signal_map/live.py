@@ -3,7 +3,6 @@
 import gc
 import sys
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,26 +82,15 @@ def all_signals() -> list[Signal]:
 def named_signals() -> dict[Signal, SignalName]:
     """Name every signal by the module that defines it; see ``NAMELESS`` for the others."""
     found: dict[Signal, list[SignalName]] = {}
-    for signal, name in _module_attributes():
-        found.setdefault(signal, []).append(name)
-    return {signal: min(names, key=_rank) for signal, names in found.items()}
-
-
-def _module_attributes() -> Iterator[tuple[Signal, SignalName]]:
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             # isinstance would evaluate lazy objects, such as the settings.
             if issubclass(type(value), Signal):
-                yield value, SignalName(name, module_name)
+                found.setdefault(value, []).append(SignalName(name, module_name))
+    return {signal: min(names, key=_rank) for signal, names in found.items()}
 
 
 def _rank(name: SignalName) -> tuple[bool, bool, int, str, str]:
     """Put the module that defines a signal before those that import it."""
     module = name.module
-    return (
-        not module.endswith("signals"),
-        is_own_module(module),
-        len(module),
-        module,
-        name.name,
-    )
+    return (not module.endswith("signals"), is_own_module(module), len(module), module, name.name)

@@ -5,11 +5,15 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.models import Model
 
+from .live import UNKNOWN
+
 
 def sender_label(sender: Any) -> str:
     """Name a sender: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
     if sender is None:
         return "any sender"
+    if sender is UNKNOWN:
+        return "another sender"
     if isinstance(sender, type) and issubclass(sender, Model):
         return sender._meta.label
     if isinstance(sender, AppConfig):

@@ -152,7 +152,7 @@ def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hands_off\n" in formats.table(mine(), width=50)
 
 
-def test_json_markdown_and_mermaid_say_the_same() -> None:
+def test_json_and_the_document_say_the_same() -> None:
     receiver(post_save, sender=Group)(hands_off)
     receiver(pre_save, sender=Group, after_commit=True)(sends)
     receiver(finished)(plain)
@@ -165,12 +165,12 @@ def test_json_markdown_and_mermaid_say_the_same() -> None:
         "in transaction",
         "Hand a job off, through a helper.",
     )
-    lines = output("--format", "mermaid").splitlines()
+    text = document.document(mine())
+    lines = text.splitlines()
     assert any("-->|post_save| receiver_" in line and "hands_off" in line for line in lines)
     assert any("==>|job| job_" in line and "archive" in line for line in lines)
     assert any("-.->|pre_save| receiver_" in line and "sends" in line for line in lines)
     assert any("-->|sends| signal_" in line and "finished" in line for line in lines)
-    text = output("--format", "markdown", "--own")
     assert "| Do \\| nothing &lt;at all&gt;. |" in text
     assert "```mermaid\nflowchart LR\n" in text
 
