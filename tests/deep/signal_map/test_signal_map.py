@@ -180,6 +180,37 @@ def test_a_signal_is_no_step_of_its_own_receiver() -> None:
     assert entry.steps == ()
 
 
+LATE = """
+from django.contrib.auth.models import Group
+from django.db.models.signals import post_save
+def late(sender, **kwargs): "Listen."
+post_save.connect(late, sender=Group, weak=False)
+def view(get_response): return get_response
+urlpatterns = []
+"""
+
+
+@pytest.mark.parametrize("place", ["views", "middleware", "management"])
+def test_what_only_the_server_imports_is_listed(
+    place: str, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A receiver in a file of views is connected when the server loads the URLs."""
+    package = tmp_path / f"late_{place}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{place}.py").write_text(LATE, encoding="utf-8")
+    (package / "urls.py").write_text("from .views import urlpatterns", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    if place == "views":
+        settings.ROOT_URLCONF = "late_views.urls"
+    elif place == "middleware":
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "late_middleware.middleware.view"]
+    else:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "late_management"]
+    paths = [entry.place.path for entry in read_entries()]
+    assert f"late_{place}.{place}.late" in paths
+
+
 # Filters
 
 

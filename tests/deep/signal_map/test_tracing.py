@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,6 +162,28 @@ def test_async_receivers_are_timed_apart_although_they_run_at_the_same_time() ->
 
 
 @pytest.mark.usefixtures("traced")
+def test_async_receivers_are_timed_apart_when_one_fails() -> None:
+    @receiver(told)
+    async def one(sender: Any, **kwargs: Any) -> None:
+        """Count once."""
+        await Group.objects.acount()
+
+    @receiver(told)
+    async def fail(sender: Any, **kwargs: Any) -> None:
+        """Count once, and fail."""
+        await Group.objects.acount()
+        raise ValueError
+
+    client = AsyncClient(raise_request_exception=False)
+    answer = async_to_sync(client.get)("/tell/")
+    assert answer.status_code == 500
+    (trace,) = tracing.kept_traces()
+    runs = {run.name.rpartition(".")[2]: (run.queries, run.failures) for run in trace.runs.values()}
+    assert runs["fail"] == (1, 1)
+    assert runs["one"][0] <= 1  # it is cancelled when the other one fails
+
+
+@pytest.mark.usefixtures("traced")
 def test_what_runs_after_the_commit_is_told_apart(settings: Any) -> None:
     settings.TASKS = {"default": {"BACKEND": "apps.core.jobs.AfterCommitBackend"}}
 
@@ -270,7 +293,7 @@ def test_a_header_stays_short_whatever_runs() -> None:
 def untraced(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.SIGNAL_TRACING = False
     monkeypatch.setattr(watch, "watcher", None)
-    tracing.forget()
+    monkeypatch.setattr(tracing, "_kept", deque())
 
 
 @pytest.mark.usefixtures("untraced")

@@ -84,7 +84,7 @@ def _weakly_held(entry: Entry, link: Link) -> Iterator[Finding]:
 
 
 def _against_the_signal(entry: Entry, link: Link) -> Iterator[Finding]:
-    """What the parameters and the docstring of a function, and its sender, say."""
+    """Mistakes in the kind, the parameters, the docstring or the sender of a receiver."""
     is_of_models = isinstance(link.signal, ModelSignal)
     if link.is_async and (is_of_models or link.signal in SENT_SYNCHRONOUSLY):
         yield (

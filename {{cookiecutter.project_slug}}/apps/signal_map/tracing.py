@@ -83,11 +83,6 @@ def kept_traces() -> list[Trace]:
     return list(reversed(_kept))
 
 
-def forget() -> None:
-    """Delete the kept requests."""
-    _kept.clear()
-
-
 @contextmanager
 def tracing(method: str) -> Iterator[Trace]:
     """Collect the receivers and jobs that run in the block, for one request."""
