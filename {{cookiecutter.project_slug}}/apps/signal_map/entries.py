@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 
 from apps.core import dispatch
 from apps.core.modules import Effect, ModuleConfig, module_configs
 
 from .chains import Step, first_line, steps_of
-from .live import NAMELESS, Link, SignalName, all_signals, links_of, named_signals
+from .live import NAMELESS, Link, SignalName, all_signals, links_of, named_signals, phase_of
 from .loading import load_all
 from .names import sender_label
 from .places import Place, function_of, place_of
@@ -93,7 +92,9 @@ def read_entries() -> list[Entry]:
         entries += [
             _entry(link, name, names)
             for link in links_of(signal)
-            if link.receiver is not None and not is_of_the_kit(link.receiver)
+            # The kit itself connects to models that are defined later.
+            if link.receiver is not None
+            and getattr(function_of(link.receiver), "__module__", None) != dispatch.__name__
         ]
     entries.sort(key=_order)
     return entries
@@ -133,26 +134,24 @@ def _known(kind: str) -> set[str]:
     return {config.label for config in apps.get_app_configs()}
 
 
-def is_of_the_kit(receiver: Any) -> bool:
-    """Return whether a receiver belongs to the kit, which connects models that are defined later."""
-    return getattr(function_of(receiver), "__module__", None) == dispatch.__name__
-
-
 def is_of_django_itself(signal: SignalName) -> bool:
     """Return whether a signal is internal to Django, so that projects do not send it."""
     return signal.module.startswith(INWARD) and signal.name not in LIFE
 
 
 def _entry(link: Link, name: SignalName, names: dict[Signal, SignalName]) -> Entry:
+    how = dispatch.connected(link.receiver)
+    after_commit = bool(how and how.after_commit)
     place = place_of(link.receiver)
+    package = place.path.partition(".")[0]
     steps = steps_of(link.receiver, names) if place.is_own else ()
     return Entry(
         sender=sender_label(link.sender),
         signal=name,
-        phase=_phase(link),
+        phase=phase_of(link.signal, after_commit=after_commit, is_async=link.is_async),
         place=place,
         summary=first_line(function_of(link.receiver)),
-        origin=_origin(link, place),
+        origin="kit" if how else "connect()" if place.is_own else package,
         steps=tuple(step for step in steps if step.path != name.path),
         link=link,
     )
@@ -167,26 +166,6 @@ def _effect(config: ModuleConfig, effect: Effect) -> Entry:
         summary=effect.summary,
         origin=config.label,
     )
-
-
-def _phase(link: Link) -> str:
-    """Return when a signal calls a receiver.
-
-    A model signal is sent inside the caller's transaction, if there is one. For other signals
-    only the sender knows. Async receivers run after the others, all at the same time.
-    """
-    how = dispatch.connected(link.receiver)
-    if how and how.after_commit:
-        return "after commit"
-    if link.is_async:
-        return "async"
-    return "in transaction" if isinstance(link.signal, ModelSignal) else "when sent"
-
-
-def _origin(link: Link, place: Place) -> str:
-    if dispatch.connected(link.receiver):
-        return "kit"
-    return "connect()" if place.is_own else place.path.partition(".")[0]
 
 
 def _order(entry: Entry) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
 
@@ -68,6 +69,20 @@ def links_of(signal: Signal) -> list[Link]:
                 continue
         links.append(Link(signal, receiver() if weak else receiver, sender, weak, is_async))
     return links
+
+
+def phase_of(signal: Signal | None, *, after_commit: bool, is_async: bool) -> str:
+    """Return when a signal calls a receiver.
+
+    A model signal is sent inside the caller's transaction, if there is one. For other signals
+    only the sender knows. Async receivers run after the others, all at the same time. ``signal``
+    is None when code calls the receiver itself.
+    """
+    if after_commit:
+        return "after commit"
+    if is_async:
+        return "async"
+    return "in transaction" if isinstance(signal, ModelSignal) else "when sent"
 
 
 def all_signals() -> list[Signal]:

@@ -4,7 +4,6 @@ from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
-from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -128,22 +127,12 @@ def _run(runs: tracing.Runs, names: dict[Signal, SignalName]) -> dict[str, Any]:
         "module": module,
         "signal": names.get(runs.signal, NAMELESS).name if runs.signal else "",
         "sender": runs.sender,
-        "phase": _phase(runs),
+        "phase": runs.phase,
         "calls": runs.calls,
         "failures": runs.failures,
         "milliseconds": _milliseconds(runs.seconds),
         "queries": runs.queries,
     }
-
-
-def _phase(runs: tracing.Runs) -> str:
-    if runs.signal is None:
-        return "background job"
-    if runs.after_commit:
-        return "after commit"
-    if runs.asynchronous:
-        return "async"
-    return "in transaction" if isinstance(runs.signal, ModelSignal) else "when sent"
 
 
 def _milliseconds(seconds: float) -> str:
