@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
@@ -19,6 +20,7 @@ from django.dispatch import Signal
 
 from apps.accounts.models import User
 from apps.core.dispatch import receiver
+from apps.core.modules import Effect
 from apps.signal_map import document, formats
 from apps.signal_map.entries import FILTERS, Entry, entries_of, read_entries
 
@@ -434,3 +436,16 @@ def test_the_project_s_own_page_is_up_to_date(debug: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_an_app_does_without_a_receiver_is_listed_by_sender(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    effect = Effect(
+        "auth.Group", "every write", "in transaction", leading.directly, "Copy the row."
+    )
+    monkeypatch.setattr(apps.get_app_config("accounts"), "effects", lambda: [effect])
+    (entry,) = mine()
+    assert (entry.signal.name, entry.origin) == ("every write", "accounts")
+    assert "directly (accounts)" in output("--sender", "auth.Group", "--app", "signal_map")
+    assert "(`accounts`) | Copy the row. |" in document.row(entry)

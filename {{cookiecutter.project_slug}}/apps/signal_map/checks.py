@@ -23,8 +23,7 @@ from django.utils import inspect as django_inspect
 from apps.core.dispatch import connected
 
 from .entries import Entry, is_of_django_itself, read_entries
-from .live import NAMELESS, UNKNOWN, Link, all_signals, links_of, named_signals
-from .names import sender_label
+from .live import NAMELESS, UNKNOWN, Link, all_signals, links_of, named_signals, sender_label
 from .places import function_of
 
 type Finding = tuple[str, str, str]  # the number of the check, the message and the hint

@@ -11,9 +11,17 @@ from apps.core import dispatch
 from apps.core.modules import Effect, ModuleConfig, module_configs
 
 from .chains import Step, first_line, steps_of
-from .live import NAMELESS, Link, SignalName, all_signals, links_of, named_signals, phase_of
+from .live import (
+    NAMELESS,
+    Link,
+    SignalName,
+    all_signals,
+    links_of,
+    named_signals,
+    phase_of,
+    sender_label,
+)
 from .loading import load_all
-from .names import sender_label
 from .places import Place, function_of, place_of
 
 # In the order in which a row, a request or a database causes them.

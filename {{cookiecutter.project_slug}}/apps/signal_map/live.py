@@ -6,6 +6,8 @@ import weakref
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.apps import AppConfig
+from django.db.models import Model
 from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
@@ -69,6 +71,21 @@ def links_of(signal: Signal) -> list[Link]:
                 continue
         links.append(Link(signal, receiver() if weak else receiver, sender, weak, is_async))
     return links
+
+
+def sender_label(sender: Any) -> str:
+    """Name a sender: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
+    if sender is None:
+        return "any sender"
+    if sender is UNKNOWN:
+        return "another sender"
+    if isinstance(sender, type) and issubclass(sender, Model):
+        return sender._meta.label
+    if isinstance(sender, AppConfig):
+        return f"app {sender.label}"
+    # Not its repr, which may contain an address in memory.
+    name: str = getattr(sender, "__qualname__", "") or f"an instance of {type(sender).__name__}"
+    return name
 
 
 def phase_of(signal: Signal | None, *, after_commit: bool, is_async: bool) -> str:

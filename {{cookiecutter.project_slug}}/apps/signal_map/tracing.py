@@ -24,8 +24,7 @@ from django.db import connections
 from django.dispatch import Signal
 from django.utils import timezone
 
-from .live import phase_of
-from .names import sender_label
+from .live import phase_of, sender_label
 
 KEPT_REQUESTS: Final = 20
 # Servers refuse headers of more than a few kilobytes.

@@ -15,7 +15,6 @@ from django.tasks import task
 
 from apps.core.dispatch import receiver
 from apps.core.jobs import hand_off
-from apps.core.modules import Effect
 from apps.signal_map import document
 from apps.signal_map.entries import Entry, read_entries
 
@@ -83,17 +82,6 @@ def test_receivers_are_listed_in_the_order_in_which_they_run() -> None:
     assert steps == [["signal finished"], ["job archive"], [], [], []]
     source = Path(__file__).read_text(encoding="utf-8").splitlines()
     assert all(source[each.place.line - 1].startswith(("def ", "async def ")) for each in mine())
-
-
-def test_what_an_app_does_without_a_receiver_is_listed_by_sender(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    effect = Effect("auth.Group", "every write", "in transaction", plain, "Copy the row.")
-    monkeypatch.setattr(apps.get_app_config("accounts"), "effects", lambda: [effect])
-    (entry,) = mine()
-    assert (entry.signal.name, entry.origin) == ("every write", "accounts")
-    assert "plain (accounts)" in output("--sender", "auth.Group", "--app", "signal_map")
-    assert "(`accounts`) | Copy the row. |" in document.row(entry)
 
 
 # The command and its formats
