@@ -49,6 +49,13 @@ def when_it_runs(sender: Any, **kwargs: Any) -> None:
     far_job.enqueue(1)
 
 
+def by_dotted_import(sender: Any, **kwargs: Any) -> None:
+    """Import the module of the job only when it is needed."""
+    import apps.signal_map.tests.deep.leading_tasks
+
+    apps.signal_map.tests.deep.leading_tasks.far_job.enqueue(1)
+
+
 def inside(sender: Any, **kwargs: Any) -> None:
     """Hand a job off in a function inside this one."""
 

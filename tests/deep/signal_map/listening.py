@@ -1,15 +1,17 @@
 """Receivers with every mistake that a system check knows, and their right forms beside them."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
+from inspect import unwrap
 from typing import Any
 
 from django.db.models.signals import post_save
 from django.dispatch import Signal
+from django.dispatch import receiver as django_receiver
 
 from apps.accounts.models import User
 
-listened = Signal()
+listened, closed = Signal(), Signal()
 
 
 def documented(sender: Any, **kwargs: Any) -> None:
@@ -44,8 +46,28 @@ class Listener:
     def listen(self, sender: Any, **kwargs: Any) -> None:
         """Do nothing, when the signal is sent."""
 
+    @classmethod
+    def listen_as_class(cls, sender: Any, **kwargs: Any) -> None:
+        """Do nothing, when the signal is sent."""
+
 
 listener = Listener()
+held_partial = [partial(documented)]
+held_lambda = {"one": [lambda sender, **kwargs: None]}
+held_lambda["one"][0].__doc__ = "Do nothing, when the signal is sent."
+
+
+def around(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(*args: Any, **named: Any) -> Any:
+        return function(*args, **named)
+
+    return run
+
+
+@around
+def decorated(sender: Any, **kwargs: Any) -> None:
+    """Do nothing, when the signal is sent."""
 
 
 def connect_closure() -> Any:
@@ -64,6 +86,11 @@ def connect_partial() -> Any:
     part = partial(documented)
     post_save.connect(part, sender=User)
     return part
+
+
+def connect_with_a_decorator_above() -> None:
+    post_save.connect(decorated, sender=User)
+    django_receiver(closed)(unwrap(decorated))
 
 
 def connect_twice() -> None:

@@ -128,6 +128,16 @@ RIGHT: dict[str, Callable[[], Any]] = {
     "a method of an object of the module": lambda: post_save.connect(
         listening.listener.listen, sender=User
     ),
+    "a method of a class of the module": lambda: post_save.connect(
+        listening.Listener.listen_as_class, sender=User
+    ),
+    "a partial in a list of the module": lambda: post_save.connect(
+        listening.held_partial[0], sender=User
+    ),
+    "a lambda in a dictionary of the module": lambda: post_save.connect(
+        listening.held_lambda["one"][0], sender=User
+    ),
+    "a decorator above Django's receiver": listening.connect_with_a_decorator_above,
     "a method of an app configuration": lambda: post_save.connect(
         MethodType(listening.Listener.listen, apps.get_app_config("core")), sender=User
     ),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
@@ -19,8 +20,9 @@ from django.dispatch import Signal
 
 from apps.accounts.models import User
 from apps.core.dispatch import receiver
+from apps.core.modules import Effect
 from apps.signal_map import document, formats
-from apps.signal_map.entries import Entry, entries_of, read_entries
+from apps.signal_map.entries import FILTERS, Entry, entries_of, read_entries
 
 from . import leading, listening
 
@@ -136,7 +138,7 @@ def test_every_connection_of_the_project_is_alive() -> None:
     for entry in read_entries():
         if entry.link and isinstance(entry.link.signal, ModelSignal) and entry.origin == "kit":
             live, _ = entry.link.signal._live_receivers(entry.link.sender)
-            assert entry.receiver in live
+            assert entry.link.receiver in live
 
 
 # What a receiver leads to
@@ -149,6 +151,7 @@ def test_every_connection_of_the_project_is_alive() -> None:
         (leading.by_module, ["job far_job"]),
         (leading.by_helper, ["job far_job"]),
         (leading.when_it_runs, ["job far_job"]),
+        (leading.by_dotted_import, ["job far_job"]),
         (leading.inside, ["job near_job"]),
         (leading.by_method, ["job near_job"]),
         (leading.by_partial, ["job near_job"]),
@@ -179,6 +182,37 @@ def test_a_signal_is_no_step_of_its_own_receiver() -> None:
     assert entry.steps == ()
 
 
+LATE = """
+from django.contrib.auth.models import Group
+from django.db.models.signals import post_save
+def late(sender, **kwargs): "Listen."
+post_save.connect(late, sender=Group, weak=False)
+def view(get_response): return get_response
+urlpatterns = []
+"""
+
+
+@pytest.mark.parametrize("place", ["views", "middleware", "management"])
+def test_what_only_the_server_imports_is_listed(
+    place: str, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A receiver in a file of views is connected when the server loads the URLs."""
+    package = tmp_path / f"late_{place}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / f"{place}.py").write_text(LATE, encoding="utf-8")
+    (package / "urls.py").write_text("from .views import urlpatterns", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    if place == "views":
+        settings.ROOT_URLCONF = "late_views.urls"
+    elif place == "middleware":
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "late_middleware.middleware.view"]
+    else:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "late_management"]
+    paths = [entry.place.path for entry in read_entries()]
+    assert f"late_{place}.{place}.late" in paths
+
+
 # Filters
 
 
@@ -188,17 +222,18 @@ def test_filters_choose_by_sender_signal_and_app() -> None:
     entries = mine()
     chosen = {
         "documented": [
-            {"senders": ["accounts.User"]},
-            {"senders": ["user"]},
-            {"signals": ["POST_SAVE"]},
-            {"app_labels": ["accounts"]},
+            {"sender": ["accounts.User"]},
+            {"sender": ["user"]},
+            {"signal": ["POST_SAVE"]},
+            {"app": ["accounts"]},
         ],
-        "undocumented": [{"senders": ["auth.Group"]}, {"app_labels": ["auth"]}],
+        "undocumented": [{"sender": ["auth.Group"]}, {"app": ["auth"]}],
     }
+    every: dict[str, list[str]] = {kind: [] for kind in FILTERS}
     for name, filters in chosen.items():
         for each in filters:
-            assert [entry.place.name for entry in entries_of(entries, **each)] == [name]
-    assert entries_of(entries, app_labels=["signal_map"]) == entries
+            assert [entry.place.name for entry in entries_of(entries, every | each)] == [name]
+    assert entries_of(entries, every | {"app": ["signal_map"]}) == entries
 
 
 @pytest.mark.parametrize(
@@ -271,13 +306,13 @@ def test_json_has_everything() -> None:
     }
 
 
-def test_mermaid_draws_the_chain() -> None:
+def test_the_graph_draws_the_chain() -> None:
     receiver(post_save, sender=User, after_commit=True)(leading.directly)
     receiver(pre_save, sender=User)(leading.sends)
     receiver(leading.finished)(listening.documented)
-    lines = formats.as_mermaid(mine()).splitlines()
+    graph = document.document(mine()).partition("```mermaid\n")[2].partition("\n```")[0]
     path = "apps_signal_map_tests_deep_"
-    assert lines == [
+    assert graph.splitlines() == [
         "flowchart LR",
         '    sender_accounts_User(["accounts.User"]) -->|pre_save|'
         f' receiver_{path}leading_sends["sends"]',
@@ -290,9 +325,9 @@ def test_mermaid_draws_the_chain() -> None:
     ]
 
 
-def test_markdown_is_a_table_and_a_graph() -> None:
+def test_the_document_is_a_table_and_a_graph() -> None:
     receiver(post_save, sender=User)(leading.directly)
-    text = output("--format", "markdown", "--app", "signal_map")
+    text = document.document(mine())
     assert "| `accounts.User` | `post_save` | in transaction |" in text
     assert "```mermaid\nflowchart LR\n" in text
 
@@ -401,3 +436,16 @@ def test_the_project_s_own_page_is_up_to_date(debug: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_an_app_does_without_a_receiver_is_listed_by_sender(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    effect = Effect(
+        "auth.Group", "every write", "in transaction", leading.directly, "Copy the row."
+    )
+    monkeypatch.setattr(apps.get_app_config("accounts"), "effects", lambda: [effect])
+    (entry,) = mine()
+    assert (entry.signal.name, entry.origin) == ("every write", "accounts")
+    assert "directly (accounts)" in output("--sender", "auth.Group", "--app", "signal_map")
+    assert "(`accounts`) | Copy the row. |" in document.row(entry)

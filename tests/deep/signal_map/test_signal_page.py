@@ -11,7 +11,6 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.core import watch
 from apps.core.dispatch import receiver
-from apps.signal_map import tracing
 
 from . import leading, listening
 
@@ -26,7 +25,6 @@ URL = "/admin/signals/"
 def staff() -> Client:
     client = Client()
     client.force_login(User.objects.create_user("ada", is_staff=True))
-    tracing.forget()
     return client
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,11 +154,33 @@ def test_async_receivers_are_timed_apart_although_they_run_at_the_same_time() ->
         "three": "three: 1 call, 3 queries",
     }
     (trace,) = tracing.kept_traces()
-    assert {run.name.rpartition(".")[2]: run.asynchronous for run in trace.runs.values()} == {
-        "one": True,
-        "two": True,
-        "three": False,
+    assert {run.name.rpartition(".")[2]: run.phase for run in trace.runs.values()} == {
+        "one": "async",
+        "two": "async",
+        "three": "when sent",
     }
+
+
+@pytest.mark.usefixtures("traced")
+def test_async_receivers_are_timed_apart_when_one_fails() -> None:
+    @receiver(told)
+    async def one(sender: Any, **kwargs: Any) -> None:
+        """Count once."""
+        await Group.objects.acount()
+
+    @receiver(told)
+    async def fail(sender: Any, **kwargs: Any) -> None:
+        """Count once, and fail."""
+        await Group.objects.acount()
+        raise ValueError
+
+    client = AsyncClient(raise_request_exception=False)
+    answer = async_to_sync(client.get)("/tell/")
+    assert answer.status_code == 500
+    (trace,) = tracing.kept_traces()
+    runs = {run.name.rpartition(".")[2]: (run.queries, run.failures) for run in trace.runs.values()}
+    assert runs["fail"] == (1, 1)
+    assert runs["one"][0] <= 1  # it is cancelled when the other one fails
 
 
 @pytest.mark.usefixtures("traced")
@@ -172,7 +195,7 @@ def test_what_runs_after_the_commit_is_told_apart(settings: Any) -> None:
     Client().get("/save/")
     (trace,) = tracing.kept_traces()
     runs = {run.name.rpartition(".")[2]: run for run in trace.runs.values()}
-    assert (runs["later"].after_commit, runs["later"].signal) == (True, post_save)
+    assert (runs["later"].phase, runs["later"].signal) == ("after commit", post_save)
     assert runs["count_groups"].signal is None
     assert runs["count_groups"].queries == 1
 
@@ -257,8 +280,8 @@ def test_a_header_stays_short_whatever_runs() -> None:
     trace = tracing.Trace(method="GET", started_at=None)  # type: ignore[arg-type]
     for number in range(500):
         name = f"apps.shop.receivers.récepteur_{number}"
-        key = (name, None, "", False)
-        trace.runs[key] = tracing.Runs(name, None, "", False, calls=1, seconds=number)
+        key = (name, None, "", "background job")
+        trace.runs[key] = tracing.Runs(*key, calls=1, seconds=number)
     header = tracing.server_timing(trace)
     assert len(header) < 2048
     assert header.isascii()
@@ -270,7 +293,7 @@ def test_a_header_stays_short_whatever_runs() -> None:
 def untraced(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.SIGNAL_TRACING = False
     monkeypatch.setattr(watch, "watcher", None)
-    tracing.forget()
+    monkeypatch.setattr(tracing, "_kept", deque())
 
 
 @pytest.mark.usefixtures("untraced")

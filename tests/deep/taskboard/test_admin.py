@@ -12,7 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import User
 from apps.taskboard import services
 from apps.taskboard.models import Notification, Project, Task
+from apps.taskboard.signals import task_assigned, task_completed
 
+from ..helpers import Commit, received, told
 from ..test_admin import act
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +98,31 @@ def test_notifications_are_there_to_read(admin_client: Client, ada: User) -> Non
     assert "Read this." in admin_client.get(page).text
     assert admin_client.get(f"{page}add/").status_code == 403
     assert admin_client.post(f"{page}{notification.pk}/change/", {}).status_code == 403
+
+
+def test_the_form_makes_the_creator_and_tells_assignees_once(
+    admin_client: Client, admin_user: User, project: Project, grace: User, commit: Commit
+) -> None:
+    data = {"title": "New", "project": project.pk, "priority": 2, "assignees": [grace.pk]}
+    with received(task_assigned) as events, commit():
+        assert admin_client.post(f"{LIST}add/", data).status_code == 302
+    task = Task.objects.get()
+    assert task.creator == admin_user
+    Task.objects.update(creator=grace)
+    with received(task_assigned) as again, commit():
+        assert admin_client.post(f"{LIST}{task.pk}/change/", data).status_code == 302
+    assert ([entry["event"].user_id for entry in events], again) == ([grace.pk], [])
+    assert told() == [
+        ("grace", "admin assigned “New” to you."),
+        ("grace", "admin edited “New”."),
+    ]
+    assert Task.objects.get().creator == grace
+
+
+def test_the_actions_use_the_services(admin_client: Client, task: Task, commit: Commit) -> None:
+    assert "Tasks started: 1." in act(admin_client, "start_selected", task).text
+    with received(task_completed) as events, commit():
+        assert "Tasks completed: 1." in act(admin_client, "complete_selected", task).text
+        assert "Tasks completed: 0." in act(admin_client, "complete_selected", task).text
+    assert len(events) == 1
+    assert told() == [("ada", "admin completed “Write the program”.")]

@@ -1,13 +1,14 @@
 """Jobs are handed off to whatever backend the project uses, and can run more than once."""
 
-# Fixtures of the contract tests are imported, and named again by the tests that use them.
-# ruff: noqa: F401, F811
-
 import threading
+from datetime import date
+from pathlib import Path
 from smtplib import SMTPException
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection, transaction
 
@@ -15,12 +16,17 @@ from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.taskboard.models import Notification, Task
 from apps.taskboard.receivers import RECEIVED, SET_OFF
-from apps.taskboard.tasks import mail_notification
+from apps.taskboard.tasks import announce_overdue, discard_file, mail_notification
 
 from ..helpers import Commit, confirm_addresses
-from ..test_jobs import notification
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def notification(grace: User, task: Task) -> Notification:
+    confirm_addresses()
+    return Notification.objects.create(user=grace, task=task, text="Read\nthis.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -119,3 +125,28 @@ def test_an_account_sets_off_so_many_mails(
             task.assignees.add(person)
     assert len(mailoutbox) == SET_OFF
     assert Notification.objects.count() == len(people)
+
+
+def test_a_job_that_runs_twice_mails_once(
+    notification: Notification, mailoutbox: list[Any]
+) -> None:
+    for _ in range(2):
+        mail_notification.call(notification.pk, using="default")
+    (mail,) = mailoutbox
+    assert (mail.subject, mail.body) == ("Read this.", "Read\nthis.")
+
+
+def test_a_file_is_discarded_unless_a_task_has_it(task: Task, files: Path) -> None:
+    name = default_storage.save("tasks/notes.txt", ContentFile("notes"))
+    Task.objects.update(attachment=name)
+    discard_file.call(name, using="default")
+    assert default_storage.exists(name)
+    Task.objects.update(attachment="")
+    for _ in range(2):
+        discard_file.call(name, using="default")
+    assert not default_storage.exists(name)
+
+
+def test_the_periodic_job_announces_an_overdue_task_once(task: Task) -> None:
+    Task.objects.update(due_on=date(2026, 1, 2))
+    assert [announce_overdue.call(using="default") for _ in range(2)] == [1, 0]

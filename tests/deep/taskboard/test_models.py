@@ -119,3 +119,15 @@ def test_statistics_are_queried_and_so_never_wrong(project: Project, task: Task)
     Task.objects.filter(pk=task.pk).update(status=Status.DONE, completed_at=timezone.now())
     Task.objects.bulk_create([Task(project=project, title="B", slug="b", due_on=yesterday)])
     assert counts() == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "overdue"),
+    [(-1, Status.OPEN, True), (0, Status.OPEN, False), (-1, Status.DONE, False)],
+)
+def test_a_task_is_overdue_after_its_day(
+    project: Project, days: int, status: str, overdue: bool
+) -> None:
+    due_on = timezone.localdate() + timedelta(days=days)
+    task = Task.objects.create(project=project, title="A", status=status, due_on=due_on)
+    assert task.is_overdue == Task.objects.overdue().exists() == overdue

@@ -20,8 +20,8 @@ from apps.taskboard.forms import TaskForm
 from apps.taskboard.models import ATTACHMENT_SIZE, Notification, Project, Task
 from apps.taskboard.views import FOUND
 
-from ..helpers import told
-from ..test_pages import page
+from ..helpers import Commit, told
+from ..test_pages import act, page
 
 pytestmark = pytest.mark.django_db
 
@@ -205,3 +205,37 @@ def test_a_search_shows_the_first_few_who_can_log_in(page: Client, task: Task, g
     for nothing in ("", "\0", "x" * 151):
         assert list(page.get(url, {"name": nothing}).context["people"]) == []
     assert "No other person with that name." in page.get(url, {"name": "nobody"}).text
+
+
+def test_every_write_needs_a_token(task: Task, grace: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(grace)
+    for path in ("/taskboard/", task.get_absolute_url(), f"{task.get_absolute_url()}edit/"):
+        assert strict.post(path, {"action": "complete"}).status_code == 403
+        assert strict.put(path).status_code in (403, 405)
+    assert Task.objects.get().status == "open"
+
+
+def test_people_assign_and_take_off(page: Client, task: Task, ada: User, commit: Commit) -> None:
+    with commit():
+        url = task.get_absolute_url()
+        assert "<span>ada</span>" not in page.get(url).text
+        assert "<span>ada</span>" in page.get(url, {"name": "AD"}).text
+        assert "<span>ada</span>" in act(page, task, "assign", person=ada.pk).text
+        assert page.get(url, {"name": "AD"}).text.count("<span>ada</span>") == 1
+        assert "<span>ada</span>" not in act(page, task, "unassign", person=ada.pk).text
+    assert "Choose a person." in act(page, task, "assign", person="").text
+    assert [text for _, text in told()] == [
+        "grace assigned “Write the program” to you.",
+        "“Write the program” is no longer assigned to you.",
+    ]
+
+
+def test_people_start_complete_and_reopen(page: Client, task: Task) -> None:
+    assert "In Progress" in act(page, task, "start").text
+    assert "Nothing changed" in act(page, task, "start").text
+    assert "completed" in act(page, task, "complete").text
+    again = act(page, task, "complete").text
+    assert "Nothing changed: “Write the program” is already done, or was deleted." in again
+    assert "Complete task</button>" in act(page, task, "reopen").text
+    assert act(page, task, "explode").status_code == 400

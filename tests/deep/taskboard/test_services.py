@@ -9,9 +9,15 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.taskboard import services
 from apps.taskboard.models import Notification, Project, Task, TaskInProgressError
-from apps.taskboard.signals import TaskOverdue, task_completed, task_overdue
+from apps.taskboard.signals import (
+    TaskOverdue,
+    task_assigned,
+    task_completed,
+    task_overdue,
+    task_unassigned,
+)
 
-from ..helpers import at_once, connected, received, told
+from ..helpers import Commit, at_once, connected, received, told
 
 pytestmark = pytest.mark.django_db
 
@@ -118,3 +124,42 @@ def test_overdue_tasks_are_not_held_up_by_one_whose_receiver_fails(
     assert announce_overdue() == 1
     assert [user for user, _ in told()] == ["ada"]
     assert not Task.objects.filter(pk=second.pk, overdue_announced_for=None).exists()
+
+
+def test_completing_twice_completes_once(task: Task, grace: User, commit: Commit) -> None:
+    with received(task_completed) as events, commit():
+        stale = Task.objects.get()
+        assert services.complete(task, by=grace)
+        assert not services.complete(task, by=grace)
+        assert not services.complete(stale, by=grace)
+    assert len(events) == 1
+    assert stale.completed_at == task.completed_at == Task.objects.get().completed_at
+
+
+def test_a_task_moves_as_it_should_and_not_otherwise(task: Task) -> None:
+    assert not services.reopen(task)
+    assert services.start(task)
+    assert not services.start(task)
+    assert not services.reopen(task)
+    assert services.complete(task, by=None)
+    assert not services.start(task)
+    assert services.reopen(task)
+    assert (task.status, task.completed_at) == ("open", None)
+    assert Task.objects.get().completed_at is None
+
+
+def test_assigning_twice_tells_once(task: Task, ada: User, grace: User, commit: Commit) -> None:
+    with (
+        received(task_assigned) as assigned,
+        received(task_unassigned) as unassigned,
+        commit(),
+    ):
+        services.assign(task, grace, by=ada)
+        services.assign(task, grace, by=ada)
+        services.unassign(task, grace, by=None)
+        services.unassign(task, grace, by=ada)
+    assert [entry["event"].by_id for entry in (*assigned, *unassigned)] == [ada.pk, None]
+    assert told() == [
+        ("grace", "ada assigned “Write the program” to you."),
+        ("grace", "“Write the program” is no longer assigned to you."),
+    ]

@@ -25,7 +25,7 @@ from apps.taskboard.signals import (
     task_overdue,
 )
 
-from ..helpers import confirm_addresses, connected, received, told
+from ..helpers import Commit, confirm_addresses, connected, received, told
 
 COMMITS = DjangoCaptureOnCommitCallbacks
 
@@ -122,3 +122,19 @@ def test_asend_cancels_the_siblings_of_a_receiver_that_fails() -> None:
     with connected(signal, slow), connected(signal, quick), pytest.raises(RuntimeError):
         async_to_sync(signal.asend)(None)
     assert ended == ["cancelled"]
+
+
+def test_completing_tells_the_creator_unless_it_was_them(
+    task: Task, ada: User, grace: User, commit: Commit
+) -> None:
+    with commit():
+        services.complete(task, by=ada)
+    assert told() == []
+    for person in (grace, None):
+        services.reopen(task)
+        with commit():
+            services.complete(task, by=person)
+    assert told() == [
+        ("ada", "grace completed “Write the program”."),
+        ("ada", "Somebody completed “Write the program”."),
+    ]

@@ -392,3 +392,12 @@ def test_links_that_lead_nowhere_are_refused(given: dict[str, str]) -> None:
     done = run("manage.py", "check", **PRODUCTION | given)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "SITE_URL=https://www.example.com" in done.stderr
+
+
+def test_the_admin_shows_welcomes_and_changes_none(admin_client: Client) -> None:
+    sign_up()
+    page = "/admin/welcome_email/welcome/"
+    assert "ada" in admin_client.get(page).text
+    assert admin_client.get(f"{page}add/").status_code == 403
+    change = f"{page}{Welcome.objects.get(user__username='ada').pk}/change/"
+    assert admin_client.post(change, {"language": "de"}).status_code == 403

@@ -6,9 +6,9 @@ Jobs and signals that are named by a string, or reached through an instance, are
 """
 
 import dis
-import importlib
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, Literal
@@ -42,44 +42,26 @@ class Step:
         return self.path.rpartition(".")[2]
 
 
-class Chains:
-    """Finds the steps after receivers, and remembers each function that it has searched."""
-
-    def __init__(self, names: dict[Signal, SignalName]) -> None:
-        self.names = names
-        self._mentioned: dict[FunctionType, tuple[list[Step], list[FunctionType]]] = {}
-
-    def steps_of(self, receiver: Callable[..., Any]) -> tuple[Step, ...]:
-        """List the jobs and signals of a receiver, in the order of their paths."""
-        function = function_of(receiver)
-        queue = [function] if isinstance(function, FunctionType) else []
-        found: set[Step] = set()
-        for each in queue:
-            steps, functions = self._look_through(each)
-            found.update(steps)
-            queue.extend(further for further in functions if further not in queue)
-        return tuple(sorted(found, key=lambda step: (step.kind, step.path)))
-
-    def _look_through(self, function: FunctionType) -> tuple[list[Step], list[FunctionType]]:
-        known = self._mentioned.get(function)
-        if known is None:
-            known = self._mentioned[function] = ([], [])
-            for value in _values_named_in(function):
-                if isinstance(value, (staticmethod, classmethod)):
-                    value = value.__func__
-                if issubclass(type(value), Signal):
-                    name = self.names.get(value)
-                    if name and is_own_module(name.module):
-                        known[0].append(Step("signal", name.path))
-                elif issubclass(type(value), Task):
-                    place = place_of(value.func)
-                    summary = first_line(value.func)
-                    known[0].append(Step("job", value.module_path, place.file, place.line, summary))
-                elif isinstance(value, FunctionType):
-                    inner = function_of(value)
-                    if isinstance(inner, FunctionType) and place_of(inner).is_own:
-                        known[1].append(inner)
-        return known
+def steps_of(receiver: Callable[..., Any], names: dict[Signal, SignalName]) -> tuple[Step, ...]:
+    """List the jobs and signals of a receiver, in the order of their paths."""
+    found: set[Step] = set()
+    functions = [function_of(receiver)]
+    for function in functions:
+        for value in _values_named_in(function):
+            if isinstance(value, (staticmethod, classmethod)):
+                value = value.__func__
+            kind = type(value)  # isinstance would evaluate lazy objects
+            if issubclass(kind, Signal):
+                if (name := names.get(value)) and is_own_module(name.module):
+                    found.add(Step("signal", name.path))
+            elif issubclass(kind, Task):
+                place, summary = place_of(value.func), first_line(value.func)
+                found.add(Step("job", value.module_path, place.file, place.line, summary))
+            elif kind is FunctionType:
+                inner = function_of(value)
+                if inner not in functions and place_of(inner).is_own:
+                    functions.append(inner)
+    return tuple(sorted(found, key=lambda step: (step.kind, step.path)))
 
 
 def first_line(function: Any) -> str:
@@ -87,19 +69,17 @@ def first_line(function: Any) -> str:
     return " ".join((inspect.getdoc(function) or "").strip().partition("\n\n")[0].split())
 
 
-def _values_named_in(function: FunctionType) -> Iterator[Any]:
+def _values_named_in(function: Any) -> Iterator[Any]:
     """Yield every value that the code of a function names: globals, closures and imports."""
+    if not isinstance(function, FunctionType):  # written in C
+        return
     namespace = function.__globals__
     for cell in function.__closure__ or ():
-        try:
+        with suppress(ValueError):  # not filled yet
             yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
     for code in _codes_in(function.__code__):
         values = [namespace[name] for name in code.co_names if name in namespace]
-        if IMPORT in code.co_code[::2]:
-            values += _imported_in(code, namespace.get("__package__") or "")
-        for value in values:
+        for value in [*values, *_imported_in(code, namespace)]:
             yield value
             # ``tasks.send`` and ``Service.send`` are named by two words.
             if isinstance(value, (ModuleType, type)):
@@ -115,30 +95,20 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
             yield from _codes_in(constant)
 
 
-def _imported_in(code: CodeType, package: str) -> list[Any]:
-    """List the imports inside a function."""
-    values: list[Any] = []
-    instructions = list(dis.get_instructions(code))
-    for number, instruction in enumerate(instructions):
-        if instruction.opname != "IMPORT_NAME" or number < 2:
+def _imported_in(code: CodeType, namespace: dict[str, Any]) -> Iterator[Any]:
+    """Yield the imports inside a function."""
+    if IMPORT not in code.co_code[::2]:
+        return
+    found = [each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG"]
+    for number, instruction in enumerate(found):
+        if instruction.opcode != IMPORT:
             continue
-        level, names = (each.argval for each in instructions[number - 2 : number])
-        if not isinstance(level, int):
-            continue
+        level, names = (each.argval for each in found[number - 2 : number])
         if not level and not is_own_module(instruction.argval.partition(".")[0]):
             continue  # a package: it knows no job of the project, and may be slow to import
-        path = "." * level + instruction.argval
-        module = _imported(path, package)
-        values.append(module)
-        for name in names or ():
-            if not hasattr(module, name):
-                _imported(f"{path.rstrip('.')}.{name}", package)
-            values.append(getattr(module, name, None))
-    return values
-
-
-def _imported(path: str, package: str) -> ModuleType | None:
-    try:
-        return importlib.import_module(path, package)
-    except ImportError:
-        return None
+        with suppress(ImportError):
+            # A name that each module has, so that ``import a.b`` gives ``a.b`` and not ``a``.
+            names = names or ("__name__",)
+            module = __import__(instruction.argval, namespace, None, names, level)
+            yield module
+            yield from (getattr(module, name, None) for name in names)

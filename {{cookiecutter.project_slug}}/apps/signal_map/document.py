@@ -73,31 +73,19 @@ def lines(entries: list[Entry]) -> list[Line]:
     return [*found, *(Line(text) for text in AFTER.split("\n"))]
 
 
-def text_of(found: Iterable[Line]) -> str:
-    """Join lines, and keep one of several equal lines."""
-    said: set[str] = set()
-    texts = []
-    for line in found:
-        if not line.about or line.text not in said:
-            texts.append(line.text)
-        if line.about:
-            said.add(line.text)
-    return "\n".join(texts) + "\n"
-
-
 def document(entries: list[Entry]) -> str:
-    """Write the whole document."""
-    return text_of(lines(entries))
+    """Write the whole document. Of equal lines about entries, it has the first."""
+    found = {
+        (line.text if line.about else number): line.text
+        for number, line in enumerate(lines(entries))
+    }
+    return "\n".join(found.values()) + "\n"
 
 
 def about(entry: Entry) -> tuple[str, ...]:
     """Return the names of everything in an entry."""
-    return (
-        entry.sender,
-        entry.signal.path,
-        entry.place.path,
-        *(step.path for step in entry.steps),
-    )
+    steps = (step.path for step in entry.steps)
+    return (entry.sender, entry.signal.path, entry.place.path, *steps)
 
 
 def row(entry: Entry) -> str:

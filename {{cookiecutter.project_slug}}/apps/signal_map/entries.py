@@ -1,20 +1,27 @@
 """The list of receivers: one entry for each receiver, signal and sender."""
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import ModelSignal
+from django.dispatch import Signal
 
 from apps.core import dispatch
 from apps.core.modules import Effect, ModuleConfig, module_configs
 
-from .chains import Chains, Step, first_line
-from .live import NAMELESS, UNKNOWN, Link, SignalName, all_signals, links_of, named_signals
+from .chains import Step, first_line, steps_of
+from .live import (
+    NAMELESS,
+    Link,
+    SignalName,
+    all_signals,
+    links_of,
+    named_signals,
+    phase_of,
+    sender_label,
+)
 from .loading import load_all
-from .names import sender_label
 from .places import Place, function_of, place_of
 
 # In the order in which a row, a request or a database causes them.
@@ -46,8 +53,12 @@ class Entry:
     summary: str
     origin: str
     steps: tuple[Step, ...] = ()
-    receiver: Any = field(default=None, compare=False, repr=False)
     link: Link | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The signal and the sender, for a sentence."""
+        return f"{self.signal.name} of {self.sender}"
 
     @property
     def is_inward(self) -> bool:
@@ -66,13 +77,12 @@ class Entry:
         return f"{self.place.path}.".startswith(f"{config.name}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The entries of one sender and signal, in the order in which they run."""
-
-    sender: str
-    signal: SignalName
-    entries: list[Entry]
+# What a filter compares. A model is also found without the label of its app.
+FILTERS: Final[dict[str, Callable[[Entry], set[str]]]] = {
+    "sender": lambda entry: {entry.sender, entry.sender.rpartition(".")[2]},
+    "signal": lambda entry: {entry.signal.name},
+    "app": lambda entry: entry.apps,
+}
 
 
 def read_entries() -> list[Entry]:
@@ -82,86 +92,54 @@ def read_entries() -> list[Entry]:
     """
     load_all()
     names = named_signals()
-    chains = Chains(names)
     entries = [
         _effect(config, effect) for config in module_configs() for effect in config.effects()
     ]
     for signal in all_signals():
         name = names.get(signal, NAMELESS)
         entries += [
-            _entry(link, name, chains)
+            _entry(link, name, names)
             for link in links_of(signal)
-            if link.receiver is not None and not is_of_the_kit(link.receiver)
+            # The kit itself connects to models that are defined later.
+            if link.receiver is not None
+            and getattr(function_of(link.receiver), "__module__", None) != dispatch.__name__
         ]
     entries.sort(key=_order)
     return entries
 
 
-def entries_of(
-    entries: Iterable[Entry],
-    *,
-    senders: Iterable[str] = (),
-    signals: Iterable[str] = (),
-    app_labels: Iterable[str] = (),
-) -> list[Entry]:
-    """Choose entries by sender (``accounts.User`` or ``user``), signal and app, in any case.
+def entries_of(entries: Iterable[Entry], wanted: Mapping[str, Iterable[str]]) -> list[Entry]:
+    """Choose entries by words for each of ``FILTERS``, in any case.
 
     Raises:
         LookupError: for a word that is no sender, signal or app. The message lists the known ones.
     """
-    found = list(entries)
-    filters: tuple[tuple[str, Iterable[str], Callable[[Entry], set[str]], set[str]], ...] = (
-        ("sender", senders, _words_of_sender, _models()),
-        ("signal", signals, lambda entry: {entry.signal.name}, _signals()),
-        ("app", app_labels, lambda entry: entry.apps, {each.label for each in _configs()}),
-    )
-    for kind, words, words_of, known in filters:
-        wanted = {word.casefold(): word for word in words}
-        offered = {word for entry in found for word in words_of(entry)}
-        for word in wanted.keys() - {word.casefold() for word in offered | known}:
+    found = everything = list(entries)
+    for kind, words_of in FILTERS.items():
+        words = {word.casefold(): word for word in wanted[kind]}
+        offered = {word for entry in everything for word in words_of(entry)}
+        known = offered | _known(kind)
+        for word in words.keys() - {word.casefold() for word in known}:
             raise LookupError(
-                f"There is no {kind} {wanted[word]!r}."
+                f"There is no {kind} {words[word]!r}."
                 f" There are: {', '.join(sorted(offered or known))}."
             )
-        if wanted:
-            found = [
-                entry
-                for entry in found
-                if wanted.keys() & {word.casefold() for word in words_of(entry)}
-            ]
+        found = [
+            entry
+            for entry in found
+            if not words or words.keys() & {word.casefold() for word in words_of(entry)}
+        ]
     return found
 
 
-def _words_of_sender(entry: Entry) -> set[str]:
-    return {entry.sender, entry.sender.rpartition(".")[2]}
-
-
-def _models() -> set[str]:
-    models = apps.get_models(include_auto_created=True)
-    return {word for model in models for word in (model._meta.label, model.__name__)}
-
-
-def _signals() -> set[str]:
-    return {name.name for name in named_signals().values()}
-
-
-def _configs() -> list[AppConfig]:
-    return list(apps.get_app_configs())
-
-
-def grouped(entries: Iterable[Entry]) -> list[Group]:
-    """Group the entries of the same sender and signal."""
-    groups: list[Group] = []
-    for entry in entries:
-        if not groups or (groups[-1].sender, groups[-1].signal) != (entry.sender, entry.signal):
-            groups.append(Group(entry.sender, entry.signal, []))
-        groups[-1].entries.append(entry)
-    return groups
-
-
-def is_of_the_kit(receiver: Any) -> bool:
-    """Return whether a receiver belongs to the kit, which connects models that are defined later."""
-    return getattr(function_of(receiver), "__module__", None) == dispatch.__name__
+def _known(kind: str) -> set[str]:
+    """Return words for a filter to which nothing need be connected."""
+    if kind == "sender":
+        models = apps.get_models(include_auto_created=True)
+        return {word for model in models for word in (model._meta.label, model.__name__)}
+    if kind == "signal":
+        return {name.name for name in named_signals().values()}
+    return {config.label for config in apps.get_app_configs()}
 
 
 def is_of_django_itself(signal: SignalName) -> bool:
@@ -169,18 +147,20 @@ def is_of_django_itself(signal: SignalName) -> bool:
     return signal.module.startswith(INWARD) and signal.name not in LIFE
 
 
-def _entry(link: Link, name: SignalName, chains: Chains) -> Entry:
+def _entry(link: Link, name: SignalName, names: dict[Signal, SignalName]) -> Entry:
+    how = dispatch.connected(link.receiver)
+    after_commit = bool(how and how.after_commit)
     place = place_of(link.receiver)
-    steps = chains.steps_of(link.receiver) if place.is_own else ()
+    package = place.path.partition(".")[0]
+    steps = steps_of(link.receiver, names) if place.is_own else ()
     return Entry(
-        sender="another sender" if link.sender is UNKNOWN else sender_label(link.sender),
+        sender=sender_label(link.sender),
         signal=name,
-        phase=_phase(link),
+        phase=phase_of(link.signal, after_commit=after_commit, is_async=link.is_async),
         place=place,
         summary=first_line(function_of(link.receiver)),
-        origin=_origin(link, place),
+        origin="kit" if how else "connect()" if place.is_own else package,
         steps=tuple(step for step in steps if step.path != name.path),
-        receiver=link.receiver,
         link=link,
     )
 
@@ -196,31 +176,9 @@ def _effect(config: ModuleConfig, effect: Effect) -> Entry:
     )
 
 
-def _phase(link: Link) -> str:
-    """Return when a signal calls a receiver.
-
-    A model signal is sent inside the caller's transaction, if there is one. For other signals
-    only the sender knows. Async receivers run after the others, all at the same time.
-    """
-    how = dispatch.connected(link.receiver)
-    if how and how.after_commit:
-        return "after commit"
-    if inspect.iscoroutinefunction(function_of(link.receiver)):
-        return "async"
-    return "in transaction" if isinstance(link.signal, ModelSignal) else "when sent"
-
-
-def _origin(link: Link, place: Place) -> str:
-    if dispatch.connected(link.receiver):
-        return "kit"
-    return "connect()" if place.is_own else place.path.partition(".")[0]
-
-
 def _order(entry: Entry) -> tuple[Any, ...]:
-    signal: tuple[Any, ...] = (
-        LIFE.index(entry.signal.name) if entry.signal.name in LIFE else len(LIFE),
-        entry.signal.name,
-        entry.signal.module,
-    )
+    sender, signal = entry.sender, entry.signal
+    life = LIFE.index(signal.name) if signal.name in LIFE else len(LIFE)
     # The sort is stable, so equal entries keep the order of connection.
-    return (entry.sender == "any sender", entry.sender, signal, entry.phase == "async")
+    key = (sender == "any sender", sender, life, signal.name, signal.module)
+    return (*key, entry.phase == "async")

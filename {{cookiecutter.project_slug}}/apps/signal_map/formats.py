@@ -1,12 +1,13 @@
-"""The list of receivers for a terminal, for programs and for documents."""
+"""The list of receivers for a terminal and for programs."""
 
 import json
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
-from .document import BETWEEN, edges, row
-from .entries import Entry, grouped
+from .entries import Entry
 
 type Paint = Callable[[str], str]
 
@@ -23,14 +24,12 @@ def table(entries: list[Entry], width: int, *, head: Paint = str, dim: Paint = s
         dim: colours the less important parts.
     """
     found: list[str] = []
-    sender = ""
-    for group in grouped(entries):
-        if group.sender != sender:
-            sender = group.sender
-            found += ["", head(sender)] if found else [head(sender)]
-        found.append(f"  {head(group.signal.name)}")
-        for entry in group.entries:
-            found += _entry(entry, width, dim)
+    for sender, of_sender in groupby(entries, lambda entry: entry.sender):
+        found += ["", head(sender)] if found else [head(sender)]
+        for signal, of_signal in groupby(of_sender, lambda entry: entry.signal):
+            found.append(f"  {head(signal.name)}")
+            for entry in of_signal:
+                found += _entry(entry, width, dim)
     return "\n".join(found)
 
 
@@ -60,52 +59,19 @@ def _line(phase: str, name: str, place: str, width: int, dim: Paint) -> Iterator
 
 def as_json(entries: list[Entry]) -> str:
     """Write entries as a JSON list of objects."""
-    return json.dumps([_as_object(entry) for entry in entries], indent=2, ensure_ascii=False)
-
-
-def _as_object(entry: Entry) -> dict[str, Any]:
-    return {
-        "sender": entry.sender,
-        "signal": entry.signal.name,
-        "signal_module": entry.signal.module,
-        "phase": entry.phase,
-        "receiver": entry.place.path,
-        "file": entry.place.file,
-        "line": entry.place.line,
-        "summary": entry.summary,
-        "origin": entry.origin,
-        "leads_to": [
-            {
-                "kind": step.kind,
-                "path": step.path,
-                "file": step.file,
-                "line": step.line,
-                "summary": step.summary,
-            }
-            for step in entry.steps
-        ],
-    }
-
-
-def as_mermaid(entries: list[Entry]) -> str:
-    """Write entries as a Mermaid flowchart."""
-    found = ["flowchart LR", *(edge for entry in entries for edge in edges(entry))]
-    return "\n".join(dict.fromkeys(found))
-
-
-def as_markdown(entries: list[Entry]) -> str:
-    """Write entries as a Markdown table and graph, as in ``docs/signals.md``."""
-    head = [
-        "| Sender | Signal | When | Receiver | What it does | Leads to |",
-        "|---|---|---|---|---|---|",
+    found: list[dict[str, Any]] = [
+        {
+            "sender": entry.sender,
+            "signal": entry.signal.name,
+            "signal_module": entry.signal.module,
+            "phase": entry.phase,
+            "receiver": entry.place.path,
+            "file": entry.place.file,
+            "line": entry.place.line,
+            "summary": entry.summary,
+            "origin": entry.origin,
+            "leads_to": [asdict(step) for step in entry.steps],
+        }
+        for entry in entries
     ]
-    return "\n".join(
-        [
-            *head,
-            *map(row, entries),
-            "",
-            BETWEEN.strip().rpartition("\n")[0],
-            as_mermaid(entries),
-            "```",
-        ]
-    )
+    return json.dumps(found, indent=2, ensure_ascii=False)

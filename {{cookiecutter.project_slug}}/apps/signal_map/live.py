@@ -3,10 +3,12 @@
 import gc
 import sys
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.apps import AppConfig
+from django.db.models import Model
+from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.dispatch.dispatcher import NONE_ID
 
@@ -71,6 +73,35 @@ def links_of(signal: Signal) -> list[Link]:
     return links
 
 
+def sender_label(sender: Any) -> str:
+    """Name a sender: ``"accounts.User"`` for a model, ``"any sender"`` for None."""
+    if sender is None:
+        return "any sender"
+    if sender is UNKNOWN:
+        return "another sender"
+    if isinstance(sender, type) and issubclass(sender, Model):
+        return sender._meta.label
+    if isinstance(sender, AppConfig):
+        return f"app {sender.label}"
+    # Not its repr, which may contain an address in memory.
+    name: str = getattr(sender, "__qualname__", "") or f"an instance of {type(sender).__name__}"
+    return name
+
+
+def phase_of(signal: Signal | None, *, after_commit: bool, is_async: bool) -> str:
+    """Return when a signal calls a receiver.
+
+    A model signal is sent inside the caller's transaction, if there is one. For other signals
+    only the sender knows. Async receivers run after the others, all at the same time. ``signal``
+    is None when code calls the receiver itself.
+    """
+    if after_commit:
+        return "after commit"
+    if is_async:
+        return "async"
+    return "in transaction" if isinstance(signal, ModelSignal) else "when sent"
+
+
 def all_signals() -> list[Signal]:
     """List every signal, also those without a name in a module."""
     kinds: list[type[Signal]] = [Signal]
@@ -83,26 +114,15 @@ def all_signals() -> list[Signal]:
 def named_signals() -> dict[Signal, SignalName]:
     """Name every signal by the module that defines it; see ``NAMELESS`` for the others."""
     found: dict[Signal, list[SignalName]] = {}
-    for signal, name in _module_attributes():
-        found.setdefault(signal, []).append(name)
-    return {signal: min(names, key=_rank) for signal, names in found.items()}
-
-
-def _module_attributes() -> Iterator[tuple[Signal, SignalName]]:
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             # isinstance would evaluate lazy objects, such as the settings.
             if issubclass(type(value), Signal):
-                yield value, SignalName(name, module_name)
+                found.setdefault(value, []).append(SignalName(name, module_name))
+    return {signal: min(names, key=_rank) for signal, names in found.items()}
 
 
 def _rank(name: SignalName) -> tuple[bool, bool, int, str, str]:
     """Put the module that defines a signal before those that import it."""
     module = name.module
-    return (
-        not module.endswith("signals"),
-        is_own_module(module),
-        len(module),
-        module,
-        name.name,
-    )
+    return (not module.endswith("signals"), is_own_module(module), len(module), module, name.name)

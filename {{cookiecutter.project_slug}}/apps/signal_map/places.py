@@ -57,7 +57,7 @@ def place_of(receiver: Any) -> Place:
     path = f"{getattr(function, '__module__', None) or 'builtins'}.{name}"
     code: CodeType | None = getattr(function, "__code__", None)
     if code is None:
-        return Place(path, "", 0, is_own_module(path))
+        return Place(path, "", 0, is_own=False)
     file, is_own = _file(code.co_filename)
     return Place(path, file, code.co_firstlineno, is_own)
 

@@ -24,28 +24,25 @@ from django.db import connections
 from django.dispatch import Signal
 from django.utils import timezone
 
-from .names import sender_label
+from .live import phase_of, sender_label
 
 KEPT_REQUESTS: Final = 20
 # Servers refuse headers of more than a few kilobytes.
 TIMINGS_IN_HEADER: Final = 20
-
-type What = tuple[str, Signal | None, str, bool]
 
 
 @dataclass(slots=True)
 class Runs:
     """All runs of one receiver for one signal and sender in a request, or of one job.
 
-    ``name`` is the dotted path of the function; ``signal`` is None for a job. ``seconds`` and
-    ``queries`` are sums over all calls.
+    ``name`` is the dotted path of the function; ``signal`` is None for a job. ``phase`` is that of
+    an ``Entry``, or ``"background job"``. ``seconds`` and ``queries`` are sums over all calls.
     """
 
     name: str
     signal: Signal | None
     sender: str
-    after_commit: bool
-    asynchronous: bool = False
+    phase: str
     calls: int = 0
     failures: int = 0
     seconds: float = 0.0
@@ -64,7 +61,7 @@ class Trace:
     seconds: float = 0.0
     receiver_seconds: float = 0.0
     queries: int = 0
-    runs: dict[What, Runs] = field(default_factory=dict)
+    runs: dict[tuple[str, Signal | None, str, str], Runs] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,11 +78,6 @@ _kept: Final[deque[Trace]] = deque(maxlen=KEPT_REQUESTS)
 def kept_traces() -> list[Trace]:
     """List the last requests of this process in which a receiver ran, the latest first."""
     return list(reversed(_kept))
-
-
-def forget() -> None:
-    """Delete the kept requests."""
-    _kept.clear()
 
 
 @contextmanager
@@ -115,8 +107,9 @@ def run(
     trace = _trace.get()
     if trace is None:
         return function(sender=sender, **named)
-    is_async = iscoroutinefunction(function)
-    runs = Runs(name, named.get("signal"), sender_label(sender), after_commit, is_async)
+    is_async, signal = iscoroutinefunction(function), named.get("signal")
+    phase = phase_of(signal, after_commit=after_commit, is_async=is_async)
+    runs = Runs(name, signal, sender_label(sender), phase)
     if is_async:
         return _run_async(trace, runs, function(sender=sender, **named))
     with _timed(trace, runs) as this, _counted_for(this):
@@ -137,14 +130,14 @@ def job(name: str) -> Iterator[None]:
     if trace is None:
         yield
         return
-    with _timed(trace, Runs(name, None, "", True)) as this, _counted_for(this):
+    with _timed(trace, Runs(name, None, "", "background job")) as this, _counted_for(this):
         yield
 
 
 @contextmanager
 def _timed(trace: Trace, new: Runs) -> Iterator[_Run]:
     # Equal runs are one entry, because a request may save thousands of rows.
-    runs = trace.runs.setdefault((new.name, new.signal, new.sender, new.after_commit), new)
+    runs = trace.runs.setdefault((new.name, new.signal, new.sender, new.phase), new)
     this = _Run(parent=_run.get())
     started = perf_counter()
     try:

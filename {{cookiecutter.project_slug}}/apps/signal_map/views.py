@@ -4,7 +4,6 @@ from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
-from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,7 +13,7 @@ from apps.core import watch
 
 from . import tracing
 from .document import documented
-from .entries import Entry, entries_of, grouped, read_entries
+from .entries import Entry, entries_of, read_entries
 from .live import NAMELESS, SignalName, named_signals
 
 
@@ -25,41 +24,33 @@ def signals(request: HttpRequest) -> HttpResponse:
     For members of the staff: see ``urls.py``.
     """
     everything = documented(read_entries())
-    filters = [
-        _filter(request, "app", "App", {label for entry in everything for label in entry.apps}),
-        _filter(request, "sender", "Sender", {entry.sender for entry in everything}),
-        _filter(request, "signal", "Signal", {entry.signal.name for entry in everything}),
-    ]
-    app, sender, signal = ([each["chosen"]] if each["chosen"] else [] for each in filters)
-    try:
-        entries = entries_of(everything, app_labels=app, senders=sender, signals=signal)
-    except LookupError:  # each choice exists, but not this combination
-        entries = []
+    choices = {
+        "app": {label for entry in everything for label in entry.apps},
+        "sender": {entry.sender for entry in everything},
+        "signal": {entry.signal.name for entry in everything},
+    }
+    chosen = {name: request.GET.get(name, "") for name in choices}
+    wanted = {name: {chosen[name]} & words for name, words in choices.items()}
+    entries = entries_of(everything, wanted)
     rows = _rows(entries, everything)
     names = named_signals()
-    shown = _shown(entries) if app or sender or signal else None
+    filtered = any(wanted.values())
+    shown = _shown(entries) if filtered else None
     requests = [_request(trace, names, shown) for trace in tracing.kept_traces()]
     context = {
         **admin.site.each_context(request),
         "title": "Signals",
-        "filters": filters,
-        "filtered": bool(app or sender or signal),
+        "filters": [
+            {"name": name, "label": name.title(), "choices": sorted(words), "chosen": chosen[name]}
+            for name, words in choices.items()
+        ],
+        "filtered": filtered,
         "senders": _senders(rows),
         "rows": rows,
         "tracing": watch.watcher is not None,
         "requests": [request for request in requests if request["runs"]],
     }
     return render(request, "signal_map/signals.html", context)
-
-
-def _filter(request: HttpRequest, name: str, label: str, choices: set[str]) -> dict[str, Any]:
-    chosen = request.GET.get(name, "")
-    return {
-        "name": name,
-        "label": label,
-        "choices": sorted(choices),
-        "chosen": chosen if chosen in choices else "",
-    }
 
 
 def _rows(entries: list[Entry], everything: list[Entry]) -> list[dict[str, Any]]:
@@ -86,17 +77,15 @@ def _rows(entries: list[Entry], everything: list[Entry]) -> list[dict[str, Any]]
 
 def _senders(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the rows into a tree: sender, signal, receiver."""
-    following = iter(rows)
-    groups = grouped(row["entry"] for row in rows)
     return [
         {
             "name": name,
             "groups": [
-                {"signal": group.signal, "rows": [next(following) for _ in group.entries]}
-                for group in of_sender
+                {"signal": signal, "rows": list(of_signal)}
+                for signal, of_signal in groupby(of_sender, lambda row: row["entry"].signal)
             ],
         }
-        for name, of_sender in groupby(groups, key=lambda group: group.sender)
+        for name, of_sender in groupby(rows, lambda row: row["entry"].sender)
     ]
 
 
@@ -138,22 +127,12 @@ def _run(runs: tracing.Runs, names: dict[Signal, SignalName]) -> dict[str, Any]:
         "module": module,
         "signal": names.get(runs.signal, NAMELESS).name if runs.signal else "",
         "sender": runs.sender,
-        "phase": _phase(runs),
+        "phase": runs.phase,
         "calls": runs.calls,
         "failures": runs.failures,
         "milliseconds": _milliseconds(runs.seconds),
         "queries": runs.queries,
     }
-
-
-def _phase(runs: tracing.Runs) -> str:
-    if runs.signal is None:
-        return "background job"
-    if runs.after_commit:
-        return "after commit"
-    if runs.asynchronous:
-        return "async"
-    return "in transaction" if isinstance(runs.signal, ModelSignal) else "when sent"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -86,10 +86,9 @@ class WithSlug(models.Model):
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
-    def with_statistics(self, today: date | None = None) -> "ProjectQuerySet":
+    def with_statistics(self) -> "ProjectQuerySet":
         """Count the tasks of each project in the query, so the numbers are always right."""
-        today = today or timezone.localdate()
-        done = Q(tasks__status=Task.Status.DONE)
+        today, done = timezone.localdate(), Q(tasks__status=Task.Status.DONE)
         return self.annotate(
             task_count=Count("tasks"),
             done_count=Count("tasks", filter=done),
@@ -124,10 +123,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.exclude(status=Task.Status.DONE).filter(
             due_on__lt=today or timezone.localdate()
         )
-
-    def unannounced(self) -> "TaskQuerySet":
-        """The tasks whose present due date has not been announced as overdue."""
-        return self.exclude(overdue_announced_for=F("due_on"))
 
 
 class Task(WithSlug):

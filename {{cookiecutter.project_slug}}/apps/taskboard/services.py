@@ -5,6 +5,7 @@ from datetime import date
 from typing import cast
 
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import F
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
@@ -78,7 +79,8 @@ def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -
     When a receiver fails, or the process dies, the next run announces the task.
     """
     announced = 0
-    overdue = Task.objects.using(using).overdue(today).unannounced()
+    tasks = Task.objects.using(using).overdue(today)
+    overdue = tasks.exclude(overdue_announced_for=F("due_on"))
     for task in list(overdue.order_by("pk")):
         due_on = cast(date, task.due_on)
         claimed = overdue.filter(pk=task.pk, due_on=due_on)

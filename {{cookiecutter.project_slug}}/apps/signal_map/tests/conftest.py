@@ -1,6 +1,7 @@
 """Models to write to, rows to name in code, and a note of every signal that is sent."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,8 @@ def heard(world: dict[str, Any], connections_as_before: None) -> list[str]:
 
 
 @pytest.fixture
-def traced(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[None]:
+def traced(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Time receivers during a test, and forget it afterwards."""
     settings.SIGNAL_TRACING = True
     monkeypatch.setattr(watch, "watcher", tracing)
-    tracing.forget()
-    yield
-    tracing.forget()
+    monkeypatch.setattr(tracing, "_kept", deque(maxlen=tracing.KEPT_REQUESTS))

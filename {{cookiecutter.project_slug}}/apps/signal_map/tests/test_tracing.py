@@ -4,13 +4,11 @@ import re
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import post_save
-from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
 from django.tasks import task
-from django.test import AsyncClient, Client
+from django.test import Client
 from django.urls import include, path
 
 from apps.accounts.models import User
@@ -25,7 +23,6 @@ pytestmark = [
     pytest.mark.usefixtures("connections_as_before", "traced", "jobs_in_process"),
 ]
 PAGE = "/admin/signals/"
-told = Signal()
 
 
 @task
@@ -38,16 +35,7 @@ def save(request: HttpRequest, secret: str) -> HttpResponse:
     return HttpResponse(headers={"Server-Timing": "view;dur=1"})
 
 
-async def tell(request: HttpRequest) -> HttpResponse:
-    await told.asend("teller")
-    return HttpResponse()
-
-
-urlpatterns = [
-    path("save/<str:secret>/", save),
-    path("tell/", tell),
-    path("", include("config.urls")),
-]
+urlpatterns = [path("save/<str:secret>/", save), path("", include("config.urls"))]
 
 
 def connect() -> None:
@@ -79,27 +67,6 @@ def test_the_header_names_receivers_and_jobs_with_their_queries() -> None:
     }
     (trace,) = tracing.kept_traces()
     assert (trace.method, trace.route, trace.status) == ("GET", "/save/<str:secret>/", 200)
-
-
-def test_async_receivers_are_timed_apart() -> None:
-    @receiver(told)
-    async def one(sender: Any, **kwargs: Any) -> None:
-        """Count once."""
-        await Group.objects.acount()
-
-    @receiver(told)
-    async def fail(sender: Any, **kwargs: Any) -> None:
-        """Count once, and fail."""
-        await Group.objects.acount()
-        raise ValueError
-
-    client = AsyncClient(raise_request_exception=False)
-    answer = async_to_sync(client.get)("/tell/")
-    assert answer.status_code == 500
-    (trace,) = tracing.kept_traces()
-    runs = {run.name.rpartition(".")[2]: (run.queries, run.failures) for run in trace.runs.values()}
-    assert runs["fail"] == (1, 1)
-    assert runs["one"][0] <= 1  # it is cancelled when the other one fails
 
 
 def test_switched_off_nothing_is_timed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +107,3 @@ def test_the_page_shows_receivers_and_the_last_requests(staff: Client) -> None:
         filtered = staff.get(f"{PAGE}?{query}").text
         assert ("Count &lt;b&gt;twice" in filtered) is shown
         assert ("GET /save/&lt;str:secret&gt;/" in filtered) is shown
-
-
-def listens_here(sender: Any, **kwargs: Any) -> None:
-    """Do nothing."""

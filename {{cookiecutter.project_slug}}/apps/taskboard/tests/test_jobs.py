@@ -1,31 +1,21 @@
 """Jobs are handed off to whatever backend the project uses, and can run more than once."""
 
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as project_settings
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils.module_loading import import_string
 
 from apps.accounts.models import User
 from apps.core.jobs import TransactionalBackend
-from apps.taskboard.models import Notification, Task
+from apps.taskboard.models import Notification
 from apps.taskboard.tasks import announce_overdue, discard_file, mail_notification
 
 from .helpers import confirm_addresses
 
 pytestmark = pytest.mark.django_db
 CONFIGURED = project_settings.TASKS
-
-
-@pytest.fixture
-def notification(grace: User, task: Task) -> Notification:
-    confirm_addresses()
-    return Notification.objects.create(user=grace, task=task, text="Read\nthis.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -53,28 +43,3 @@ def test_handing_off_fits_the_backend_of_the_project(settings: Any) -> None:
         backend = job.get_backend()
         assert isinstance(backend, TransactionalBackend)
         backend.validate_task(job)
-
-
-def test_a_job_that_runs_twice_mails_once(
-    notification: Notification, mailoutbox: list[Any]
-) -> None:
-    for _ in range(2):
-        mail_notification.call(notification.pk, using="default")
-    (mail,) = mailoutbox
-    assert (mail.subject, mail.body) == ("Read this.", "Read\nthis.")
-
-
-def test_a_file_is_discarded_unless_a_task_has_it(task: Task, files: Path) -> None:
-    name = default_storage.save("tasks/notes.txt", ContentFile("notes"))
-    Task.objects.update(attachment=name)
-    discard_file.call(name, using="default")
-    assert default_storage.exists(name)
-    Task.objects.update(attachment="")
-    for _ in range(2):
-        discard_file.call(name, using="default")
-    assert not default_storage.exists(name)
-
-
-def test_the_periodic_job_announces_an_overdue_task_once(task: Task) -> None:
-    Task.objects.update(due_on=date(2026, 1, 2))
-    assert [announce_overdue.call(using="default") for _ in range(2)] == [1, 0]

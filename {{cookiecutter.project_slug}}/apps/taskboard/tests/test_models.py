@@ -1,6 +1,5 @@
 """Invariants live in the model and in the database, where no update_fields can lose them."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -60,15 +59,3 @@ def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> Non
     assert sorted(slugs) == ["größe", "größe-2", "größe-3", "größe-4"]
     names = at_once(3, lambda: Project.objects.create(name="Größe").slug)
     assert sorted(names) == ["größe", "größe-2", "größe-3"]
-
-
-@pytest.mark.parametrize(
-    ("days", "status", "overdue"),
-    [(-1, Status.OPEN, True), (0, Status.OPEN, False), (-1, Status.DONE, False)],
-)
-def test_a_task_is_overdue_after_its_day(
-    project: Project, days: int, status: str, overdue: bool
-) -> None:
-    due_on = timezone.localdate() + timedelta(days=days)
-    task = Task.objects.create(project=project, title="A", status=status, due_on=due_on)
-    assert task.is_overdue == Task.objects.overdue().exists() == overdue

@@ -22,7 +22,7 @@ from apps.taskboard.signals import (
     task_overdue,
 )
 
-from .helpers import Commit, confirm_addresses, connected, received, told
+from .helpers import confirm_addresses, connected, received, told
 
 
 def fail(sender: Any, **kwargs: Any) -> None:
@@ -70,22 +70,6 @@ def test_send_undoes_the_work_where_send_robust_leaves_half_of_it(
         assert (Task.objects.get().status, told(), mailoutbox) == ("open", [], [])
         task_completed.send_robust(TaskCompleted, event=event)
     assert (Task.objects.get().status, len(told()), len(mailoutbox)) == ("open", 1, 1)
-
-
-def test_completing_tells_the_creator_unless_it_was_them(
-    task: Task, ada: User, grace: User, commit: Commit
-) -> None:
-    with commit():
-        services.complete(task, by=ada)
-    assert told() == []
-    for person in (grace, None):
-        services.reopen(task)
-        with commit():
-            services.complete(task, by=person)
-    assert told() == [
-        ("ada", "grace completed “Write the program”."),
-        ("ada", "Somebody completed “Write the program”."),
-    ]
 
 
 def test_async_receiver_of_a_custom_signal_writes_with_the_async_orm(

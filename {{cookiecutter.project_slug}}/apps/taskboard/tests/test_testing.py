@@ -7,7 +7,6 @@ from unittest import mock
 import pytest
 from django.db import transaction
 from django.db.models.signals import m2m_changed, post_save
-from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.accounts.models import User
 from apps.core.dispatch import mute
@@ -16,49 +15,40 @@ from apps.taskboard.models import Notification, Task
 from apps.taskboard.receivers import announce_assignees
 from apps.taskboard.signals import TaskCompleted, task_completed
 
-from .helpers import confirm_addresses, received, told
+from .helpers import Commit, confirm_addresses, received, told
 
 pytestmark = pytest.mark.django_db
-COMMITS = DjangoCaptureOnCommitCallbacks
 
 
-def test_that_a_signal_is_sent(
-    task: Task, grace: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
-    with received(task_completed) as events, django_capture_on_commit_callbacks(execute=True):
+def test_that_a_signal_is_sent(task: Task, grace: User, commit: Commit) -> None:
+    with received(task_completed) as events, commit():
         services.complete(task, by=grace)
     assert [call["event"] for call in events] == [TaskCompleted(task_id=task.pk, by_id=grace.pk)]
 
 
-def test_that_a_receiver_is_called(
-    task: Task, grace: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
+def test_that_a_receiver_is_called(task: Task, grace: User, commit: Commit) -> None:
     """Look at what the receiver does, not at whether some object was called."""
-    with django_capture_on_commit_callbacks(execute=True):
+    with commit():
         services.assign(task, grace, by=None)
     assert told() == [("grace", "Somebody assigned “Write the program” to you.")]
 
 
-def test_that_a_muted_receiver_is_not_called(
-    task: Task, grace: User, django_capture_on_commit_callbacks: COMMITS
-) -> None:
+def test_that_a_muted_receiver_is_not_called(task: Task, grace: User, commit: Commit) -> None:
     connected = list(m2m_changed.receivers)
-    with mute(announce_assignees), django_capture_on_commit_callbacks(execute=True):
+    with mute(announce_assignees), commit():
         services.assign(task, grace, by=None)
     assert told() == []
     assert m2m_changed.receivers == connected, "nothing was disconnected, so no order changed"
 
 
 def test_that_on_commit_callbacks_wait(
-    task: Task, grace: User, mailoutbox: list[Any], django_capture_on_commit_callbacks: COMMITS
+    task: Task, grace: User, mailoutbox: list[Any], commit: Commit
 ) -> None:
-    """The test's own transaction is never committed: capture the callbacks and run them."""
+    """The test's own transaction is never committed: capture the callbacks, which run in the end."""
     confirm_addresses()
-    with django_capture_on_commit_callbacks() as callbacks:
+    with commit():
         services.complete(task, by=grace)
-    assert mailoutbox == []
-    for callback in callbacks:
-        callback()
+        assert mailoutbox == []
     assert [mail.body for mail in mailoutbox] == ["grace completed “Write the program”."]
 
 

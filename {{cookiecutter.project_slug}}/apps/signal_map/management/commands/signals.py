@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.signal_map import document, formats
-from apps.signal_map.entries import Entry, entries_of, read_entries
+from apps.signal_map.entries import FILTERS, Entry, entries_of, read_entries
 
 WIDEST = 100
 
@@ -22,17 +22,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        for name, example in (("sender", "accounts.User"), ("signal", "post_save"), ("app", "")):
+        examples = {"sender": "accounts.User", "signal": "post_save", "app": "accounts"}
+        for name, example in examples.items():
             parser.add_argument(
                 f"--{name}",
                 action="append",
                 default=[],
-                metavar=name.upper(),
-                help=f"only this {name}{f', such as {example}' if example else ''}; may be repeated",
+                help=f"only this {name}, such as {example}; may be repeated",
             )
         parser.add_argument(
             "--format",
-            choices=("table", "json", "mermaid", "markdown"),
+            choices=("table", "json"),
             default="table",
             help="what to print (table)",
         )
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: when the document is out of date, or for a filter that fits nothing.
         """
-        chosen = {name: options[name] for name in ("sender", "signal", "app")}
+        chosen = {name: options[name] for name in FILTERS}
         if options["write"] or options["check"]:
             if any(chosen.values()) or options["own"] or options["format"] != "table":
                 raise CommandError("--write and --check use the whole document: no filters.")
@@ -59,30 +59,16 @@ class Command(BaseCommand):
             return self.write(entries) if options["write"] else self.check_document(entries)
         entries = [entry for entry in read_entries() if entry.place.is_own or not options["own"]]
         try:
-            entries = entries_of(
-                entries,
-                senders=chosen["sender"],
-                signals=chosen["signal"],
-                app_labels=chosen["app"],
-            )
+            entries = entries_of(entries, chosen)
         except LookupError as error:
             raise CommandError(str(error.args[0])) from error
-        self.stdout.write(self.formatted(entries, options["format"]))
-
-    def formatted(self, entries: list[Entry], style: str) -> str:
-        """Write entries in one of the formats."""
-        if style == "json":
-            return formats.as_json(entries)
-        if style == "mermaid":
-            return formats.as_mermaid(entries)
-        if style == "markdown":
-            return formats.as_markdown(entries)
-        if not entries:
-            return "Nothing is connected."
-        width = min(shutil.get_terminal_size().columns, WIDEST)
-        return formats.table(
-            entries, width, head=self.style.MIGRATE_HEADING, dim=self.style.HTTP_NOT_MODIFIED
-        )
+        if options["format"] == "json":
+            self.stdout.write(formats.as_json(entries))
+        else:
+            width = min(shutil.get_terminal_size().columns, WIDEST)
+            head, dim = self.style.MIGRATE_HEADING, self.style.HTTP_NOT_MODIFIED
+            text = formats.table(entries, width, head=head, dim=dim)
+            self.stdout.write(text or "Nothing is connected.")
 
     def write(self, entries: list[Entry]) -> None:
         """Write the document."""
@@ -99,30 +85,20 @@ class Command(BaseCommand):
         if written == wanted:
             self.stdout.write("docs/signals.md is up to date.")
             return
-        raise CommandError(
-            "\n".join(
-                [
-                    "docs/signals.md is out of date. Run manage.py signals --write, look at what"
-                    " has changed, and commit it.",
-                    *self.differences(entries, written, wanted),
-                ]
-            )
-        )
+        advice = "Run manage.py signals --write, look at what has changed, and commit it."
+        found = self.differences(entries, written, wanted)
+        raise CommandError("\n".join([f"docs/signals.md is out of date. {advice}", *found]))
 
     def differences(self, entries: list[Entry], written: str, wanted: str) -> list[str]:
         """Say what is connected and not written down, and the other way round."""
         rows = {document.row(entry): entry for entry in entries}
-        listed = {line for line in written.splitlines() if line.startswith("| `")}
+        listed = [line for line in written.splitlines() if line.startswith("| `")]
         said = [
-            f"  not in it: {entry.place} {entry.place.name},"
-            f" on {entry.signal.name} of {entry.sender}"
+            f"  not in it: {entry.place} {entry.place.name}, on {entry.where}"
             for text, entry in rows.items()
             if text not in listed
         ]
-        said += [
-            f"  no longer so: {text}" for text in written.splitlines()
-            if text in listed and text not in rows
-        ]  # fmt: skip
+        said += [f"  no longer so: {text}" for text in listed if text not in rows]
         if not said:  # the order, or the text around the table
             difference = unified_diff(written.splitlines(), wanted.splitlines(), n=0, lineterm="")
             said = [f"  {line}" for line in list(difference)[3:]]
