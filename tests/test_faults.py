@@ -1,4 +1,4 @@
-"""Processes are killed and brokers fail, briefly: nothing is lost, and nobody is left behind."""
+"""Processes are killed and brokers fail, briefly: nothing is lost, and no process is left."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_nothing_is_lost_with_servers(bakery: Bakery, broker: str) -> None:
 
 
 def test_the_only_relay_goes_on_while_children_of_its_worker_are_killed(bakery: Bakery) -> None:
-    """No other relay sends in its place, and nobody starts it again."""
+    """No other relay sends in its place, and the worker is not restarted."""
     require_services()
     alone = ("--workers", "1", "--relays", "0", "--faults", "child")
     server = ("--broker", "rabbitmq", "--database", "postgresql", "--only", "handoff")
