@@ -67,9 +67,9 @@ def test_the_page_of_a_job_does_what_can_be_done(admin_client: Client, status: S
         chosen = {"CHANGE_FORM-action": action, "_selected_action": str(job.pk)}
         return admin_client.post(page_of(job), chosen, follow=True).text
 
-    assert ("1 job will run again." in act("retry")) == (status == Status.FAILED)
+    assert ("Jobs that will run again: 1." in act("retry")) == (status == Status.FAILED)
     begun = status in (Status.RUNNING, Status.DONE)
-    assert ("1 job discarded." in act("discard")) != begun
+    assert ("Jobs that were discarded: 1." in act("discard")) != begun
     assert Handoff.objects.filter(pk=job.pk).exists() == begun
 
 

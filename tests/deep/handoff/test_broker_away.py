@@ -97,6 +97,7 @@ def door(
     queues = [queue, f"a-{queue}"]
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": queues}}
     settings.CELERY_QUEUE_PREFIX = ""
+    settings.PERIODIC = []  # these jobs are of another queue
     door = Door(url)
     use_broker(door.url)
     yield door

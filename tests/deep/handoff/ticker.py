@@ -1,4 +1,4 @@
-"""What a relay does about periodic jobs, without a pause, until it is killed: ``ticker.py CLOCK``.
+"""Hands off periodic jobs as a relay does, without a pause, until it is killed: ``ticker.py CLOCK``.
 
 The clock of the database is ahead by the seconds in the file CLOCK, which may change at any time.
 """

@@ -1,4 +1,4 @@
-"""Figures of the outboxes, as Prometheus reads them."""
+"""Figures of the outboxes in the text format of Prometheus."""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from django.utils.crypto import constant_time_compare
 from .backend import outboxes
 from .models import Handoff, Status
 
-# Rates are those of the last minutes.
+# Rates are about the last minutes.
 MINUTES: Final = 5
 RECENTLY: Final = Now() - timedelta(minutes=MINUTES)
 COLUMNS: Final[dict[str, Any]] = {
@@ -28,7 +28,7 @@ COLUMNS: Final[dict[str, Any]] = {
 
 
 def figures_of(aliases: Iterable[str]) -> str:
-    """Return counts, longest waits and rates by database, queue and job; every row is counted."""
+    """Return counts, longest waits and rates by database, queue and job. Every row is counted."""
     jobs, oldest, rates = [], [], []
     for alias in aliases:
         rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
@@ -55,11 +55,11 @@ def _labelled(labels: dict[str, str], value: float) -> str:
 
 
 def figures(request: HttpRequest) -> HttpResponse:
-    """Answer a program that sends the token; there is no such page while none is set.
+    """Answer requests with the token. Without a token in the settings there is no such page.
 
     Raises:
-        Http404: when it is switched off.
-        PermissionDenied: for everybody else, members of the staff included.
+        Http404: if the settings have no token.
+        PermissionDenied: if the request has another token or none, also for staff.
     """
     if not settings.HANDOFF_FIGURES_TOKEN:
         raise Http404

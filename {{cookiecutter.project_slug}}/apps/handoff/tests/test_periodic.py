@@ -61,7 +61,7 @@ def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
 
 def test_the_next_run_is_told(admin_client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("handoff", "status")
-    told = f"handoff.flush runs next at {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."
+    told = f"Next run of {FLUSH}: {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."
     assert capsys.readouterr().out.splitlines()[-1] == told
     assert FLUSH in admin_client.get("/admin/handoff/periodicjob/").text
 
