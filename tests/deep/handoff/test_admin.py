@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
 from apps.handoff.models import Handoff, Status
@@ -51,8 +52,12 @@ def test_filters_and_search(reader: Client) -> None:
 
 @pytest.mark.parametrize("query", ["name=%00", "queue=%00", "q=%00"])
 def test_nul_in_a_filter_is_no_error(reader: Client, query: str) -> None:
-    """PostgreSQL takes it in a text for one."""
-    assert reader.get(f"{LIST}?{query}", follow=True).context["cl"].result_count == 0
+    """PostgreSQL refuses NUL in a text, and the kit then answers 400."""
+    answer = reader.get(f"{LIST}?{query}")
+    if answer.status_code == 200:
+        assert answer.context["cl"].result_count == 0
+    else:
+        assert (answer.status_code, connection.vendor) == (400, "postgresql")
 
 
 def test_a_job_whose_actor_has_a_key_of_another_type_is_shown(reader: Client) -> None:

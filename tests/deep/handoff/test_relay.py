@@ -38,7 +38,7 @@ def test_an_idle_relay_asks_one_thing(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     assert not relay.send_due()  # this one may have to connect
-    monkeypatch.setattr(relay.ticks, "_next_look", math.inf)  # which is a second later
+    monkeypatch.setattr(relay, "periodic_not_before", math.inf)  # which is a second later
     with django_assert_num_queries(1):
         assert not relay.send_due()
 

@@ -28,7 +28,7 @@ def main(clock: str) -> None:
     periodic.Now = now  # type: ignore[assignment,attr-defined]
     settings.PERIODIC = [(job, 0.1) for job in JOBS]
     while True:
-        periodic.hand_off_ticks("default")
+        periodic.hand_off_due("default")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Final
 
 from django.conf import settings
@@ -29,29 +30,25 @@ COLUMNS: Final[dict[str, Any]] = {
 
 def figures_of(aliases: Iterable[str]) -> str:
     """Return counts, longest waits and rates by database, queue and job. Every row is counted."""
-    jobs, oldest, rates = [], [], []
+    lines: dict[str, list[str]] = {"jobs": [], "oldest_seconds": [], "per_minute": []}
+
+    def add(metric: str, value: float, **labels: str) -> None:
+        pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
+        lines[metric].append(f"handoff_{metric}{{{pairs}}} {round(value, 3)}")
+
     for alias in aliases:
         rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
         groups: Any = rows.annotate(**COLUMNS)
         for group in groups:
             named = {"database": alias, "queue": group["queue"], "job": group["name"]}
-            jobs += [_labelled(named | {"status": s}, group[s]) for s in Status.values]
+            for status in Status.values:
+                add("jobs", group[status], **named, status=status)
             waits = [group["due_for"] or timedelta(), group["sent_for"] or timedelta()]
-            oldest.append(_labelled(named, max(waits).total_seconds()))
+            add("oldest_seconds", max(waits).total_seconds(), **named)
             for status in ("done", "failed"):
-                rate = group[f"{status}_lately"] / MINUTES
-                rates.append(_labelled(named | {"status": status}, rate))
-    metrics = {"jobs": jobs, "oldest_seconds": oldest, "per_minute": rates}
-    lines = []
-    for name, samples in metrics.items():
-        lines.append(f"# TYPE handoff_{name} gauge")
-        lines += [f"handoff_{name}{sample}" for sample in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _labelled(labels: dict[str, str], value: float) -> str:
-    pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
-    return "{" + pairs + "} " + str(round(value, 3))
+                add("per_minute", group[f"{status}_lately"] / MINUTES, **named, status=status)
+    text = [[f"# TYPE handoff_{metric} gauge", *found] for metric, found in lines.items()]
+    return "\n".join(chain.from_iterable(text)) + "\n"
 
 
 def figures(request: HttpRequest) -> HttpResponse:

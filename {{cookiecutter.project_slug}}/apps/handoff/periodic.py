@@ -1,9 +1,7 @@
 """Periodic jobs: of all relays, the first one that sees a due job hands it off."""
 
-import math
-import time
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -15,31 +13,14 @@ from apps.core.periodic import periodic_jobs
 from .backend import outboxes
 from .models import PeriodicJob
 
-# Seconds between two looks at the next runs.
-LOOK: Final = 1
 
-
-class Ticks:
-    """The periodic jobs of one outbox. Only the first outbox of a project has any."""
-
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-        self._next_look = 0.0 if [alias] == outboxes()[:1] else math.inf
-
-    def look(self) -> None:
-        """Hand off the jobs that are due, at most once in ``LOOK`` seconds."""
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK
-            hand_off_ticks(self.alias)
-
-
-def hand_off_ticks(alias: str) -> None:
+def hand_off_due(alias: str) -> None:
     """Hand off each periodic job that is due, in the transaction that sets its next run.
 
-    A job that is new in the database is due after its interval. One run makes up for all runs
-    that were missed.
+    Only the first outbox of a project has periodic jobs. A job that is new in the database is due
+    after its interval. One run makes up for all runs that were missed.
     """
-    jobs = periodic_jobs()
+    jobs = periodic_jobs() if [alias] == outboxes()[:1] else {}
     rows = PeriodicJob.objects.using(alias).annotate(now=Now())
     known = {row.name: row for row in rows.filter(name__in=jobs)} if jobs else {}
     for name, (job, interval) in jobs.items():

@@ -78,8 +78,6 @@ class Run:
     @classmethod
     def of(cls, database: str, key: str) -> "Run | None":
         """Return the current attempt of a row; None if there is no such row."""
-        if database not in connections:
-            return None
         try:
             row = Handoff.objects.using(database).filter(pk=key).first()
         except ValidationError:
@@ -127,8 +125,9 @@ class Run:
                     raise SupersededError
             yield
             commit.enter_context(cut_when_silent(self.database))
-        if not row_at(self.database, self.row, Status.DONE).exists():
-            raise transaction.TransactionManagementError(SPOILT)
+        with cut_when_silent(self.database):
+            if not row_at(self.database, self.row, Status.DONE).exists():
+                raise transaction.TransactionManagementError(SPOILT)
 
     @contextmanager
     def with_heartbeat(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce, Now
 from .backend import option
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
-from .periodic import Ticks
+from .periodic import hand_off_due
 from .publishing import channel_of, is_away, queue_at, send
 from .receipts import give_up
 
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 POLL: Final = 0.05
 IDLE_POLL: Final = 0.1
 IDLE_AFTER: Final = 30
+# Seconds between two looks at the periodic jobs.
+PERIODIC_POLL: Final = 1
 # The longest pause, in seconds, between two tries while the broker or a database is away.
 LONGEST_PAUSE: Final = 10
 
@@ -98,7 +100,7 @@ class Relay(Thread):
         super().__init__(name=f"relay of {alias}", daemon=True)
         self.alias = alias
         self.stopping = Event()
-        self.ticks = Ticks(alias)
+        self.periodic_not_before = 0.0
         # For each queue or EVERYTHING: the failures in a row, and the time of the next try.
         self.failures: Counter[str] = Counter()
         self.not_before: dict[str, float] = {}
@@ -148,7 +150,9 @@ class Relay(Thread):
         try:
             with cut_when_silent(self.alias):
                 connect_with_limit(self.alias)
-                self.ticks.look()
+                if time.monotonic() >= self.periodic_not_before:
+                    hand_off_due(self.alias)
+                    self.periodic_not_before = time.monotonic() + PERIODIC_POLL
                 queues = due_queues(self.alias) if is_due(self.alias) else []
             sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - the relay must go on after any error
