@@ -21,7 +21,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import ACCURACY, Run, SupersededError
-from apps.handoff.relay import busy, claim, is_due
+from apps.handoff.relay import fork_locks, claim, is_due
 from apps.handoff.testing import work_off
 
 from ..test_receipts import broker, running, users
@@ -213,14 +213,14 @@ def test_a_heartbeat_that_fails_is_not_the_last_one(
     run, _ = running(tasks.add, 1, 2)
     due = later = Handoff.objects.get().due_at
     failures = [OperationalError("the connection is lost")]
-    mine = Run.mine
+    running_row = Run.running_row
 
     def fail_once(self: Run) -> HandoffQuerySet:
         if failures:
             raise failures.pop()
-        return mine(self)
+        return running_row(self)
 
-    monkeypatch.setattr(Run, "mine", fail_once)
+    monkeypatch.setattr(Run, "running_row", fail_once)
     with run.with_heartbeat():
         for _ in range(200):
             later = Handoff.objects.get().due_at
@@ -267,7 +267,7 @@ def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
         assert ended is not None
         ended.join(0.5)
         # New processes wait for this.
-        for lock in list(busy):
+        for lock in list(fork_locks):
             assert lock.acquire(timeout=1)
             lock.release()
         assert ended.is_alive()

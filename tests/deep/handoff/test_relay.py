@@ -178,8 +178,8 @@ def test_relays_at_once_send_each_job_once(sent: Sent, relay: Relay) -> None:
 
     def send() -> None:
         try:
-            mine = Relay()
-            while mine.send_due():
+            another = Relay()
+            while another.send_due():
                 pass
         finally:
             connections.close_all()

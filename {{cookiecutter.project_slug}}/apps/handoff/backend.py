@@ -151,7 +151,7 @@ class OutboxBackend(TransactionalBackend):
 def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     """Write rows into the outbox of a database, with one INSERT for each batch.
 
-    The SQL is written by hand, because ``bulk_create`` would double the cost of a hand-off.
+    This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
 
     Args:
         using: the alias of the database.

@@ -14,7 +14,7 @@ from django.db import OperationalError, connections, transaction
 from .limits import connect_with_limit, cut_when_silent
 from .models import Status
 from .receipts import Run, SupersededError
-from .relay import busy
+from .relay import fork_locks
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def end_attempt(
 def _end(database: str, key: str, *how: Any) -> None:
     """Try until the end is written, but not for longer than the lease of the job."""
     lock, start = Lock(), time.monotonic()
-    busy.append(lock)
+    fork_locks.append(lock)
     try:
         while True:
             with lock, closing(connections[database]), cut_when_silent(database):
@@ -65,7 +65,7 @@ def _end(database: str, key: str, *how: Any) -> None:
     except Exception:
         logger.exception("The job %s will be sent again when its time is over.", key)
     finally:
-        busy.remove(lock)
+        fork_locks.remove(lock)
 
 
 def _is_written(run: Run, worker: str, error: BaseException, for_good: bool) -> bool:
@@ -76,7 +76,7 @@ def _is_written(run: Run, worker: str, error: BaseException, for_good: bool) -> 
         return True
     try:
         with suppress(SupersededError), transaction.atomic(using=run.database):
-            list(run.mine().select_for_update(nowait=True).values_list("pk"))
+            list(run.running_row().select_for_update(nowait=True).values_list("pk"))
             run.fail(error, for_good=for_good)
     except OperationalError:
         return False

@@ -94,7 +94,7 @@ class Run:
 
         That happens for a duplicate message: the job is running, is done or waits.
         """
-        return changed(
+        return change_row(
             self.database,
             self.row,
             Status.SENT,
@@ -121,12 +121,12 @@ class Run:
         """
         with ExitStack() as commit, transaction.atomic(using=self.database):
             with cut_when_silent(self.database):
-                if not self.mine().update(**RECEIPT):
+                if not self.running_row().update(**RECEIPT):
                     raise SupersededError
             yield
             commit.enter_context(cut_when_silent(self.database))
         with cut_when_silent(self.database):
-            if not row_at(self.database, self.row, Status.DONE).exists():
+            if not row_query(self.database, self.row, Status.DONE).exists():
                 raise transaction.TransactionManagementError(SPOILT)
 
     @contextmanager
@@ -138,7 +138,7 @@ class Run:
             while not ended.wait(self.lease.total_seconds() / 3):
                 try:
                     with limited(self.database):
-                        self.mine().update(due_at=Now() + self.lease)
+                        self.running_row().update(due_at=Now() + self.lease)
                 except Exception:
                     logger.exception(NO_HEARTBEAT, self.row.pk, self.lease.total_seconds())
                     # The next one has a new connection.
@@ -176,7 +176,7 @@ class Run:
             return
         with cut_when_silent(self.database):
             was = Status.DONE if has_receipt else Status.RUNNING
-            if not changed(self.database, self.row, was, **receipt):
+            if not change_row(self.database, self.row, was, **receipt):
                 raise SupersededError
 
     def fail(
@@ -205,25 +205,25 @@ class Run:
             # Random, so that jobs that failed together do not run again together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
         due = Now() + timedelta(seconds=pause)
-        changes = {"status": Status.WAITING, "sent_at": None, "due_at": due, **described(error)}
-        if not changed(self.database, row, Status.RUNNING, **changes):
+        changes = {"status": Status.WAITING, "sent_at": None, "due_at": due, **error_columns(error)}
+        if not change_row(self.database, row, Status.RUNNING, **changes):
             raise SupersededError
         return pause
 
-    def mine(self) -> HandoffQuerySet:
+    def running_row(self) -> HandoffQuerySet:
         """Return a query for the row; empty if another process has taken over the job."""
-        return row_at(self.database, self.row, Status.RUNNING)
+        return row_query(self.database, self.row, Status.RUNNING)
 
 
-def row_at(database: str, row: Handoff, status: str) -> HandoffQuerySet:
+def row_query(database: str, row: Handoff, status: str) -> HandoffQuerySet:
     """Return a query for a row; empty if its status or attempt has changed."""
     rows: HandoffQuerySet = Handoff.objects.using(database)
     return rows.filter(pk=row.pk, status=status, attempts=row.attempts)
 
 
-def changed(database: str, row: Handoff, was: str, **changes: Any) -> bool:
+def change_row(database: str, row: Handoff, was: str, **changes: Any) -> bool:
     """Change a row, and ``row`` with it; return False if its status or attempt has changed."""
-    if not row_at(database, row, was).update(**changes):
+    if not row_query(database, row, was).update(**changes):
         return False
     assign(row, changes)
     return True
@@ -242,13 +242,13 @@ def give_up(database: str, row: Handoff, error: BaseException, was: str) -> bool
     Return False if its status or attempt has changed.
     """
     changes = {"status": Status.FAILED, "due_at": None, "sent_at": None, "failed_at": Now()}
-    if not changed(database, row, was, **changes, **described(error)):
+    if not change_row(database, row, was, **changes, **error_columns(error)):
         return False
     transaction.on_commit(partial(_report, row), using=database, robust=True)
     return True
 
 
-def described(error: BaseException) -> dict[str, str]:
+def error_columns(error: BaseException) -> dict[str, str]:
     """Return the columns for an error.
 
     No database stores half a surrogate pair, and PostgreSQL stores no NUL. They are replaced.

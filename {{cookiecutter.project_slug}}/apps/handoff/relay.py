@@ -66,21 +66,23 @@ QUEUE_NOT_SENT: Final = (
 
 # The worker must not fork while one of these threads runs a statement or sends a message. Each
 # thread has its own lock, so that threads do not wait for each other.
-busy: Final[list[Lock]] = []
-_held: Final[list[Lock]] = []
+fork_locks: Final[list[Lock]] = []
+_held_for_fork: Final[list[Lock]] = []
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
-    _held.extend(lock for lock in busy if lock.acquire(timeout=max(0, end - time.monotonic())))
+    for lock in fork_locks:
+        if lock.acquire(timeout=max(0, end - time.monotonic())):
+            _held_for_fork.append(lock)
 
 
 def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
+    while _held_for_fork:
+        _held_for_fork.pop().release()
 
 
-if sys.platform != "win32":  # which does not fork
+if sys.platform != "win32":  # Windows has no fork
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
@@ -120,7 +122,7 @@ class Relay(Thread):
         """Send due jobs until ``stop`` is called."""
         last_sent = -math.inf
         lock = Lock()
-        busy.append(lock)
+        fork_locks.append(lock)
         try:
             while not self.stopping.is_set():
                 with lock:
@@ -131,7 +133,7 @@ class Relay(Thread):
                     is_idle = time.monotonic() - last_sent > IDLE_AFTER
                     self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
-            busy.remove(lock)
+            fork_locks.remove(lock)
             connections.close_all()
             self.connection.release()
 
