@@ -54,10 +54,8 @@ def test_filters_and_search(reader: Client) -> None:
 def test_nul_in_a_filter_is_no_error(reader: Client, query: str) -> None:
     """PostgreSQL refuses NUL in a text, and the kit then answers 400."""
     answer = reader.get(f"{LIST}?{query}")
-    if answer.status_code == 200:
-        assert answer.context["cl"].result_count == 0
-    else:
-        assert (answer.status_code, connection.vendor) == (400, "postgresql")
+    is_refused = connection.vendor == "postgresql" and not query.startswith("q=")
+    assert answer.status_code == (400 if is_refused else 200)
 
 
 def test_a_job_whose_actor_has_a_key_of_another_type_is_shown(reader: Client) -> None:
