@@ -21,7 +21,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import ACCURACY, Run, SupersededError
-from apps.handoff.relay import fork_locks, claim, is_due
+from apps.handoff.relay import claim, fork_locks, is_due
 from apps.handoff.testing import work_off
 
 from ..test_receipts import broker, running, users
