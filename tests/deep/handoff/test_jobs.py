@@ -1,4 +1,4 @@
-"""What a worker does with a job, tried in this process with Celery's own tracer."""
+"""A worker runs a job. Here Celery's own tracer does so in the process of the test."""
 
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
@@ -129,7 +129,7 @@ def test_a_task_of_celery_that_was_not_handed_off_is_like_any_other(
 
 
 def delivered(celery_tasks: Any, task: str, message: Any) -> Any:
-    """Deliver a message for a task, and return what came of it."""
+    """Deliver a message for a task, and return the result."""
     key = str(time_ordered_id())
     return celery_tasks[task].apply(task_id=key, headers={"handoff": message}).result
 

@@ -1,4 +1,4 @@
-"""What a job writes is committed together with its receipt, once, or not at all."""
+"""The writes of a job are committed together with its receipt, once, or not at all."""
 
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401
