@@ -1,22 +1,29 @@
-"""Count what is lost, and what runs twice, while processes are killed and the broker fails.
+"""Count lost and repeated jobs while processes are killed and the broker fails.
 
-A project with the handoff is baked. Producers commit orders, each with a job, and roll one in
-ten back; workers carry the jobs out, in the database and in a file outside of it. Meanwhile
-producers, workers, their child processes and relays are killed (kill -9), the broker goes down,
-hangs or loses everything, and connections to the database are cut. Then the same is done with
-Celery's usual way, on_commit and delay, beside it. With --ticks it is periodic jobs, handed
-off by the relays, in the place of orders. What happened is counted in the end:
+The script bakes a project with the module handoff. Producers commit orders, each with a job, and
+roll one in ten back. Workers run the jobs: each writes to the database, and then to a file outside
+of it. Meanwhile the script does this:
 
-  lost       committed orders whose job has not been carried out, and will not be
-  under way  those that wait in the outbox when the time is over
-  phantom    jobs that ran for a row that was rolled back
-  repeated   effects that happened more than once
-  stuck      programs that did not end when they were told to
+- It kills producers, workers, their child processes and relays (kill -9).
+- It stops, freezes and empties the broker.
+- It cuts half of the connections to the database.
 
-The exit status is 1 when the project's own way has any of these in the database.
+Then it does the same with Celery's usual way, on_commit and delay. With --ticks the relays hand
+off periodic jobs in the place of orders. In the end the script counts:
 
-Everything runs on servers of its own: a redis-server that this script starts and kills; a queue of
-its own on a RabbitMQ server, behind a door that the script shuts; a database of its own.
+- lost: committed orders whose job was not run, and will not be.
+- under way: jobs that still wait in the outbox when the time is over.
+- phantom: jobs that ran for a row that was rolled back.
+- repeated: effects that happened more than once.
+- stuck: programs that did not end when they were told to.
+
+The exit status is 1 if the module has any of these in the database. A kill or a cut between an
+effect in the file and the commit must repeat the effect. So these repeats are counted apart, by
+the error of the attempt before. They become more frequent when the machine is busy, because the
+commit then takes longer.
+
+A run shares no data with other runs. It starts and kills its own redis-server. On a RabbitMQ
+server it has its own queue, behind a proxy that it can shut. It has its own database.
 """
 
 import argparse
@@ -52,7 +59,7 @@ ROWS = {
     "stuck": "programs that did not end",
     "seconds": "seconds",
 }
-# What must be 0 at the end of a run.
+# These figures must be 0 at the end of a run.
 FAILURES = ("lost", "under_way", "phantom", "duplicate_effects", "stuck")
 
 
@@ -76,7 +83,7 @@ def parsed() -> argparse.Namespace:
     add("--relays", type=int, default=1, help="relays beside the workers (1)")
     add("--rollback", type=float, default=0.1, help="share of transactions rolled back (0.1)")
     add("--patience", type=float, default=0, help="seconds until a job is sent again (as shipped)")
-    add("--ticks", action="store_true", help="ticks of periodic jobs in the place of the jobs")
+    add("--ticks", action="store_true", help="periodic jobs in the place of orders")
     add("--seed", type=int, default=1, help="of the order of the faults (1)")
     add("--only", choices=ARMS, help="one of the two ways alone")
     add("--python", help="an interpreter with the project's packages: nothing is installed")
@@ -148,6 +155,9 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Non
     for kind in kinds:
         counts = (outcome["faults"].get(kind, 0) for outcome in found.values())
         print(f"  {kind:34}" + "".join(f"{count:>20}" for count in counts))
+    if after := found.get("handoff", {}).get("outside_after"):
+        print("Effects repeated outside of the database, by the error of the attempt before:")
+        print("\n".join(f"  {error:34}{count:>20}" for error, count in after.items()))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Measure what a handoff costs and how soon jobs start.
 
-A project with the handoff is baked and measured where it stands:
+The script bakes a project with the module handoff, and measures there:
 
-  a write     with its handoff, as a multiple of the same write alone; Celery's delay_on_commit
-              takes turns with ours and the plain write, on each database
-  a wait      how much longer the slowest percent of writes take while the broker is up, refuses
-              connections, or accepts them and never answers
-  a start     from the commit to the start of the job, with each broker
-  a flood     jobs per second through relay and worker, messages per second through a relay, with
-              nothing else due and with a backlog; seconds of one hand-off of many jobs; memory of
-              a worker before and after as many
-  relays      the share of a core of one that has nothing to do; messages of several at once
+- A write with its hand-off, as a multiple of the same write alone, on each database. Celery's
+  delay_on_commit takes turns with both.
+- A wait: how much longer the slowest percent of writes takes. The broker is up, refuses
+  connections, or accepts them and never answers.
+- A start: the time from the commit to the start of the job, with each broker.
+- A flood: jobs per second through relay and worker, and messages per second through a relay, also
+  with a backlog. It has also the seconds of one hand-off of many jobs, and the memory of a worker.
+- Relays: the share of a core of an idle relay, and the messages of several relays at once.
 """
 
 import argparse
@@ -52,7 +51,7 @@ def parsed() -> argparse.Namespace:
 
 
 class Measuring:
-    """Measures in a project, each time with a database and a broker of its own."""
+    """Measures in a project. Each measurement has its own database and broker."""
 
     def __init__(self, project: Project, folder: Path, options: argparse.Namespace) -> None:
         self._project, self._folder, self._options = project, folder, options

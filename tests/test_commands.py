@@ -59,7 +59,6 @@ NOT_RUN = {
     r"uv run (--no-sync )?manage\.py audit (history accounts\.User 1|verify --noted .*)":
         "it names an object or a seal of the reader's own; the module's own tests name one of theirs",
     r"uv run (--no-sync )?manage\.py handoff retry": "it wants jobs that have failed to be named; so do its tests",
-    r"uv run --no-sync manage\.py relay": "it runs until it is stopped; the module's own tests do that",
     r"(CELERY_BROKER_URL=\S+ )?uv run --no-sync celery .*": "it runs or asks a worker; the module's own tests do",
     r"systemctl .*|journalctl .*|sudo .*": "it needs a machine with systemd",
     r"uv run manage\.py createsuperuser": "it asks at a terminal; tried below without",

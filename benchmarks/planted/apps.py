@@ -24,13 +24,13 @@ class PlantedConfig(AppConfig):
 
             relay.FIRST_PATIENCE = timedelta(seconds=float(patience))
         if ticking := os.environ.get("LOAD_TICKS"):
-            from apps.handoff import periodic
+            from apps.handoff import relay
 
-            hand_off = periodic.hand_off_ticks
-            periodic.LOOK = 0.1
+            hand_off_due = relay.hand_off_due
+            relay.PERIODIC_POLL = 0.1
 
             def while_ticking(alias: str) -> None:
                 if Path(ticking).exists():
-                    hand_off(alias)
+                    hand_off_due(alias)
 
-            periodic.hand_off_ticks = while_ticking
+            relay.hand_off_due = while_ticking

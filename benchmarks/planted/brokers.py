@@ -61,7 +61,7 @@ class Memory(Broker):
 
 
 class Redis(Broker):
-    """A server of our own on a free port. What it has acknowledged is on the disk."""
+    """A server of our own on a free port. Acknowledged messages are on the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._port = folder / "redis", free_port()
@@ -149,7 +149,7 @@ def broker_of(kind: str, folder: Path, url: str) -> Broker:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -37,7 +37,7 @@ def own_database(kind: str, folder: Path, server: str) -> Iterator[str]:
 
 
 def cut_connections() -> None:
-    """Cut about half of the connections to the database, whoever holds them but us."""
+    """Cut about half of the connections to the database, except our own."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""Lets producers write orders while processes are killed and brokers fail, then counts.
+"""Lets producers write orders while processes are killed and brokers fail, and counts effects.
 
 Runs inside a project: ``benchmarks/faults.py`` plants it there and says what to do.
 """
@@ -42,7 +42,7 @@ FAULTS: Final = ("mixed", "none", *KILLS, *KILLS_FOR_A_FAULT)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does. Times are in seconds."""
+    """The plan of a run. Times are in seconds."""
 
     broker: str
     database: str
@@ -93,11 +93,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one way of handing jobs off; ``outside`` is a file that jobs append to.
+    """The figures of one way of handing jobs off. ``outside`` is about a file of the jobs.
 
-    ``lost`` are the committed orders that nobody will carry out any more, ``under_way`` those
-    that the outbox was still going to send or to have carried out when the time was over.
-    ``stuck`` are programs that did not end when they were told to.
+    ``lost`` counts committed orders that will not be carried out. ``under_way`` counts those whose
+    jobs still waited or ran when the time was over. ``stuck`` counts programs that did not end
+    when they were told to. ``outside_after`` counts the jobs with repeated effects outside, by the
+    error of an earlier attempt.
     """
 
     committed: int
@@ -111,7 +112,8 @@ class Outcome:
     restarts: int
     stuck: int
     seconds: int
-    # Of producers, which ticks have none of.
+    outside_after: dict[str, int]
+    # These are about producers, and 0 for ticks.
     rolled_back: int = 0
     refused: int = 0
     blocked_ms_max: int = 0
@@ -223,7 +225,7 @@ class Run:
     def _wait_for_the_missing(self) -> None:
         """Wait until every committed order is carried out, or for the grace at most.
 
-        Nobody but the outbox sends again, so without it there is no hope once nothing happens.
+        Only the outbox sends jobs again. Without it the wait ends soon after the last job.
         """
         end = time.monotonic() + self._plan.grace
         before, changed = 0, time.monotonic()
@@ -235,7 +237,7 @@ class Run:
             for kept in self._kept:
                 kept.keep()
             time.sleep(0.5)
-        # What is still on its way may run a second time.
+        # Jobs that are still under way may run a second time.
         time.sleep(min(5, self._plan.grace))
 
     def _missing(self) -> int:
@@ -250,7 +252,20 @@ class Run:
             return set()
         from apps.handoff.models import Handoff
 
-        return {row.loaded_arguments()[0][0] for row in Handoff.objects.unfinished()}
+        return {self._key(row) for row in Handoff.objects.unfinished()}
+
+    def _key(self, row: Any) -> str:
+        """Return the key under which a row's job writes its effects."""
+        return str(row.loaded_arguments()[0][0])
+
+    def _errors(self, outside: Counter[str]) -> dict[str, int]:
+        """Count jobs with repeated effects outside of the database, by the error before."""
+        if self._arm != "handoff":
+            return {}
+        from apps.handoff.models import Handoff
+
+        rows = [row for row in Handoff.objects.all() if outside[self._key(row)] > 1]
+        return dict(Counter(row.error.rpartition(".")[2] or "no error" for row in rows))
 
     def _count(self, seconds: int, stuck: int) -> Outcome:
         from .models import Effect, Order
@@ -260,13 +275,13 @@ class Run:
         outside = self._outside()
         missing = {order for order in orders if not (effects[order] and outside[order])}
         under_way = missing & self._unfinished()
-        return self._told(
+        return self._outcome(
+            outside,
             committed=len(orders),
             lost=len(missing - under_way),
             under_way=len(under_way),
             phantom=len((effects.keys() | outside.keys()) - orders),
             duplicate_effects=sum(count - 1 for count in effects.values()),
-            duplicate_outside=sum(count - 1 for count in outside.values()),
             rolled_back=self._producers.count("rolled_back"),
             refused=self._producers.count("refused"),
             blocked_ms_max=round(self._producers.longest_wait() * 1000),
@@ -278,9 +293,11 @@ class Run:
         text = self._notes.read_text() if self._notes.exists() else ""
         return Counter(line.split()[0] for line in text.splitlines())
 
-    def _told(self, **counts: int) -> Outcome:
+    def _outcome(self, outside: Counter[str], **counts: int) -> Outcome:
         return Outcome(
             **counts,
+            duplicate_outside=sum(count - 1 for count in outside.values()),
+            outside_after=self._errors(outside),
             kills=sum(self._done[name] for name in KILLS),
             faults=dict(self._done),
             restarts=sum(kept.ended_by_itself for kept in self._kept),

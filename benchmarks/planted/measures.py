@@ -1,6 +1,6 @@
 """Measures what a handoff costs and how soon jobs start: ``benchmarks/handoff.py`` says what.
 
-Runs inside a project. What is compared takes turns in one process.
+Runs inside a project. Ways that are compared take turns in one process.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What producers write, and what its job writes in turn."""
+"""The rows that producers write, and the rows that their jobs write."""
 
 import uuid
 
@@ -21,6 +21,6 @@ class Tick(models.Model):
 
 
 class Effect(models.Model):
-    """One run of an order's job, or of a tick's. Nothing keeps two, or one without an order, from being written."""
+    """One run of the job of an order or a tick. No constraint prevents duplicates or wrong keys."""
 
     order_id = models.UUIDField()

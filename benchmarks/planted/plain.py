@@ -1,7 +1,7 @@
 """The job of an order, as most projects have it: a task of Celery, published by ``on_commit``.
 
-The broker, the late acknowledgement and every other setting are the project's, so that the way
-in which a job is handed off is all that differs: ``celery -A apps.planted.plain worker``.
+All settings are those of the project, also the broker and the late acknowledgement. Only the
+hand-off differs. The worker is started with ``celery -A apps.planted.plain worker``.
 """
 
 from apps.handoff.celery_app import configuration

@@ -13,14 +13,14 @@ from typing import Final, Self
 
 from .slots import Slot
 
-# What a worker of each way of handing off is started with.
+# The application with which the worker of each way is started.
 APPLICATIONS: Final = {"handoff": "apps.handoff", "plain": "apps.planted.plain"}
 
 
 class Processes:
     """Starts programs of the project, and ends every one of them, with what it has started.
 
-    Each has a session of its own: Ctrl+C reaches this process alone, which then ends them.
+    Each program has its own session. So Ctrl+C reaches only this process, which then ends them.
     """
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
@@ -115,11 +115,11 @@ def worker(arm: str, number: int, queue: str, processes: int) -> tuple[str, ...]
     )  # fmt: skip
 
 
-RELAY: Final = ("manage.py", "relay")
+RELAY: Final = ("-m", "apps.planted.relaying")
 
 
 class Producers:
-    """Producers by number, each in a process of its own."""
+    """Producers by number, each in its own process."""
 
     def __init__(
         self, processes: Processes, folder: Path, arm: str, pause: float, rollback: float
@@ -156,7 +156,7 @@ class Producers:
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(self._pids[number], signal.SIGKILL)
-        # What it was waiting for when it was killed counts as well.
+        # The wait at the time of the kill counts as well.
         slot = self._slots[number]
         if started := slot.read("started"):
             self._longest = max(self._longest, time.monotonic() - started)

@@ -1,8 +1,8 @@
 """Starts producers, which write orders until they are killed: ``producers.py ARM FOLDER PAUSE ROLLBACK``.
 
-Each line on standard input, a number, starts the producer of that number; its process id is
-printed. They are forks of this process, since starting Django anew would cost more than the
-kills themselves. When standard input ends they end.
+Each line on standard input is a number, and starts the producer of that number. Its process id is
+printed. Producers are forks of this process, because a start of Django takes longer than the kills.
+They end when standard input ends.
 """
 
 import gc
@@ -48,7 +48,7 @@ def produce(hand_off: HandOff, slot: Slot, pause: float, rollback: float) -> Non
         except Exception as error:  # noqa: BLE001 - a request would have ended with status 500
             slot.add_one("refused")
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            # Whoever calls next gets a connection that works, as a new request does.
+            # The next write gets a connection that works, as a new request does.
             with suppress(Exception):
                 connection.close()
         taken = time.monotonic() - started

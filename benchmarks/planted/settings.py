@@ -21,7 +21,7 @@ TASKS = {
     "default": {
         **PROJECT_TASKS["default"],
         "QUEUES": sorted({"default", QUEUE}),
-        # What fails because a connection was cut must be tried again within the run.
+        # A job that fails because a connection was cut must be tried again within the run.
         "OPTIONS": {"BACKOFF": 0.2, "LEASE": float(os.environ.get("LOAD_PATIENCE") or 30)},
     }
 }

@@ -1,4 +1,4 @@
-"""What a producer tells whoever watches it, also when it is killed: a few numbers in a shared file."""
+"""Numbers of a producer in a shared file, which can be read also after it was killed."""
 
 import mmap
 import struct
@@ -12,9 +12,10 @@ FORMAT: Final = struct.Struct("d" * len(FIELDS))
 class Slot:
     """Numbers shared between processes.
 
-    ``started``: when the write at hand began, on the monotonic clock, 0 between two writes;
-    ``last`` and ``longest``: seconds that writes took; ``refused``: writes that raised;
-    ``rolled_back``: writes that were to be rolled back, and were.
+    - ``started``: the start of the current write on the monotonic clock, 0 between two writes
+    - ``last`` and ``longest``: the seconds of the last and the longest write
+    - ``refused``: the number of writes that raised
+    - ``rolled_back``: the number of writes that were rolled back on purpose
     """
 
     def __init__(self, path: Path) -> None:

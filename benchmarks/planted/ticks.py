@@ -1,12 +1,12 @@
-"""Lets relays hand off ticks of periodic jobs while processes are killed, then counts.
+"""Lets relays hand off periodic jobs while processes are killed, and counts effects.
 
-A trigger of the database notes every time the next run of a job is moved on: that many ticks
-there were, and each must be one row of the outbox, carried out once.
+A trigger of the database notes each change of a job's next run. Each of these ticks must be one row
+of the outbox, and its job must run once.
 """
 
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
@@ -30,7 +30,7 @@ TRIGGERS: Final = {
 
 
 class TickRun(Run):
-    """Periodic jobs in the place of producers, through all the faults."""
+    """A run with periodic jobs in the place of producers."""
 
     def _begin(self, processes: Processes) -> None:
         with connection.cursor() as cursor:
@@ -52,7 +52,10 @@ class TickRun(Run):
     def _unfinished(self) -> set[str]:
         from apps.handoff.models import Handoff
 
-        return {str(pk) for pk in Handoff.objects.unfinished().values_list("pk", flat=True)}
+        return {self._key(row) for row in Handoff.objects.unfinished()}
+
+    def _key(self, row: Any) -> str:
+        return str(row.pk)
 
     def _count(self, seconds: int, stuck: int) -> Outcome:
         from apps.handoff.models import Handoff
@@ -66,13 +69,13 @@ class TickRun(Run):
         outside = self._outside()
         undone = {str(pk) for pk in rows if not (effects[pk] and outside[str(pk)])}
         under_way = undone & self._unfinished()
-        return self._told(
+        return self._outcome(
+            outside,
             committed=ticks.total(),
             lost=(ticks - handed_off).total() + len(undone - under_way),
             under_way=len(under_way),
             phantom=(handed_off - ticks).total() + len(effects.keys() - rows.keys()),
             duplicate_effects=sum(count - 1 for count in effects.values()),
-            duplicate_outside=sum(count - 1 for count in outside.values()),
             seconds=seconds,
             stuck=stuck,
         )

@@ -1,4 +1,4 @@
-"""What a job does, however it has come to the worker."""
+"""The work of a job, for each way of handing off."""
 
 import os
 import time

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from asgiref.sync import sync_to_async
 from celery import shared_task
 from celery.app.task import Task as CeleryTask
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.tasks import TaskContext, task
 
 from ..example.tasks import *  # noqa: F403
@@ -30,7 +31,7 @@ def die(context: TaskContext, path: str) -> None:
 
 @task(takes_context=True)
 def linger(context: TaskContext, path: str) -> None:
-    """Write and wait for the whole worker to be killed; in the next attempt do the same anew."""
+    """Write and wait for the whole worker to be killed; in the next attempt do the same again."""
     write("lingering")
     note(path, "lingers", context.attempt)
     while context.attempt == 1:
@@ -77,6 +78,14 @@ def roll_back() -> None:
     """Write and have it rolled back, without raising."""
     write("rolled back")
     transaction.set_rollback(True)
+
+
+@task
+def ignore_an_error_of_the_database() -> None:
+    """Write, and catch an error after which PostgreSQL commits nothing."""
+    write("lost")
+    with suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM a_table_that_is_missing")
 
 
 @task

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
 from apps.handoff.models import Handoff, Status
@@ -51,8 +52,10 @@ def test_filters_and_search(reader: Client) -> None:
 
 @pytest.mark.parametrize("query", ["name=%00", "queue=%00", "q=%00"])
 def test_nul_in_a_filter_is_no_error(reader: Client, query: str) -> None:
-    """PostgreSQL takes it in a text for one."""
-    assert reader.get(f"{LIST}?{query}", follow=True).context["cl"].result_count == 0
+    """PostgreSQL refuses NUL in a text, and the kit then answers 400."""
+    answer = reader.get(f"{LIST}?{query}")
+    is_refused = connection.vendor == "postgresql" and not query.startswith("q=")
+    assert answer.status_code == (400 if is_refused else 200)
 
 
 def test_a_job_whose_actor_has_a_key_of_another_type_is_shown(reader: Client) -> None:
@@ -67,9 +70,9 @@ def test_the_page_of_a_job_does_what_can_be_done(admin_client: Client, status: S
         chosen = {"CHANGE_FORM-action": action, "_selected_action": str(job.pk)}
         return admin_client.post(page_of(job), chosen, follow=True).text
 
-    assert ("1 job will run again." in act("retry")) == (status == Status.FAILED)
+    assert ("Jobs that will run again: 1." in act("retry")) == (status == Status.FAILED)
     begun = status in (Status.RUNNING, Status.DONE)
-    assert ("1 job discarded." in act("discard")) != begun
+    assert ("Jobs that were discarded: 1." in act("discard")) != begun
     assert Handoff.objects.filter(pk=job.pk).exists() == begun
 
 

@@ -1,4 +1,4 @@
-"""A broker that is away or unknown stops nobody, and is not passed over in silence."""
+"""A broker that is away or unknown stops no request, and is reported."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ LONG_ENOUGH = 20
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """Return the address of a port at which nobody listens."""
+    """Return the address of a port without a server."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{reserved.getsockname()[1]}"
@@ -97,6 +97,7 @@ def door(
     queues = [queue, f"a-{queue}"]
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"QUEUES": queues}}
     settings.CELERY_QUEUE_PREFIX = ""
+    settings.PERIODIC = []  # these jobs are of another queue
     door = Door(url)
     use_broker(door.url)
     yield door

@@ -1,4 +1,4 @@
-"""What a call of a Celery task says is done, or refused in one sentence."""
+"""Each option of a call of a Celery task works, or is refused in one sentence."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,7 +68,7 @@ def test_an_option_that_would_be_ignored_is_refused(options: dict[str, Any]) -> 
 
 
 def test_a_chain_is_refused() -> None:
-    with pytest.raises(TypeError, match="hand the next task off in this one"):
+    with pytest.raises(TypeError, match="let this task hand off the next one"):
         chain(tasks.shared.si("path", "1"), tasks.shared.si("path", "2")).apply_async()
     assert not Handoff.objects.exists()
 

@@ -17,7 +17,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from apps.handoff.models import Handoff, PeriodicJob
-from apps.handoff.periodic import Ticks, hand_off_ticks
+from apps.handoff.periodic import hand_off_due
 from apps.handoff.relay import Relay
 
 from ..test_periodic import FLUSH, HOUR, let_pass, next_at, ticks
@@ -106,19 +106,19 @@ def test_each_tick_is_handed_off_once_through_kills_and_jumps_of_the_clock(tmp_p
 
 def test_a_tick_that_is_not_committed_is_due_as_before(settings: Settings) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     let_pass(HOUR)
     with transaction.atomic():
-        hand_off_ticks("default")
+        hand_off_due("default")
         transaction.set_rollback(True)
     assert ticks() == 0
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert ticks() == 1
 
 
 def test_a_relay_hands_ticks_off_and_sends_them(settings: Settings, relay: Relay) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     let_pass(HOUR)
     assert relay.send_due()
     assert ticks() == 1
@@ -129,17 +129,17 @@ def test_a_relay_hands_ticks_off_and_sends_them(settings: Settings, relay: Relay
 def test_only_one_outbox_has_ticks(settings: Settings, other_database: str) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
     for alias in ("default", other_database):
-        Ticks(alias).look()
+        hand_off_due(alias)
     assert PeriodicJob.objects.count() == 1
     assert not PeriodicJob.objects.using(other_database).exists()
 
 
 def test_a_shorter_interval_counts_at_once(settings: Settings) -> None:
     settings.PERIODIC = [(FLUSH, 24 * 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     later = next_at()
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert later - 24 * HOUR <= next_at() - HOUR < later - 23 * HOUR
     assert ticks() == 0
 
@@ -148,10 +148,10 @@ def test_a_job_that_is_not_listed_any_more_is_neither_run_nor_shown(
     settings: Settings, admin_client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     let_pass(HOUR)
     settings.PERIODIC = []
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert ticks() == 0
     call_command("handoff", "status")
     assert "handoff.flush" not in capsys.readouterr().out
@@ -160,12 +160,12 @@ def test_a_job_that_is_not_listed_any_more_is_neither_run_nor_shown(
 
 def test_the_next_run_is_moved_in_the_admin(settings: Settings, admin_client: Client) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     page = f"/admin/handoff/periodicjob/{FLUSH.replace('_', '_5F')}/change/"
     moved = {"next_at_0": "2026-01-02", "next_at_1": "03:00:00"}
     assert admin_client.post(page, moved).status_code == 302
     assert f"{next_at():%Y-%m-%d %H:%M}" == "2026-01-02 03:00"
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert ticks() == 1
     assert f"{next_at():%M:%S}" == "00:00", "later runs follow from the one that was moved"
 

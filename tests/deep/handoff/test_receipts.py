@@ -1,10 +1,11 @@
-"""What a job writes is committed together with its receipt, once, or not at all."""
+"""The writes of a job are committed together with its receipt, once, or not at all."""
 
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,12 +16,12 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
 from django.tasks import Task, task_backends
-from pytest_django import Settings
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
 
-from apps.handoff import receipts
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
-from apps.handoff.receipts import Run, SupersededError
-from apps.handoff.relay import busy, claim, is_due
+from apps.handoff.receipts import ACCURACY, Run, SupersededError
+from apps.handoff.relay import claim, fork_locks, is_due
 from apps.handoff.testing import work_off
 
 from ..test_receipts import broker, running, users
@@ -29,6 +30,10 @@ from . import tasks
 type Notes = Callable[[], list[str]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class KilledError(Exception):
+    """Ends a transaction as the death of its process does."""
 
 
 def test_an_effect_of_a_job_that_fails_for_good_is_undone(
@@ -70,6 +75,45 @@ def test_a_job_that_spoils_its_transaction_fails_and_leaves_nothing(
 
     assert Handoff.objects.get().status == Status.FAILED
     assert users() == []
+
+
+def test_a_job_that_ignores_an_error_of_postgresql_fails() -> None:
+    """PostgreSQL answers the COMMIT of such a transaction with a rollback, without an error."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite goes on after an error.")
+    tasks.ignore_an_error_of_the_database.enqueue()
+
+    assert work_off() == 9
+
+    assert users() == []
+    row = Handoff.objects.get()
+    assert row.status == Status.FAILED
+    assert "The job ended its transaction" in row.traceback
+
+
+def test_only_the_commit_follows_a_job(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    """A kill before the commit repeats effects outside of the database."""
+    run, _ = running(tasks.add, 1, 2)
+
+    with run.in_transaction(), django_assert_num_queries(0):
+        run.finish(None, has_receipt=True)
+
+    row = Handoff.objects.get()
+    assert (row.status, row.due_at, row.sent_at) == (Status.DONE, None, None)
+    assert row.finished_at is not None
+
+
+def test_a_long_job_has_the_time_of_its_end() -> None:
+    run, _ = running(tasks.add, 1, 2)
+    with run.in_transaction():
+        first = Handoff.objects.get().finished_at
+        run.row.last_attempted_at = timezone.now() - ACCURACY
+        run.finish(None, has_receipt=True)
+
+    last = Handoff.objects.get().finished_at
+    assert first is not None
+    assert last is not None
+    assert last > first
 
 
 def test_what_fails_after_the_commit_does_not_repeat_the_job(
@@ -169,14 +213,14 @@ def test_a_heartbeat_that_fails_is_not_the_last_one(
     run, _ = running(tasks.add, 1, 2)
     due = later = Handoff.objects.get().due_at
     failures = [OperationalError("the connection is lost")]
-    mine = Run.mine
+    running_row = Run.running_row
 
     def fail_once(self: Run) -> HandoffQuerySet:
         if failures:
             raise failures.pop()
-        return mine(self)
+        return running_row(self)
 
-    monkeypatch.setattr(Run, "mine", fail_once)
+    monkeypatch.setattr(Run, "running_row", fail_once)
     with run.with_heartbeat():
         for _ in range(200):
             later = Handoff.objects.get().due_at
@@ -185,7 +229,7 @@ def test_a_heartbeat_that_fails_is_not_the_last_one(
             Event().wait(0.02)
 
     assert later != due
-    assert "could not say that it is still running" in caplog.text
+    assert f"The heartbeat of the job {run.row.pk} could not be written" in caplog.text
 
 
 def test_a_running_job_is_locked_against_the_relay() -> None:
@@ -204,22 +248,10 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
         thread = Thread(target=look)
         thread.start()
         thread.join()
-        run.finish(None)
+        run.finish(None, has_receipt=True)
 
     assert found == [False, []]
     assert Handoff.objects.get().status == Status.DONE
-
-
-def test_a_job_that_holds_up_others_is_mentioned_where_it_does(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(receipts, "LONG", 0)
-    tasks.add.enqueue(1, 2)
-
-    work_off()
-
-    mentioned = "kept its transaction open" in caplog.text
-    assert mentioned == (connection.vendor == "sqlite")
 
 
 def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
@@ -230,16 +262,18 @@ def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
     run, _ = running(tasks.add, 1, 2)
     error, message = TimeLimitExceeded(3), {"handoff": ["default", str(run.row.pk)]}
 
-    with run.in_transaction():
+    with suppress(KilledError), run.in_transaction():
         ended = ends.end_attempt(message, "elsewhere", error)
         assert ended is not None
         ended.join(0.5)
         # New processes wait for this.
-        for lock in list(busy):
+        for lock in list(fork_locks):
             assert lock.acquire(timeout=1)
             lock.release()
         assert ended.is_alive()
+        raise KilledError
 
+    assert ended is not None
     ended.join()
     again = Handoff.objects.get()
     assert (again.status, again.attempts) == (Status.WAITING, 1)
@@ -258,11 +292,12 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
     run, _ = running(tasks.add, 1, 2)
     message = {"handoff": ["default", str(run.row.pk)]}
 
-    with run.in_transaction():
+    with suppress(KilledError), run.in_transaction():
         ended = ends.end_attempt(message, "elsewhere", WorkerLostError("killed"))
         assert ended is not None
         ended.join(10)
         assert not ended.is_alive()
+        raise KilledError
 
     assert Handoff.objects.get().status == Status.RUNNING
     assert f"The job {run.row.pk} will be sent again when its time is over" in caplog.text
@@ -289,7 +324,7 @@ def test_a_failure_is_logged_with_the_call_and_what_to_do(
     work_off()
 
     errors = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
-    assert [entry.name for entry in errors] == [receipts.__name__, "django.tasks"]
+    assert [entry.name for entry in errors] == ["apps.handoff.receipts", "django.tasks"]
     sentence = errors[0].getMessage()
     assert "tasks.fail(" in sentence
     assert "times=99" in sentence
@@ -328,4 +363,8 @@ def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None
     options = {"JOBS": {tasks.add.module_path: {"LEASE": 1}}}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
     (error,) = task_backends["default"].check()
-    assert error.msg.endswith(f"['JOBS'][{tasks.add.module_path!r}] has no LEASE.")
+    assert error.msg == "TASKS['default']['OPTIONS'] has no LEASE."
+    assert error.hint == (
+        "There are RETRIES, BACKOFF, TIME_LIMIT, LEASE, AUTOCOMMIT, JOBS; for one job RETRIES,"
+        " BACKOFF, TIME_LIMIT."
+    )

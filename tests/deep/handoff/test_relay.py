@@ -38,7 +38,7 @@ def test_an_idle_relay_asks_one_thing(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     assert not relay.send_due()  # this one may have to connect
-    monkeypatch.setattr(relay.ticks, "_next_look", math.inf)  # which is a second later
+    monkeypatch.setattr(relay, "periodic_not_before", math.inf)  # which is a second later
     with django_assert_num_queries(1):
         assert not relay.send_due()
 
@@ -178,8 +178,8 @@ def test_relays_at_once_send_each_job_once(sent: Sent, relay: Relay) -> None:
 
     def send() -> None:
         try:
-            mine = Relay()
-            while mine.send_due():
+            another = Relay()
+            while another.send_due():
                 pass
         finally:
             connections.close_all()

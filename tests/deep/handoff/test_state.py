@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from apps.handoff.models import Status
 from apps.handoff.relay import Relay, claim, publish
-from apps.handoff.state import LATE, is_late, longest_wait, state_of
+from apps.handoff.state import LATE, is_late, longest_wait
 
 from ..rows import row
 from ..test_state import health
@@ -25,16 +25,6 @@ def test_a_job_that_a_worker_has_begun_does_not_wait(client: Client, status: Sta
     row(status, LONG)
     assert longest_wait("default") is None
     assert health(client) == (200, "ok", "ok")
-
-
-def test_jobs_are_counted_by_name_and_status() -> None:
-    row(Status.DONE, name="a")
-    row(Status.DONE, name="a")
-    row(Status.FAILED, name="b")
-    state = state_of(["default"])
-    assert state.jobs == {"a": {"done": 2}, "b": {"failed": 1}}
-    assert (state.count("done"), state.count("failed"), state.count("sent")) == (2, 1, 0)
-    assert state.oldest is None
 
 
 def test_what_is_sent_again_has_waited_since_it_was_sent_first() -> None:

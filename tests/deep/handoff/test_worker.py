@@ -45,7 +45,7 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the jobs noted, what the worker wrote, how it ended and how it answered."""
+    """The notes of the jobs, the log of the worker, its exit status and its answer."""
 
     broker: str
     notes: set[str]
@@ -58,7 +58,7 @@ class Outcome:
 def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """Return a function that makes a database, of the project's kind, and returns its URL.
 
-    Each has an outbox of its own: a relay sends what it finds to its own broker.
+    Each database has its own outbox, because a relay sends all jobs to its broker.
     """
     with ExitStack() as stack:
         if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -108,7 +108,7 @@ def environment_of(broker: str, database: str, queue: str) -> dict[str, str]:
 def outcomes(
     new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Outcome | str]:
-    """Run a worker on each broker, all at once; a sentence stands for one that is away."""
+    """Run a worker on each broker, all at once. For a broker that is away return a sentence."""
 
     def outcome(broker: str, database: str) -> Outcome | str:
         folder = tmp_path_factory.mktemp(broker)
@@ -133,7 +133,7 @@ def outcomes(
 
 @pytest.fixture(params=BROKERS)
 def outcome(request: pytest.FixtureRequest, outcomes: dict[str, Outcome | str]) -> Outcome:
-    """Return what came of one broker; skip when it is away, unless it is required."""
+    """Return the outcome of one broker; skip the test if it is away and not required."""
     outcome = outcomes[request.param]
     if isinstance(outcome, str):
         assert os.environ.get("REQUIRE_SERVICES") != "1", outcome

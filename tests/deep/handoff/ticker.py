@@ -1,4 +1,4 @@
-"""What a relay does about periodic jobs, without a pause, until it is killed: ``ticker.py CLOCK``.
+"""Hands off periodic jobs as a relay does, without a pause, until it is killed: ``ticker.py CLOCK``.
 
 The clock of the database is ahead by the seconds in the file CLOCK, which may change at any time.
 """
@@ -28,7 +28,7 @@ def main(clock: str) -> None:
     periodic.Now = now  # type: ignore[assignment,attr-defined]
     settings.PERIODIC = [(job, 0.1) for job in JOBS]
     while True:
-        periodic.hand_off_ticks("default")
+        periodic.hand_off_due("default")
 
 
 if __name__ == "__main__":

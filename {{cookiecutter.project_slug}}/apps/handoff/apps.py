@@ -11,7 +11,7 @@ class HandoffConfig(modules.ModuleConfig):
     summary = "Background jobs in a Celery worker, none lost and none without its commit."
 
     def health(self) -> modules.Health:
-        """Say whether jobs wait for too long, which a web process can do nothing about."""
+        """Return DEGRADED if a job waits for too long. A web process cannot change that."""
         from .backend import outboxes
         from .state import is_late
 
@@ -19,5 +19,5 @@ class HandoffConfig(modules.ModuleConfig):
         return modules.Health.DEGRADED if late else modules.Health.OK
 
     def ready(self) -> None:
-        """Load the backend and the periodic jobs, and with them the checks of their settings."""
+        """Load the backend and the periodic jobs, with the checks of their settings."""
         from . import backend, periodic  # noqa: F401

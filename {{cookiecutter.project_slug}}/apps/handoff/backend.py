@@ -29,7 +29,7 @@ from apps.core.jobs import TransactionalBackend, database_argument
 from .broker import broker_url
 from .models import Handoff, Status, time_ordered_id
 
-# Every job that was declared, by the path of its function: what a worker can run.
+# Every declared job by the path of its function. A worker can run these.
 declared_jobs: Final[dict[str, Task]] = {}
 
 STATUSES: Final = {
@@ -40,7 +40,7 @@ STATUSES: Final = {
     Status.FAILED: TaskResultStatus.FAILED,
 }
 
-# Rows of one INSERT, where the database takes so many parameters.
+# The rows of one INSERT at most; fewer if the database takes fewer parameters.
 ROWS_AT_ONCE: Final = 10_000
 
 DEFAULT_OPTIONS: Final[dict[str, Any]] = {
@@ -50,21 +50,15 @@ DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "LEASE": 30,
     "AUTOCOMMIT": (),
     "JOBS": {},
-    "RELAY_IN_WORKER": True,
 }
-# Of these a job can have its own, in ``OPTIONS["JOBS"]`` by its path.
+# ``OPTIONS["JOBS"]`` can set these for one job, by its path.
 JOB_OPTIONS: Final = ("RETRIES", "BACKOFF", "TIME_LIMIT")
 
 
 class OutboxBackend(TransactionalBackend):
     """Writes a job into the outbox, from where the relay sends it to Celery.
 
-    ``OPTIONS``: ``RETRIES`` after a failure (default 8) and ``BACKOFF``, the seconds before
-    the first of them (default 5), which double each time; ``TIME_LIMIT``, the seconds after
-    which an attempt is killed (default None); ``JOBS``, these three for single jobs, by path;
-    ``LEASE``, the seconds after which a job is sent again whose process has died (default 30);
-    ``AUTOCOMMIT``, the paths of jobs that must not run in one transaction;
-    ``RELAY_IN_WORKER`` (default True); ``DATABASE``, the alias for a plain ``enqueue``.
+    The ``README.md`` of this app lists its ``OPTIONS``.
     """
 
     supports_async_task = True
@@ -73,21 +67,21 @@ class OutboxBackend(TransactionalBackend):
     supports_priority = True
 
     def validate_task(self, task: Task) -> None:
-        """Refuse a job that cannot be run, and remember the others for the worker."""
+        """Refuse a job that cannot be run; make others known to the worker."""
         super().validate_task(task)
         declared_jobs.setdefault(task.module_path, task)
 
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Write the job into the database ``using``, in the transaction at hand there.
+        """Write the job into the database ``using``, in its current transaction.
 
         Raises:
             InvalidTask, TypeError: see ``ready_result``.
-            DatabaseError: see ``put``.
+            DatabaseError: see ``insert``.
         """
         return self._write(task, [(args, kwargs)], using)[0]
 
     def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
-        """Write the jobs into the database ``using``, many with one INSERT; see ``hand_off``."""
+        """Write many jobs into the database ``using`` with few INSERTs; see ``hand_off``."""
         count = task.takes_context
         given = [
             (args, database_argument(task.func, len(args) + count, using)) for args in arguments
@@ -110,23 +104,23 @@ class OutboxBackend(TransactionalBackend):
             **({"due_at": task.run_after} if task.run_after else {}),
         }
         rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in results]
-        put(using, rows, **common)
+        insert(using, rows, **common)
         now = timezone.now()
 
-        def tell() -> None:
+        def send_signals() -> None:
             for result in results:
                 task_enqueued.send(type(self), task_result=result)
 
         for result in results:
             object.__setattr__(result, "enqueued_at", now)
-        transaction.on_commit(tell, using=using, robust=True)
+        transaction.on_commit(send_signals, using=using, robust=True)
         return results
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Look a job up, in every database that has an outbox.
+        """Look up a job, in every database that has an outbox.
 
         Raises:
-            TaskResultDoesNotExist: when there is none, or its function is gone.
+            TaskResultDoesNotExist: if there is no such job, or its function is gone.
         """
         for alias in outboxes():
             try:
@@ -138,41 +132,38 @@ class OutboxBackend(TransactionalBackend):
         raise TaskResultDoesNotExist(result_id)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Refuse a broker that is unknown and queues that no worker would read."""
+        """Refuse an unknown broker and unknown options."""
         errors: list[CheckMessage] = []
         try:
             broker_url()
         except ImproperlyConfigured as error:
             errors.append(Error(str(error), id="handoff.E001"))
-        if not self.queues:
-            sentence = f"TASKS[{self.alias!r}]['QUEUES'] is empty: a worker would read nothing."
-            hint = "Name the queues, for example ['default', 'reports'], or leave QUEUES out."
+        unknown = set(self.options) - {*DEFAULT_OPTIONS, "DATABASE"}
+        for options in self.options.get("JOBS", {}).values():
+            unknown |= set(options) - set(JOB_OPTIONS)
+        if unknown:
+            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] has no {', '.join(sorted(unknown))}."
+            hint = f"There are {', '.join(DEFAULT_OPTIONS)}; for one job {', '.join(JOB_OPTIONS)}."
             errors.append(Error(sentence, hint=hint, id="handoff.E002"))
-        known = {"": (self.options, (*DEFAULT_OPTIONS, "DATABASE"))}
-        for job, options in self.options.get("JOBS", {}).items():
-            known[f"['JOBS'][{job!r}]"] = (options, JOB_OPTIONS)
-        for place, (options, names) in known.items():
-            if unknown := set(options) - set(names):
-                where = f"TASKS[{self.alias!r}]['OPTIONS']{place}"
-                sentence = f"{where} has no {', '.join(sorted(unknown))}."
-                hint = f"There are {', '.join(names)}."
-                errors.append(Error(sentence, hint=hint, id="handoff.E003"))
         return errors
 
 
-def put(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
-    """Write rows into the outbox of a database: one INSERT a batch, without Django's models.
+def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
+    """Write rows into the outbox of a database, with one INSERT for each batch.
+
+    This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
 
     Args:
         using: the alias of the database.
-        rows: the id and the arguments of each, as JSON.
-        common: the other columns; who acts is added, and the database fills in the rest.
+        rows: for each job its id, and its arguments as JSON.
+        common: the columns with one value for all jobs. The actor and the request are added, and
+            the database fills in the other columns.
 
     Raises:
-        DatabaseError: when they cannot be written, like any other row.
+        DatabaseError: if the rows cannot be written.
     """
     actor = current_actor()
-    # A user who has just been deleted has no key any more.
+    # A user who has just been deleted has no key.
     common["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
     common["request_id"] = current_request_id()
     connection = connections[using]
@@ -180,31 +171,31 @@ def put(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
     batch = min(ROWS_AT_ONCE, connection.ops.bulk_batch_size(fields, rows) or 1)
     with connection.cursor() as cursor:
-        for some in batched(rows, batch):
+        for part in batched(rows, batch):
             values = [
                 field.get_db_prep_save(value, connection)
-                for row in some
+                for row in part
                 for field, value in zip(fields, (*row, *common.values()), strict=True)
             ]
-            cursor.execute(_insert(columns, len(some), connection.ops.quote_name), values)
+            cursor.execute(_insert_sql(columns, len(part), connection.ops.quote_name), values)
 
 
 @lru_cache(maxsize=8)
-def _insert(columns: tuple[str, ...], rows: int, quote: Any) -> str:
+def _insert_sql(columns: tuple[str, ...], rows: int, quote: Any) -> str:
     names = ", ".join(quote(column) for column in columns)
     places = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)
     return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608
 
 
 def outboxes() -> list[str]:
-    """List the databases that have an outbox: those whose router lets its table be made."""
+    """List the databases that have an outbox: the routers allow its table there."""
     return [alias for alias in connections if router.allow_migrate_model(alias, Handoff)]
 
 
 def option(backend: str, name: str, job: str = "") -> Any:
-    """Return an option of a backend in ``TASKS``, or its default; Celery tasks have no backend.
+    """Return an option of a backend in ``TASKS``, or its default. Celery tasks have no backend.
 
-    That of the job whose path is given comes first.
+    An option of the job with the path ``job`` comes first.
     """
     alias = backend or DEFAULT_TASK_BACKEND_ALIAS
     options = task_backends[alias].options if alias in task_backends else {}
@@ -213,7 +204,7 @@ def option(backend: str, name: str, job: str = "") -> Any:
 
 
 def job_named(name: str) -> Task | None:
-    """Return the job whose function has this path; None when there is none any more."""
+    """Return the job whose function has this path; None if there is no such job."""
     if name not in declared_jobs:
         try:
             import_string(name)
@@ -223,7 +214,7 @@ def job_named(name: str) -> Task | None:
 
 
 def result_of(row: Handoff, job: Task) -> TaskResult:
-    """Return what Django's tasks call the result: how a job stands."""
+    """Return the state of a job in the form of Django's tasks."""
     args, kwargs = row.loaded_arguments()
     result: TaskResult = TaskResult(
         task=job,
@@ -239,7 +230,7 @@ def result_of(row: Handoff, job: Task) -> TaskResult:
         errors=[TaskError(exception_class_path=row.error, traceback=row.traceback)]
         if row.error
         else [],
-        # One entry for each attempt; of the earlier ones only the number is known.
+        # One entry for each attempt. The workers of earlier attempts are not kept.
         worker_ids=[row.worker] * row.attempts,
     )
     if row.return_value:

@@ -1,4 +1,4 @@
-"""The broker: where jobs wait for a worker, as ``CELERY_BROKER_URL`` names it."""
+"""The broker, which ``CELERY_BROKER_URL`` names: messages wait there for a worker."""
 
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -8,10 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 SCHEMES: Final = ("memory://", "redis://", "rediss://", "amqp://", "amqps://")
 
-# Seconds that one step, connecting or being answered, may take.
+# The seconds that one step may take: to connect, or to get an answer.
 PATIENCE: Final = 2
 
-# A request must not wait for a broker that is away. The worker has a loop of its own.
+# The relay has its own loop, so kombu must not try again by itself.
 ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
@@ -31,7 +31,7 @@ def broker_settings() -> dict[str, Any]:
     else:
         options |= {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
     return {
-        # Not broker_url: over that Celery prefers the variable of the environment.
+        # Celery prefers its environment variable to broker_url, but not to these two.
         "broker_read_url": address,
         "broker_write_url": address,
         "broker_transport": transport,
@@ -40,30 +40,16 @@ def broker_settings() -> dict[str, Any]:
     }
 
 
-def is_embedded() -> bool:
-    """Whether jobs wait in the memory of the worker, where only its own relay can send them."""
-    return broker_url().scheme == "memory"
-
-
-def broker_name() -> str:
-    """Return the address of the broker for a log: without user, password and options."""
-    try:
-        url = broker_url()
-    except ImproperlyConfigured:
-        return "CELERY_BROKER_URL names none"
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-
-
 def broker_url() -> SplitResult:
-    """Take ``CELERY_BROKER_URL`` apart.
+    """Return the parts of ``CELERY_BROKER_URL``.
 
     Raises:
-        ImproperlyConfigured: when it is not a URL or names an unknown kind of
-            broker. The sentence repeats nothing of it: it may hold a password.
+        ImproperlyConfigured: if it is not a URL, or names an unknown kind of broker. The message
+            repeats no part of the URL, because the URL may contain a password.
     """
     try:
         url: SplitResult = urlsplit(settings.CELERY_BROKER_URL)
-        url.port  # noqa: B018 - a port that is none raises
+        url.port  # noqa: B018 - raises for a wrong port
     except ValueError:
         raise ImproperlyConfigured(
             "CELERY_BROKER_URL is not a URL. In a password write / as %2F, @ as %40, # as %23"

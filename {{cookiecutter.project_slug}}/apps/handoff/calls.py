@@ -1,4 +1,4 @@
-"""What a call of a Celery task does: it writes a row, and sends nothing."""
+"""Calls of Celery tasks: each call writes a row, and sends nothing."""
 
 import json
 from contextvars import ContextVar
@@ -11,50 +11,50 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from django.utils.json import normalize_json
 
-from .backend import put
+from .backend import insert
 from .models import time_ordered_id
 
-# The id of the message whose job is running, to tell it from a plain call of its function in itself.
+# The id of the message whose job is running. A job may also call its own function.
 running_message: ContextVar[str] = ContextVar("running_message", default="")
 
 REFUSED: Final = (
     "{} cannot be handed off with {}: there are countdown, eta, queue and priority."
-    " Chains and links: hand the next task off in this one."
+    " In place of a chain or a link, let this task hand off the next one."
 )
 
 
 class OutboxTask(CeleryTask):
-    """A Celery task whose every call is a row of the outbox."""
+    """A Celery task. Each call of it is a row of the outbox."""
 
     abstract = True
-    backend_alias = ""  # of the job in ``TASKS``; empty for a task of Celery's own
+    backend_alias = ""  # the alias in ``TASKS``, or empty for a Celery task
 
     def apply_async(  # type: ignore[override]
         self, args: Any = (), kwargs: Any = None, *, using: str = DEFAULT_DB_ALIAS,
         countdown: float | None = None, eta: datetime | None = None,
         queue: str | None = None, priority: int | None = None, **options: Any,
     ) -> Any:  # fmt: skip
-        """Write a call into the outbox, in the transaction at hand; ``delay`` comes here too.
+        """Write a call into the outbox, in the current transaction; ``delay`` uses this too.
 
         Args:
             args, kwargs: the arguments, JSON-serialisable.
-            using: the alias of the database whose transaction decides.
-            countdown, eta: the seconds until it is due, or the time.
-            queue, priority: in place of the task's own.
-            options: any other, which is refused.
+            using: the alias of the database into which the call is written.
+            countdown, eta: the seconds until the call is due, or its time.
+            queue, priority: in place of those of the task.
+            options: any other option is refused.
 
         Raises:
             TypeError: for another option, or an argument that cannot be written as JSON.
-            ValueError: when no worker reads the queue.
+            ValueError: if no worker reads the queue.
         """
-        # Only a key goes to the broker, so anything more would be ignored.
+        # Only a key goes to the broker, so other options would have no effect.
         options.setdefault("expires", self.expires)
         if refused := sorted(name for name, value in options.items() if value is not None):
             raise TypeError(REFUSED.format(self.name, ", ".join(refused)))
         if countdown is not None:
             eta = timezone.now() + timedelta(seconds=countdown)
         key = time_ordered_id()
-        put(
+        insert(
             using,
             [(key, json.dumps([normalize_json(list(args or ())), normalize_json(kwargs or {})]))],
             name=self.name,
@@ -65,15 +65,15 @@ class OutboxTask(CeleryTask):
         )
         return self.AsyncResult(str(key))
 
-    # A row counts only when its transaction is committed.
+    # These two need no code: a rollback removes the row.
     delay_on_commit = CeleryTask.delay
     apply_async_on_commit = apply_async
 
     def queue_of(self, args: Any, kwargs: Any, queue: str | None) -> str:
-        """Return the queue of a call: the one that is asked for, that of the routes, or the default.
+        """Return the queue of a call: ``queue``, the queue of Celery's routes, or the default.
 
         Raises:
-            ValueError: when no worker reads it.
+            ValueError: if no worker reads the queue.
         """
         asked = {"queue": queue} if queue else {}
         try:
@@ -90,10 +90,10 @@ class OutboxTask(CeleryTask):
         eta: datetime | None = None, countdown: float | None = None,
         max_retries: int | None = None, **options: Any,
     ) -> Retry:  # fmt: skip
-        """Ask for another attempt, with the same arguments: nothing is sent, the row waits.
+        """Ask for another attempt with the same arguments. The row waits, and nothing is sent.
 
         Raises:
-            Retry: which is Celery's way to end the attempt.
+            Retry: this ends the attempt, as in Celery.
             TypeError: for other arguments or options.
             Exception: ``exc``, after the last attempt.
         """

@@ -1,4 +1,4 @@
-"""Where ``celery -A apps.handoff worker`` finds the app, with all that a worker needs."""
+"""The command ``celery -A apps.handoff worker`` loads this module."""
 
 import os
 import sys
@@ -16,16 +16,16 @@ from apps.core.periodic import periodic_jobs
 from .celery_app import app
 from .limits import limit_connections
 
-# Celery publishes a heartbeat until it succeeds, and hears no signal meanwhile: with a broker that
-# froze a worker could not be stopped. Without heartbeats gossip tells nothing.
+# Celery tries to publish a heartbeat until it succeeds, and ignores signals meanwhile. So a worker
+# could not be stopped while its broker is frozen. Gossip is useless without heartbeats.
 os.environ.setdefault("CELERY_WORKER_WITHOUT_HEARTBEAT", "1")
 os.environ.setdefault("CELERY_WORKER_WITHOUT_GOSSIP", "1")
 
 if not apps.ready:
-    # The program ``celery`` has its own folder there, not that of the project.
+    # The first entry is the folder of the program ``celery``, not the folder of the project.
     sys.path.insert(0, str(settings.BASE_DIR))
     django.setup()
-# A worker runs no system checks: with a mistake in PERIODIC it does not start either.
+# A worker runs no system checks. This refuses a mistake in PERIODIC.
 periodic_jobs()
 
 
@@ -40,18 +40,18 @@ def find_jobs(**kwargs: Any) -> None:
 
 @setup_logging.connect
 def keep_logging(**kwargs: Any) -> None:
-    """Log as the settings say, in a worker as everywhere: Celery asks before it takes over."""
+    """Keep the logging of the settings. Celery sets up no logging if this signal has a receiver."""
 
 
 @worker_init.connect
 def limit_worker(**kwargs: Any) -> None:
-    """Let the worker notice soon that a database is gone; its processes open connections anew."""
+    """Let the worker notice soon that a database is gone. Its processes then connect again."""
     limit_connections()
     connections.close_all()
 
 
 @worker_process_init.connect
 def forget_connections(**kwargs: Any) -> None:
-    """Leave the connections of the worker to it: what this process closed would end there."""
+    """Forget the inherited connections. If this process closed them, the worker would lose them."""
     for connection in connections.all(initialized_only=True):
         connection.connection = None

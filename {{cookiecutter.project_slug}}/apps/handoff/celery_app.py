@@ -1,7 +1,7 @@
 """The Celery app and its settings.
 
-Every setting of Celery can be changed in ``config/settings.py`` under its own name with
-``CELERY_`` before it, for example ``CELERY_WORKER_CONCURRENCY = 4``.
+``config/settings.py`` can change each setting of Celery. ``CELERY_`` is added before its name, for
+example ``CELERY_WORKER_CONCURRENCY = 4``.
 """
 
 import os
@@ -18,28 +18,28 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 def celery_settings() -> dict[str, Any]:
-    """Return the settings of the app: the module's own, then those of the project.
+    """Return the settings of the app. Settings of the project replace those of the module.
 
     Raises:
-        ImproperlyConfigured: when ``CELERY_BROKER_URL`` names no broker that is known.
+        ImproperlyConfigured: if ``CELERY_BROKER_URL`` names no known broker.
     """
     project = {
         name.removeprefix("CELERY_").lower(): getattr(settings, name)
         for name in dir(settings)
         if name.startswith("CELERY_")
     }
-    # Some signs, such as the slash, mean something to Redis' transport.
+    # Some characters, such as the slash, have a meaning in kombu's transport for Redis.
     prefix = re.sub(r"[^\w.-]+", "-", project.pop("queue_prefix", ""))
     names = {name for tasks in settings.TASKS.values() for name in tasks.get("QUEUES", [])}
     names |= {"default", project.get("task_default_queue", "default")}
     own = {
-        # Taken off the broker when it is done: a worker then holds no jobs back that another one
-        # has time for. What a dead process leaves behind, the outbox sends again.
+        # A message is acknowledged when its job is done. So a worker reserves no jobs that
+        # another worker could run. The outbox sends jobs of dead processes again.
         "task_acks_late": True,
         "worker_prefetch_multiplier": 1,
         "task_ignore_result": True,
         "task_default_queue": "default",
-        # Other projects may use the same server. Here and for ``-Q`` a queue has its short name.
+        # Other projects may use the same server. ``-Q`` takes the name without the prefix.
         "task_queues": [
             Queue(prefix + name, Exchange(prefix + name), routing_key=prefix + name, alias=name)
             for name in sorted(names)
@@ -51,13 +51,13 @@ def celery_settings() -> dict[str, Any]:
         "broker_connection_max_retries": None,
     }
     broker = broker_settings()
-    # Added to ours, not in place of them: a timeout must not go missing.
+    # The project's options are added to ours. Without our timeouts the worker could hang.
     options = broker["broker_transport_options"] | project.get("broker_transport_options", {})
     return own | project | broker | {"broker_transport_options": options}
 
 
-# Read first, at once: Celery would go on with a broker of its own after an error in them.
+# Settings are read here, not by Celery. After an error in them it would use another broker.
 configuration = celery_settings()
-# Without Celery's own fix-up for Django, which closes connections before and after each job.
+# Celery's fix-up for Django is left out. It closes database connections before and after each job.
 app = Celery("handoff", task_cls="apps.handoff.worker:HandedOffTask", fixups=[])
 app.conf.update(configuration)

@@ -1,8 +1,9 @@
-"""Figures of the outboxes, as Prometheus reads them."""
+"""Figures of the outboxes in the text format of Prometheus."""
 
 import json
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.utils.crypto import constant_time_compare
 from .backend import outboxes
 from .models import Handoff, Status
 
-# Rates are those of the last minutes.
+# Rates are about the last minutes.
 MINUTES: Final = 5
 RECENTLY: Final = Now() - timedelta(minutes=MINUTES)
 COLUMNS: Final[dict[str, Any]] = {
@@ -28,38 +29,34 @@ COLUMNS: Final[dict[str, Any]] = {
 
 
 def figures_of(aliases: Iterable[str]) -> str:
-    """Return counts, longest waits and rates by database, queue and job; every row is counted."""
-    jobs, oldest, rates = [], [], []
+    """Return counts, longest waits and rates by database, queue and job. Every row is counted."""
+    lines: dict[str, list[str]] = {"jobs": [], "oldest_seconds": [], "per_minute": []}
+
+    def add(metric: str, value: float, **labels: str) -> None:
+        pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
+        lines[metric].append(f"handoff_{metric}{{{pairs}}} {round(value, 3)}")
+
     for alias in aliases:
         rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
         groups: Any = rows.annotate(**COLUMNS)
         for group in groups:
             named = {"database": alias, "queue": group["queue"], "job": group["name"]}
-            jobs += [_labelled(named | {"status": s}, group[s]) for s in Status.values]
+            for status in Status.values:
+                add("jobs", group[status], **named, status=status)
             waits = [group["due_for"] or timedelta(), group["sent_for"] or timedelta()]
-            oldest.append(_labelled(named, max(waits).total_seconds()))
+            add("oldest_seconds", max(waits).total_seconds(), **named)
             for status in ("done", "failed"):
-                rate = group[f"{status}_lately"] / MINUTES
-                rates.append(_labelled(named | {"status": status}, rate))
-    metrics = {"jobs": jobs, "oldest_seconds": oldest, "per_minute": rates}
-    lines = []
-    for name, samples in metrics.items():
-        lines.append(f"# TYPE handoff_{name} gauge")
-        lines += [f"handoff_{name}{sample}" for sample in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _labelled(labels: dict[str, str], value: float) -> str:
-    pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
-    return "{" + pairs + "} " + str(round(value, 3))
+                add("per_minute", group[f"{status}_lately"] / MINUTES, **named, status=status)
+    text = [[f"# TYPE handoff_{metric} gauge", *found] for metric, found in lines.items()]
+    return "\n".join(chain.from_iterable(text)) + "\n"
 
 
 def figures(request: HttpRequest) -> HttpResponse:
-    """Answer a program that sends the token; there is no such page while none is set.
+    """Answer requests with the token. Without a token in the settings there is no such page.
 
     Raises:
-        Http404: when it is switched off.
-        PermissionDenied: for everybody else, members of the staff included.
+        Http404: if the settings have no token.
+        PermissionDenied: if the request has another token or none, also for staff.
     """
     if not settings.HANDOFF_FIGURES_TOKEN:
         raise Http404

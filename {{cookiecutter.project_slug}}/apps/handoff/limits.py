@@ -1,4 +1,4 @@
-"""Limits of time: a database that hangs or goes silent must not stop relay and worker."""
+"""Time limits, so that a database that hangs or goes silent does not stop relay and worker."""
 
 import os
 import socket
@@ -14,24 +14,24 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-# Seconds for one statement of relay or receipts, waiting for locks included.
+# The most seconds for one statement of relay or receipts, with the wait for locks.
 STATEMENT: Final = 5
 LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s', %s)"
 
-# The relay reads indexes in their order. PostgreSQL would read and sort all of a backlog that has
-# come at once, since its statistics do not know of that yet.
+# The relay reads indexes in their order. After a sudden backlog PostgreSQL would read and sort all
+# of it, because the statistics are older.
 READ_IN_ORDER: Final = (
     "SELECT set_config('enable_sort', 'off', false), set_config('enable_seqscan', 'off', false),"
     " set_config('enable_bitmapscan', 'off', false)"
 )
 
-# Seconds after which a connection is cut whose server says nothing, not even that it was too long.
+# Seconds without any answer, not even a timeout of the server, after which a connection is cut.
 SILENCE: Final = 10
 
-# By thread: when its connection is cut.
+# For each thread: the time at which its connection is cut.
 _watched: Final[dict[int, tuple[float, BaseDatabaseWrapper]]] = {}
 
-# Options of libpq: how soon this side notices that the server or the network is gone.
+# Options of libpq. With them this side notices soon that the server or the network is gone.
 CLIENT: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -40,19 +40,18 @@ CLIENT: Final = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
-# A database server that is cut off from the worker's machine otherwise keeps the lock on a
-# running job for hours.
+# Without this, a server that loses the network to the worker keeps the lock on a job for hours.
 NOTICE_DEAD_CLIENTS: Final = (
     "SELECT set_config('tcp_keepalives_idle', '30', false),"
     " set_config('tcp_keepalives_interval', '10', false),"
     " set_config('tcp_keepalives_count', '3', false)"
 )
-# The query of a process that was killed otherwise goes on to its end, and keeps the lock.
+# Without this, the query of a killed process goes on to its end and keeps the lock.
 NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
 
 
 def limit_connections() -> None:
-    """Let connections of this process to PostgreSQL fail soon; the settings' own options win."""
+    """Let connections of this process to PostgreSQL fail soon. Options in the settings win."""
     for alias in connections:
         if connections[alias].vendor == "postgresql":
             options = connections.settings[alias].setdefault("OPTIONS", {})
@@ -60,7 +59,7 @@ def limit_connections() -> None:
 
 
 def connect_with_limit(using: str) -> None:
-    """Connect the thread at hand, unless it is connected, and limit all its statements."""
+    """Connect this thread to the database if necessary, and limit all its statements."""
     connection = connections[using]
     if connection.connection is None:
         connection.ensure_connection()
@@ -72,10 +71,10 @@ def connect_with_limit(using: str) -> None:
 
 @contextmanager
 def limited(using: str) -> Iterator[None]:
-    """Run the block in a transaction whose statements end in time.
+    """Run the block in a transaction with a limit for each statement.
 
     Raises:
-        OperationalError: from a statement that PostgreSQL has ended, or has not answered.
+        OperationalError: if PostgreSQL has ended a statement, or has not answered.
     """
     with cut_when_silent(using), transaction.atomic(using=using):
         if connections[using].vendor == "postgresql":
@@ -86,9 +85,9 @@ def limited(using: str) -> Iterator[None]:
 
 @contextmanager
 def cut_when_silent(using: str) -> Iterator[None]:
-    """Cut the connection when the block takes too long, so that its statement fails.
+    """Cut the connection if the block takes too long, so that its statement fails.
 
-    A server whose process is stopped ends no statement, and its machine still answers for it.
+    A frozen server ends no statement, but its machine still acknowledges packets.
     """
     connection, me = connections[using], get_ident()
     if connection.vendor == "postgresql":
@@ -102,7 +101,7 @@ def cut_when_silent(using: str) -> Iterator[None]:
 
 @cache
 def _start_watch(process: int) -> None:
-    # What the parent watches is none of this process's business.
+    # A child process inherits the entries of its parent.
     _watched.clear()
     Thread(target=_watch, name="watch over connections", daemon=True).start()
 
@@ -112,20 +111,20 @@ def _watch() -> None:
         time.sleep(1)
         for end, connection in list(_watched.values()):
             if time.monotonic() > end:
-                # It may be closed by its own thread meanwhile.
+                # Its own thread may close it at the same time.
                 with suppress(Exception):
-                    its_end = os.dup(connection.connection.fileno())
-                    with socket.socket(fileno=its_end) as cut:
+                    copy = os.dup(connection.connection.fileno())
+                    with socket.socket(fileno=copy) as cut:
                         cut.shutdown(socket.SHUT_RDWR)
 
 
 @receiver(connection_created)
 def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Let PostgreSQL find out soon that a process of a worker, or its machine, is gone."""
+    """Let PostgreSQL notice soon that a process of a worker, or its machine, is gone."""
     if connection.vendor == "postgresql":
-        # Past Django, which would count it among the queries of whoever asks first.
+        # Without Django's cursor, which would count this as a query of a request or a test.
         with connection.connection.cursor() as cursor:
             cursor.execute(NOTICE_DEAD_CLIENTS)
-            # A server on Windows, for example, cannot do it, and says so.
+            # Some servers refuse it, for example on Windows.
             with suppress(DatabaseError), connection.wrap_database_errors:
                 cursor.execute(NOTICE_IN_A_QUERY)

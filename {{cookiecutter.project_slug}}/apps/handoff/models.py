@@ -1,4 +1,4 @@
-"""The outbox: a row for every job that was handed off, from the hand-off to its receipt."""
+"""The outbox: one row for every job that was handed off, from the hand-off to its receipt."""
 
 import json
 import secrets
@@ -11,16 +11,17 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
+# The rows that one statement deletes at most, so that no statement takes long.
 DELETED_AT_ONCE: Final = 1000
-# How long the row of a job that is done stays, unless somebody flushes it sooner.
+# How long the row of a job that is done stays, unless the command ``flush`` deletes it sooner.
 KEPT: Final = timedelta(days=7)
 
 
 def time_ordered_id() -> UUID:
     """Return a new UUID of version 7.
 
-    It is made here, so that the INSERT returns nothing, and ordered by time, so that the index
-    grows at its end and rows can be listed in the order of their hand-off.
+    The INSERT then has to return nothing. Ids are ordered by time: the index grows at its end, and
+    lists are in the order of the hand-off.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 2**12 // 1_000_000
@@ -31,21 +32,21 @@ def time_ordered_id() -> UUID:
 class Status(models.TextChoices):
     """How far a job has come."""
 
-    WAITING = "waiting", "Waiting"  # for the relay: handed off, or to be tried again
+    WAITING = "waiting", "Waiting"  # for the relay: new, or to be tried again
     SENT = "sent", "Sent"  # to the broker, and not started yet
     RUNNING = "running", "Running"
     DONE = "done", "Done"
-    FAILED = "failed", "Failed"  # for good: nobody tries it again unless told to
+    FAILED = "failed", "Failed"  # for good: only a person can let it run again
 
 
 class HandoffQuerySet(models.QuerySet["Handoff"]):
     def unfinished(self) -> "HandoffQuerySet":
-        """The jobs that still have to be run, or are running."""
+        """The jobs that have to be run, or are running."""
         return self.filter(due_at__isnull=False)
 
     def due(self) -> "HandoffQuerySet":
         """The jobs that the relay has to look at now."""
-        # Said twice, for SQLite to see that the index will do.
+        # The first condition looks redundant. SQLite needs it to use the index.
         return self.unfinished().filter(due_at__lte=Now())
 
     def taken(self) -> "HandoffQuerySet":
@@ -58,52 +59,55 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
 
     def overdue(self) -> "HandoffQuerySet":
         """Those of the taken jobs that the relay has to look at now."""
-        # Said so that no index of all that is due will do: it would be read through.
+        # COALESCE keeps the database from reading the whole index of due jobs.
         return self.taken().alias(due=Coalesce("due_at", "due_at")).filter(due__lte=Now())
 
     def not_begun(self) -> "HandoffQuerySet":
-        """The jobs that can be kept from running."""
+        """The jobs that can be cancelled."""
         return self.unfinished().filter(status__in=(Status.WAITING, Status.SENT))
 
     def failed(self) -> "HandoffQuerySet":
-        """The jobs that nobody tries again unless told to."""
+        """The jobs that have failed for good."""
         return self.filter(failed_at__isnull=False)
 
     def send_again(self) -> int:
-        """Give failed jobs all their attempts anew; return how many there were."""
+        """Give failed jobs all their attempts again; return how many there were."""
         return self.failed().update(
             status=Status.WAITING, due_at=Now(), failed_at=None, attempts=0, sends=0
         )
 
-    def flush(self, age: timedelta) -> int:
-        """Delete what was done longer ago than ``age``; return how many rows that was.
+    def discardable(self) -> "HandoffQuerySet":
+        """The jobs that have not begun or have failed."""
+        return self.exclude(status__in=(Status.RUNNING, Status.DONE))
 
-        Nothing else is deleted, least of all what has failed. Many rows at once, so that no
-        statement takes long.
+    def flush(self, age: timedelta) -> int:
+        """Delete the jobs that were done longer ago than ``age``; return how many there were.
+
+        Jobs that have failed stay.
         """
-        old = self.filter(finished_at__lt=Now() - age).order_by("pk")
+        old = self.filter(finished_at__lt=Now() - age).order_by("pk").values("pk")
         total = 0
-        while pks := list(old.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
-            total += self.filter(pk__in=pks)._raw_delete(self.db)
+        while number := self.filter(pk__in=old[:DELETED_AT_ONCE]).delete()[0]:
+            total += number
         return total
 
 
 class Handoff(models.Model):
     """A job that was handed off.
 
-    ``due_at`` is when the relay has to look at it: to send it, or to send it again because
-    nobody has started it, or because the process that ran it has died. It is null once the
-    job is finished. ``sends`` counts the messages since the last start, ``attempts`` the starts.
-    The times are the database's, whose clock all processes share.
+    ``due_at`` is when the relay has to look at the job, and null once it is finished. The relay
+    then sends the job. It sends it again when no worker has started it, or its process has died.
+    ``sends`` counts the messages since the last start, ``attempts`` counts the starts. The clock
+    of the database gives all times.
     """
 
     id = models.UUIDField(primary_key=True, default=time_ordered_id, editable=False)
     name = models.CharField(max_length=255)  # the path of the function
     backend = models.CharField(max_length=64, blank=True)  # in TASKS; empty for a Celery task
     queue = models.CharField(max_length=255)
-    priority = models.SmallIntegerField(default=0)  # the higher, the sooner
+    priority = models.SmallIntegerField(default=0)  # higher is sooner
     arguments = models.TextField()  # as JSON: [positional, by name]
-    actor = models.CharField(max_length=255, blank=True)  # the key of the user; empty for nobody
+    actor = models.CharField(max_length=255, blank=True)  # the key of the user, or empty
     request_id = models.CharField(max_length=255, blank=True)
 
     status = models.CharField(max_length=7, choices=Status, db_default=Status.WAITING)
@@ -125,8 +129,8 @@ class Handoff(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        # Each leaves out nearly every row, and a hand-off pays for the first and the last alone. Conditions
-        # of another kind SQLite would not recognise in a query.
+        # Each index leaves out nearly all rows. A hand-off adds to the first and the last only.
+        # SQLite would not recognise conditions of another kind in a query.
         indexes = [
             models.Index(
                 fields=[field], name=f"handoff_{name}", condition=Q((f"{column}__isnull", False))
@@ -137,7 +141,7 @@ class Handoff(models.Model):
                 ("failed", "failed_at", "failed_at"),
             ]
         ] + [
-            # What the relay takes next from a queue, in its order.
+            # The order in which the relay takes jobs from a queue.
             models.Index(
                 fields=["queue", "-priority", "due_at", "id"],
                 name="handoff_next",
@@ -157,7 +161,7 @@ class Handoff(models.Model):
         return f"{self.name}({', '.join(arguments)})"
 
     def loaded_arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """Return the positional arguments and those by name."""
+        """Return the positional and the keyword arguments."""
         args, kwargs = json.loads(self.arguments)
         return args, kwargs
 

@@ -1,4 +1,4 @@
-"""Messages to the broker: each is the key of a row, and nothing else."""
+"""Messages to the broker. A message is the key of a row, and nothing else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from .models import Handoff
 
 @contextmanager
 def channel_of(connection: Any) -> Iterator[Any]:
-    """Give the channel of kombu's connection to the broker, which is opened when it is not.
+    """Give the channel of kombu's connection to the broker, and connect if necessary.
 
     Raises:
-        Exception: the broker's or its client's. The connection is then closed: what a late
-            answer would belong to, nothing could say any more.
+        Exception: an error of the broker or its client. The connection is then closed, because
+            a late answer could be taken for the answer to another request.
     """
     try:
         connection.ensure_connection(**ONE_TRY)
@@ -28,15 +28,15 @@ def channel_of(connection: Any) -> Iterator[Any]:
 
 
 def is_away(connection: Any, error: Exception) -> bool:
-    """Whether an error means that the broker is away, and not that it refuses one queue."""
+    """Whether an error means that the broker is away. Other errors are about one queue."""
     return isinstance(error, (*connection.connection_errors, OperationalError, TimeoutError))
 
 
 def queue_at(channel: Any, name: str) -> Any:
-    """Return a queue of the project as it is at the broker.
+    """Return a queue of the project, bound to a channel.
 
     Raises:
-        KeyError: when ``TASKS`` does not name it, so that no worker would read it.
+        KeyError: if ``TASKS`` does not name the queue, so no worker would read it.
     """
     from .celery_app import app
 
@@ -44,7 +44,7 @@ def queue_at(channel: Any, name: str) -> Any:
 
 
 def send(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Send a message for each row; return when the broker has them all.
+    """Send a message for each row; return when the broker has all of them.
 
     Args:
         alias: of the outbox.
@@ -58,7 +58,7 @@ def send(alias: str, rows: list[Handoff], connection: Any) -> None:
 
     with channel_of(connection) as channel:
         queue = queue_at(channel, rows[0].queue)
-        # Each time: a broker that was emptied has no queues.
+        # A broker that was emptied meanwhile has no queues.
         queue.declare()
         producer: Any = Producer(channel, auto_declare=False)
         with producer.batch():  # one step for Redis
@@ -71,20 +71,20 @@ def send(alias: str, rows: list[Handoff], connection: Any) -> None:
                     headers={"handoff": [alias, str(row.pk)]},
                     retries=row.attempts,
                     ignore_result=True,
-                    # What the broker loses is sent again, so it need not be written to its disk.
+                    # Lost messages are sent again, so the broker need not write them to disk.
                     delivery_mode="transient",
                     producer=producer,
                     retry=False,
                 )
         if connection.transport.driver_type == "amqp":
-            # RabbitMQ answers in order: with this answer it has all that came before.
+            # RabbitMQ answers in order: after this answer it has all earlier messages.
             queue.queue_declare(passive=True)
 
 
 def message_id(row: Handoff) -> str:
-    """Return the id of a job at Celery: another one for each attempt.
+    """Return the id of a job for Celery: another one for each attempt.
 
-    A worker remembers ids that were revoked, and would discard the job for ever.
+    A worker remembers revoked ids, and discards every message with such an id.
     """
     last = row.last_attempted_at
     return str(row.pk) if last is None else f"{row.pk}.{last:%H%M%S%f}"

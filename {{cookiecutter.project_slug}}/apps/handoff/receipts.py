@@ -1,9 +1,8 @@
-"""Receipts: one start of a job, and what becomes of it, written into the outbox."""
+"""Receipts: the start and the end of each attempt at a job, written into the outbox."""
 
 import json
 import logging
 import random
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,43 +29,47 @@ from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
 
-# Seconds: the pause before another attempt, at most.
+# The longest pause before another attempt, in seconds.
 LONGEST_BACKOFF: Final = 900
 
-# Characters of a traceback in a row, and of a call or an error in one line of the log.
+# The most characters of a traceback in a row, and of a call or an error in the log.
 LONGEST_TRACEBACK: Final = 20_000
 LONGEST_IN_LOG: Final = 1000
 
-# Seconds for which a job may keep all other writers of an SQLite database waiting.
-LONG: Final = 5
-HELD_UP: Final = (
-    "The job %s kept its transaction open for %d seconds. On SQLite nobody else can write"
-    " meanwhile: name it in TASKS['default']['OPTIONS']['AUTOCOMMIT'], or use PostgreSQL."
-)
-
 NO_HEARTBEAT: Final = (
-    "The job %s could not say that it is still running. If it cannot for %d seconds, it is run a"
-    " second time."
+    "The heartbeat of the job %s could not be written. If this goes on for %d seconds, the job is"
+    " run a second time."
 )
 
-# What comes of a value that cannot be JSON; the last one when it contains itself.
+SPOILT: Final = (
+    "The job ended its transaction, so its writes are lost: close no connection in it, or mark it"
+    " with autocommit of apps.core.jobs."
+)
+
+# The columns of a receipt. ``finished_at`` can be too early by so much.
+RECEIPT: Final[dict[str, Any]] = {
+    "status": Status.DONE, "due_at": None, "sent_at": None, "finished_at": Now()
+}  # fmt: skip
+ACCURACY: Final = timedelta(seconds=1)
+
+# The errors for a value that cannot be JSON. A value that contains itself raises the last one.
 NO_JSON: Final = (TypeError, ValueError, RecursionError)
 
 FAILED: Final = (
-    "The job %s failed in attempt %d with %s and is not tried again. Mend the cause, then let it"
+    "The job %s failed in attempt %d with %s and is not tried again. Correct the cause, then let it"
     " run again: manage.py handoff retry %s"
 )
 
 
 class SupersededError(Exception):
-    """Another process has taken the job over, so what this one did must not be committed."""
+    """Another process has taken over the job, so this one must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One attempt at a job. Every step says no when the job is not at this attempt any more.
+    """One attempt at a job. Each step is refused if the job has reached another attempt.
 
-    All that is known of the job comes from its ``row``, and nothing from a message.
+    Everything about the job comes from its ``row``, and nothing from a message.
     """
 
     database: str
@@ -74,9 +77,7 @@ class Run:
 
     @classmethod
     def of(cls, database: str, key: str) -> "Run | None":
-        """Return the attempt that a row is at; None when there is no such row."""
-        if database not in connections:
-            return None
+        """Return the current attempt of a row; None if there is no such row."""
         try:
             row = Handoff.objects.using(database).filter(pk=key).first()
         except ValidationError:
@@ -85,15 +86,15 @@ class Run:
 
     @property
     def lease(self) -> timedelta:
-        """How long after its last sign of life a process counts as dead."""
+        """How long after its last heartbeat a process counts as dead."""
         return timedelta(seconds=option(self.row.backend, "LEASE"))
 
     def start(self, worker: str) -> bool:
-        """Write down that a process has started the job; False when it must not.
+        """Mark the job as running; return False if it must not be started.
 
-        That is when the message is a duplicate: the job runs, is done or waits for its time.
+        That happens for a duplicate message: the job is running, is done or waits.
         """
-        return changed(
+        return change_row(
             self.database,
             self.row,
             Status.SENT,
@@ -108,35 +109,36 @@ class Run:
 
     @contextmanager
     def in_transaction(self) -> Iterator[None]:
-        """Commit what the block writes together with its receipt, or neither.
+        """Commit the writes of the block together with its receipt, or neither.
 
-        The row is locked meanwhile, so that as long as this process lives nobody else runs
-        the job, and at once when it does not.
+        The receipt is written first, so that only the commit follows the job. A kill in between
+        would repeat the job's effects outside of the database. The receipt also locks the row, so
+        that no other process can run the job while this one lives.
 
         Raises:
-            SupersededError: when somebody else has taken the job over.
+            SupersededError: if another process has taken over the job.
+            TransactionManagementError: if the job ended the transaction.
         """
-        start = time.monotonic()
         with ExitStack() as commit, transaction.atomic(using=self.database):
             with cut_when_silent(self.database):
-                if not self.mine().select_for_update().values_list("pk"):
+                if not self.running_row().update(**RECEIPT):
                     raise SupersededError
             yield
             commit.enter_context(cut_when_silent(self.database))
-        seconds = time.monotonic() - start
-        if seconds > LONG and connections[self.database].vendor == "sqlite":
-            logger.warning(HELD_UP, self.row.pk, seconds)
+        with cut_when_silent(self.database):
+            if not row_query(self.database, self.row, Status.DONE).exists():
+                raise transaction.TransactionManagementError(SPOILT)
 
     @contextmanager
     def with_heartbeat(self) -> Iterator[None]:
-        """Let the block commit for itself; say all the time that this process lives."""
+        """Let the block manage its own transactions; meanwhile extend the lease of the job."""
         ended = Event()
 
         def beat() -> None:
             while not ended.wait(self.lease.total_seconds() / 3):
                 try:
                     with limited(self.database):
-                        self.mine().update(due_at=Now() + self.lease)
+                        self.running_row().update(due_at=Now() + self.lease)
                 except Exception:
                     logger.exception(NO_HEARTBEAT, self.row.pk, self.lease.total_seconds())
                     # The next one has a new connection.
@@ -151,37 +153,47 @@ class Run:
             ended.set()
             thread.join()
 
-    def finish(self, value: Any) -> None:
-        """Write down that the job is done, and what it returned where that can be JSON.
+    def finish(self, value: Any, *, has_receipt: bool = False) -> None:
+        """Mark the job as done, and keep its return value if that can be JSON.
+
+        Args:
+            value: the return value.
+            has_receipt: whether this is inside ``in_transaction``. Then nothing is left to write
+                for a short job that returns None.
 
         Raises:
-            SupersededError: when somebody else has taken the job over.
+            SupersededError: if another process has taken over the job.
         """
         try:
-            text = json.dumps(normalize_json(value))
+            text = "" if value is None else json.dumps(normalize_json(value))
         except NO_JSON:
-            logger.warning("The job %s returned what is no JSON, so it is not kept.", self.row.pk)
+            logger.warning("The return value of the job %s is no JSON and not kept.", self.row.pk)
             text = ""
+        receipt = RECEIPT | {"return_value": text}
+        now = timezone.now()
+        if has_receipt and not text and now - (self.row.last_attempted_at or now) < ACCURACY:
+            assign(self.row, receipt)
+            return
         with cut_when_silent(self.database):
-            self._end(
-                status=Status.DONE, due_at=None, sent_at=None, finished_at=Now(), return_value=text
-            )
+            was = Status.DONE if has_receipt else Status.RUNNING
+            if not change_row(self.database, self.row, was, **receipt):
+                raise SupersededError
 
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool = False
     ) -> float | None:
-        """Write down that the attempt has failed, and when there will be another.
+        """Mark the attempt as failed, and set the time of the next one.
 
         Args:
-            error: why it has failed.
-            pause: the seconds until the next attempt, where the job itself says so.
-            for_good: whether there must not be another.
+            error: the reason of the failure.
+            pause: the seconds until the next attempt, if the job has asked for a certain pause.
+            for_good: whether there must be no other attempt.
 
         Returns:
-            The seconds until then; None when there will be none.
+            The seconds until the next attempt; None if there is none.
 
         Raises:
-            SupersededError: when the job is done or somebody else has taken it over.
+            SupersededError: if the job is done, or another process has taken it over.
         """
         row = self.row
         if for_good or row.attempts > option(row.backend, "RETRIES", row.name):
@@ -190,53 +202,56 @@ class Run:
             return None
         if pause is None:
             longest = option(row.backend, "BACKOFF", row.name) * 2 ** (row.attempts - 1)
-            # From half of it on: what failed together must not come back together.
+            # Random, so that jobs that failed together do not run again together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
         due = Now() + timedelta(seconds=pause)
-        self._end(status=Status.WAITING, sent_at=None, due_at=due, **described(error))
+        changes = {"status": Status.WAITING, "sent_at": None, "due_at": due, **error_columns(error)}
+        if not change_row(self.database, row, Status.RUNNING, **changes):
+            raise SupersededError
         return pause
 
-    def mine(self) -> HandoffQuerySet:
-        """Return the row, or nothing when somebody else has taken the job over."""
-        return row_at(self.database, self.row, Status.RUNNING)
-
-    def _end(self, **changes: Any) -> None:
-        if not changed(self.database, self.row, Status.RUNNING, **changes):
-            raise SupersededError
+    def running_row(self) -> HandoffQuerySet:
+        """Return a query for the row; empty if another process has taken over the job."""
+        return row_query(self.database, self.row, Status.RUNNING)
 
 
-def row_at(database: str, row: Handoff, status: str) -> HandoffQuerySet:
-    """Return a row, or nothing when it has another status or has come to another attempt."""
+def row_query(database: str, row: Handoff, status: str) -> HandoffQuerySet:
+    """Return a query for a row; empty if its status or attempt has changed."""
     rows: HandoffQuerySet = Handoff.objects.using(database)
     return rows.filter(pk=row.pk, status=status, attempts=row.attempts)
 
 
-def changed(database: str, row: Handoff, was: str, **changes: Any) -> bool:
-    """Change a row, and ``row`` with it; False when its status is not what it was any more."""
-    if not row_at(database, row, was).update(**changes):
+def change_row(database: str, row: Handoff, was: str, **changes: Any) -> bool:
+    """Change a row, and ``row`` with it; return False if its status or attempt has changed."""
+    if not row_query(database, row, was).update(**changes):
         return False
-    now = timezone.now()  # as near to the time of the database as this process knows
-    for name, value in changes.items():
-        setattr(row, name, now if isinstance(value, Now) else value)
+    assign(row, changes)
     return True
 
 
-def give_up(database: str, row: Handoff, error: BaseException, was: str) -> bool:
-    """Mark a job as failed for good; log it and tell the receivers of ``task_finished``.
+def assign(row: Handoff, changes: dict[str, Any]) -> None:
+    """Change ``row`` as the database has changed its row."""
+    now = timezone.now()  # an estimate of the time that the database has written
+    for name, value in changes.items():
+        setattr(row, name, now if isinstance(value, Now) else value)
 
-    False when its status is not what it was any more.
+
+def give_up(database: str, row: Handoff, error: BaseException, was: str) -> bool:
+    """Mark a job as failed for good; after the commit log it and send ``task_finished``.
+
+    Return False if its status or attempt has changed.
     """
     changes = {"status": Status.FAILED, "due_at": None, "sent_at": None, "failed_at": Now()}
-    if not changed(database, row, was, **changes, **described(error)):
+    if not change_row(database, row, was, **changes, **error_columns(error)):
         return False
     transaction.on_commit(partial(_report, row), using=database, robust=True)
     return True
 
 
-def described(error: BaseException) -> dict[str, str]:
-    """Return the columns that keep an error; without what a database does not store.
+def error_columns(error: BaseException) -> dict[str, str]:
+    """Return the columns for an error.
 
-    That is half a surrogate pair, and for PostgreSQL also NUL.
+    No database stores half a surrogate pair, and PostgreSQL stores no NUL. They are replaced.
     """
     kind = type(error)
     text = "".join(traceback.format_exception(error)).replace("\0", "\ufffd")
@@ -245,13 +260,13 @@ def described(error: BaseException) -> dict[str, str]:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Leave out the middle of a text that is longer than ``limit`` characters."""
+    """Cut the middle out of a text that is longer than ``limit`` characters."""
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 def actor_named(key: str) -> Any:
-    """Return the user with this key, looked up when somebody asks; None for nobody."""
+    """Return the user with this key, who is loaded on first use; None for an empty key."""
     users = get_user_model()._default_manager
     return SimpleLazyObject(lambda: users.filter(pk=key).first()) if key else None
 

@@ -1,4 +1,4 @@
-"""The jobs of the handoff itself."""
+"""The jobs of the module itself."""
 
 from django.tasks import task
 
@@ -11,5 +11,5 @@ from .models import KEPT, Handoff
 @task
 @autocommit
 def flush() -> int:
-    """Delete the rows of jobs that were done long ago; return how many there were."""
+    """Delete the rows of jobs that were done long ago; return their number."""
     return sum(Handoff.objects.using(alias).flush(KEPT) for alias in outboxes())

@@ -1,4 +1,4 @@
-"""For tests: run what was handed off, without a broker and without a worker."""
+"""For tests: run jobs that were handed off, without a broker and a worker."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from .relay import claim, due_queues
 
 
 def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
-    """Run the jobs that are due in a database, and those that they hand off, here and now.
+    """Run the due jobs of a database, and the jobs that these hand off, in this process.
 
-    It works inside of a test's transaction, as in ``TestCase``. A job that fails is tried again
-    as often as in a worker, provided that ``BACKOFF`` is 0; else it waits in the outbox.
+    It works inside the transaction of a test, as in ``TestCase``. A job that fails is tried again
+    as often as in a worker if ``BACKOFF`` is 0. Otherwise it waits in the outbox.
 
     Returns:
-        How many attempts there were.
+        The number of attempts.
     """
     from .celery_app import app
     from .worker import register_jobs

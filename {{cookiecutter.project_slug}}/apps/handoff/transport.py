@@ -1,7 +1,7 @@
-"""The broker with nothing installed: the worker's own memory.
+"""A broker that needs no installation: the memory of the worker.
 
-The relay, a thread of the worker, puts messages in, and the worker takes them out. What is lost
-with the process is sent again from the outbox.
+The relay is a thread of the worker and adds messages. The worker takes them out. Messages that are
+lost with the process are sent again from the outbox.
 """
 
 from contextlib import suppress
@@ -9,21 +9,21 @@ from typing import Any, Final
 
 from kombu.transport import memory
 
-# Seconds between two looks for messages, while nothing else happens.
+# Seconds between two looks for messages in an idle worker.
 POLL: Final = 0.05
 
 
 class Transport(memory.Transport):
     """Kombu's transport ``memory``, read by the event loop of the worker.
 
-    Without an event loop the processes of a worker share one queue and its lock: a process that
-    is killed while it holds the lock stops all others for ever.
+    Without an event loop, the processes of a worker share one queue and its lock. If a process
+    were killed while it holds the lock, all others would stop for ever.
     """
 
     implements = memory.Transport.implements.extend(asynchronous=True)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Take messages out now and then, and whenever a job has ended."""
+        """Take messages out in intervals, and after each job."""
 
         def take() -> None:
             with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""What a worker does with a job: run it as its actor, and write its receipt."""
+"""The worker's side: it runs a job as its actor, and writes the receipt."""
 
 import logging
 import time
@@ -15,7 +15,6 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
-from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
@@ -25,42 +24,39 @@ from django.utils.connection import ConnectionDoesNotExist
 from apps.core.actor import acting_as
 
 from . import ends
-from .backend import declared_jobs, option, result_of
-from .broker import is_embedded
+from .backend import declared_jobs, option, outboxes, result_of
 from .calls import OutboxTask, running_message
 from .limits import limited
 from .models import Handoff
 from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
 from .relay import Relay
-from .relay import relays as all_relays
 
 logger = logging.getLogger(__name__)
 
 FOREIGN: Final = (
-    "The message %s for %s belongs to no job in the outbox, and is ignored. The job was deleted,"
-    " or sent without the outbox: hand it off with enqueue or delay. Or another project uses the"
-    " same broker: give each its CELERY_QUEUE_PREFIX."
+    "The message %s for %s belongs to no job in the outbox, and is ignored: hand jobs off with"
+    " enqueue or delay, and give each project at the same broker another CELERY_QUEUE_PREFIX."
 )
 
 relays: Final[list[Relay]] = []
 
-# Seconds that a worker which stops waits for its relays.
+# The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
 
 
 class HandedOffTask(OutboxTask):
-    """A Celery task that is run as its row says, once, and writes its receipt."""
+    """A Celery task that runs as its row says, once, and writes its receipt."""
 
     abstract = True
     autocommit = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run once, as the actor; commit what the task writes together with its receipt.
+        """Run once, as the actor; commit the task's writes together with its receipt.
 
         Raises:
-            Ignore: when the message is a duplicate or unknown, so that nothing must be done.
-            Retry: when the task failed and will be tried again.
-            Exception: the task's own, after the last attempt.
+            Ignore: if the message is a duplicate or unknown.
+            Retry: if the task has failed and will be tried again.
+            Exception: the error of the task, after the last attempt.
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
@@ -80,15 +76,15 @@ class HandedOffTask(OutboxTask):
             running_message.reset(token)
 
     def started(self, message: Any) -> Run:
-        """Start the job that a message names, as its row says.
+        """Start the job that a message names.
 
         Raises:
-            Ignore: when there is no such row, it is another job's, or it must not be started.
+            Ignore: if there is no such row, or another task's, or it must not be started.
         """
         request: Any = self.request
         run = None
         try:
-            # A message is whatever somebody has put there.
+            # A message can have any content.
             with suppress(TypeError, ValueError, ConnectionDoesNotExist):
                 database, key = message
                 with limited(database):
@@ -106,26 +102,26 @@ class HandedOffTask(OutboxTask):
         """Run a task that has been started; see ``__call__``."""
         autocommit = self.autocommit or self.name in option(run.row.backend, "AUTOCOMMIT")
         try:
-            self.tell_start(run.row)
+            self.send_started(run.row)
             with run.with_heartbeat() if autocommit else run.in_transaction():
                 try:
                     value = self.run(*args, **kwargs)
                 except Ignore:
-                    # Celery's way to say that the task has seen to everything itself.
+                    # With this exception a Celery task ends itself without an error.
                     value = None
-                run.finish(value)
+                run.finish(value, has_receipt=not autocommit)
         except SupersededError:
             raise Ignore from None
         except Exception as error:
             raise self.failed(run, error) from error
-        self.tell_end(run.row)
+        self.send_finished(run.row)
         return value
 
     def failed(self, run: Run, error: Exception) -> Exception:
-        """Write down that an attempt has failed; return what tells Celery so."""
+        """Mark an attempt as failed; return the exception for Celery."""
         connection = connections[run.database]
         if not connection.in_atomic_block:  # as in a test
-            # A database that went away meanwhile is asked anew.
+            # The connection may have been lost.
             connection.close_if_unusable_or_obsolete()
         cause, pause = error, None
         if isinstance(error, Retry):
@@ -144,16 +140,16 @@ class HandedOffTask(OutboxTask):
             return Ignore()
         told = shortened(repr(cause), LONGEST_IN_LOG)
         if pause is None:
-            # A MemoryError Celery would take for one of the worker's own, and end the worker.
-            is_fit = not isinstance(cause, MemoryError) and told == repr(cause)
-            return cause if is_fit else RuntimeError(told)
+            # Celery would end the worker after a MemoryError, and log a long text in full.
+            is_safe = not isinstance(cause, MemoryError) and told == repr(cause)
+            return cause if is_safe else RuntimeError(told)
         return Retry(f"in {pause:.1f} s, after {told}", exc=cause, when=pause)  # type: ignore[arg-type]
 
-    def tell_start(self, row: Handoff) -> None:
-        """Tell receivers that the task starts."""
+    def send_started(self, row: Handoff) -> None:
+        """Send the signal for a start. Celery tasks have none."""
 
-    def tell_end(self, row: Handoff) -> None:
-        """Tell receivers that the task has succeeded."""
+    def send_finished(self, row: Handoff) -> None:
+        """Send the signal for a success. Celery tasks have none."""
 
 
 class JobTask(HandedOffTask):
@@ -162,7 +158,7 @@ class JobTask(HandedOffTask):
     abstract = True
     job: Task
 
-    # Celery then mentions a failure in one line: django.tasks logs it with its traceback.
+    # Celery then logs a failure in one line. django.tasks logs it with its traceback.
     throws = (Exception,)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -172,18 +168,18 @@ class JobTask(HandedOffTask):
             args = (TaskContext(task_result=result_of(request.row, self.job)), *args)
         return self.job.call(*args, **kwargs)
 
-    def tell_start(self, row: Handoff) -> None:
+    def send_started(self, row: Handoff) -> None:
         """Send ``task_started``."""
         self.request.update(row=row)
         task_started.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
 
-    def tell_end(self, row: Handoff) -> None:
+    def send_finished(self, row: Handoff) -> None:
         """Send ``task_finished``."""
         task_finished.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
 
 
 def register_jobs() -> None:
-    """Give every declared job a Celery task of its own name, for logs and events to show."""
+    """Register a Celery task for every declared job, with the name of the job."""
     from .celery_app import app
 
     for name, job in declared_jobs.items():
@@ -204,24 +200,23 @@ def register_jobs() -> None:
 @task_prerun.connect
 @task_postrun.connect
 def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
-    """Keep connections to databases from job to job as from request to request."""
+    """Close connections to databases that are too old or broken, as before a request."""
     if not sender.request.is_eager:
         close_old_connections()
 
 
 @worker_ready.connect
 def start_relays(**kwargs: Any) -> None:
-    """Run the relays in the worker, as threads; Celery says more than once that it is ready."""
-    wanted = all(option(alias, "RELAY_IN_WORKER") for alias in settings.TASKS)
-    if not relays and (wanted or is_embedded()):
-        relays.extend(all_relays())
+    """Start the relays as threads of the worker. Celery can send this signal several times."""
+    if not relays:
+        relays.extend(Relay(alias) for alias in outboxes())
         for relay in relays:
             relay.start()
 
 
 @worker_shutting_down.connect
 def stop_relays(**kwargs: Any) -> None:
-    """Send nothing any more when the worker is about to stop."""
+    """Stop the relays when the worker is about to stop."""
     ends.stopping.set()
     for relay in relays:
         relay.stop()
@@ -229,7 +224,7 @@ def stop_relays(**kwargs: Any) -> None:
 
 @worker_shutdown.connect
 def await_relays(**kwargs: Any) -> None:
-    """Let the relays write down what they have sent."""
+    """Wait until the relays have finished their current messages."""
     end = time.monotonic() + STOPPING
     for relay in relays:
         relay.join(max(0, end - time.monotonic()))

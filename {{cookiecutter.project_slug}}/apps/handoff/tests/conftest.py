@@ -48,7 +48,7 @@ def retries_at_once(settings: Settings) -> None:
 def use_broker(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
-    """Return a function that names the broker; Celery reads its settings anew for each."""
+    """Return a function that names the broker; Celery reads its settings again for each."""
 
     def use(url: str) -> None:
         settings.CELERY_BROKER_URL = url

@@ -1,6 +1,5 @@
 """``manage.py handoff``: to look at jobs from the terminal, to tidy up and to be alerted."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -31,33 +30,25 @@ def test_status_counts_jobs_in_80_columns(capsys: pytest.CaptureFixture[str]) ->
     assert name.endswith(lines[1].split()[0][1:])
     assert lines[2].split() == ["apps.orders.tasks.send", "1", "0", "0", "0", "0"]
     assert lines[3].split() == ["all", "1", "0", "0", "0", "1"]
-    assert "The oldest job has waited for 3 min 10 s." in lines
-
-
-def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    row(Status.SENT, timedelta(minutes=2))
-    found = json.loads(told(capsys, "status", "--json"))
-    assert found["sent"] == 1
-    assert found["oldest_seconds"] >= 120
-    assert found["jobs"]["apps.orders.tasks.send"]["sent"] == 1
+    assert "The oldest job has waited for 0:03:10." in lines
 
 
 def test_flush_deletes_what_was_done_long_ago(capsys: pytest.CaptureFixture[str]) -> None:
     row(Status.DONE, timedelta(days=8))
     kept = {row(Status.DONE, timedelta(days=6)), row(Status.FAILED, timedelta(days=8))}
-    assert "Deleted 1 job that had been done." in told(capsys, "flush")
+    assert "Done jobs that were deleted: 1." in told(capsys, "flush")
     assert set(Handoff.objects.all()) == kept
-    assert "Deleted 1 job that had" in told(capsys, "flush", "--older-than", "2h")
+    assert "Done jobs that were deleted: 1." in told(capsys, "flush", "--older-than", "2h")
 
 
 def test_retry_lets_failed_jobs_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     one, other = row(Status.FAILED, name="one"), row(Status.FAILED, name="other")
     third, done = row(Status.FAILED, name="third"), row(Status.DONE, name="third")
-    assert "1 job will run again." in told(capsys, "retry", str(one.pk))
+    assert "Jobs that will run again: 1." in told(capsys, "retry", str(one.pk))
     assert set(Handoff.objects.failed()) == {other, third}
-    assert "1 job will run again." in told(capsys, "retry", "--job", "third")
+    assert "Jobs that will run again: 1." in told(capsys, "retry", "--job", "third")
     assert set(Handoff.objects.failed()) == {other}
-    assert "1 job will run again." in told(capsys, "retry", "--all")
+    assert "Jobs that will run again: 1." in told(capsys, "retry", "--all")
     done.refresh_from_db()
     assert done.status == Status.DONE
 
@@ -65,5 +56,5 @@ def test_retry_lets_failed_jobs_run_again(capsys: pytest.CaptureFixture[str]) ->
 def test_discard_deletes_failed_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     kept = row(Status.WAITING)
     row(Status.FAILED)
-    assert "Deleted 1 job, which will not run." in told(capsys, "discard", "--all")
+    assert "Deleted jobs, which will not run: 1." in told(capsys, "discard", "--all")
     assert set(Handoff.objects.all()) == {kept}

@@ -1,4 +1,4 @@
-"""What a worker does with a job, tried in this process with Celery's own tracer."""
+"""A worker runs a job. Here Celery's own tracer does so in the process of the test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

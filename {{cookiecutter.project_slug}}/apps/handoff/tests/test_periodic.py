@@ -10,7 +10,7 @@ from django.utils.timezone import localtime
 from pytest_django import Settings
 
 from apps.handoff.models import Handoff, PeriodicJob, Status
-from apps.handoff.periodic import hand_off_ticks
+from apps.handoff.periodic import hand_off_due
 from apps.handoff.testing import work_off
 
 from .rows import row
@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def hourly(settings: Settings) -> None:
     settings.PERIODIC = [(FLUSH, 3600)]
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert ticks() == 0, "it is due after its interval"
 
 
@@ -46,7 +46,7 @@ def test_a_tick_is_handed_off_once_and_missed_ones_with_it(missed: int) -> None:
     let_pass((1 + missed) * HOUR)
     due = next_at()
     for _ in range(3):
-        hand_off_ticks("default")
+        hand_off_due("default")
     assert ticks() == 1
     assert next_at() == due + (1 + missed) * HOUR
 
@@ -54,14 +54,14 @@ def test_a_tick_is_handed_off_once_and_missed_ones_with_it(missed: int) -> None:
 def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
     let_pass(-10 * HOUR)
     before = next_at()
-    hand_off_ticks("default")
+    hand_off_due("default")
     assert ticks() == 0
     assert before - 10 * HOUR <= next_at() < before - 9 * HOUR
 
 
 def test_the_next_run_is_told(admin_client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("handoff", "status")
-    told = f"handoff.flush runs next at {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."
+    told = f"Next run of {FLUSH}: {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."
     assert capsys.readouterr().out.splitlines()[-1] == told
     assert FLUSH in admin_client.get("/admin/handoff/periodicjob/").text
 
@@ -70,6 +70,6 @@ def test_finished_rows_are_flushed() -> None:
     row(Status.DONE, timedelta(days=8))
     kept = row(Status.DONE, timedelta(days=6))
     let_pass(HOUR)
-    hand_off_ticks("default")
+    hand_off_due("default")
     work_off()
     assert set(Handoff.objects.exclude(name=FLUSH)) == {kept}

@@ -1,4 +1,4 @@
-"""What a job writes is committed together with its receipt, once, or not at all."""
+"""The writes of a job are committed together with its receipt, once, or not at all."""
 
 from collections.abc import Callable
 from typing import Any

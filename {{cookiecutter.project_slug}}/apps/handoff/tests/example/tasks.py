@@ -54,7 +54,7 @@ def write_and_fail(context: TaskContext, times: int) -> None:
 
 @task
 def commit_and_fail() -> None:
-    """Write in a transaction of its own, and then raise."""
+    """Write in a separate transaction, and then raise."""
     with transaction.atomic():
         write("written in between")
     raise ValueError("after the commit")
