@@ -46,6 +46,7 @@ new: $(uv) clean
 draw: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/draw_prompt_session.py
 	@$(uv) run --quiet --only-group bake scripts/draw_signal_map.py
+	@$(uv) run --quiet --only-group bake scripts/draw_pages.py
 	@$(uv) run --quiet --only-group bake scripts/what_you_own.py --write
 	@$(uv) run --quiet --only-group bake scripts/write_documents.py
 

@@ -37,14 +37,22 @@ def module_rows(document: Document) -> list[list[str]]:
 
 
 def test_the_table_of_modules_says_what_the_registry_says() -> None:
-    assert module_rows(README) == [
-        [
-            f"[`{name}`](docs/modules/{name}.md)",
-            module["summary"],
-            module["listens_to"],
-        ]
+    first, *rows = module_rows(README)
+    assert first[0] == "[`core`](docs/modules/core.md), `accounts`"
+    assert [row[:2] for row in rows] == [
+        [f"[`{name}`](docs/modules/{name}.md)", module["summary"]]
         for name, module in TEMPLATE.registry.items()
     ]
+
+
+def test_the_table_of_modules_says_what_each_costs_to_own() -> None:
+    """The other table of the README has the numbers, and a test of ownership counts them."""
+    (lines,) = [table[1:] for table in README.tables() if table[0][0] == "Modules"]
+    (none,) = [row for row in lines if row[0] == "none"]
+    more = {row[0].strip("`"): row[-1] for row in lines}
+    (_, _, first), *rows = module_rows(README)
+    assert first == none[-2]
+    assert [row[2] for row in rows] == [f"+ {more[name]}" for name in TEMPLATE.registry]
 
 
 def test_every_key_of_the_registry_is_explained() -> None:
