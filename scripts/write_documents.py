@@ -78,7 +78,9 @@ def table(registry: Registry, owned: dict[str, tuple[str, str]]) -> str:
         for name, entry in registry.items()
     ]
     rows = [f"| {' | '.join(row)} |" for row in (always, *chosen)]
-    return "\n".join(["", "| Module | What it does | Lines you own |", "|---|---|---:|", *rows, "", ""])
+    return "\n".join(
+        ["", "| Module | What it does | Lines you own |", "|---|---|---:|", *rows, "", ""]
+    )
 
 
 def tree(text: str, registry: Registry) -> str:

@@ -8,9 +8,8 @@ import pytest
 
 from scripts.draw_pages import APPS, BROWSERS, PICTURE, SHOWN, digest, recorded, with_record
 from tests.support.bakery import Bakery
-from tests.support.markdown import Document
 from tests.support.repository import copied_repository, script_run
-from tests.support.template import ROOT, TEMPLATE, Template
+from tests.support.template import ROOT, Template
 
 SCRIPT = "scripts/draw_pages.py"
 STALE = f"{PICTURE} is out of date: run make draw.\n"
