@@ -66,7 +66,7 @@ def show_pythons_of_pyenv(root: str = ".") -> None:
 
 
 def say(message: str) -> None:
-    """Print a message; whoever cannot show or hear it has their project all the same."""
+    """Print a message; an output that cannot show it does not stop the bake."""
     encoding = sys.stdout.encoding or "ascii"
     try:
         # A terminal may lack a letter of the name.

@@ -66,7 +66,7 @@ def refusal_of_release(answers: dict[str, Any], template: str) -> str | None:
 
 
 def is_private(name: str) -> bool:
-    """Say whether cookiecutter passes a setting on as it stands."""
+    """Say whether cookiecutter passes a setting on unchanged."""
     return name.startswith("_") and not name.startswith("__")
 
 

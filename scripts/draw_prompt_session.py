@@ -33,7 +33,7 @@ TIMEOUT: Final = 60.0  # seconds without a word from the session
 # A question that waits: its number first, below it the choices if it has some, a colon last.
 QUESTION: Final = re.compile(r"^ *\[\d+/\d+\] .*: *\Z", re.MULTILINE | re.DOTALL)
 
-# What is typed. The first modules are chosen; every other prompt takes its default.
+# The answers that are typed. The first modules are chosen; every other prompt takes its default.
 TYPED: Final = {
     "project_name": "Ledger",
     "author_name": "Ada Lovelace",
@@ -84,7 +84,7 @@ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asia
 
 @dataclass(frozen=True)
 class Session:
-    """What a person saw of a session: all of it, and each question as it waited for its answer."""
+    """The output of a session, and each question as it waited for its answer."""
 
     shown: str
     questions: list[str]
@@ -101,12 +101,12 @@ def answers(settings: Mapping[str, Any]) -> list[str]:
 def record_session(
     folder: str, root: Path = ROOT, environment: Mapping[str, str] = os.environ
 ) -> Session:
-    """Answer the prompts of a template in a terminal of its own.
+    """Answer the prompts of a template in a new terminal.
 
     Args:
         folder: where the project goes; the record calls it ``~/code``.
         root: the template.
-        environment: variables of the session, which has some of its own.
+        environment: variables of the session, which adds some.
 
     Raises:
         RuntimeError: when the session stops talking or fails.

@@ -20,7 +20,7 @@ Registry = dict[str, dict[str, Any]]
 
 PAGES: Final = "docs/modules"
 README: Final = "README.md"
-# What the table of modules says of the apps that every project has.
+# The row of the table of modules for the apps that every project has.
 ALWAYS: Final = "In every project: a kit for receivers; the user model with sign-up and login."
 WORKFLOW: Final = ".github/workflows/ci.yml"
 # The options of a command that chooses modules.

@@ -1,4 +1,4 @@
-"""What the repository's documents say is tested: tables, links, paths.
+"""The repository's documents tell the truth: tables, links, paths.
 
 The commands are in test_commands.py, the three steps of CONTRIBUTING.md in test_adding.py.
 """
@@ -131,7 +131,7 @@ def test_the_pages_of_the_modules_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("name", ["core", *TEMPLATE.registry])
 def test_the_page_of_a_module_holds_its_readme(name: str) -> None:
-    """Word by word, but for the links, which lead to the same files and to other pages."""
+    """Word by word, except the links, which lead to the same files and to other pages."""
     readme = TEMPLATE.source / "apps" / name / "README.md"
     title, _, rest = readme.read_text(encoding="utf-8").partition("\n")
     page = DOCUMENTS[f"docs/modules/{name}.md"].text
@@ -252,7 +252,7 @@ def test_the_tree_of_the_readme_is_that_of_a_project(bakery: Bakery) -> None:
 
 
 def test_the_receiver_of_the_readme_is_one_of_a_project(bakery: Bakery) -> None:
-    """The receiver that the README shows in full stands in a generated project, letter by letter."""
+    """The receiver that the README shows in full is in a generated project, letter by letter."""
     project = bakery.project(TEMPLATE.all_on())
     (shown,) = [fence.text for fence in README.fences() if fence.language == "python"]
     sources = [text for file, text in project.texts().items() if file.endswith("receivers.py")]

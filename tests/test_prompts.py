@@ -67,7 +67,7 @@ def test_a_question_has_no_square_brackets(name: str) -> None:
 
 @pytest.mark.parametrize("module", TEMPLATE.registry)
 def test_a_module_is_introduced_with_its_name(module: str) -> None:
-    """What it listens to is in the README: the question says what a person gets."""
+    """The question says what a person gets; the project's README lists the signals."""
     (question,) = QUESTIONS[module]
     assert re.fullmatch(rf"{module}: \w.*[^.]", question)
 
