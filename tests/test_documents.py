@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from benchmarks.audit import PEERS, POSTGRES_PEERS
 from tests.checks import commands
 from tests.checks.check import expect_none
 from tests.checks.findings import CONVENTIONS, Place
@@ -53,6 +54,17 @@ def test_the_table_of_modules_says_what_each_costs_to_own() -> None:
     (_, _, first), *rows = module_rows(README)
     assert first == none[-2]
     assert [row[2] for row in rows] == [f"+ {more[name]}" for name in TEMPLATE.registry]
+
+
+def test_the_comparison_names_the_versions_that_it_measures() -> None:
+    """The benchmarks pin them, and every benchmark that the page names exists."""
+    page = (ROOT / "docs" / "why-not-just.md").read_text(encoding="utf-8")
+    pins = [pin for pins in {**PEERS, **POSTGRES_PEERS}.values() for pin in pins]
+    for pin in pins:
+        name, version = pin.split("==")
+        assert re.search(rf"\b{name} (\| )?{re.escape(version)}\b", page), pin
+    for name in re.findall(r"\bBENCH=(\w+)", page):
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
 
 
 def test_every_key_of_the_registry_is_explained() -> None:
