@@ -1,5 +1,5 @@
-# Needs git, GNU make and any python3 with pip and venv. Of uv it takes no notice when
-# it is installed: pyenv can hide it, so a pinned one is put into .tools.
+# Needs git, GNU make and any python3 with pip and venv. It ignores an installed uv, because
+# pyenv can hide that. It installs a pinned uv into .tools.
 
 .DEFAULT_GOAL := help
 .PHONY: help new draw test test-all lint bench audit clean
@@ -9,7 +9,7 @@ python := $(if $(shell python3 -c 'print(1)' 2>/dev/null),python3,PYENV_VERSION=
 uv_version := $(shell sed -n 's/^ *"uv==\([0-9.]*\)",$$/\1/p' pyproject.toml)
 uv := .tools/uv-$(uv_version)/bin/uv
 
-# Pyenv hides every Python that it was not told to use, also from uv, which would fetch one.
+# Pyenv hides every Python that is not chosen there, also from uv, which would then download one.
 versions := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 hidden := $(lastword $(sort $(foreach patch,[0-9] [0-9][0-9],$(wildcard $(versions)/3.1[2-9].$(patch)/bin/python))))
 ifneq ($(hidden),)
@@ -17,14 +17,14 @@ UV_PYTHON ?= $(hidden)
 export UV_PYTHON
 endif
 
-# Only what stands on make's command line counts: NAME is set on many machines. There it is
-# taken as it was typed: make would read a dollar as the beginning of a variable.
+# These variables count only on make's command line, because many machines set NAME. Their text
+# is used as typed: otherwise make would read a dollar as the beginning of a variable.
 $(foreach variable,NAME MODULES OUTPUT,\
 	$(if $(filter command,$(origin $(variable))),\
 		$(eval override $(variable) := $$(value $(variable)))$(eval export $(variable)),\
 		$(eval unexport $(variable))))
 unexport VIRTUAL_ENV
-# Company networks have certificates of their own, which only the system's store knows.
+# Some company networks have private certificates, which only the system's store knows.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
@@ -46,6 +46,7 @@ new: $(uv) clean
 draw: $(uv) clean
 	@$(uv) run --quiet --only-group bake scripts/draw_prompt_session.py
 	@$(uv) run --quiet --only-group bake scripts/draw_signal_map.py
+	@$(uv) run --quiet --only-group bake scripts/draw_pages.py
 	@$(uv) run --quiet --only-group bake scripts/what_you_own.py --write
 	@$(uv) run --quiet --only-group bake scripts/write_documents.py
 

@@ -27,7 +27,7 @@ import django_signals_rules
 # Counts how often a command of cruft asked for answers: an update does so twice.
 ROUNDS = "COOKIECUTTER_DJANGO_SIGNALS_ROUNDS"
 
-# Earlier ones leave the ``yes`` of an answer what it is, a piece of text.
+# Earlier ones keep the ``yes`` of an answer as text.
 LEAST_COOKIECUTTER = (2, 7)
 
 # What cookiecutter takes for a yes or a no, in any case.
@@ -37,16 +37,16 @@ MARKDOWN_MARKS = r"\`*_[]<>#&|~$"
 
 
 class FreshModules(Extension):
-    """Lets what is loaded after it come from the template at hand, not from an older release.
+    """Makes Python load the modules of this release, not those of an older one.
 
-    ``cruft update`` bakes the old release and then the new one from the same folder in one
-    process, where Python would go on using the modules of the old one: a filter that the new
-    one adds would not be found. This stands first in ``_extensions`` and has to stay there,
-    under this name: it is the old release's copy that makes way for the new release.
+    ``cruft update`` bakes the old release and then the new one, from the same folder, in one
+    process. Python would keep the modules of the old release, and not find a filter that the new
+    one adds. So this class is first in ``_extensions`` and must stay there, under this name: the
+    copy of the old release removes the modules for the new release.
 
-    It also lets the template be named by a relative path (``cookiecutter ./template``): such a
-    path is all that cookiecutter puts on ``sys.path``, and it leads nowhere from the folder in
-    which the hooks and the files are rendered.
+    It also allows a relative path to the template (``cookiecutter ./template``). Cookiecutter puts
+    such a path on ``sys.path`` unchanged. From the folder in which hooks and files are rendered,
+    it leads nowhere.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -55,8 +55,8 @@ class FreshModules(Extension):
         sys.path[:] = [str(Path(folder).absolute()) for folder in sys.path]
         for name in (__name__, django_signals_rules.__name__):
             module = sys.modules.pop(name, None)
-            # Written within a second and of the same length, the new source would be taken
-            # for the one that was compiled.
+            # Python would use the compiled old source if the new one has the same length and
+            # was written in the same second.
             if module is not None and module.__file__:
                 with contextlib.suppress(OSError):
                     Path(importlib.util.cache_from_source(module.__file__)).unlink()
@@ -64,13 +64,17 @@ class FreshModules(Extension):
 
 
 class CallGuard(Extension):
-    """Refuses what cookiecutter would drop, render or do without a word.
+    """Refuses what cookiecutter would drop, render or do silently.
 
-    Cookiecutter ignores an option it does not know (``audti=yes``), renders the ones it knows
-    as Jinja before any rule of the template sees them, drops every default of the user's
-    configuration below one that it cannot convert, and keeps the files of all modules when it
-    may not run the hooks. None of that is in the answers, so the guard reads the arguments of
-    the call. A program that calls cookiecutter's parts in another way is not checked.
+    Without the guard, cookiecutter
+
+    - ignores an option that it does not know (``audti=yes``);
+    - renders known options as Jinja before any rule of the template sees them;
+    - drops every default of the user's configuration below one that it cannot convert;
+    - keeps the files of all modules when it may not run the hooks.
+
+    None of that is in the answers, so the guard reads the arguments of the call. A program that
+    calls cookiecutter's parts in another way is not checked.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -127,10 +131,9 @@ def chosen_modules(cookiecutter: Mapping[str, Any]) -> list[tuple[str, dict[str,
 def module_settings(cookiecutter: Mapping[str, Any]) -> str:
     """Write the settings of the project's jobs and of the chosen modules as Python source.
 
-    A setting with ``items`` is a list that other chosen modules may add to
-    through their ``contributes``, and left out while it is empty; one with
-    ``lines`` stands as it is written.
-    A module's setting takes the place of the project's own of the same name.
+    A setting with ``items`` is a list. Other chosen modules add to it through their
+    ``contributes``. An empty list is left out. A setting with ``lines`` is written unchanged. A
+    module's setting replaces the project's setting of the same name.
     """
     settings = dict(cookiecutter["_settings"])
     contributions: list[tuple[str, list[str]]] = []
@@ -182,7 +185,7 @@ def _options_of_cruft() -> Mapping[str, Any]:
     command = _command_of_cruft()
     if command is None:
         return {}
-    # This module is loaded anew in between, and the environment is what stays.
+    # This module is loaded again in between. Only the environment stays the same.
     rounds = int(os.environ.get(ROUNDS, "0")) + 1
     os.environ[ROUNDS] = str(rounds)
     if command == "update" and rounds == 1:

@@ -1,8 +1,7 @@
 """The rules that answers to the prompts have to keep.
 
-The standard library only: the prompts (through ``django_signals_extensions``), the
-``pre_gen_project`` hook and the tests all import this file, on whichever
-Python, 3.10 or later, runs cookiecutter.
+The prompts (through ``django_signals_extensions``), the ``pre_gen_project`` hook and the tests
+import this file. It uses the standard library only, and runs on Python 3.10 and later.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ if TYPE_CHECKING:  # importing them would cost more time than the rest of the ho
     from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
-# Packages are named alike whose names differ in the number of _ only, and none ends with one.
+# Package indexes treat names as equal that differ in the number of _ only. None ends with a _.
 SLUG: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
-# As Django takes them, but for quoted local parts and numbers as domains. The last label of a
-# domain in other letters than these starts with xn--.
+# Addresses that Django accepts, except quoted local parts and numbers as domains. A last label in
+# other letters starts with xn--.
 _ATOM: Final = r"[A-Za-z0-9_%+'-]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL: Final = re.compile(

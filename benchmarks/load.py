@@ -1,18 +1,18 @@
-"""Sign people up as fast as the machine takes it, with every module on, and count what came of it.
+"""Sign people up as fast as the machine takes it, with every module on, and count the results.
 
 The project is baked and installed as for production and served by Gunicorn on PostgreSQL; a
 Celery worker runs its jobs by way of Redis. Each client signs one new person up after the other.
-When the time is over and the jobs are done, every sign-up that was answered has to have one
-profile, one entry of its creation in the audit trail and one mail; no answer may have been an
-error of the server. The exit status is 1 when that is not so.
+When the time is over and the jobs are done, every answered sign-up must have one profile, one mail
+and one entry of its creation in the audit trail. No answer may be an error of the server. Otherwise
+the exit status is 1.
 
 Most of a sign-up is the hash of the password, which is slow on purpose. With --quick-passwords it
 is not, and everything else is under more load.
 
-With --trouble the project is behind the nginx that its page about production documents, four more
-clients are slow, and the pool in front of the database is dead for so many seconds: it accepts
-connections and is silent. What it was dead for may be answered with an error; all other answers
-count, and the probe for liveness has to be answered in time throughout.
+With --trouble the project is behind the nginx that its page about production documents, and four
+more clients are slow. The pool in front of the database is dead for so many seconds: it accepts
+connections and is silent. Requests of that time may be answered with an error. All other answers
+count, and the probe for liveness must be answered in time throughout.
 
 It needs uv, PostgreSQL and Redis, where --database and --broker say, and nginx for trouble.
 """
@@ -43,7 +43,7 @@ from benchmarks.trouble import Pool, Watched, troubled, trusting
 
 PASSWORD = secrets.token_urlsafe(16)
 
-# What the project's database holds, by the e-mail address of each user.
+# The rows of the project's database, by the e-mail address of each user.
 COUNT = """
 import json
 from apps.accounts.models import User
@@ -58,7 +58,7 @@ print(json.dumps({
 }))
 """
 
-# Settings of a project in which the hash of a password takes no time, and nobody is limited.
+# Settings of a project in which the hash of a password takes no time, and nothing is limited.
 QUICK = """
 from config.settings import *
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -69,7 +69,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 @dataclass
 class Answers:
-    """What the clients were answered; filled by many threads."""
+    """The answers to the clients; filled by many threads."""
 
     signed_up: list[str] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Answers:
 
 
 def main() -> int:
-    """Run the load and print what came of it; with ``--json`` the last line holds it."""
+    """Run the load and print the results; with ``--json`` the last line holds them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60, help="how long people sign up (60)")
     parser.add_argument("--clients", type=int, default=8, help="clients at the same time (8)")
@@ -109,7 +109,7 @@ def main() -> int:
 def loaded(
     project: Path, folder: Path, address: str, options: argparse.Namespace
 ) -> tuple[dict[str, object], list[str]]:
-    """Run the project and let people sign up; return what came of it and what was logged."""
+    """Run the project and let people sign up; return the results and the log."""
     watched = Watched(options.liveness)
     with ExitStack() as stack:
         pool = stack.enter_context(closing(Pool(address))) if options.trouble else None
@@ -164,7 +164,7 @@ def sign_up(connect: Callable[[], HTTPConnection], clients: int, seconds: float)
 
 
 def sign_one_up(connection: HTTPConnection, name: str, answers: Answers) -> None:
-    """Get the form and send it, as a browser without cookies of its own would."""
+    """Get the form and send it, as a browser without cookies would."""
     url = "/accounts/signup/"
     form, page = asked(connection, answers, "GET", url, None, {"Host": HOST})
     if form.status >= 400:

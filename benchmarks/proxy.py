@@ -62,7 +62,7 @@ def proxied(project: Path, nginx: str, folder: Path, port: int) -> Iterator[tupl
 
 
 def make_certificate(folder: Path) -> None:
-    """Make a certificate that nobody but the tests trusts."""
+    """Make a certificate that only the tests trust."""
     command: list[str | Path] = [
         *("openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost"),
         *("-out", folder / "fullchain.pem", "-keyout", folder / "privkey.pem"),

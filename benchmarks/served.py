@@ -1,4 +1,4 @@
-"""A project as production has it: installed, with a database and processes of its own."""
+"""A project as production has it: installed, with its own database and processes."""
 
 import json
 import os

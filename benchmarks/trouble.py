@@ -1,4 +1,4 @@
-"""What a site meets: clients that are slow, and a pool of database connections that dies."""
+"""The trouble of a site: clients that are slow, and a pool of database connections that dies."""
 
 import signal
 import socket
@@ -83,7 +83,7 @@ class Pool:
 
 @dataclass
 class Watched:
-    """What came of the trouble; filled by many threads."""
+    """The results of the trouble; filled by many threads."""
 
     limit: float = 1  # seconds for the probe of liveness
     dead: list[tuple[float, float]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Watched:
     bytes_of: dict[int, int] = field(default_factory=dict)
 
     def report(self) -> dict[str, object]:
-        """Return what came of it, for people."""
+        """Return the results, for people."""
         return {
             "dead_seconds": round(sum(end - begin for begin, end in self.dead), 1),
             "bytes_of_slow_clients": sorted(self.bytes_of.values()),
@@ -126,7 +126,7 @@ def troubled(
     """Let four clients be slow and the pool be dead for a while, and watch liveness.
 
     Args:
-        watched: what gets to know what comes of it.
+        watched: gets the results.
         behind: the port of the project's web server, which probes ask.
         secure: the port of the proxy, which clients ask.
         pool: that of the database.

@@ -41,7 +41,7 @@ def main() -> int:
     if missing:
         print(f"The template lacks what it should prune: {', '.join(missing)}", file=sys.stderr)
         return 1
-    # An update bakes into a folder that is gone when the message could be followed.
+    # An update bakes into a folder that is deleted before a reader could follow the message.
     if PURPOSE != "comparison":
         show_pythons_of_pyenv()
         say(closing_message(answers))
@@ -51,13 +51,13 @@ def main() -> int:
 def show_pythons_of_pyenv(root: str = ".") -> None:
     """Name the newest Python of pyenv that the project can use; without pyenv, do nothing.
 
-    Pyenv hides every Python that it was not told to use, also from uv, which would fetch one.
-    Version control ignores the file, since other machines have other Pythons.
+    Pyenv hides every Python that is not chosen there, also from uv, which would download one.
+    Version control ignores the file, because other machines have other Pythons.
     """
     home = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
     versions = os.path.join(home, "versions")
     names = [name.split(".") for name in os.listdir(versions)] if os.path.isdir(versions) else []
-    # Not 3.15.0rc1, and no environment that somebody gave a name.
+    # Not 3.15.0rc1, and no environment with a name.
     stable = [[int(part) for part in name] for name in names if all(map(str.isdigit, name))]
     usable = [version for version in stable if version[:2] >= LEAST_PYTHON]
     if usable:
@@ -66,7 +66,7 @@ def show_pythons_of_pyenv(root: str = ".") -> None:
 
 
 def say(message: str) -> None:
-    """Print a message; whoever cannot show or hear it has their project all the same."""
+    """Print a message; an output that cannot show it does not stop the bake."""
     encoding = sys.stdout.encoding or "ascii"
     try:
         # A terminal may lack a letter of the name.

@@ -1,7 +1,7 @@
-"""Refuse what cannot end well: answers that break the rules, and folders that hold a project.
+"""Refuse answers that break the rules, and folders that hold a project.
 
-Answers that come from a replay file never pass the prompts, so the rules are
-asked once more here, before the first file is written.
+Answers from a replay file never pass the prompts. So the rules are checked again here, before the
+first file is written.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ def main() -> int:
 def refusal_of_folder(folder: str) -> str | None:
     """Say why a project cannot go into a folder; None when it can.
 
-    Told to overwrite, cookiecutter takes the folder ``apps`` away as a whole, the apps that
-    somebody wrote included.
+    When cookiecutter may overwrite, it deletes the whole folder ``apps``, also the owner's apps.
     """
     if not os.path.lexists(os.path.join(folder, "apps")):
         return None
@@ -52,7 +51,7 @@ def refusal_of_folder(folder: str) -> str | None:
 def refusal_of_release(answers: dict[str, Any], template: str) -> str | None:
     """Say why answers of a replay belong to another release; None when they do not.
 
-    A replay brings the registry along that the template had then, with its pins and paths.
+    A replay contains the registry of its own time, with its pins and paths.
     """
     with open(os.path.join(template, "cookiecutter.json"), encoding="utf-8") as file:
         settings = json.load(file)
@@ -66,7 +65,7 @@ def refusal_of_release(answers: dict[str, Any], template: str) -> str | None:
 
 
 def is_private(name: str) -> bool:
-    """Say whether cookiecutter passes a setting on as it stands."""
+    """Say whether cookiecutter passes a setting on unchanged."""
     return name.startswith("_") and not name.startswith("__")
 
 

@@ -29,11 +29,11 @@ from scripts.written import update  # noqa: E402
 PICTURE: Final = "docs/prompt-session.svg"
 COMMAND: Final = "uvx cookiecutter cookiecutter-django-signals"
 COLUMNS: Final = 80
-TIMEOUT: Final = 60.0  # seconds without a word from the session
+TIMEOUT: Final = 60.0  # seconds without output of the session
 # A question that waits: its number first, below it the choices if it has some, a colon last.
 QUESTION: Final = re.compile(r"^ *\[\d+/\d+\] .*: *\Z", re.MULTILINE | re.DOTALL)
 
-# What is typed. The first modules are chosen; every other prompt takes its default.
+# The answers that are typed. The first modules are chosen; every other prompt takes its default.
 TYPED: Final = {
     "project_name": "Ledger",
     "author_name": "Ada Lovelace",
@@ -84,7 +84,7 @@ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asia
 
 @dataclass(frozen=True)
 class Session:
-    """What a person saw of a session: all of it, and each question as it waited for its answer."""
+    """The output of a session, and each question as it waited for its answer."""
 
     shown: str
     questions: list[str]
@@ -101,24 +101,24 @@ def answers(settings: Mapping[str, Any]) -> list[str]:
 def record_session(
     folder: str, root: Path = ROOT, environment: Mapping[str, str] = os.environ
 ) -> Session:
-    """Answer the prompts of a template in a terminal of its own.
+    """Answer the prompts of a template in a new terminal.
 
     Args:
         folder: where the project goes; the record calls it ``~/code``.
         root: the template.
-        environment: variables of the session, which has some of its own.
+        environment: variables of the session, which adds some.
 
     Raises:
-        RuntimeError: when the session stops talking or fails.
+        RuntimeError: when the session prints nothing for too long, or fails.
     """
     settings = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
     controller, process = start(folder, root, environment)
     coming = iter(answers(settings))
     shown, answered, questions = "", 0, []
     try:
-        while chunk := heard(controller, shown):
+        while chunk := next_output(controller, shown):
             shown += chunk
-            asked = QUESTION.search(plain(shown[answered:]).replace("\r", ""))
+            asked = QUESTION.search(without_colours(shown[answered:]).replace("\r", ""))
             if asked:
                 questions.append(asked[0])
                 answered = len(shown)
@@ -159,11 +159,11 @@ def start(
     return controller, process
 
 
-def heard(controller: int, shown: str) -> str:
-    """Wait for the next words of the session; return nothing when it has ended.
+def next_output(controller: int, shown: str) -> str:
+    """Wait for the next output of the session; return nothing when it has ended.
 
     Raises:
-        RuntimeError: when it says nothing for too long.
+        RuntimeError: when it prints nothing for too long.
     """
     ready, _, _ = select.select([controller], [], [], TIMEOUT)
     if not ready:
@@ -174,8 +174,8 @@ def heard(controller: int, shown: str) -> str:
         return ""
 
 
-def plain(shown: str) -> str:
-    """Strip the colours."""
+def without_colours(shown: str) -> str:
+    """Remove the colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", shown)
 
 

@@ -1,4 +1,4 @@
-"""Write templates/signal_map.md anew, from which the docs/signals.md of every project is made.
+"""Write templates/signal_map.md, from which the docs/signals.md of every project is made.
 
 ``make draw`` runs this after a change of any receiver of the template. It bakes the project with
 all modules and asks it, so that a bake need not. ``--python`` names an interpreter that has the
@@ -57,8 +57,7 @@ def lines(project: Path, python: Path) -> list[tuple[str, list[str]]]:
 def template_of(found: list[tuple[str, list[str]]], modules: list[str]) -> str:
     """Write the template: each line under the condition that its modules are chosen.
 
-    What is said of several things in the same words stands where the first of them that is
-    there has it, and nowhere else.
+    A line that several things share is written once: at the first of them that is there.
 
     Raises:
         SystemExit: for a line that Jinja would take for its own.

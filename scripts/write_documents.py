@@ -20,6 +20,8 @@ Registry = dict[str, dict[str, Any]]
 
 PAGES: Final = "docs/modules"
 README: Final = "README.md"
+# The row of the table of modules for the apps that every project has.
+ALWAYS: Final = "In every project: a kit for receivers; the user model with sign-up and login."
 WORKFLOW: Final = ".github/workflows/ci.yml"
 # The options of a command that chooses modules.
 CHOICES: Final = re.compile(r"\w+=yes(?: \w+=yes)+")
@@ -48,18 +50,37 @@ def documents(root: Path) -> dict[str, str | None]:
 
 def readme(text: str, registry: Registry) -> str:
     """Write the table of modules, the command for all of them and the rows of the tree."""
-    text = between_marks(text, "modules", lambda _: table(registry))
+    text = between_marks(text, "modules", lambda _: table(registry, lines(text)))
     text = between_marks(text, "commands", lambda old: CHOICES.sub(choices(registry), old, count=1))
     return between_marks(text, "tree", lambda old: tree(old, registry))
 
 
-def table(registry: Registry) -> str:
-    """Write the table of modules."""
-    rows = [
-        f"| [`{name}`]({PAGES}/{name}.md) | {entry['summary']} | {entry['listens_to']} |"
+def lines(text: str) -> dict[str, tuple[str, str]]:
+    """Read the table of lines in the README: each choice of modules, its total and the difference.
+
+    what_you_own.py writes that table.
+    """
+    rows = re.findall(r"^\| `?(\w+)`? \|.* ([\d,]+) \| ([\d,]+) \|$", text, re.MULTILINE)
+    return {name: (total, more) for name, total, more in rows}
+
+
+def table(registry: Registry, owned: dict[str, tuple[str, str]]) -> str:
+    """Write the table of modules, each with the lines that it adds to a project.
+
+    Raises:
+        SystemExit: when the table of lines lacks a row.
+    """
+    if lost := {"none", *registry} - owned.keys():
+        raise SystemExit(f"The README has no row of lines for {min(lost)}: run make draw.")
+    always = (f"[`core`]({PAGES}/core.md), `accounts`", ALWAYS, owned["none"][0])
+    chosen = [
+        (f"[`{name}`]({PAGES}/{name}.md)", entry["summary"], f"+ {owned[name][1]}")
         for name, entry in registry.items()
     ]
-    return "\n".join(["", "| Module | What it does | Listens to |", "|---|---|---|", *rows, "", ""])
+    rows = [f"| {' | '.join(row)} |" for row in (always, *chosen)]
+    return "\n".join(
+        ["", "| Module | What it does | Lines you own |", "|---|---|---:|", *rows, "", ""]
+    )
 
 
 def tree(text: str, registry: Registry) -> str:

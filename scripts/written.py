@@ -11,7 +11,7 @@ def between_marks(text: str, name: str, change: Callable[[str], str]) -> str:
     Args:
         text: the document.
         name: the name of the part, as in ``<!-- begin modules: ... -->``.
-        change: gets what stands there and returns what shall stand there.
+        change: gets the old text of the part and returns the new one.
 
     Raises:
         SystemExit: when the document has no such part, or two.

@@ -1,7 +1,7 @@
 """Adding a module is one folder and one entry: CONTRIBUTING.md is followed to the letter.
 
-Its example is added to a copy of the template, and modules of other kinds to copies of the whole
-repository, where ``make draw`` does the rest and the tests of documents and prompts pass.
+Its example is added to a copy of the template. Modules of other kinds are added to copies of the
+whole repository: there ``make draw`` does the rest, and the tests of documents and prompts pass.
 """
 
 import shlex
@@ -39,8 +39,8 @@ CHECKS: list[Check] = [
 ]
 CHECKS_OF_THE_MODULE = [*CHECKS, commands.types, commands.own_tests]
 
-# The tests of the repository that concern documents and prompts. What the template has to mend
-# without any addition is the business of those that are left out.
+# The tests of the repository that concern documents and prompts. The tests that are left out find
+# faults of the template itself.
 CONCERNED = [
     "tests/test_documents.py", "tests/test_prompts.py", "tests/test_commands.py",
     "tests/test_ownership.py", "tests/test_rules.py", "tests/test_template_source.py",

@@ -294,7 +294,7 @@ def test_a_doctored_replay_is_refused_by_the_hook(home: Home, name: str, answer:
     assert home.left_behind() == before
 
 
-def test_a_replay_that_nobody_touched_bakes_the_same(home: Home) -> None:
+def test_an_unchanged_replay_bakes_the_same(home: Home) -> None:
     assert home.bake("--no-input", "project_name=A # % \"b\" 'c' \\").status == 0
     (project,) = home.output.iterdir()
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
@@ -304,7 +304,7 @@ def test_a_replay_that_nobody_touched_bakes_the_same(home: Home) -> None:
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 
-def test_nobody_who_stops_reading_loses_the_project(home: Home) -> None:
+def test_a_closed_pipe_does_not_lose_the_project(home: Home) -> None:
     """As with ``cookiecutter … | head``: the closing message goes to a pipe that is closed."""
     reading, writing = os.pipe()
     os.close(reading)

@@ -1,7 +1,7 @@
 """The audit trail through every kind of connection to PostgreSQL that Django knows of.
 
-Pools and server-side binding are settings of the project; pgbouncer is a program between it and the
-server that gives each transaction a connection of its own, so that nothing of a session lasts.
+Pools and server-side binding are settings of the project. With pgbouncer, a program between the
+project and the server, each transaction may get another connection. So no state of a session lasts.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.support.services import answers, require_services
 
 pytestmark = pytest.mark.whole
 
-# Rebuilding and concurrency have a test of their own, and a million rows take no other connection.
+# Rebuilding and concurrency have separate tests, and a million rows take no other connection.
 # The contract tests know nothing of the models of the deep ones, so they run by themselves.
 TESTS = (
     ["apps/audit/tests", f"--ignore={folder_of('audit')}"],

@@ -1,7 +1,7 @@
 """The audit trail and ``manage.py migrate``: renames, changed columns, killed runs, both databases.
 
-Each test plants an app with audited models into a project, migrates it forwards, most of them
-backwards too, and asks the trail in new processes, as a server that is started again would.
+Each test plants an app with audited models into a project and migrates it forwards. Most of them
+migrate it backwards too. Then new processes read the trail, as a server does after a restart.
 """
 
 import json
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
 
 @dataclass(frozen=True)
 class Said:
-    """What came of some code in the project, and what the trail says of itself after it."""
+    """The result of some code in the project, and what the trail says of itself after it."""
 
     result: Any
     check: str
@@ -251,7 +251,7 @@ class Shop:
         return said.result
 
     def ask(self, code: str) -> Said:
-        """Run code in a process of its own; return what it and the trail say."""
+        """Run code in a new process; return what it and the trail say."""
         done = self.project.run(
             "python", "proof.py", answers=textwrap.dedent(code), DATABASE_URL=self.url
         )
@@ -767,7 +767,7 @@ class Hotel(Place):
     assert len(found[1]) == 6
 
 
-# What a masked field holds, while a plan runs
+# The value of a masked field, while a plan runs
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -964,7 +964,7 @@ def test_an_altered_field(shop: Shop, name: str) -> None:
 
 
 def test_a_field_that_may_no_longer_be_empty(shop: Shop) -> None:
-    """What the migration puts where nothing was is not what had been there."""
+    """The migration fills empty values; the trail must not take them for the earlier ones."""
     models = "class Order(models.Model):\n    value = {}\n    n = models.IntegerField(default=0)\n"
     moment = shop.start(
         models.format("models.IntegerField(null=True)"), "Order.objects.create()\nresult = now()"
@@ -1142,7 +1142,7 @@ def test_writes_between_two_changes_of_the_schema(shop: Shop, together: bool) ->
     one, other, new, names = found
     assert [action for action, _ in one] == ["create", "update", "update", "update"]
     assert one[1][1] == {"count": [0, 5]}
-    # Nobody can say any more whether it is to be masked.
+    # It is no longer known whether the value is to be masked.
     assert one[2][1] in ({"place": ["-", "Rome"]}, {"place": {"masked": True}})
     assert one[3][1] in ({"amount": [1, 2]}, {"total": [1, 2]})
     assert [action for action, _ in other] == ["create", "update", "update", "delete"]
@@ -1168,7 +1168,7 @@ def test_a_model_that_is_made_and_filled_in_one_plan(shop: Shop) -> None:
 
 @pytest.mark.parametrize("atomic", [True, False])
 def test_a_migrate_that_fails_leaves_the_trail_whole(shop: Shop, atomic: bool) -> None:
-    """What was rolled back is not on the trail; what is written afterwards is, once it is mended."""
+    """Writes that were rolled back are not on the trail; writes after the repair are."""
     moment = shop.start(ORDER, ORDERED)
     shop.add(rename_field("total", "amount"))
     shop.add('run("UPDATE shop_order SET count = 30", "SELECT no_such_thing")', atomic=atomic)

@@ -51,7 +51,7 @@ DOCUMENT = "apps/core/README.md"
 WORKFLOW = ".github/workflows/ci.yml"
 
 BREAKAGES = {
-    # What a bake leaves behind
+    # The files of a bake
     "a variable of the template": Breakage(
         content.leftovers, "{{ is left", DOCUMENT, new="{{ cookiecutter.project_name }}"
     ),
@@ -149,8 +149,8 @@ BREAKAGES = {
     "a user without a name": Breakage(
         containers.containers, "makes no account for", "Dockerfile", "--uid 10001", "--uid 10002"
     ),
-    "a folder that nobody may write to": Breakage(
-        containers.containers, "nobody a folder /srv/app/var", "Dockerfile", " --owner=app", ""
+    "a folder that the program may not write to": Breakage(
+        containers.containers, "no folder /srv/app/var", "Dockerfile", " --owner=app", ""
     ),
     "a volume beside the folder": Breakage(
         containers.containers, "web writes to", "compose.yaml", '/srv/app/var"]', '/srv/var"]'
@@ -338,7 +338,7 @@ BREAKAGES = {
         "config/settings.py",
         new='SAUCE = env.read("SECRET_SAUCE", str, "", "chili")',
     ),
-    # What the project's tools say
+    # The answers of the project's tools
     "an unused import": Breakage(
         commands.ruff_check,
         "F401",

@@ -1,7 +1,8 @@
-"""Every command of every document runs as it stands, or a reason is given why it does not.
+"""Every command of every document runs unchanged, or a reason is given why it does not.
 
-A command of a project's documents that is not in a table below is run here, in a copy of the
-project with all modules as its user has it after the first lines of the README.
+The tables below name the commands that run elsewhere. All other commands of a project's documents
+run here, in a copy of the project with all modules. It is as its user has it after the first lines
+of the README.
 """
 
 import re
@@ -208,6 +209,6 @@ def test_the_data_of_a_project_moves_to_another_database(bakery: Bakery, tmp_pat
 
 
 @pytest.mark.parametrize("line", ["make lost", "uvx cruft lost", "docker run x"])
-def test_a_command_that_nobody_runs_is_noticed(line: str) -> None:
+def test_a_command_that_is_not_run_is_noticed(line: str) -> None:
     (found,) = commands(f"```console\n{line}\n```")
     assert not fits(found, RUN_ELSEWHERE | NOT_RUN)

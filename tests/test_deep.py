@@ -1,6 +1,6 @@
 """The deep tests of the modules: with the module alone, with all, and on the servers.
 
-What takes thousands of writes or a million rows is in test_audit_rebuilding.py and
+Tests with thousands of writes or a million rows are in test_audit_rebuilding.py and
 test_audit_long_trail.py, once for each database.
 """
 

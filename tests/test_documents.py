@@ -1,4 +1,4 @@
-"""What the repository's documents say is tested: tables, links, paths.
+"""The repository's documents tell the truth: tables, links, paths.
 
 The commands are in test_commands.py, the three steps of CONTRIBUTING.md in test_adding.py.
 """
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from benchmarks.audit import PEERS, POSTGRES_PEERS
 from tests.checks import commands
 from tests.checks.check import expect_none
 from tests.checks.findings import CONVENTIONS, Place
@@ -37,14 +38,33 @@ def module_rows(document: Document) -> list[list[str]]:
 
 
 def test_the_table_of_modules_says_what_the_registry_says() -> None:
-    assert module_rows(README) == [
-        [
-            f"[`{name}`](docs/modules/{name}.md)",
-            module["summary"],
-            module["listens_to"],
-        ]
+    first, *rows = module_rows(README)
+    assert first[0] == "[`core`](docs/modules/core.md), `accounts`"
+    assert [row[:2] for row in rows] == [
+        [f"[`{name}`](docs/modules/{name}.md)", module["summary"]]
         for name, module in TEMPLATE.registry.items()
     ]
+
+
+def test_the_table_of_modules_says_what_each_costs_to_own() -> None:
+    """The other table of the README has the numbers, and a test of ownership counts them."""
+    (lines,) = [table[1:] for table in README.tables() if table[0][0] == "Modules"]
+    (none,) = [row for row in lines if row[0] == "none"]
+    more = {row[0].strip("`"): row[-1] for row in lines}
+    (_, _, first), *rows = module_rows(README)
+    assert first == none[-2]
+    assert [row[2] for row in rows] == [f"+ {more[name]}" for name in TEMPLATE.registry]
+
+
+def test_the_comparison_names_the_versions_that_it_measures() -> None:
+    """The benchmarks pin them, and every benchmark that the page names exists."""
+    page = (ROOT / "docs" / "why-not-just.md").read_text(encoding="utf-8")
+    pins = [pin for pins in {**PEERS, **POSTGRES_PEERS}.values() for pin in pins]
+    for pin in pins:
+        name, version = pin.split("==")
+        assert re.search(rf"\b{name} (\| )?{re.escape(version)}\b", page), pin
+    for name in re.findall(r"\bBENCH=(\w+)", page):
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
 
 
 def test_every_key_of_the_registry_is_explained() -> None:
@@ -123,7 +143,7 @@ def test_the_pages_of_the_modules_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("name", ["core", *TEMPLATE.registry])
 def test_the_page_of_a_module_holds_its_readme(name: str) -> None:
-    """Word by word, but for the links, which lead to the same files and to other pages."""
+    """Word by word, except the links, which lead to the same files and to other pages."""
     readme = TEMPLATE.source / "apps" / name / "README.md"
     title, _, rest = readme.read_text(encoding="utf-8").partition("\n")
     page = DOCUMENTS[f"docs/modules/{name}.md"].text
@@ -244,7 +264,7 @@ def test_the_tree_of_the_readme_is_that_of_a_project(bakery: Bakery) -> None:
 
 
 def test_the_receiver_of_the_readme_is_one_of_a_project(bakery: Bakery) -> None:
-    """The receiver that the README shows in full stands in a generated project, letter by letter."""
+    """The receiver that the README shows in full is in a generated project, letter by letter."""
     project = bakery.project(TEMPLATE.all_on())
     (shown,) = [fence.text for fence in README.fences() if fence.language == "python"]
     sources = [text for file, text in project.texts().items() if file.endswith("receivers.py")]

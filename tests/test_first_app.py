@@ -83,7 +83,7 @@ def test_five_commands_make_an_app_whose_receiver_runs(
     bakery: Bakery, combination: Combination, tmp_path: Path, empty_database: str
 ) -> None:
     project = with_app(bakery, combination, tmp_path, empty_database)
-    # What makemigrations writes is formatted by the hooks of pre-commit.
+    # The hooks of pre-commit format the files that makemigrations writes.
     expect_none(project.faults_of("ruff", "format", "--no-cache", "apps/shop/migrations"))
     for check in (
         commands.ruff_check,
@@ -125,7 +125,7 @@ def test_the_recipes_work_as_they_stand(
         inside = "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
         write_test(project, f"tidy_{number}", f"def connect() -> None:\n{inside}{TIDY}")
     write_test(project, "commit", "\n\n".join(recipes(project, "def test_")))
-    # The tests make a database of their own on the same server.
+    # The tests make a separate database on the same server.
     server = {"DATABASE_URL": empty_database} if empty_database.startswith("postgres") else {}
     expect_none(
         commands.own_tests(project, options=["apps/shop"], servers=bool(server), variables=server)

@@ -1,4 +1,4 @@
-"""The first day of a project: its first commit with all hooks, and every step of its own CI.
+"""The first day of a project: its first commit with all hooks, and every step of its CI.
 
 The project is a fresh clone: it has no .env, and its environment is what ``uv sync`` makes.
 """
@@ -88,7 +88,7 @@ def test_the_tests(bakery: Bakery, combination: Combination) -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize("version", [version for version in PYTHONS if version != DEFAULT])
 def test_the_tests_on_another_python(bakery: Bakery, tmp_path: Path, version: str) -> None:
-    """With all modules, in an environment of its own."""
+    """With all modules, in a new environment."""
     python = interpreter_of(version)
     if python is None:
         pytest.skip(f"Python {version} cannot be found on this machine")

@@ -151,7 +151,7 @@ def without_lines_of_edits(text: str) -> list[str]:
 
 
 def expect_the_bake(project: CruftProject, baked: BakedProject) -> None:
-    """Expect the project to be what a bake gives, but for the edits, and all of those."""
+    """Expect the project to be what a bake gives, except the edits, which are all there."""
     assert project.conflicts() == []
     assert set(project.differences(baked)) == EDITED
     assert all(edits_in(project).values()), edits_in(project)
@@ -247,7 +247,7 @@ def test_a_later_release_that_takes_a_module_out(
 def test_every_module_can_be_turned_on_and_taken_out(
     bakery: Bakery, history: History, tmp_path: Path
 ) -> None:
-    """One after another, in a project with edits of its own, and never with a conflict."""
+    """One after another, in an edited project, and never with a conflict."""
     project = history.create(NEW, folder=tmp_path)
     edit(project)
     project.workplace.commit(project.path)
@@ -329,7 +329,7 @@ def test_an_older_project_that_cruft_did_not_make_can_be_linked(
 def test_the_old_release_makes_way_for_the_filters_of_the_new_one(
     workplace: Workplace, tmp_path: Path
 ) -> None:
-    """Without the extension that stands first, the filter that the new release adds is missing."""
+    """Without the first extension, the filter that the new release adds is missing."""
 
     def age_without(template: Template) -> None:
         age(template)

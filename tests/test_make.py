@@ -71,7 +71,7 @@ def clone(run_folder: Path) -> Clone:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listened to a moment ago."""
+    """A port that no program listened to a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         number: int = listener.getsockname()[1]
@@ -235,7 +235,7 @@ def test_new_asks_when_nothing_is_said(clone: Clone) -> None:
     assert not (clone.root / "asked").exists()
 
 
-def test_a_python_version_that_pyenv_lacks_stops_nobody(clone: Clone, tmp_path: Path) -> None:
+def test_a_python_version_that_pyenv_lacks_does_not_stop_make(clone: Clone, tmp_path: Path) -> None:
     """Then ``python3`` fails in this folder, and only in this folder."""
     program = tmp_path / "python3"
     program.write_text(

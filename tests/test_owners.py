@@ -1,6 +1,6 @@
-"""What the owner of a project changes in its first days leaves its tests green.
+"""The tests of a project pass after the usual changes of its first days.
 
-All of their own tests on PostgreSQL, with the other servers, are in test_first_day.py.
+test_first_day.py runs all of a project's tests on PostgreSQL, with the other servers.
 """
 
 import re
@@ -101,7 +101,7 @@ def change(project: BakedProject, file: str, old: str, new: str) -> None:
 
 
 def test_the_tests_of_a_project_pass_in_another_language(all_on: BakedProject) -> None:
-    """Whoever sets LANGUAGE_CODE on the first day must not find them broken."""
+    """An owner may set LANGUAGE_CODE on the first day, and they must still pass."""
     change(all_on, "config/settings.py", 'LANGUAGE_CODE = "en-us"', 'LANGUAGE_CODE = "de"')
     expect_none(commands.own_tests(all_on))
 

@@ -74,7 +74,7 @@ urlpatterns += [
     path("__debug__/", include("debug_toolbar.urls")),
 ]
 """
-# What the recipe of the consumer leaves to the reader.
+# The part that the recipe of the consumer leaves to the reader.
 CONSUMER = """
 from typing import Any
 

@@ -304,7 +304,7 @@ def test_the_lines_for_cron_have_the_environment_of_the_server(
     [dump, clear] = re.findall(r"^\d+ 3 \* \* \* (.+)$", page, re.M)
     [hourly] = re.findall(r"^\d+ \* \* \* \* (.+)$", page, re.M)
     assert "pg_dump" in dump
-    # What cron itself makes of a line; and a program that says what it is given.
+    # Cron turns an escaped percent sign into a plain one. This pg_dump records its umask.
     (tmp_path / "pg_dump").write_text('#!/bin/sh\numask > "${2#--file=}"\n', encoding="utf-8")
     (tmp_path / "pg_dump").chmod(0o755)
     said = []

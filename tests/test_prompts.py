@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.draw_prompt_session import CHOSEN, Session, answers, plain, record_session
+from scripts.draw_prompt_session import CHOSEN, Session, answers, record_session, without_colours
 from tests.conftest import copied_template
 from tests.support.bakery import Bakery
 from tests.support.cli import Home
@@ -67,7 +67,7 @@ def test_a_question_has_no_square_brackets(name: str) -> None:
 
 @pytest.mark.parametrize("module", TEMPLATE.registry)
 def test_a_module_is_introduced_with_its_name(module: str) -> None:
-    """What it listens to is in the README: the question says what a person gets."""
+    """The question says what a person gets; the project's README lists the signals."""
     (question,) = QUESTIONS[module]
     assert re.fullmatch(rf"{module}: \w.*[^.]", question)
 
@@ -100,7 +100,9 @@ def test_a_question_that_is_too_long_is_noticed(
 
 def test_the_first_modules_are_chosen_in_the_picture(session: Session) -> None:
     chosen = ", ".join(sorted(list(TEMPLATE.registry)[:CHOSEN]))
-    assert f"Ledger is ready in ~/code/ledger (modules: {chosen})." in plain(session.shown)
+    assert f"Ledger is ready in ~/code/ledger (modules: {chosen})." in without_colours(
+        session.shown
+    )
 
 
 def add_a_choice(template: Template) -> None:

@@ -35,7 +35,7 @@ class Forge:
 
     @property
     def told(self) -> list[str]:
-        """What ``gh`` was told, word by word."""
+        """The arguments that ``gh`` got, word by word."""
         path = self.folder / "told"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
@@ -103,12 +103,12 @@ def begin(forge: Forge) -> None:
 
 @pytest.mark.whole
 def test_a_later_release_becomes_a_pull_request(forge: Forge) -> None:
-    """The newest by number, and once. What is merged is the release, with the project's edits."""
+    """The newest by number, and once. The merge holds the release and the project's edits."""
     begin(forge)
     assert "There is no later release than v1.0.0." in forge.start().stdout
     forge.history.release(SECOND, age, named(SECOND))
     forge.history.release(THIRD, named(THIRD))
-    # What people tag besides is no release.
+    # Other tags of people are no releases.
     for tag in ("v2", "v2.0.0-rc1", "template-v3.0.0"):
         forge.project.workplace.git("tag", tag, folder=forge.history.folder)
 

@@ -1,4 +1,4 @@
-"""What a release promises, and how one is made: the steps of CONTRIBUTING.md, run once."""
+"""The promises of a release, and how one is made: the steps of CONTRIBUTING.md, run once."""
 
 import json
 import re

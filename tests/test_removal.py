@@ -18,7 +18,7 @@ MODULES = ("profiles", "welcome_email", "taskboard")
 
 
 def steps(project: BakedProject, module: str) -> list[list[str]]:
-    """Return what stands in code in each of the README's numbered steps."""
+    """Return the code in each of the README's numbered steps."""
     section = project.read(f"apps/{module}/README.md").partition("## Taking it out\n")[2]
     return [re.findall(r"`(.+?)`", step) for step in re.findall(r"^\d+\. (.+)$", section, re.M)]
 

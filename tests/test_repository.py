@@ -55,7 +55,7 @@ def test_every_package_is_pinned(tmp_path_factory: pytest.TempPathFactory) -> No
     assert pinned - found == set(), "pinned, but needed by nothing"
 
 
-# Stands in for the scanner, which asks the network: it finds fault with one package.
+# Replaces the scanner, which asks the network: this one reports one package.
 SCANNER = """
 import os, re, sys
 from pathlib import Path

@@ -115,7 +115,7 @@ def test_every_package_of_a_project_is_a_reserved_slug(bakery: Bakery) -> None:
 
 
 def test_a_package_of_any_module_is_a_reserved_slug(copy_of_template: Template) -> None:
-    """The registry says what a module brings: nobody has to write it down once more."""
+    """The registry lists the parts of a module; the list is in no other place."""
     settings = copy_of_template.settings
     entry = next(iter(settings["_modules"].values()))
     entry |= {"dependencies": ["Feed.Parser[fast]==6.0"], "constraints": ["sgmllib3k==1.0"]}

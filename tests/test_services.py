@@ -1,4 +1,4 @@
-"""What happens where PostgreSQL, Redis or RabbitMQ cannot be reached."""
+"""A test that needs a server is skipped without it, or fails when the server is required."""
 
 import pytest
 

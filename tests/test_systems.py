@@ -1,4 +1,4 @@
-"""What has to hold on Windows and macOS too: names, line endings, encodings, modules of Python."""
+"""Names, line endings, encodings and modules of Python are right on Windows and macOS too."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ from tests.support.bakery import Bakery
 from tests.support.releases import Workplace
 from tests.support.template import CACHE_FOLDERS, ROOT, TEMPLATE
 
-# What Windows takes for a device, with any suffix.
+# Windows takes these names for devices, with any suffix.
 DEVICES = {
     "con",
     "prn",
@@ -245,8 +245,8 @@ def test_python_that_does_is_let_pass(source: str) -> None:
     assert [*posix_only(source, "x"), *without_encoding(source, "x")] == []
 
 
-def test_a_script_that_only_a_shell_can_run_is_nobody_s_first_step(bakery: Bakery) -> None:
-    """A project has none; the repository has those of its own CI."""
+def test_no_project_needs_a_shell_script(bakery: Bakery) -> None:
+    """A project has none; the repository has those of its CI."""
     project = bakery.project(TEMPLATE.all_on())
     scripts = [
         file for file, text in project.texts().items() if re.match(r"#!.*\b(ba|z|k)?sh\b", text)
@@ -265,7 +265,7 @@ def test_the_closing_message_speaks_to_the_system_at_hand(monkeypatch: pytest.Mo
 
 
 def test_the_files_of_a_project_are_as_its_editors_are_told(bakery: Bakery) -> None:
-    """Or each edit would change lines that nobody meant to change."""
+    """Otherwise each edit would change further lines."""
     project = bakery.project(TEMPLATE.all_on())
     rules = project.read(".editorconfig")
     assert "insert_final_newline = true" in rules

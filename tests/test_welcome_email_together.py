@@ -32,7 +32,7 @@ def work() -> None:
 
 REFUSED = """
 User.objects.create_user("ada", "ada@example.com")
-work()  # nobody listens at the port of the mail server
+work()  # no server listens at the port of the mail server
 with override_settings(MAILERS=REACHABLE):
     work()
 """

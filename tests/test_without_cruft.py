@@ -16,7 +16,7 @@ from tests.support.template import TEMPLATE, Combination, Template
 from tests.test_later import LATEST, age, edit, edits_in, replace
 
 RELEASES = ["v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0", "v2.0.0"]
-# What is answered with each release after the first.
+# The answers that change with each release after the first.
 ANSWERS: list[dict[str, bool]] = [{"audit": True}, {}, {"welcome_email": False}, {LATEST: True}]
 
 

@@ -95,7 +95,7 @@ def test_workflows_read_only_and_pin_what_they_use(
             assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each)] == []
 
 
-# What Renovate finds by itself: files, and a line of theirs with a name and a version. From its
+# Renovate finds these by itself: files, and a line of theirs with a name and a version. From its
 # manual, as far as there are such files here.
 PACKAGE = r'"(?P<depName>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==(?P<currentValue>[0-9][^"; ]*)'
 BY_ITSELF = {
@@ -117,7 +117,7 @@ BY_ITSELF = {
         r"^ +image: (?P<depName>[a-z/]+):(?P<currentValue>[a-z0-9.-]+)",
     ),
 }
-# Anything that gets old, whoever may keep it up to date.
+# Anything that gets old, whatever keeps it up to date.
 KINDS = {
     "package": re.compile(r"""([A-Za-z0-9][\w.-]*)(?:\[[a-z,-]+\])?==([0-9][0-9A-Za-z.]*)"""),
     "action": re.compile(r"uses: ([\w./-]+)@([0-9a-f]{40})"),
@@ -207,7 +207,7 @@ def test_renovate_may_look_everywhere_and_pins_digests(bakery: Bakery, owner: st
 
 @pytest.mark.parametrize("owner", ["repository", "project"])
 def test_a_hook_runs_what_is_pinned_as_a_package(bakery: Bakery, owner: str) -> None:
-    """So it has no version of its own, and Renovate finds those that owners add."""
+    """So it names no version, and Renovate finds those that owners add."""
     project = bakery.project(TEMPLATE.all_on())
     folder = ROOT if owner == "repository" else project.path
     text = (folder / ".pre-commit-config.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a check is, and how a test fails with what it found."""
+"""The type of a check, and how a test fails with its findings."""
 
 from typing import Protocol
 

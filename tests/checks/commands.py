@@ -37,7 +37,7 @@ def missing_migrations(project: BakedProject) -> list[str]:
 
 
 def own_checks(project: BakedProject) -> list[str]:
-    """What the modules check themselves is right, in development and in production alike."""
+    """The modules' own checks pass, in development and in production alike."""
     return list(dict.fromkeys(inside.faults(project, "own_checks")))  # what both say, once
 
 
@@ -76,7 +76,7 @@ def own_tests(
 
 
 def unreachable(project: BakedProject) -> dict[str, str]:
-    """Return the addresses of servers that the project's tests read, at a port where nobody is."""
+    """Return the addresses of servers that the project's tests read, at a port without a server."""
     reads = re.compile(r"""["'](TEST_\w+_URL)["'],\s*["'](\w+)://""")
     found = [pair for text in project.texts().values() for pair in reads.findall(text)]
     return {name: f"{scheme}://127.0.0.1:9/" for name, scheme in found}
@@ -105,7 +105,7 @@ def unpinned(project: BakedProject) -> list[str]:
 def pre_commit(project: BakedProject, **variables: str) -> list[str]:
     """All hooks of pre-commit pass and change nothing.
 
-    The project becomes a git repository, so only a copy of its own can be asked.
+    The project becomes a git repository, so the check needs a copy of the project.
 
     Args:
         project: the project to look at.

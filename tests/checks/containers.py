@@ -9,7 +9,7 @@ import yaml
 from tests.support.project import BakedProject
 from tests.support.template import variables_read
 
-# What a variable of the composition may be for besides the project's settings.
+# The readers of variables of the composition, besides the project's settings.
 OTHER_READERS = {
     "POSTGRES_PASSWORD": "the image of PostgreSQL",
     "WEB_CONCURRENCY": "Gunicorn",
@@ -26,7 +26,7 @@ DOCUMENT = "docs/production.md"
 
 
 def containers(project: BakedProject) -> list[str]:
-    """What the image copies and runs exists, and all parts of the composition fit together."""
+    """All files that the image copies or runs exist, and the composition fits together."""
     return [*_image(project), *_composition(project)]
 
 
@@ -48,7 +48,7 @@ def stages(project: BakedProject) -> list[list[tuple[str, str]]]:
 
 
 def composition(project: BakedProject) -> dict[str, Any]:
-    """Read compose.yaml, with what its anchors stand for in their places."""
+    """Read compose.yaml, with its anchors replaced by their content."""
     data: dict[str, Any] = yaml.safe_load(project.read("compose.yaml"))
     return data
 
@@ -118,7 +118,7 @@ def _stages(first: list[tuple[str, str]], last: list[tuple[str, str]]) -> list[s
     if account is None or account[1] != user:
         faults.append(f"Dockerfile makes no account for {user}")
     if account is None or f"--owner={account[2]} {kept}/var" not in commands:
-        faults.append(f"Dockerfile gives nobody a folder {kept}/var to write to")
+        faults.append(f"Dockerfile makes no folder {kept}/var that the program may write to")
     return faults
 
 

@@ -10,11 +10,11 @@ from tests.support.template import Template, variables_read
 
 # Renders the names of files.
 NAMES = Environment()  # noqa: S701 (no HTML)
-# What a code host fills in.
+# The expressions that a code host fills in.
 EXPRESSION = re.compile(r"\$\{\{ [\w.]+ \}\}")
-# What the README says of the program that makes projects.
+# The README names the program that makes projects.
 PROGRAM = re.compile(r"uvx cookiecutter( ADDRESS|==)|git and cookiecutter")
-# What Renovate fills in.
+# The expressions that Renovate fills in.
 FILLED_IN = re.compile(r"\{\{\{\w+\}\}\}")
 DJANGO_TEMPLATE = re.compile(r"apps/.*\btemplates/|config/app_template/")
 
@@ -105,13 +105,13 @@ def words_of(template: Template, module: str) -> list[str]:
 
 
 def extras_of(requirement: str) -> str:
-    """Return what stands in the square brackets of a requirement."""
+    """Return the text in the square brackets of a requirement."""
     found = re.search(r"\[(.*?)\]", requirement)
     return found[1] if found else ""
 
 
 def undocumented_variables(project: BakedProject) -> list[str]:
-    """Every environment variable that the settings read stands in .env.example."""
+    """Every environment variable that the settings read is in .env.example."""
     example = project.read(".env.example")
     named = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", example, flags=re.MULTILINE))
     read = variables_read(project.read("config/settings.py"))

@@ -1,4 +1,4 @@
-"""What a project's own tests are worth: they pass, and they cover the module that they are about."""
+"""A project's own tests are worth something: they pass, and they cover their module."""
 
 import json
 from pathlib import Path

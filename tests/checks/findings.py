@@ -1,4 +1,4 @@
-"""What a project has: the paths, variables, pages and commands that texts may name."""
+"""The paths, variables, pages and commands of a project, which texts may name."""
 
 import fnmatch
 import json
@@ -13,8 +13,8 @@ from tests.support.template import variables_read
 
 ASK_DJANGO = Path(__file__).resolve().parent.parent / "support" / "ask_django.py"
 
-# Files that Django or the kit look for in an app, whether or not one has them today, the one
-# that cruft adds, and the lock that uv makes; the app that the README makes.
+# Documents may name these paths although a bake may lack them. Django or the kit look for some in
+# an app. Others come from cruft, from uv, or from the command of the README that makes an app.
 CONVENTIONS = {".cruft.json", "apps/shop", "receivers.py", "signals.py", "tasks.py", "uv.lock"}
 SUFFIXES = (
     "py", "toml", "md", "yml", "yaml", "html", "txt", "css", "svg", "sqlite3", "lock", "json",
@@ -61,7 +61,7 @@ class Findings:
         ]
         python = [text for file, text in project.texts().items() if file.endswith(".py")]
         self.variables = set().union(*map(variables_read, python))
-        # The composition and the programs that it starts read some of their own.
+        # The composition and the programs that it starts read further ones.
         self.variables |= {*OTHER_READERS, "PORT"}
         self.variables |= set(re.findall(r"\$\{([A-Z_]+)", project.read("compose.yaml")))
         # So does a workflow, from the settings of the repository at the code host.

@@ -1,4 +1,4 @@
-"""What only the project's own Python can tell, asked in one process: see support/driver.py."""
+"""Asks a project's own Python all its questions in one process: see support/driver.py."""
 
 import json
 from collections.abc import Callable

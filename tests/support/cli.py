@@ -1,4 +1,4 @@
-"""Cookiecutter as people run it: from the command line, with a home of its own."""
+"""Cookiecutter as people run it: from the command line, with an empty home folder."""
 
 import sys
 from dataclasses import dataclass

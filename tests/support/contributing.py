@@ -19,7 +19,7 @@ FILE = re.compile(r"File: `(.+)`")
 
 @dataclass(frozen=True)
 class Addition:
-    """What somebody adds to the template: files, and entries of cookiecutter.json."""
+    """An addition to the template: files, and entries of cookiecutter.json."""
 
     files: dict[str, str]
     changes: dict[str, Any]

@@ -21,7 +21,7 @@ PLANTED = ROOT / "tests" / "support" / "planted"
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """What one run of Django's tests came to.
+    """The result of one run of Django's tests.
 
     ``failures`` maps the dotted path of each test that failed to what it said.
     """

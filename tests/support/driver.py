@@ -1,9 +1,10 @@
 """Runs commands of a baked project in its folder, and starts Python and Django once for all.
 
 The argument is a new folder for results. Standard input holds JSON: a list of groups, each with
-variables of the environment and the commands that run with them. Every command runs in a process of its own, with the arguments, the path for imports and
-the environment that it has on a command line; the process is a fork of one that has set up Django
-already. The results are ``results.json`` in the folder, see ``result``.
+variables of the environment and the commands that run with them. Every command runs in a new
+process, with the arguments, the path for imports and the environment of a command line. The process
+is a fork of one that has set up Django already. The results are ``results.json`` in the folder, see
+``result``.
 """
 
 import atexit
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# What most commands import, and what needs no settings.
+# Most commands import these modules, which need no settings.
 PRELOADED = ("django.core.management", "django.db.models")
 
 
@@ -76,9 +77,9 @@ def run(words: list[str]) -> None:
 
 
 def forked(action: Callable[[], None], output: Path) -> int:
-    """Run an action in a process of its own; return its exit status.
+    """Run an action in a new process; return its exit status.
 
-    What it prints goes to two files whose names begin with that of ``output``.
+    Its output goes to two files whose names begin with that of ``output``.
     """
     child = os.fork()
     if child == 0:

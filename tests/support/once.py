@@ -8,7 +8,7 @@ from pathlib import Path
 def once(folder: Path, build: Callable[[Path], None]) -> Path:
     """Build ``folder`` unless that was done before, by this or by another process.
 
-    A build that fails is tried again by whoever asks next.
+    After a build that fails, the next call tries again.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     done = folder.with_name(f"{folder.name}.done")

@@ -28,7 +28,7 @@ OURS = TEMPLATE.environment_variables()
 def clean_environment(**changes: str) -> dict[str, str]:
     """Return the environment less what is foreign, with uv on the path, plus the changes.
 
-    Each process of this test run gives pytest a folder of its own for temporary files. Runs that
+    Each process of this test run gives pytest a separate folder for temporary files. Runs that
     share one delete each other's old folders, and fail when they meet.
     """
     kept = {

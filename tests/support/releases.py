@@ -56,7 +56,7 @@ class Workplace:
         self.git("commit", "--quiet", "--allow-empty", "--message=Change", folder=folder)
 
     def cruft(self, *words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run cruft, whatever comes of it."""
+        """Run cruft, also when it fails."""
         return self.run(self.cruft_program, *words, folder=folder)
 
 

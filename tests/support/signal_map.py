@@ -1,4 +1,4 @@
-"""Writes the signal map of a template anew, as a contributor does."""
+"""Writes the signal map of a template, as a contributor does."""
 
 import sys
 

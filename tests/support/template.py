@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache"
 
-# What tools leave behind; in the template's folder they would be baked into every project.
+# Folders that tools leave behind; in the template's folder they would be baked into every project.
 CACHE_FOLDERS = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 PARTS = (
     "cookiecutter.json",

@@ -1,7 +1,7 @@
 """Runs the jobs of a project's workflow here, step by step, as a runner of the code host would.
 
-What only a runner has is replaced by name: see USES, INSTALLS and SERVICES. Anything else that
-is not known fails, so that no step is passed over.
+Things that only a runner has are replaced by name: see USES, INSTALLS and SERVICES. Anything else
+that is not known fails, so that no step is passed over.
 """
 
 import itertools
@@ -56,7 +56,7 @@ class Job:
         return re.sub(r"\$\{\{(.*?)\}\}", value, str(text))
 
     def environment(self, step: Mapping[str, Any]) -> dict[str, str]:
-        """Return the variables that a step sees, its database being one of its own."""
+        """Return the variables that a step sees, with the address of a separate database."""
         values = {**self.content.get("env", {}), **step.get("env", {})}
         variables = {name: self.expand(value) for name, value in values.items()}
         if url := variables.get("DATABASE_URL"):

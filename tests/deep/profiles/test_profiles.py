@@ -210,3 +210,13 @@ def test_a_profile_that_comes_while_the_backfill_runs_is_left_alone(
 
     names = Profile.objects.values_list("user__username", "display_name")
     assert dict(names) == {"ada": "", "grace": "Grace"}
+
+
+def test_the_page_of_a_profile_says_when_it_is_empty(user: User, client: Client) -> None:
+    client.force_login(user)
+    page = user.profile.get_absolute_url()
+    assert "No biography yet." in client.get(page).text
+    Profile.objects.update(biography="Wrote the first program.")
+    answer = client.get(page)
+    assert "Wrote the first program." in answer.text
+    assert "No biography yet." not in answer.text

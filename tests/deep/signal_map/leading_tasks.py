@@ -1,4 +1,4 @@
-"""A job in a file of its own."""
+"""A job in a separate file."""
 
 from django.tasks import task
 

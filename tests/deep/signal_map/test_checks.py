@@ -1,4 +1,4 @@
-"""Each system check finds its mistake, says where it stands, and is silent about the right form."""
+"""Each system check finds its mistake, says where it is, and is silent about the right form."""
 
 import gc
 import importlib.util
@@ -224,7 +224,7 @@ def test_a_check_does_not_keep_a_receiver_alive() -> None:
 
 
 def test_packages_are_left_alone(tmp_path: Path) -> None:
-    """What stands outside the project's folder is not ours to judge."""
+    """The checks do not judge code outside the project's folder."""
     code = "async def foreign(sender): pass\ndef connect(signal): signal.connect(foreign)\n"
     namespace: dict[str, Any] = {"__name__": "foreign"}
     exec(compile(code, str(tmp_path / "foreign.py"), "exec"), namespace)  # noqa: S102

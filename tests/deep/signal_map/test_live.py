@@ -1,4 +1,4 @@
-"""What Django keeps of its receivers, which is its own business and may change with any version."""
+"""The data that Django keeps of its receivers, which may change with any version."""
 
 import gc
 from collections.abc import Callable

@@ -43,7 +43,7 @@ def output(*words: str, **options: Any) -> str:
     return stream.getvalue()
 
 
-# What is on the list
+# The entries of the list
 
 
 def test_an_entry_says_what_runs_where_and_when() -> None:
@@ -141,7 +141,7 @@ def test_every_connection_of_the_project_is_alive() -> None:
             assert entry.link.receiver in live
 
 
-# What a receiver leads to
+# The signals and jobs that a receiver leads to
 
 
 @pytest.mark.parametrize(
@@ -418,7 +418,7 @@ def test_the_page_is_about_everything(words: list[str]) -> None:
 
 @pytest.mark.parametrize("debug", ["1", ""])
 def test_the_project_s_own_page_is_up_to_date(debug: str) -> None:
-    """In a process of its own: no test has connected anything there, and none of DEBUG is left."""
+    """In a new process: no test has connected anything there, and none of DEBUG is left."""
     environment = {
         **os.environ,
         "DEBUG": debug,

@@ -1,4 +1,4 @@
-"""What receivers cost is told in development, and looking at it costs nothing in production."""
+"""Development shows the cost of receivers, and measuring costs nothing in production."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""What else is worth knowing of the signals that a write sends."""
+"""Further facts about the signals that a write sends."""
 
 from typing import Any
 

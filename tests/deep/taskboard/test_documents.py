@@ -20,7 +20,7 @@ from .documents import (
 
 HEAD = "| Pattern | Code | Test |"
 
-# What the module promises to show.
+# The patterns that the module promises to show.
 PATTERNS = """
     pre_save; an invariant belongs in the model; post_save, created; post_save, updated;
     pre_delete, as a veto; post_delete, to clean up files; m2m_changed; pre_init and post_init;

@@ -76,7 +76,7 @@ def change_links() -> None:
 def get() -> None:
     """Send requests as servers do: the clients for tests name no handler in the end.
 
-    In a thread of its own, since handlers close the connection to the database.
+    In another thread, since handlers close the connection to the database.
     """
     at_once(1, get_in_thread)
 

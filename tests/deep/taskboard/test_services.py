@@ -119,7 +119,7 @@ def test_overdue_tasks_are_not_held_up_by_one_whose_receiver_fails(
     with connected(task_overdue, fail):
         assert announce_overdue() == 1
     assert "no luck" in caplog.text
-    assert told() == []  # the second task has nobody to tell
+    assert told() == []  # the second task has no assignee
     assert list(Task.objects.filter(overdue_announced_for=None)) == [late]
     assert announce_overdue() == 1
     assert [user for user, _ in told()] == ["ada"]

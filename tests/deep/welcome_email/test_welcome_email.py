@@ -1,4 +1,4 @@
-"""One welcome for every new user: not before the commit, not twice, not for nobody."""
+"""One welcome for every new user: not before the commit, not twice, and none without a user."""
 
 import json
 import math
@@ -29,7 +29,7 @@ from apps.welcome_email.tasks import ClaimedError, message, send_welcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("jobs_in_process")]
 
-# What somebody fills in on the sign-up page.
+# The fields of the sign-up page, filled in.
 FORM = {
     "username": "grace",
     "email": "grace@example.com",

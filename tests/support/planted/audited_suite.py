@@ -38,7 +38,7 @@ DATABASES = {alias: database(alias) for alias in ("default", "other")}
 SECRET_KEY = "for-tests-alone"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 USE_TZ = False
-# Rows that a test puts back have entries of their own.
+# Rows that a test puts back have further entries.
 TEST_NON_SERIALIZED_APPS = ["apps.audit"]
 
 TEST_RUNNER = "audited_suite.Runner"

@@ -1,4 +1,4 @@
-"""Planted into a project beside the packages of tests/support/packages.py, as tests of its own."""
+"""Tests that are planted into a project beside the packages of tests/support/packages.py."""
 
 import base64
 import json

@@ -21,7 +21,7 @@ class WelcomeQuerySet(models.QuerySet["Welcome"]):
         return self.filter(sent_at__isnull=True, owed_since__gt=timezone.now() - OWED_FOR)
 
     def due(self) -> "WelcomeQuerySet":
-        """The welcomes that are owed and that nobody is sending at the moment."""
+        """The welcomes that are owed and that no job is sending at the moment."""
         expired = timezone.now() - CLAIM_EXPIRES_AFTER
         return self.owed().filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=expired))
 

@@ -33,8 +33,8 @@ def send_welcome(pk: int, using: str) -> None:
         using: the alias of the database that holds it.
 
     Raises:
-        ClaimedError: when it is being sent. It has to be looked at again: whoever does
-            that may have died.
+        ClaimedError: when it is being sent. Try it again later: the process that sends it may have
+            died.
         Exception: when the mail cannot be written, or the mail server does not take it.
             The welcome stays due, so that the job can be run again.
     """
@@ -57,7 +57,7 @@ def send_welcome(pk: int, using: str) -> None:
             " server; 'manage.py send_welcomes' sends every welcome that is still due.",
             welcome.user_id,
             error,
-            # What a mail server says needs none; a mistake in a template does.
+            # An answer of the mail server needs no traceback; a mistake in a template does.
             exc_info=not isinstance(error, OSError),
         )
         raise

@@ -1,4 +1,4 @@
-"""One welcome for every new user: not before the commit, not twice, not for nobody."""
+"""One welcome for every new user: not before the commit, not twice, and none without a user."""
 
 import json
 import re
