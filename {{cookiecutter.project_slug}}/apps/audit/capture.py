@@ -21,6 +21,8 @@ from .registry import Audited, Link, Recorded
 # of their names, and an underscore comes before small letters. It takes 63 characters.
 PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
+# Of each name where two share one column.
+MOST_OF_TWO: Final = 124
 # Parts of JSON in SQL.
 NULL, OPEN = "'null'", "'{'"
 
@@ -67,6 +69,10 @@ class Capture:
 
     # How two values are not the same, and how one entry is made of the links of an object, if it is.
     is_not, keys, grouped = "IS NOT", "{keys}", ""
+    # How the keys of all links of an object become one text.
+    all_keys = "group_concat({keys}, ',')"
+    # The time of an entry that no trigger writes, and how rows that are read are locked.
+    now, lock_rows = "", ""
     # SQL for the columns of an entry that say who acts, when and from where.
     who: Mapping[str, str]
     # SQL for a value of a column as JSON, and for one that can be compared.
@@ -127,6 +133,21 @@ class Capture:
             both = [self._linked(link, "removed", "OLD"), self._linked(link, "added", "NEW")]
             yield f"move{number}", moved, both
 
+    def state(self, audited: Audited, source: str) -> str:
+        """Return the statement that records rows ``r`` as they are, each with its links."""
+        members = [
+            self._member(audited, field.name, NULL, self.value(field, self.column("r", field)))
+            for field in self._fields(audited)
+        ]
+        pk = self.column("r", audited.model._meta.pk)
+        members += [self._linked_now(link, pk) for link in self.links_of(audited)]
+        return self._entry(audited, "state", pk, members, source, "r")
+
+    def links_of(self, audited: Audited) -> list[Link]:
+        """List how the links of an audited model are recorded, of those whose columns are there."""
+        found = (link for one in registry.recorded().values() for link in self._links(one))
+        return [link for link in found if link.audited is audited]
+
     def has(self, model: type[Model], field: Field) -> bool:
         """Whether the table of a model has the column of a field at the moment."""
         return field.column in self.columns.get(model._meta.db_table, ())
@@ -178,6 +199,20 @@ class Capture:
             f"{source} WHERE {pk} IS NOT NULL AND {target} IS NOT NULL{self.grouped.format(pk=pk)}"
         )
         return self._entry(link.audited, "update", pk, [change], tail)
+
+    def _linked_now(self, link: Link, pk: str) -> str:
+        """Return SQL for the member of the changes that names all links of a row, if there are any."""
+        name = link.field.name
+        if name in link.audited.masked:
+            return self._masked(name)
+        source, target = self.column("l", link.source), self.column("l", link.target)
+        keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
+        start = literal(_key(name) + '{"added":[')
+        return (
+            f"coalesce((SELECT {start} || {keys} || '],\"removed\":[]}}'"  # noqa: S608
+            f" FROM {self.at(link.source.model)} AS l"
+            f" WHERE {source} = {pk} AND {target} IS NOT NULL), '')"
+        )
 
     def _links(self, recorded: Recorded) -> list[Link]:
         """List the links that a row is, of those whose columns are there."""

@@ -16,10 +16,15 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from apps.core.actor import current_actor, current_request_id, current_source
+from apps.core.actor import (
+    current_actor,
+    current_impersonator,
+    current_request_id,
+    current_source,
+)
 
 from . import append_only, lineage, registry
-from .capture import ACTOR
+from .capture import ACTOR, MOST_OF_TWO
 from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
@@ -66,6 +71,27 @@ def actor_id(pk: Any, alias: str) -> Any:
     return ACTOR.get_db_prep_save(pk, connections[alias])
 
 
+def request_id() -> str:
+    """Return the id of the request, without characters that could end a comment."""
+    return NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
+
+
+def who_acts(user: Any, alias: str) -> dict[str, Any]:
+    """Return the columns of an entry that name a user, and say from where the user acts."""
+    name, other = "", current_impersonator()
+    # Not its type(): the user of a request is a lazy object.
+    if user and not registry.is_masked(user._meta.model, user.USERNAME_FIELD):
+        name = user.get_username()[:254]
+        if other and other.pk != user.pk:
+            name = f"{name[:MOST_OF_TWO]} (by {other.get_username()[:MOST_OF_TWO]})"
+    return {
+        "actor_id": actor_id(user.pk, alias) if user else None,
+        "actor_name": name,
+        "source": current_source(),
+        "request_id": request_id(),
+    }
+
+
 class Wrapper:
     """Stands around the statements of one connection; on PostgreSQL it says who acts."""
 
@@ -93,12 +119,17 @@ class Wrapper:
 
     def comment(self) -> str:
         """Return a comment that says who acts; nothing can end it or stand for a parameter."""
-        actor, key = current_actor(), ""
-        if actor is not None and actor.pk is not None:
-            key = actor_id(actor.pk, self.connection.alias)
-            key = key.encode().hex() if isinstance(key, str) else key
-        request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
-        return f"/*audit {key}|{current_source()}|{request_id}*/"
+        said = [self._key(current_actor()), current_source(), request_id()]
+        if other := self._key(current_impersonator()):
+            said.append(other)
+        return f"/*audit {'|'.join(said)}*/"
+
+    def _key(self, user: Any) -> str:
+        """Return the key of a user as a part of a comment; nothing for nobody."""
+        if user is None or user.pk is None:
+            return ""
+        key = actor_id(user.pk, self.connection.alias)
+        return key.encode().hex() if isinstance(key, str) else str(key)
 
     def change_tables(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes a table, and adapt the triggers to what it has become.
@@ -143,17 +174,9 @@ class SQLiteWrapper(Wrapper):
         # Outside of a statement of Django's nothing says when the next one begins.
         told = {} if self.told is None else self.told
         if not told:
-            actor: Any = current_actor()
-            # Not its type(): the user of a request is a lazy object.
-            named = actor and not registry.is_masked(actor._meta.model, actor.USERNAME_FIELD)
-            told |= {
-                # SQLite keeps it in UTC, or as it is where the project has no time zones.
-                "created_at": str(timezone.now().replace(tzinfo=None)),
-                "actor_id": actor_id(actor.pk, self.connection.alias) if actor else None,
-                "actor_name": actor.get_username()[:254] if actor and named else "",
-                "source": current_source(),
-                "request_id": current_request_id()[:MOST_CHARACTERS],
-            }
+            told |= who_acts(current_actor(), self.connection.alias)
+            # SQLite keeps it in UTC, or as it is where the project has no time zones.
+            told["created_at"] = str(timezone.now().replace(tzinfo=None))
         return told[column]
 
     def _fill(self, sql: str, table: str) -> None:

@@ -16,6 +16,8 @@ from django.db.models import Q, QuerySet
 # The name under which an entry says that the model itself was renamed.
 MODEL: Final = ""
 LAST: Final = 2**63 - 1
+# The actions of entries whose changes are those of fields of the model.
+WRITES: Final = ("create", "update", "delete", "state")
 # How the statements begin with which Django notes that a migration is applied, or no longer.
 NOTES: Final = ('INSERT INTO "django_migrations"', 'DELETE FROM "django_migrations"')
 
@@ -106,6 +108,8 @@ class Names:
         """Return the changes of an entry under the names of today."""
         if entry.action == "rename":
             return {}
+        if entry.action not in WRITES:
+            return dict(entry.changes)
         return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
 
 

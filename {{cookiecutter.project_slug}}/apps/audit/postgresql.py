@@ -4,13 +4,13 @@ The rows of an UPDATE come one by one, for only so old and new belong together w
 became of their keys.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import ACTOR, OPEN, Capture, Trigger, name_of, user_field
+from .capture import ACTOR, MOST_OF_TWO, OPEN, Capture, Trigger, name_of, user_field
 from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 from .models import Entry
 from .registry import Recorded
@@ -27,6 +27,8 @@ class PostgreSQLCapture(Capture):
 
     is_not = "IS DISTINCT FROM"
     keys, grouped = "string_agg({keys}, ',' ORDER BY {key})", " GROUP BY {pk}"
+    all_keys = keys
+    now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"
     find_schema = "SELECT quote_ident(current_schema()) || '.'"
     find_columns = """
         SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
@@ -155,32 +157,43 @@ class PostgreSQLCapture(Capture):
 
         Their name is among these rows, in the table of users, or in their latest entry.
         """
-        key = "substr(said[1], 9)"
-        if key_type(ACTOR) == "CharField":
-            key = f"convert_from(decode({key}, 'hex'), 'UTF8')"
         tables = [*([rows] if rows else []), self.at(user_field().model)]
-        names = ", ".join([*(name for table in tables for name in self._name_in(table)), "NULL"])
-        known = (
-            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
-            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
+        names, known = self._names(tables, "actor")
+        others, other_known = self._names(tables, self._user_key("said[4]"))
+        other = f"substr(coalesce({others}, {other_known}, ''), 1, {MOST_OF_TWO})"
+        named = (
+            f" name := {names}; IF name IS NULL THEN name := coalesce({known}, ''); END IF;"
+            f" IF said[4] <> '' THEN name := concat(substr(name, 1, {MOST_OF_TWO}), ' (by ',"
+            f" {other}, ')'); END IF;"
         )
+        if registry.is_masked(ACTOR.remote_field.model, user_field().name):
+            named = ""
         return (
             "IF NOT starts_with(current_query(), '/*audit ') THEN name := session_user; ELSE"
-            " said := string_to_array(split_part(current_query(), '*/', 1), '|');"
-            f" IF said[1] <> '/*audit ' THEN actor := {key}; name := coalesce({names});"
-            f" IF name IS NULL THEN name := coalesce({known}, ''); END IF; END IF; END IF; "
+            " said := string_to_array(split_part(current_query(), '*/', 1), '|'); IF said[1] <>"
+            f" '/*audit ' THEN actor := {self._user_key('substr(said[1], 9)')};{named}"
+            " END IF; END IF; "
         )
 
-    def _name_in(self, rows: str) -> list[str]:
-        """Return SQL for the name of who acts among some rows of users, if names may be known."""
-        field = user_field()
-        if registry.is_masked(ACTOR.remote_field.model, field.name) or not self.has(
-            field.model, field
-        ):
-            return []
-        key = self.column("one", field.model._meta.pk)
-        name = f"substr(CAST({self.column('one', field)} AS TEXT), 1, 254)"
-        return [f"(SELECT {name} FROM {rows} AS one WHERE {key} = actor)"]  # noqa: S608
+    def _user_key(self, part: str) -> str:
+        """Return SQL for the key of a user that is a part of the comment."""
+        if key_type(ACTOR) == "CharField":
+            part = f"convert_from(decode({part}, 'hex'), 'UTF8')"
+        return f"CAST({part} AS {ACTOR.db_type(self.connection)})"
+
+    def _names(self, tables: Sequence[str], key: str) -> tuple[str, str]:
+        """Return SQL for the name of a user in the tables of users, and in their latest entry."""
+        field, names = user_field(), []
+        if self.has(field.model, field):
+            pk, column = (self.column("one", each) for each in (field.model._meta.pk, field))
+            name = f"substr(CAST({column} AS TEXT), 1, 254)"
+            names = [f"(SELECT {name} FROM {table} AS one WHERE {pk} = {key})" for table in tables]  # noqa: S608
+        # Without the user who acted as this one.
+        known = (
+            f"(SELECT split_part(known.actor_name, ' (by ', 1) FROM {self.at(Entry)} AS known"  # noqa: S608
+            f" WHERE known.actor_id = {key} ORDER BY known.id DESC LIMIT 1)"
+        )
+        return f"coalesce({', '.join([*names, 'NULL'])})", known
 
 
 def _all(statements: Iterable[str]) -> str:

@@ -30,6 +30,7 @@ class SQLiteCapture(Capture):
         column: f"{WHO}('{column}')"
         for column in ("created_at", "actor_id", "actor_name", "source", "request_id")
     }
+    now = who["created_at"]
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
         table, label = model._meta.db_table, model._meta.label
