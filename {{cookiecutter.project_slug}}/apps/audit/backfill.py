@@ -59,7 +59,7 @@ def _patiently(batch: "_Batch") -> int:
 
 
 class _Batch:
-    """The next rows of a table, in the order of their keys, of which the trail lacks the beginning."""
+    """The next rows of a table, in the order of their keys."""
 
     def __init__(self, audited: Audited, using: str) -> None:
         model, capture = audited.model, Triggers(connections[using]).capture
@@ -71,35 +71,43 @@ class _Batch:
         self.using, self.label, self.last = using, model._meta.label, None
         self.has_more = capture.has(model, model._meta.pk)
         self.pk = capture.column("r", model._meta.pk)
-        # LIMIT keeps PostgreSQL from reading the whole trail for each batch.
+        within = f"{self.pk} BETWEEN %s AND %s"
+        # LIMIT keeps PostgreSQL from reading the whole trail.
         missing = " AND ".join(
             f"(SELECT 1 FROM {capture.at(Entry)} AS known WHERE known.model_label = '{span.label}'"  # noqa: S608
             f" AND known.object_id = CAST({self.pk} AS TEXT) AND known.id > {span.after}"
             f" AND known.id <= {span.until} AND known.action IN ('create', 'state') LIMIT 1) IS NULL"
             for span in Names(Entry.objects.using(using)).spans(self.label)
         )
-        source = f" FROM {capture.at(model)} AS r WHERE {missing}"
-        self.keys = f"SELECT {self.pk}{source}".replace("%", "%%")
-        self.order = f" ORDER BY {self.pk} LIMIT {BATCH}{capture.lock_rows}"
-        insert = capture.state(audited, source).replace("%", "%%")
-        self.insert = f"{insert} AND {self.pk} BETWEEN %s AND %s"
+        rows = f" FROM {capture.at(model)} AS r WHERE "
+        self.keys = f"SELECT {self.pk}{rows}{{}} ORDER BY {self.pk}"
+        self.lock = f"{self.keys.format(f'{missing} AND {within}')}{capture.lock_rows}"
+        insert = capture.state(audited, rows + missing).replace("%", "%%")
+        self.insert = f"{insert} AND {within}"
         tables = sorted({capture.at(link.source.model) for link in capture.links_of(audited)})
-        # No link may be on its way while links are read: no lock on rows keeps a new one out.
+        # No lock on rows keeps out a link that is added while links are read.
         locks = [f"LOCK TABLE {table} IN SHARE MODE" for table in tables]
-        self.locks = [PATIENCE, *locks] if capture.lock_rows else []
+        self.patience, self.locks = ([PATIENCE], locks) if capture.lock_rows else ([], [])
 
     def add(self) -> int:
-        """Add the entries, after the changes that they contain and before all later ones."""
+        """Add the entries that are missing, each after the changes that it contains, and no others.
+
+        Returns their number.
+        """
+        after, last = ("TRUE", []) if self.last is None else (f"{self.pk} > %s", [self.last])
         with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
-            for statement in self.locks:
-                cursor.execute(statement)
-            after = "" if self.last is None else f" AND {self.pk} > %s"
-            cursor.execute(self.keys + after + self.order, [self.last] if after else [])
+            cursor.execute(f"{self.keys.format(after)} LIMIT {BATCH}", last)
             keys = [key for (key,) in cursor.fetchall()]
+            self.has_more = len(keys) == BATCH
             if not keys:
-                self.has_more = False
                 return 0
-            cursor.execute(self.insert, [keys[0], keys[-1]])
-            added: int = cursor.rowcount
+            for statement in self.patience:
+                cursor.execute(statement)
+            cursor.execute(self.lock, [keys[0], keys[-1]])
+            if added := len(cursor.fetchall()):
+                for statement in self.locks:
+                    cursor.execute(statement)
+                cursor.execute(self.insert, [keys[0], keys[-1]])
+                added = cursor.rowcount
         self.last = keys[-1]
         return added
