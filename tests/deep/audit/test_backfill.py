@@ -214,9 +214,9 @@ def test_an_object_without_a_beginning_is_never_wrong(article: Article) -> None:
 
 @in_one_transaction
 def test_nothing_is_recorded_without_triggers() -> None:
-    with before_the_trail():
-        with pytest.raises(CommandError, match="is missing. Run `manage.py migrate"):
-            call_command("audit", "backfill", "--all")
+    fault = pytest.raises(CommandError, match=r"is missing. Run `manage.py migrate")
+    with before_the_trail(), fault:
+        call_command("audit", "backfill", "--all")
 
 
 @in_one_transaction
@@ -301,10 +301,13 @@ def test_writers_all_the_time_and_two_runs_at_once(monkeypatch: pytest.MonkeyPat
 
         return work
 
-    run(write(0), write(1), lambda: record(Article) and None, lambda: record(Article) and None)
+    def fill() -> None:
+        record(Article)
+
+    run(write(0), write(1), fill, fill)
     assert len(states(Article)) == len({entry.object_id for entry in states(Article)})
     for one in Article.objects.all():
-        replayed, linked = {}, set[str]()
+        replayed, linked = dict[str, Any](), set[str]()
         since = False
         for entry in Entry.objects.of(one).reverse():
             since = since or entry.action == "state"
@@ -337,7 +340,7 @@ def test_a_writer_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def fill() -> None:
         assert written.wait(60)
         try:
-            with pytest.raises(BusyError, match="holds rows of audit_examples.Author"):
+            with pytest.raises(BusyError, match=r"holds rows of audit_examples.Author"):
                 record(Author)
         finally:
             ended.set()

@@ -94,8 +94,9 @@ class _Batch:
 
         Returns their number.
         """
-        after, last = ("TRUE", []) if self.last is None else (f"{self.pk} > %s", [self.last])
+        after = "TRUE" if self.last is None else f"{self.pk} > %s"
         with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
+            last = [] if self.last is None else [self.last]
             cursor.execute(f"{self.keys.format(after)} LIMIT {BATCH}", last)
             keys = [key for (key,) in cursor.fetchall()]
             self.has_more = len(keys) == BATCH

@@ -1,7 +1,7 @@
-"""What the triggers do that write the trail: an entry for each row that a statement changes.
+"""SQL that writes the trail: an entry for each row that a statement changes.
 
-A trigger is made of the columns that a table has at the moment, so that it works
-between two steps of a migration as well.
+A trigger uses the columns that a table has at the moment. So it also works between two steps of a
+migration.
 """
 
 import json
@@ -56,22 +56,21 @@ def literal(text: str) -> str:
 
 
 class Capture:
-    """Makes the triggers of one database. Each kind of database writes SQL in ways of its own.
+    """Makes the triggers of one database. A subclass knows the SQL of its kind of database.
 
     Args:
         connection: the database.
-        schema: where the trail is, quoted and with a dot; empty on SQLite.
-        columns: those that the tables have at the moment.
-        migrating: whether tables are being changed. Columns that a model does not have, or no
-            longer, are then recorded without their values: they may be masked under their
-            other name.
+        schema: the schema of the trail, quoted and with a dot; empty on SQLite.
+        columns: the columns that the tables have at the moment.
+        migrating: whether tables are being changed. Columns that the model lacks are recorded
+            without their values then, because they may be masked under another name.
     """
 
-    # How two values are not the same, and how one entry is made of the links of an object, if it is.
+    # How to compare two values, and how to gather the links of an object in one entry, if at all.
     is_not, keys, grouped = "IS NOT", "{keys}", ""
     # How the keys of all links of an object become one text.
     all_keys = "group_concat({keys}, ',')"
-    # The time of an entry that no trigger writes, and how rows that are read are locked.
+    # The time of an entry that no trigger writes, and the clause that locks selected rows.
     now, lock_rows = "", ""
     # SQL for the columns of an entry that say who acts, when and from where.
     who: Mapping[str, str]
@@ -257,12 +256,12 @@ class Capture:
             "changes": f"CAST({changes} AS {type_of_changes})",
         }
         names, values = ", ".join(columns), ", ".join(columns.values())
-        # SQLite puts what it selects into a table of its own first.
+        # SQLite copies the rows of a SELECT into a temporary table first.
         values = f"SELECT {values}{tail}" if tail else f"VALUES ({values})"
         return f"INSERT INTO {self.at(Entry)} ({names}) {values}"
 
     def _name(self, audited: Audited, row: str, pk: str, key: str) -> str:
-        """Return SQL for what an object is called: a column, or what the trail knew it by last."""
+        """Return SQL for the name of an object: a column, or its latest name on the trail."""
         if row and audited.name and self.has(audited.model, audited.name):
             return f"coalesce(substr(CAST({self.column(row, audited.name)} AS TEXT), 1, 200), '')"
         named = [one for one in registry.covering(audited.model) if one.name]

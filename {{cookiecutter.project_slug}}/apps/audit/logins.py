@@ -69,7 +69,7 @@ def _may_name(model: Any) -> bool:
 
 
 def _add(action: str, request: Any, user: Any, name: str = "", **more: int) -> None:
-    """Add an entry of a user, or of nobody, to the database that users are written to."""
+    """Add an entry of a user, or of a failure without one, to the database of the users."""
     # Not its type(): the user of a request is a lazy object.
     model = get_user_model() if user is None else user._meta.model
     if not (covering := registry.covering(model)):

@@ -1,7 +1,7 @@
-"""The trail's triggers on PostgreSQL: one for all rows that are new, or deleted, together.
+"""The trail's triggers on PostgreSQL: one trigger for all new rows, or all deleted rows, together.
 
-The rows of an UPDATE come one by one, for only so old and new belong together whatever
-became of their keys.
+The trigger for an UPDATE fires for each row. Only then the old and the new values of a row are
+known to belong together, even if its key changes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from .registry import Recorded
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
-# Nothing that a session has of its own can mislead a function, and nothing is compiled for one row.
+# No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
 
 
@@ -64,7 +64,7 @@ class PostgreSQLCapture(Capture):
         created = self.whole(recorded, "create", "r", " FROM new_rows AS r")
         yield trigger("AFTER INSERT", asked + _all(created), "NEW TABLE AS new_rows")
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
-        # A deletion that collects what goes along asks many tables that have nothing of it.
+        # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
@@ -82,7 +82,7 @@ class PostgreSQLCapture(Capture):
         row = "NEW" if event == "INSERT" else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
         name = name_of(f"keep {event}", table)
-        # In sessions that play the replica, too. Rows that come to one come with their entries.
+        # Also in the sessions of a replica: their rows arrive together with their entries.
         return self._trigger(name, table, f"BEFORE {event}", body, always=True)
 
     def removal(self, name: str) -> str:
@@ -108,12 +108,12 @@ class PostgreSQLCapture(Capture):
 
     def comparable(self, field: Field, sql: str) -> str:
         if is_json(field):
-            # As values of JSON, 1 and 1.0 are the same.
+            # As JSON, 1 and 1.0 are equal.
             return f"{sql}::text"
         return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
 
     def joined(self, *texts: str) -> str:
-        # One call is sooner ready than as many operators. A function takes 100 arguments.
+        # One call is faster than many operators. A function takes 100 arguments.
         if len(texts) > MOST_ARGUMENTS:
             rest = self.joined(*texts[MOST_ARGUMENTS:])
             return f"{self.joined(*texts[:MOST_ARGUMENTS])} || {rest}"
@@ -153,9 +153,9 @@ class PostgreSQLCapture(Capture):
         )
 
     def _who_acts(self, rows: str = "") -> str:
-        """Return statements that read who acts from the front of the statement that was sent.
+        """Return statements that read who acts from the comment in front of a statement.
 
-        Their name is among these rows, in the table of users, or in their latest entry.
+        The name of the user is among these rows, in the table of users, or in the latest entry.
         """
         tables = [*([rows] if rows else []), self.at(user_field().model)]
         names, known = self._names(tables, "actor")

@@ -22,13 +22,16 @@ class CannotRestoreError(Exception):
 
 @dataclass(slots=True)
 class State:
-    """What an object was like at some time.
+    """The state of an object at some time.
 
-    ``values`` maps names of fields to Python values, foreign keys to keys, and is JSONNull()
-    where JSON's null was; ``links`` maps names of many-to-many fields to sets of keys.
-    ``unknown`` names the fields that the trail cannot tell: those that are masked, or cannot
-    read what is recorded, and were changed since, those that it does not record, and those that
-    it has not met before that time, which may have had another name then.
+    ``exists`` is None if the trail does not know the object then. ``values`` maps names of fields
+    to Python values, foreign keys to keys, and has JSONNull() for JSON's null. ``links`` maps
+    names of many-to-many fields to sets of keys. ``unknown`` names the fields whose values are
+    not known:
+
+    - fields that are not recorded
+    - masked fields that were changed since, and fields that cannot read their recorded values
+    - fields without an entry before that time, because they may have had another name
     """
 
     model: type[Model]
@@ -123,7 +126,7 @@ def _restore_links(instance: Model, state: State) -> set[str]:
     others = set()
     for name, keys in state.links.items():
         many: Any = state.model._meta.get_field(name)
-        # The trail has the keys, and none of what else a link through a model of its own holds.
+        # For a through model of the project, the trail has the keys and no other fields.
         if many.remote_field.through._meta.auto_created:
             found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
             left = found.filter(pk__in=keys).values_list("pk", flat=True)
@@ -174,7 +177,7 @@ class _History:
             names.condition([audited.model._meta.label]), object_id=key, action__in=WRITES
         )
         later, self.earlier = [*history.filter(pk__gt=until)], history.filter(pk__lte=until)
-        # The trail begins with a state that was there already, since a time that it does not know.
+        # Nothing is known of the time before the trail begins with a state.
         first_is_a_state = bool(later) and later[-1].action == Entry.Action.STATE
         self.is_unknown = first_is_a_state and not self.earlier.exists()
         self.later = [
@@ -234,7 +237,7 @@ class _History:
         return doubtful
 
     def links(self, many: ManyToManyField) -> set[Any]:
-        """Return the keys that a field held; raise ``UnreadableError`` where nobody can tell."""
+        """Return the keys that a field held; raise ``UnreadableError`` if they are not known."""
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
         links = Counter(_links_now(many, self.pk, self.using))
