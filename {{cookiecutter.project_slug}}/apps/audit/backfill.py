@@ -90,13 +90,12 @@ class _Batch:
         self.patience, self.locks = ([PATIENCE], locks) if capture.lock_rows else ([], [])
 
     def add(self) -> int:
-        """Add the entries that are missing, each after the changes that it contains, and no others.
+        """Add the entries that are missing, and return their number.
 
-        Returns their number.
+        Each follows every change that it contains, and precedes every later one.
         """
-        after = "TRUE" if self.last is None else f"{self.pk} > %s"
+        after, last = ("TRUE", ()) if self.last is None else (f"{self.pk} > %s", (self.last,))
         with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
-            last = [] if self.last is None else [self.last]
             cursor.execute(f"{self.keys.format(after)} LIMIT {BATCH}", last)
             keys = [key for (key,) in cursor.fetchall()]
             self.has_more = len(keys) == BATCH
