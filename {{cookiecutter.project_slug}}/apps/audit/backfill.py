@@ -80,8 +80,8 @@ class _Batch:
             for span in Names(Entry.objects.using(using)).spans(self.label)
         )
         rows = f" FROM {capture.at(model)} AS r WHERE "
-        self.keys = f"SELECT {self.pk}{rows}{{}} ORDER BY {self.pk}"
-        self.lock = f"{self.keys.format(f'{missing} AND {within}')}{capture.lock_rows}"
+        self.keys = f"SELECT {self.pk}{rows}"
+        self.lock = f"{self.keys}{missing} AND {within} ORDER BY {self.pk}{capture.lock_rows}"
         insert = capture.state(audited, rows + missing).replace("%", "%%")
         self.insert = f"{insert} AND {within}"
         tables = sorted({capture.at(link.source.model) for link in capture.links_of(audited)})
@@ -96,7 +96,7 @@ class _Batch:
         """
         after, last = ("TRUE", ()) if self.last is None else (f"{self.pk} > %s", (self.last,))
         with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
-            cursor.execute(f"{self.keys.format(after)} LIMIT {BATCH}", last)
+            cursor.execute(f"{self.keys}{after} ORDER BY {self.pk} LIMIT {BATCH}", last)
             keys = [key for (key,) in cursor.fetchall()]
             self.has_more = len(keys) == BATCH
             if not keys:
