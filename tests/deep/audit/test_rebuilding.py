@@ -155,7 +155,7 @@ def rebuild(*, several_writers: bool = False) -> tuple[dict[Any, Any], dict[Any,
     links: dict[Any, Counter[Any]] = defaultdict(Counter)
     for entry in Entry.objects.filter(model_label__in=models).order_by("id"):
         key = (entry.model_label, entry.object_id)
-        if entry.action == Entry.Action.CREATE:
+        if entry.action in (Entry.Action.CREATE, Entry.Action.STATE):
             assert key not in tables
             tables[key] = {}
         if late and entry.action == Entry.Action.UPDATE and key not in tables:

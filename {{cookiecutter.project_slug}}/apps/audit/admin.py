@@ -16,12 +16,15 @@ from django.utils.text import Truncator
 
 from . import presentation
 from .changelist import EntryList, ModelFilter, Pages
+from .differences import harmless
 from .models import Entry
 
 # How many of the latest entries are searched, which no index helps with.
 SEARCHED: Final = 1_000_000
 HISTORY_PAGE: Final = 20
-WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
+# Entries whose fields have one value, not an old and a new one.
+LOGINS: Final = (Entry.Action.LOGIN, Entry.Action.LOGOUT, Entry.Action.FAILED_LOGIN)
+WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE, Entry.Action.STATE, *LOGINS)
 
 
 @admin.register(Entry)
@@ -129,7 +132,9 @@ class EntryAdmin(admin.ModelAdmin):
         """Name an object and its model, and lead to its history."""
         model, name = presentation.model_name(entry.page.names.label(entry)), entry.page.name(entry)
         url = history_url(entry)
-        return format_html('{} <a href="{}">{}</a>', model, url, name) if url else model
+        if url is None:
+            return f"{model} {harmless(entry.object_repr)}".rstrip()
+        return format_html('{} <a href="{}">{}</a>', model, url, name)
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:

@@ -1,7 +1,7 @@
-"""What the triggers do that write the trail: an entry for each row that a statement changes.
+"""SQL that writes the trail: an entry for each row that a statement changes.
 
-A trigger is made of the columns that a table has at the moment, so that it works
-between two steps of a migration as well.
+A trigger uses the columns that a table has at the moment. So it also works between two steps of a
+migration.
 """
 
 import json
@@ -21,6 +21,8 @@ from .registry import Audited, Link, Recorded
 # of their names, and an underscore comes before small letters. It takes 63 characters.
 PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
+# Of each name where two share one column.
+MOST_OF_TWO: Final = 124
 # Parts of JSON in SQL.
 NULL, OPEN = "'null'", "'{'"
 
@@ -58,19 +60,22 @@ def literal(text: str) -> str:
 
 
 class Capture:
-    """Makes the triggers of one database. Each kind of database writes SQL in ways of its own.
+    """Makes the triggers of one database. A subclass knows the SQL of its kind of database.
 
     Args:
         connection: the database.
-        schema: where the trail is, quoted and with a dot; empty on SQLite.
-        columns: those that the tables have at the moment.
-        migrating: whether tables are being changed. Columns that a model does not have, or no
-            longer, are then recorded without their values: they may be masked under their
-            other name.
+        schema: the schema of the trail, quoted and with a dot; empty on SQLite.
+        columns: the columns that the tables have at the moment.
+        migrating: whether tables are being changed. Columns that the model lacks are recorded
+            without their values then, because they may be masked under another name.
     """
 
-    # How two values are not the same, and how one entry is made of the links of an object, if it is.
+    # How to compare two values, and how to gather the links of an object in one entry, if at all.
     is_not, keys, grouped = "IS NOT", "{keys}", ""
+    # How the keys of all links of an object become one text.
+    all_keys = "group_concat({keys}, ',')"
+    # The time of an entry that no trigger writes, and the clause that locks selected rows.
+    now, lock_rows = "", ""
     # SQL for the columns of an entry that say who acts, when and from where.
     who: Mapping[str, str]
     # SQL for a value of a column as JSON, and for one that can be compared.
@@ -142,6 +147,21 @@ class Capture:
             both = [self._linked(link, *side, source(moved)) for side in sides]
             yield f"move{number}", moved, both
 
+    def state(self, audited: Audited, source: str) -> str:
+        """Return the statement that records rows ``r`` as they are, each with its links."""
+        members = [
+            self._member(audited, field.name, NULL, self.value(field, self.column("r", field)))
+            for field in self._fields(audited)
+        ]
+        pk = self.column("r", audited.model._meta.pk)
+        members += [self._linked_now(link, pk) for link in self.links_of(audited)]
+        return self._entry(audited, "state", pk, members, source, "r")
+
+    def links_of(self, audited: Audited) -> list[Link]:
+        """List how the links of an audited model are recorded, of those whose columns are there."""
+        found = (link for one in registry.recorded().values() for link in self._links(one))
+        return [link for link in found if link.audited is audited]
+
     def has(self, model: type[Model], field: Field) -> bool:
         """Whether the table of a model has the column of a field at the moment."""
         return field.column in self.columns.get(model._meta.db_table, ())
@@ -194,6 +214,20 @@ class Capture:
         tail = f"{source} {'AND' if ' WHERE ' in source else 'WHERE'} {there}"
         return self._entry(link.audited, "update", pk, [change], tail)
 
+    def _linked_now(self, link: Link, pk: str) -> str:
+        """Return SQL for the member of the changes that names all links of a row, if there are any."""
+        name = link.field.name
+        if name in link.audited.masked:
+            return self._masked(name)
+        source, target = self.column("l", link.source), self.column("l", link.target)
+        keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
+        start = literal(_key(name) + '{"added":[')
+        return (
+            f"coalesce((SELECT {start} || {keys} || '],\"removed\":[]}}'"  # noqa: S608
+            f" FROM {self.at(link.source.model)} AS l"
+            f" WHERE {source} = {pk} AND {target} IS NOT NULL), '')"
+        )
+
     def _links(self, recorded: Recorded) -> list[Link]:
         """List the links that a row is, of those whose columns are there."""
         return [
@@ -237,12 +271,12 @@ class Capture:
             "changes": f"CAST({changes} AS {type_of_changes})",
         }
         names, values = ", ".join(columns), ", ".join(columns.values())
-        # SQLite puts what it selects into a table of its own first.
+        # SQLite copies the rows of a SELECT into a temporary table first.
         values = f"SELECT {values}{tail}" if tail else f"VALUES ({values})"
         return f"INSERT INTO {self.at(Entry)} ({names}) {values}"
 
     def _name(self, audited: Audited, row: str, pk: str, key: str) -> str:
-        """Return SQL for what an object is called: a column, or what the trail knew it by last."""
+        """Return SQL for the name of an object: a column, or its latest name on the trail."""
         if row and audited.name and self.has(audited.model, audited.name):
             return f"coalesce(substr(CAST({self.column(row, audited.name)} AS TEXT), 1, 200), '')"
         named = [one for one in registry.covering(audited.model) if one.name]

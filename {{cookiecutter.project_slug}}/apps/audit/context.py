@@ -1,10 +1,10 @@
-"""What triggers are told of who acts, and of tables that are being changed.
+"""Tells the triggers who acts, and adapts them when a table changes.
 
-Each connection has a wrapper around its statements, which Django offers for such
-things. On SQLite triggers ask a Python function. On PostgreSQL a statement that may
-write to an audited table begins with a comment, which the triggers find in
-``current_query()``: it needs no statement of its own and no state of a session, so
-poolers and pools do no harm. It holds keys and no names, for it appears in logs.
+Each connection has one of Django's wrappers around its statements. On SQLite the triggers call a
+Python function. On PostgreSQL a statement that may write to an audited table begins with a
+comment, which the triggers find in ``current_query()``. The comment needs no additional statement
+and no state of the session, so it works with poolers and pools. It holds keys and no names,
+because it appears in logs.
 """
 
 import re
@@ -16,19 +16,24 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from apps.core.actor import current_actor, current_request_id, current_source
+from apps.core.actor import (
+    current_actor,
+    current_impersonator,
+    current_request_id,
+    current_source,
+)
 
 from . import append_only, lineage, registry
-from .capture import ACTOR, FEW, MANY
+from .capture import ACTOR, FEW, MANY, MOST_OF_TWO
 from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
 type Execute = Callable[[str], Any]
 
-# What Django writes of rows, with the table.
+# The beginning of Django's statements that write rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
 UPDATES: Final = re.compile(r"\s*(?:UPDATE|WITH)\b", re.IGNORECASE)
-# What writes nothing to any row. All else may do so, whatever it is.
+# The beginning of statements that write no row. All others may write some.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
     r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
@@ -36,8 +41,8 @@ READS: Final = re.compile(
 )
 CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
 REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
-# How SQLite's tables are filled that take the place of others, and what Django puts in the place
-# of NULL then.
+# On SQLite, Django copies a changed table into a new one. These find the two tables, and the values
+# that replace NULL.
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
 # Of the id of a request.
@@ -46,17 +51,17 @@ NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def attach(connection: BaseDatabaseWrapper) -> None:
-    """Let the triggers of a connection, which has just been made, know who acts."""
+    """Let the triggers of a new connection know who acts."""
     kinds: dict[str, Any] = {"sqlite": SQLiteWrapper, "postgresql": Wrapper}
     wrapper = next((one for one in connection.execute_wrappers if isinstance(one, Wrapper)), None)
     if wrapper is None and connection.vendor in kinds:
         wrapper = kinds[connection.vendor](connection)
-        # `execute_wrapper()` is for blocks, which end in the order of their beginning. In front,
-        # this one is left alone by those that are under way, as the first statement connects.
+        # `execute_wrapper()` is for blocks. The first statement of a block may connect, and the end
+        # of the block removes the last wrapper, so this one goes to the front.
         connection.execute_wrappers.insert(0, wrapper)
     if isinstance(wrapper, SQLiteWrapper):
         raw: Any = connection.connection
-        # Without it SQLite, if built so, refuses functions in triggers.
+        # Some builds of SQLite refuse functions in triggers without it.
         raw.execute("PRAGMA trusted_schema = ON")
         raw.create_function(WHO, 1, wrapper.tell)
 
@@ -67,15 +72,36 @@ def actor_id(pk: Any, alias: str) -> Any:
     return ACTOR.get_db_prep_save(pk, connections[alias])
 
 
+def request_id() -> str:
+    """Return the id of the request, without characters that could end a comment."""
+    return NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
+
+
+def who_acts(user: Any, alias: str) -> dict[str, Any]:
+    """Return the columns of an entry that name a user, and say from where the user acts."""
+    name, other = "", current_impersonator()
+    # Not its type(): the user of a request is a lazy object.
+    if user and not registry.is_masked(user._meta.model, user.USERNAME_FIELD):
+        name = user.get_username()[:254]
+        if other and other.pk != user.pk:
+            name = f"{name[:MOST_OF_TWO]} (by {other.get_username()[:MOST_OF_TWO]})"
+    return {
+        "actor_id": actor_id(user.pk, alias) if user else None,
+        "actor_name": name,
+        "source": current_source(),
+        "request_id": request_id(),
+    }
+
+
 class Wrapper:
-    """Stands around the statements of one connection; on PostgreSQL it says who acts."""
+    """Wraps the statements of one connection; on PostgreSQL it says who acts."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
 
     def __call__(self, execute: Any, sql: Any, *arguments: Any) -> Any:
         if not isinstance(sql, str):
-            # psycopg takes bytes and what it has composed.
+            # psycopg also takes bytes and composed statements.
             sql = sql.decode() if isinstance(sql, bytes) else sql.as_string()
 
         def run(sql: str) -> Any:
@@ -96,19 +122,24 @@ class Wrapper:
         return execute(f"{self.comment(FEW if one else MANY)} {sql}")
 
     def comment(self, beginning: str) -> str:
-        """Return a comment that says who acts; nothing can end it or stand for a parameter."""
-        actor, key = current_actor(), ""
-        if actor is not None and actor.pk is not None:
-            key = actor_id(actor.pk, self.connection.alias)
-            key = key.encode().hex() if isinstance(key, str) else key
-        request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
-        return f"{beginning}{key}|{current_source()}|{request_id}*/"
+        """Return a comment that says who acts. No part can end it or look like a parameter."""
+        said = [self._key(current_actor()), current_source(), request_id()]
+        if other := self._key(current_impersonator()):
+            said.append(other)
+        return f"{beginning}{'|'.join(said)}*/"
+
+    def _key(self, user: Any) -> str:
+        """Return the key of a user as a part of the comment; an empty text for no user."""
+        if user is None or user.pk is None:
+            return ""
+        key = actor_id(user.pk, self.connection.alias)
+        return key.encode().hex() if isinstance(key, str) else str(key)
 
     def change_tables(self, execute: Execute, sql: str) -> Any:
-        """Run a statement that changes a table, and adapt the triggers to what it has become.
+        """Run a statement that changes a table, and adapt the triggers to its new columns.
 
-        SQLite drops no column that a trigger names. Rows that the next step of a migration
-        writes are recorded, too.
+        SQLite drops no column that a trigger names. The adapted triggers record the rows that the
+        next step of a migration writes.
         """
         known = {*registry.tables_that_matter(), *KEPT}
         named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
@@ -123,14 +154,14 @@ class Wrapper:
 
 
 class SQLiteWrapper(Wrapper):
-    """Answers what triggers ask, the same for all rows of a statement."""
+    """Tells the triggers who acts, the same for all rows of a statement."""
 
     told: dict[str, Any] | None = None
 
     def run(self, execute: Execute, sql: str) -> Any:
         outer, self.told = self.told, {}
         try:
-            # What Django writes replaces nothing, so its statements are not searched to their end.
+            # Django's own statements replace no rows, so they are not searched to their end.
             if not WRITES.match(sql):
                 if not READS.match(sql) and REPLACES.search(sql):
                     return self._replace(execute, sql)
@@ -144,24 +175,16 @@ class SQLiteWrapper(Wrapper):
 
     def tell(self, column: str) -> Any:
         """Return what a column of an entry holds that is being written."""
-        # Outside of a statement of Django's nothing says when the next one begins.
+        # Outside Django's cursors nothing says when the next statement begins.
         told = {} if self.told is None else self.told
         if not told:
-            actor: Any = current_actor()
-            # Not its type(): the user of a request is a lazy object.
-            named = actor and not registry.is_masked(actor._meta.model, actor.USERNAME_FIELD)
-            told |= {
-                # SQLite keeps it in UTC, or as it is where the project has no time zones.
-                "created_at": str(timezone.now().replace(tzinfo=None)),
-                "actor_id": actor_id(actor.pk, self.connection.alias) if actor else None,
-                "actor_name": actor.get_username()[:254] if actor and named else "",
-                "source": current_source(),
-                "request_id": current_request_id()[:MOST_CHARACTERS],
-            }
+            told |= who_acts(current_actor(), self.connection.alias)
+            # SQLite keeps it in UTC, or as it is where the project has no time zones.
+            told["created_at"] = str(timezone.now().replace(tzinfo=None))
         return told[column]
 
     def _fill(self, sql: str, table: str) -> None:
-        """Fill columns that may be NULL no longer in a recorded table, before it is copied."""
+        """Fill the columns of a recorded table that become NOT NULL, before it is copied."""
         for filled in FILLED.finditer(sql) if table in registry.tables_that_matter() else ():
             column = f'"{filled[1]}"'
             fill = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
@@ -169,12 +192,12 @@ class SQLiteWrapper(Wrapper):
                 cursor.execute(fill)
 
     def _is_renamed(self, new: str, old: str) -> bool:
-        """Whether rows only move, from a table that the trail has recorded so far to another."""
+        """Whether a recorded table is only renamed, so that its rows move to another one."""
         tables = registry.tables_that_matter()
         return new in tables and old not in tables and bool(Triggers(self.connection, {old}).found)
 
     def _replace(self, execute: Execute, sql: str) -> Any:
-        """Let SQLite tell triggers of the rows that are replaced, which it does on request only."""
+        """Let SQLite fire triggers for replaced rows, which it does only on request."""
         raw: Any = self.connection.connection
         ((before,),) = raw.execute("PRAGMA recursive_triggers").fetchall()
         raw.execute("PRAGMA recursive_triggers = ON")

@@ -1,13 +1,13 @@
-"""What the trail has to know of a field to record the values of its column and to read them."""
+"""Facts about a field, with which the trail records and reads the values of its column."""
 
 from typing import Any, Final
 
 from django.db.models import Field, ForeignKey
 
-# JSON's null is recorded as the value of this key, for it is not the NULL of an empty column;
-# so are objects that have such a key themselves.
+# JSON's null is not the NULL of an empty column, so it is recorded as the value of this key.
+# Objects that have such a key themselves are wrapped in the same way.
 JSON_NULL: Final = "json"
-# What stands in the place of values that stay out of the trail.
+# It replaces values that are not recorded.
 MASKED: Final = '{"masked":true}'
 
 
@@ -19,7 +19,7 @@ def pointed_to(field: Any) -> Any:
 
 
 def key_type(field: Field) -> str | None:
-    """Return whether a key is an IntegerField, a CharField or a UUIDField; None for another type."""
+    """Return the type of a key: IntegerField, CharField or UUIDField; None for another type."""
     name: str = pointed_to(field).get_internal_type()
     if name in ("CharField", "TextField", "SlugField"):
         return "CharField"
@@ -39,7 +39,7 @@ def is_djangos(field: Field, package: str = "django.") -> bool:
 
 
 def has_other_equals(field: Any) -> bool:
-    """Whether a column may call values equal that are not the same, or has operators of its own."""
+    """Whether the column's comparison may treat different values as equal."""
     field = pointed_to(field)
     while (base := getattr(field, "base_field", None)) is not None:
         field = base

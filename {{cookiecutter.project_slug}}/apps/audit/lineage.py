@@ -1,9 +1,8 @@
-"""How models and fields were called before, for reading entries from before they were renamed.
+"""Former names of models and fields, to read entries that are older than a renaming.
 
-Each renaming by a migration is an entry, written in the transaction in which the migration is
-noted as applied, or as no longer applied. ``model_label`` is the label after it, and ``changes``
-maps the new name of a field, or the empty name for the model itself, to
-``{"renamed": <the old name>}``.
+Each renaming by a migration is an entry. It is written in the transaction that notes the migration
+as applied, or as no longer applied. ``model_label`` is the label after the renaming. ``changes``
+maps the new name of a field to ``{"renamed": <the old name>}``. The empty name means the model.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,12 +15,14 @@ from django.db.models import Q, QuerySet
 # The name under which an entry says that the model itself was renamed.
 MODEL: Final = ""
 LAST: Final = 2**63 - 1
-# How the statements begin with which Django notes that a migration is applied, or no longer.
+# The actions of entries whose changes are those of fields of the model.
+WRITES: Final = ("create", "update", "delete", "state")
+# The beginning of Django's statements that note a migration as applied, or as no longer applied.
 NOTES: Final = ('INSERT INTO "django_migrations"', 'DELETE FROM "django_migrations"')
 
 
 class Renaming(NamedTuple):
-    """What is called otherwise since an entry: a field of the model, or the model itself."""
+    """A renaming that an entry records, of a field of the model or of the model itself."""
 
     label: str
     old: str
@@ -65,7 +66,7 @@ class Names:
         until, names = LAST, dict[str, str | None]()
         for key, one in self.renamings:
             if one.new == MODEL and one.old == label and one.label != label:
-                # What has this label before was renamed: it is another model.
+                # Before it, another model had this label.
                 yield Span(label, key, until, names)
                 return
             if one.label != label:
@@ -89,7 +90,7 @@ class Names:
     def label(self, entry: Any) -> str:
         """Return what the model of an entry is called today."""
         label: str = entry.model_label
-        # One that is not on the trail is of today.
+        # An entry that is not saved yet has the label of today.
         last = LAST if entry.pk is None else entry.pk
         for key, one in reversed(self.renamings):
             if key > last and one.new == MODEL and one.old == label:
@@ -106,11 +107,13 @@ class Names:
         """Return the changes of an entry under the names of today."""
         if entry.action == "rename":
             return {}
+        if entry.action not in WRITES:
+            return dict(entry.changes)
         return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
 
 
 def plan(using: str, migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
-    """Remember what migrations will rename: the plan and the models before it of ``pre_migrate``."""
+    """Remember what migrations will rename, from the plan and the models of ``pre_migrate``."""
     labels = {model._meta.label_lower: model._meta.label for model in before.get_models()}
     _planned[using] = {
         (migration.app_label, migration.name): list(_renamings(migration, backwards, labels))

@@ -1,15 +1,25 @@
-"""The trail's triggers on PostgreSQL: one for all rows of a statement together.
+"""The trail's triggers on PostgreSQL: one trigger for all rows of a statement together.
 
-An UPDATE of one row has a trigger for itself, which is faster.
+An UPDATE of one row has a separate trigger, which is faster.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import ACTOR, MANY, OPEN, PREFIX, Capture, Trigger, name_of, user_field
+from .capture import (
+    ACTOR,
+    MANY,
+    MOST_OF_TWO,
+    OPEN,
+    PREFIX,
+    Capture,
+    Trigger,
+    name_of,
+    user_field,
+)
 from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 from .models import Entry
 from .registry import Recorded
@@ -17,7 +27,7 @@ from .registry import Recorded
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
-# Nothing that a session has of its own can mislead a function, and nothing is compiled for one row.
+# No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
 
 
@@ -26,6 +36,8 @@ class PostgreSQLCapture(Capture):
 
     is_not = "IS DISTINCT FROM"
     keys, grouped = "string_agg({keys}, ',' ORDER BY {key})", " GROUP BY {pk}"
+    all_keys = keys
+    now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"
     find_schema = "SELECT quote_ident(current_schema()) || '.'"
     find_columns = """
         SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
@@ -61,7 +73,7 @@ class PostgreSQLCapture(Capture):
         created = self.whole(recorded, "create", "r", " FROM new_rows AS r")
         yield trigger("AFTER INSERT", asked + _all(created), "NEW TABLE AS new_rows")
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
-        # A deletion that collects what goes along asks many tables that have nothing of it.
+        # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
@@ -101,7 +113,7 @@ class PostgreSQLCapture(Capture):
         row = "NEW" if event == "INSERT" else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
         name = name_of(f"keep {event}", table)
-        # In sessions that play the replica, too. Rows that come to one come with their entries.
+        # Also in the sessions of a replica: their rows arrive together with their entries.
         return self._trigger(name, table, f"BEFORE {event}", body, always=True)
 
     def removal(self, name: str) -> str:
@@ -127,12 +139,12 @@ class PostgreSQLCapture(Capture):
 
     def comparable(self, field: Field, sql: str) -> str:
         if is_json(field):
-            # As values of JSON, 1 and 1.0 are the same.
+            # As JSON, 1 and 1.0 are equal.
             return f"{sql}::text"
         return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
 
     def joined(self, *texts: str) -> str:
-        # One call is sooner ready than as many operators. A function takes 100 arguments.
+        # One call is faster than many operators. A function takes 100 arguments.
         if len(texts) > MOST_ARGUMENTS:
             rest = self.joined(*texts[MOST_ARGUMENTS:])
             return f"{self.joined(*texts[:MOST_ARGUMENTS])} || {rest}"
@@ -172,36 +184,46 @@ class PostgreSQLCapture(Capture):
         )
 
     def _who_acts(self, rows: str = "") -> str:
-        """Return statements that read who acts from the front of the statement that was sent.
+        """Return statements that read who acts from the comment in front of a statement.
 
-        Their name is among these rows, in the table of users, or in their latest entry.
+        The name of the user is among these rows, in the table of users, or in the latest entry.
         """
-        key = "substr(said[1], 9)"
-        if key_type(ACTOR) == "CharField":
-            key = f"convert_from(decode({key}, 'hex'), 'UTF8')"
         tables = [*([rows] if rows else []), self.at(user_field().model)]
-        names = ", ".join([*(name for table in tables for name in self._name_in(table)), "NULL"])
-        known = (
-            f"(SELECT known.actor_name FROM {self.at(Entry)} AS known"  # noqa: S608
-            " WHERE known.actor_id = actor ORDER BY known.id DESC LIMIT 1)"
+        names, known = self._names(tables, "actor")
+        others, other_known = self._names(tables, self._user_key("said[4]"))
+        other = f"substr(coalesce({others}, {other_known}, ''), 1, {MOST_OF_TWO})"
+        named = (
+            f" name := {names}; IF name IS NULL THEN name := coalesce({known}, ''); END IF;"
+            f" IF said[4] <> '' THEN name := concat(substr(name, 1, {MOST_OF_TWO}), ' (by ',"
+            f" {other}, ')'); END IF;"
         )
+        if registry.is_masked(ACTOR.remote_field.model, user_field().name):
+            named = ""
         return (
             "IF NOT starts_with(current_query(), '/*audit') THEN name := session_user; ELSE"
-            " said := string_to_array(split_part(current_query(), '*/', 1), '|');"
-            f" IF length(said[1]) > 8 THEN actor := {key}; name := coalesce({names});"
-            f" IF name IS NULL THEN name := coalesce({known}, ''); END IF; END IF; END IF; "
+            " said := string_to_array(split_part(current_query(), '*/', 1), '|'); IF length(said[1])"
+            f" > 8 THEN actor := {self._user_key('substr(said[1], 9)')};{named} END IF; END IF; "
         )
 
-    def _name_in(self, rows: str) -> list[str]:
-        """Return SQL for the name of who acts among some rows of users, if names may be known."""
-        field = user_field()
-        if registry.is_masked(ACTOR.remote_field.model, field.name) or not self.has(
-            field.model, field
-        ):
-            return []
-        key = self.column("one", field.model._meta.pk)
-        name = f"substr(CAST({self.column('one', field)} AS TEXT), 1, 254)"
-        return [f"(SELECT {name} FROM {rows} AS one WHERE {key} = actor)"]  # noqa: S608
+    def _user_key(self, part: str) -> str:
+        """Return SQL for the key of a user that is a part of the comment."""
+        if key_type(ACTOR) == "CharField":
+            part = f"convert_from(decode({part}, 'hex'), 'UTF8')"
+        return f"CAST({part} AS {ACTOR.db_type(self.connection)})"
+
+    def _names(self, tables: Sequence[str], key: str) -> tuple[str, str]:
+        """Return SQL for the name of a user in the tables of users, and in their latest entry."""
+        field, names = user_field(), []
+        if self.has(field.model, field):
+            pk, column = (self.column("one", each) for each in (field.model._meta.pk, field))
+            name = f"substr(CAST({column} AS TEXT), 1, 254)"
+            names = [f"(SELECT {name} FROM {table} AS one WHERE {pk} = {key})" for table in tables]  # noqa: S608
+        # Without the user who acted as this one.
+        known = (
+            f"(SELECT split_part(known.actor_name, ' (by ', 1) FROM {self.at(Entry)} AS known"  # noqa: S608
+            f" WHERE known.actor_id = {key} ORDER BY known.id DESC LIMIT 1)"
+        )
+        return f"coalesce({', '.join([*names, 'NULL'])})", known
 
 
 def _all(statements: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from . import registry, values
 from .differences import Change, harmless
 from .fields import is_djangos, pointed_to
-from .lineage import Names
+from .lineage import WRITES, Names
 from .models import Entry
 
 NOTHING: Final = "—"
@@ -158,7 +158,9 @@ class Page:
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
-        for name, one, label in fields_of(self.names.label(entry), changes):
+        # What a login says is of no field, even if the model has one of that name.
+        model = self.names.label(entry) if entry.action in WRITES else ""
+        for name, one, label in fields_of(model, changes):
             yield one, label, changes[name]
 
     def _subject(self, entry: Entry) -> Reference:

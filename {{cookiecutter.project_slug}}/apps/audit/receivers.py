@@ -1,4 +1,4 @@
-"""What the trail does when a database is connected and when it is migrated."""
+"""Receivers that run when a database is connected and when it is migrated."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def tell_triggers_who_acts(sender: Any, *, connection: Any, **kwargs: Any) -> No
     context.attach(connection)
 
 
-# Past the kit: it times the receivers of a request, which are many, and connecting is none of them.
+# Without the kit, which times the receivers of a request: a connection may be made at any time.
 connection_created.connect(tell_triggers_who_acts, dispatch_uid=f"{__name__}.tell_triggers")
 
 

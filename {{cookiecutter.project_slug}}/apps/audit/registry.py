@@ -25,14 +25,14 @@ SECRETS: Final = (
 SECRET: Final = re.compile(rf"(?:^|[_\d])(?:{'|'.join(SECRETS)})s?(?:[_\d]|$)")
 # Where a word begins in a name such as userPassword or HTTPToken.
 WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# The fields that usually say what an object is called, the best first.
+# The fields that usually hold the name of an object, the best first.
 NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for when a model was registered; None when nothing was said."""
+    """The options with which a model was registered; None for one that was not given."""
 
     exclude: frozenset[str] | None
     mask: frozenset[str]
@@ -43,9 +43,9 @@ class Options:
 class Audited:
     """A model on whose rows the trail keeps entries.
 
-    ``fields`` are the columns of its own table that are recorded, without the key, and
-    ``many`` its many-to-many fields. ``masked`` names those whose values are left out, and
-    ``name`` is the field that says what an object is called.
+    ``fields`` are the recorded columns of the model's table, without the key. ``many`` are its
+    many-to-many fields. ``masked`` names the fields whose values are left out. ``name`` is the
+    field with the name of an object.
     """
 
     model: type[Model]
@@ -57,7 +57,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """What a row of a join table is: a link of a many-to-many field, recorded on who has the field.
+    """How a row of a join table is recorded: on the object that has the many-to-many field.
 
     ``source`` and ``target`` are the foreign keys of the row.
     """
@@ -70,7 +70,7 @@ class Link:
 
 @dataclass(slots=True, eq=False)
 class Recorded:
-    """How a row of a table is recorded, None for not at all, and of which fields it is a link."""
+    """How a row of a table is recorded: as an object, if at all, and as a link of some fields."""
 
     audited: Audited | None = None
     links: list[Link] = field(default_factory=list)
@@ -89,19 +89,19 @@ def register(
     """Audit a model from now on; call it in ``AppConfig.ready()``.
 
     Proxies of the model and models that inherit from it are recorded as this
-    model. Parents with tables of their own hold columns of the model, so they are
+    model. A parent with a separate table holds columns of the model, so it is
     audited as well. A second call replaces the options of the first.
 
     Args:
-        model: a model or its label, ``"shop.Order"``; a proxy stands for its model.
+        model: a model or its label, ``"shop.Order"``; a proxy means its model.
         exclude: fields that are not recorded, by default ``last_login`` of a user model.
         mask: fields of which only the fact of a change is recorded, besides secret ones.
-        name: the field that says what an object is called, by default the first of ``NAMES``.
+        name: the field with the name of an object, by default the first of ``NAMES``.
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, keys that no text can stand for, or links
-            that are more than two keys.
+            table, the trail itself, a key of an unknown type, or links that are
+            more than two keys.
         AppRegistryNotReady: before the models are loaded.
     """
     model = _concrete(model)
@@ -146,7 +146,7 @@ def register_settings() -> None:
 
 
 def forget_what_was_derived() -> None:
-    """Work out again what each model records, after the list of audited models has changed."""
+    """Empty the caches, after the list of audited models has changed."""
     for cached in (audited_models, recorded, covering, is_masked, tables_that_matter):
         cached.cache_clear()
 
@@ -160,7 +160,7 @@ def audited_models() -> dict[type[Model], Audited]:
 
 @cache
 def recorded() -> dict[type[Model], Recorded]:
-    """Return what the rows of each model mean to the trail: objects, links of objects, or both."""
+    """Return how the rows of each model are recorded: as objects, as links of objects, or both."""
     found = {model: Recorded(audited) for model, audited in audited_models().items()}
     for audited in audited_models().values():
         for many in audited.many:
@@ -171,16 +171,16 @@ def recorded() -> dict[type[Model], Recorded]:
 
 @cache
 def covering(sender: type[Model]) -> tuple[Audited, ...]:
-    """Return what is audited of a row of a model: the table of a parent before its child's."""
+    """Return the audited tables that hold a row of a model, a parent's before its child's."""
     audited = audited_models()
     return tuple(audited[base] for base in reversed(sender.__mro__) if base in audited)
 
 
 @cache
 def tables_that_matter() -> dict[str, Any]:
-    """Return the tables with recorded rows, or whose deletion changes others in the database.
+    """Return the recorded tables, and those whose deletions change others in the database.
 
-    Each with the column of its key.
+    Each has the column of its key.
     """
     every = apps.get_models(include_auto_created=True)
     keys = [key.remote_field for model in every for key in model._meta.local_fields]
@@ -189,7 +189,7 @@ def tables_that_matter() -> dict[str, Any]:
 
 
 def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> str:
-    """Return a key as the text that its column has; text that can be no key stays what it is."""
+    """Return a key as its column writes it; a text that cannot be a key is not changed."""
     key = model._meta.pk
     try:
         return str(key.get_db_prep_value(key.to_python(pk), connections[using], prepared=False))
@@ -214,12 +214,12 @@ def _with_parents(model: type[Model]) -> list[type[Model]]:
 
 
 def _audited_as(model: type[Model]) -> Audited:
-    """Put together what was asked for a model, and for its columns by models that inherit them."""
+    """Combine the options of a model with those that its heirs give for its columns."""
     columns = {column.name: column for column in model._meta.local_concrete_fields}
     many = model._meta.local_many_to_many
     heirs = {heir: said for heir, said in _registered.items() if issubclass(heir, model)}
     excluded = {name for said in heirs.values() for name in said.exclude or ()}
-    # What a model says itself comes before what its heirs say by default.
+    # The model's own options come before the defaults of its heirs.
     if issubclass(model, AbstractBaseUser) and any(
         said.exclude is None for said in ([heirs[model]] if model in heirs else heirs.values())
     ):
@@ -242,7 +242,7 @@ def _audited_as(model: type[Model]) -> Audited:
 
 
 def _refuse(audited: Audited) -> None:
-    """Say which key of a model, or of its links, the trail could not name."""
+    """Refuse a model whose key, or whose links, the trail cannot record."""
     label, pk = audited.model._meta.label, audited.model._meta.pk
     if key_type(pk) is None:
         raise ImproperlyConfigured(

@@ -11,7 +11,7 @@ from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
 from .fields import is_json
-from .lineage import Names
+from .lineage import WRITES, Names
 from .models import Entry
 from .registry import Audited
 
@@ -22,19 +22,22 @@ class CannotRestoreError(Exception):
 
 @dataclass(slots=True)
 class State:
-    """What an object was like at some time.
+    """The state of an object at some time.
 
-    ``values`` maps names of fields to Python values, foreign keys to keys, and is JSONNull()
-    where JSON's null was; ``links`` maps names of many-to-many fields to sets of keys.
-    ``unknown`` names the fields that the trail cannot tell: those that are masked, or cannot
-    read what is recorded, and were changed since, those that it does not record, and those that
-    it has not met before that time, which may have had another name then.
+    ``exists`` is None if the trail does not know the object then. ``values`` maps names of fields
+    to Python values, foreign keys to keys, and has JSONNull() for JSON's null. ``links`` maps
+    names of many-to-many fields to sets of keys. ``unknown`` names the fields whose values are
+    not known:
+
+    - fields that are not recorded
+    - masked fields that were changed since, and fields that cannot read their recorded values
+    - fields without an entry before that time, because they may have had another name
     """
 
     model: type[Model]
     pk: Any
     using: str
-    exists: bool
+    exists: bool | None
     values: dict[str, Any] = field(default_factory=dict)
     links: dict[str, set[Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
@@ -44,12 +47,15 @@ def state_after(entry: Entry) -> State:
     """Return the state of an object right after one of its entries.
 
     Raises:
-        CannotRestoreError: when the project no longer has the model, or does not audit it.
+        CannotRestoreError: when the entry is about no object, or the project no longer has its
+            model or does not audit it.
     """
     using = entry._state.db or DEFAULT_DB_ALIAS
     label = Names(Entry.objects.using(using)).label(entry)
     for model in registry.audited_models():
         if model._meta.label == label:
+            if not entry.object_id:
+                raise CannotRestoreError(f"Entry {entry.pk} is about no object and has no state.")
             return _state(model, entry.object_id, entry.pk, using)
     raise CannotRestoreError(f"{entry.model_label} is no audited model of this project any more.")
 
@@ -85,13 +91,18 @@ def restore(state: State) -> tuple[Model, set[str]]:
     took along has to be restored after it.
 
     Raises:
-        CannotRestoreError: when the object was not there in that state.
+        CannotRestoreError: when the object was not there in that state, or is unknown.
         IntegrityError: when another object has a unique value by now; at the commit also when a
             foreign key leads to an object that is no longer there.
     """
     model, using = state.model, state.using
+    name = f"{model._meta.verbose_name} {state.pk}"
+    if state.exists is None:
+        raise CannotRestoreError(
+            f"The trail does not know {name} then: `audit backfill` recorded it later. Take the"
+            " state after that entry, or a later one."
+        )
     if not state.exists:
-        name = f"{model._meta.verbose_name} {state.pk}"
         raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
     get: Any = model._meta.get_field
     columns = [(get(each), value) for each, value in state.values.items()]
@@ -115,7 +126,7 @@ def _restore_links(instance: Model, state: State) -> set[str]:
     others = set()
     for name, keys in state.links.items():
         many: Any = state.model._meta.get_field(name)
-        # The trail has the keys, and none of what else a link through a model of its own holds.
+        # For a through model of the project, the trail has the keys and no other fields.
         if many.remote_field.through._meta.auto_created:
             found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
             left = found.filter(pk__in=keys).values_list("pk", flat=True)
@@ -132,8 +143,9 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
     state, names = State(model, pk, using, exists=True), Names(Entry.objects.using(using))
-    for audited in covering:
-        history = _History(audited, pk, until, using, names)
+    histories = [_History(audited, pk, until, using, names) for audited in covering]
+    is_unknown = any(history.is_unknown for history in histories)
+    for audited, history in zip(covering, histories, strict=True):
         row = history.row()
         if row is None:
             state.exists = False
@@ -143,6 +155,8 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
             if many.name not in audited.masked:
                 with suppress(values.UnreadableError):
                     state.links[many.name] = history.links(many)
+    if is_unknown and state.exists:
+        state = State(model, pk, using, exists=None)
     told, parents = {*state.values, *state.links}, {*model._meta.parents.values()}
     state.unknown = {
         each.name
@@ -160,10 +174,17 @@ class _History:
         self.known = {field.name for field in audited.model._meta.get_fields()}
         key = registry.object_key(audited.model, pk, using)
         history = Entry.objects.using(using).filter(
-            names.condition([audited.model._meta.label]), object_id=key
+            names.condition([audited.model._meta.label]), object_id=key, action__in=WRITES
         )
-        self.later = [(each.action, names.changes(each)) for each in history.filter(pk__gt=until)]
-        self.earlier = history.filter(pk__lte=until)
+        later, self.earlier = [*history.filter(pk__gt=until)], history.filter(pk__lte=until)
+        # Nothing is known of the time before the trail begins with a state.
+        first_is_a_state = bool(later) and later[-1].action == Entry.Action.STATE
+        self.is_unknown = first_is_a_state and not self.earlier.exists()
+        self.later = [
+            (each.action, names.changes(each))
+            for each in later
+            if each.action != Entry.Action.STATE  # it changed nothing
+        ]
         self.names = names
 
     def row(self) -> dict[str, Any] | None:
@@ -210,13 +231,13 @@ class _History:
         doubtful = set(names)
         for entry in self.earlier.iterator():
             doubtful -= self.names.changes(entry).keys()
-            # A creation names every field that there was.
-            if entry.action == Entry.Action.CREATE or not doubtful:
+            # A creation names every field that there was, and so does a state.
+            if entry.action in (Entry.Action.CREATE, Entry.Action.STATE) or not doubtful:
                 break
         return doubtful
 
     def links(self, many: ManyToManyField) -> set[Any]:
-        """Return the keys that a field held; raise ``UnreadableError`` where nobody can tell."""
+        """Return the keys that a field held; raise ``UnreadableError`` if they are not known."""
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
         links = Counter(_links_now(many, self.pk, self.using))

@@ -10,7 +10,7 @@ from .capture import OPEN, PREFIX, Capture, Trigger, name_of
 from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
 
-# The function of Python that the triggers ask who acts.
+# The Python function that tells the triggers who acts.
 WHO: Final = f"{PREFIX}who"
 
 
@@ -30,6 +30,7 @@ class SQLiteCapture(Capture):
         column: f"{WHO}('{column}')"
         for column in ("created_at", "actor_id", "actor_name", "source", "request_id")
     }
+    now = who["created_at"]
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
         table, label = model._meta.db_table, model._meta.label
@@ -102,14 +103,14 @@ def _text(sql: str) -> str:
 
 
 def _float(sql: str) -> str:
-    # json_quote() would keep 15 digits, which are too few, and calls infinity what is no JSON.
+    # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
     return f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
 
 
 def _decimal(sql: str, places: int) -> str:
     rounded = f"printf('%.{places}f', {sql})"
     zeros = f".{'0' * places}" if places else ""
-    # What an expression, or a value that nobody has rounded, has left may have more places.
+    # The column may hold a value that was not rounded, for example one of an expression.
     return (
         f"CASE typeof({sql}) WHEN 'integer' THEN {sql} || '{zeros}' WHEN 'real' THEN"
         f" CASE WHEN CAST({rounded} AS NUMERIC) = {sql} THEN {rounded}"

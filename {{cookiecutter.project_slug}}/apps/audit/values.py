@@ -1,4 +1,4 @@
-"""Python values of what the trail has recorded, as a database has written it in JSON."""
+"""Reads the values that a database has recorded as JSON."""
 
 import json
 from base64 import b64decode
@@ -41,7 +41,7 @@ def decode(field: Field, data: Any, *, using: str = DEFAULT_DB_ALIAS) -> Any:
         ):
             value = convert(value, column, connection)
         if data is not None:
-            # What a backend cannot convert it gives back, or None for it.
+            # A backend returns a value that it cannot convert unchanged, or returns None.
             value = field.to_python(value) if is_djangos(field) else value
             if value is None:
                 raise ValueError("no such value")

@@ -31,6 +31,16 @@ def bring_back(before: dict[Any, Any]) -> None:
     registry.forget_what_was_derived()
 
 
+@contextmanager
+def before_the_trail() -> Iterator[None]:
+    """Write without triggers, as before a model was audited."""
+    connection.check_constraints()
+    triggers.Triggers(connection).drop()
+    yield
+    connection.check_constraints()
+    triggers.install(connection)
+
+
 @pytest.fixture
 def restored(db: None) -> Iterator[None]:
     """Forget what a test has registered; triggers go with its transaction, if it has one."""

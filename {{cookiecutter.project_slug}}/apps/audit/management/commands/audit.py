@@ -1,4 +1,4 @@
-"""The trail on the command line: seal, verify, prune, export and history."""
+"""The trail on the command line: seal, verify, prune, export, history and backfill."""
 
 import os
 import re
@@ -12,10 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from apps.audit import retention, seals, triggers
+from apps.audit import registry, retention, seals, triggers
+from apps.audit.backfill import backfill
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
-from apps.audit.presentation import as_text, local
+from apps.audit.presentation import as_text, local, model_of
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
@@ -68,7 +69,7 @@ def counted(number: int) -> str:
 
 
 class Command(BaseCommand):
-    help = "Seals, verifies, prunes, exports, shows and stops the audit trail."
+    help = "Seals, verifies, prunes, exports, shows, backfills and stops the audit trail."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
@@ -89,6 +90,10 @@ class Command(BaseCommand):
         history.add_argument("model", metavar="app.Model")
         history.add_argument("key", help="The primary key of the object.")
         history.add_argument("--limit", type=number, default=20, help="Default: 20.")
+        missing = add("backfill", "Record objects that are older than the trail as they are now.")
+        which = missing.add_mutually_exclusive_group(required=True)
+        which.add_argument("model", metavar="app.Model", nargs="?", help="Objects of this model.")
+        which.add_argument("--all", action="store_true", help="Objects of all audited models.")
         add("stop", "Take the triggers off all tables; `migrate` puts them back.")
         export = add("export", "Write entries as lines of JSON, the oldest first.")
         export.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
@@ -172,6 +177,24 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if len(some) > limit:
             self.stdout.write(f"There are more entries: --limit {limit * 5}")
+
+    def handle_backfill(self, *, database: str, model: str | None, **options: Any) -> None:
+        """Record objects that are older than the trail, those of parents' tables first."""
+        every: Any = registry.audited_models().values()
+        chosen = sorted(every, key=lambda one: len(one.model.__mro__))
+        if model:
+            found: Any = model_of(model)
+            chosen = [*registry.covering(found)] if found else []
+        if not chosen:
+            raise CommandError(
+                f"{model or '--all'} names no audited model of this project; give one of those in"
+                " AUDITED_MODELS, for example accounts.User."
+            )
+        if faults := triggers.faults(connections[database]):
+            raise CommandError(faults[0])
+        for audited in chosen:
+            added = backfill(audited, using=database)
+            self.stdout.write(f"{audited.model._meta.label}: {counted(added)} added.")
 
     def handle_stop(self, *, database: str, **options: Any) -> None:
         """Take the triggers off, also those that keep the trail append-only."""

@@ -1,0 +1,93 @@
+"""Who logged in, who logged out, and under which names it failed."""
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, alogin, alogout, authenticate, get_user_model
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+
+from apps.audit.models import Entry
+from apps.core.actor import acting_as
+
+from .examples.models import Author
+
+
+def act(request: HttpRequest) -> HttpResponse:
+    with acting_as(get_user_model().objects.get(username="grace")):
+        Author.objects.create(name="Ada")
+    return HttpResponse()
+
+
+async def come_and_go(request: HttpRequest) -> HttpResponse:
+    user = await aauthenticate(request, username="admin", password=request.GET["password"])
+    if user is not None:
+        await alogin(request, user)
+        await alogout(request)
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("act/", act),
+    path("come-and-go/", come_and_go),
+    path("", include("config.urls")),
+]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+def recorded() -> list[tuple[str, str, str, dict[str, Any]]]:
+    entries = Entry.objects.filter(action__in=("login", "logout", "failed")).order_by("pk")
+    told = ({name: one["new"] for name, one in entry.changes.items()} for entry in entries)
+    rows = entries.values_list("action", "object_repr", "actor_name")
+    return [(*row, changes) for row, changes in zip(rows, told, strict=True)]
+
+
+def test_logins_and_logouts_have_an_entry(client: Any, admin_user: Any) -> None:
+    client.force_login(admin_user)
+    client.post("/accounts/logout/")
+    client.post("/accounts/logout/")
+    entries = Entry.objects.of(admin_user)[:2]
+    assert [(one.action, one.actor_id) for one in entries] == [
+        ("logout", admin_user.pk),
+        ("login", admin_user.pk),
+    ]
+    assert recorded()[1] == ("logout", "admin", "admin", {"address": "127.0.0.1"})
+    assert entries[0].source == "request"
+
+
+def test_a_failure_has_the_name_and_never_the_password(client: Any) -> None:
+    client.post("/accounts/login/", {"username": "ada", "password": "a-secret"})
+    (found,) = recorded()
+    assert found == ("failed", "ada", "", {"address": "127.0.0.1", "failures": 1})
+    assert "a-secret" not in str(Entry.objects.values())
+
+
+def test_a_flood_of_failures_gets_few_entries() -> None:
+    for _ in range(40):
+        authenticate(username="ada", password="wrong")
+    assert [told["failures"] for *_, told in recorded()] == [1, 2, 4, 8, 16, 32]
+    for number in range(200):
+        authenticate(username=f"name {number}", password="wrong")
+    assert len(recorded()) == 100 + 7
+    assert recorded()[-1] == ("failed", "", "", {"entries left out": 64})
+
+
+def test_an_entry_names_who_acts_as_another(
+    client: Any, admin_user: Any, django_user_model: Any
+) -> None:
+    grace = django_user_model.objects.create_user("grace")
+    client.force_login(admin_user)
+    client.get("/act/")
+    entry = Entry.objects.filter(model_label="audit_examples.Author").latest("pk")
+    assert (entry.actor_id, entry.actor_name) == (grace.pk, "grace (by admin)")
+
+
+def test_an_asynchronous_login(async_client: Any, admin_user: Any) -> None:
+    for password in ("password", "wrong"):
+        async_to_sync(async_client.get)("/come-and-go/", {"password": password})
+    assert [row[:3] for row in recorded()] == [
+        ("login", "admin", "admin"),
+        ("logout", "admin", "admin"),
+        ("failed", "admin", ""),
+    ]
