@@ -16,9 +16,9 @@ from .models import Entry
 
 # What the list says of changes: the values, which may be long, stay in the database.
 TOUCHED: Final = {
-    "postgresql": """CASE action WHEN 'update' THEN
+    "postgresql": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
         (SELECT jsonb_agg(key) FROM jsonb_object_keys(changes) AS key) END""",
-    "sqlite": """CASE action WHEN 'update' THEN
+    "sqlite": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
         (SELECT json_group_array(key) FROM json_each(changes)) END""",
 }
 
