@@ -31,6 +31,9 @@ from .tables import Book, Shelf, Stock
 pytestmark = pytest.mark.django_db
 
 
+THROUGH = "These links hold more than keys, so change them yourself."
+
+
 def address(entry: Entry) -> str:
     return reverse("admin:audit_entry_bring_back", args=[entry.pk])
 
@@ -158,7 +161,7 @@ def test_links_that_the_database_took_along_come_back(admin_client: Any) -> None
     entry, pk = latest(book), book.pk
     Shelf.objects.all().delete()
     page = admin_client.get(address(gone(entry)))
-    assert kept(page)["Shelf"].endswith("any more. It comes back empty.")
+    assert kept(page)["Shelf"].startswith("No longer there: ")
     assert "These links hold more than keys" in kept(page)["Tags"]
     send(admin_client, gone(entry))
     assert Book.objects.get(pk=pk).shelf is None
@@ -261,7 +264,7 @@ def test_links_through_a_model_of_the_project_are_named(admin_client: Any) -> No
     then = latest(club)
     club.members.clear()
     page = refused(admin_client, then)
-    assert kept(page) == {"Members": "These links hold more than keys. Change them yourself."}
+    assert kept(page) == {"Members": f"{THROUGH} The field keeps its present value."}
 
 
 def test_links_to_what_is_gone_are_left_out(admin_client: Any, article: Article) -> None:
@@ -270,11 +273,11 @@ def test_links_to_what_is_gone_are_left_out(admin_client: Any, article: Article)
     Tag.objects.get(pk="a").delete()
     page = admin_client.get(address(then))
     assert shown(page) == {"Tags": (None, "#b (b)")}
-    assert kept(page) == {"Tags": "These linked objects no longer exist: a."}
+    assert kept(page) == {"Tags": "No longer there: a."}
     send(admin_client, then)
     assert tags(article) == {"b"}
     Tag.objects.all().delete()
-    assert kept(refused(admin_client, then))["Tags"].endswith(("exist: a, b.", "exist: b, a."))
+    assert kept(refused(admin_client, then))["Tags"].endswith(("there: a, b.", "there: b, a."))
 
 
 def test_many_links_come_back(admin_client: Any, article: Article) -> None:
@@ -299,13 +302,28 @@ def test_a_foreign_key_to_what_is_gone_keeps_its_value(admin_client: Any, articl
     ada.delete()
     page = admin_client.get(address(then))
     assert shown(page) == {"Headline": ("Second", "First")}
-    assert kept(page) == {
-        "Author": f"There is no author {key} any more. The field keeps its present value."
-    }
+    assert kept(page) == {"Author": f"No longer there: {key}. The field keeps its present value."}
     done = send(admin_client, then)
     assert "Not as they were: Author" in done.text
     connection.check_constraints()
     assert Article.objects.values_list("title", "author").get() == ("First", None)
+
+
+def test_an_object_that_leads_to_itself_comes_back(admin_client: Any) -> None:
+    invoice, article = Invoice.objects.create(), Article.objects.create(title="One")
+    invoice.corrects = invoice
+    invoice.save()
+    article.related.add(article)
+    entries, keys = (latest(invoice), latest(article)), (invoice.pk, article.pk)
+    invoice.delete()
+    article.delete()
+    for entry in entries:
+        page = admin_client.get(address(gone(entry)))
+        assert not {"Corrects", "Related"} & kept(page).keys()
+        send(admin_client, gone(entry))
+    assert Invoice.objects.values_list("pk", "corrects").get() == (keys[0], keys[0])
+    article = Article.objects.get(pk=keys[1])
+    assert [*article.related.all()] == [article]
 
 
 def test_what_an_object_needs_has_to_be_brought_back_first(
@@ -315,7 +333,7 @@ def test_what_an_object_needs_has_to_be_brought_back_first(
     entry = latest(note)
     article.delete()
     page = refused(admin_client, gone(entry))
-    assert kept(page)["Article"].endswith("any more. So the object cannot be brought back now.")
+    assert kept(page)["Article"].endswith(". So the object cannot be brought back now.")
     send(admin_client, Entry.objects.get(model_label="audit_examples.Article", action="delete"))
     send(admin_client, gone(entry))
     connection.check_constraints()
@@ -336,7 +354,10 @@ def test_a_unique_value_that_another_object_has_now(admin_client: Any) -> None:
     assert Stock.objects.filter(code="b", count=1).exists()
     stock.delete()
     page = refused(admin_client, then)
-    assert kept(page)["Code"] == f"{why} So the object cannot be brought back now."
+    assert kept(page) == {
+        "Code": f"{why} So the object cannot be brought back now.",
+        "Pin": "The value is secret and not recorded. The field gets its default value.",
+    }
 
 
 def test_a_state_without_the_object_says_so(admin_client: Any) -> None:

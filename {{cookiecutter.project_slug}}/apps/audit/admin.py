@@ -23,7 +23,6 @@ from .restore import CannotRestoreError
 # How many of the latest entries are searched, which no index helps with.
 SEARCHED: Final = 1_000_000
 HISTORY_PAGE: Final = 20
-WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE)
 
 
 @admin.register(Entry)
@@ -148,8 +147,6 @@ class EntryAdmin(admin.ModelAdmin):
                 "actor_url": actor_url(entry),
                 "changes": page.changes(entry),
                 "origin": presentation.origin(entry.changes),
-                "whole": entry.action in WHOLE,
-                "has_state": entry.action in bringing_back.STATES,
             }
             for entry in entries
         ]

@@ -7,7 +7,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Field, ManyToManyField, Model, QuerySet
+from django.db.models import ManyToManyField, Model, QuerySet
 from django.http import HttpRequest
 
 from . import registry
@@ -16,12 +16,6 @@ from .models import Entry
 from .presentation import MOST_LINKS, Page, fields_of, text_of
 from .restore import restore, state_after, state_before
 
-# Entries of these actions have a state that can be brought back.
-STATES: Final = {
-    *(Entry.Action.CREATE, Entry.Action.UPDATE, Entry.Action.DELETE),
-    *(Entry.Action.STATE, Entry.Action.RESTORE),
-}
-CHANGED: Final = "The object was changed in the meantime. Nothing was brought back; look again."
 REFUSED: Final = (
     "The database has refused this state, so nothing was changed. Another object has a value that"
     " must be unique, a required value is missing, or an object that this one needs is gone."
@@ -47,8 +41,7 @@ class Preview:
     """What bringing back the state of an entry would change.
 
     ``step`` is that change in the form of an entry, to be shown like one. ``left_out`` lists the
-    fields that cannot be brought back, with the reasons. ``is_blocked`` says that one of them
-    prevents it all.
+    fields that cannot be brought back, with the reasons. If ``is_blocked``, they prevent it all.
 
     Raises:
         CannotRestoreError: when the project no longer has the model, or does not audit it.
@@ -57,24 +50,20 @@ class Preview:
     def __init__(self, entry: Entry) -> None:
         is_deletion = entry.action == Entry.Action.DELETE
         self.entry, self.state = entry, (state_before if is_deletion else state_after)(entry)
-        self.is_new = not self.state.is_there
         self.step = copy(entry)
         self.step.pk, self.step.model_label = LAST, self.state.model._meta.label
-        self.step.action = Entry.Action.CREATE if self.is_new else Entry.Action.UPDATE
-        self.step.changes = self.state.changes
+        self.step.action, self.step.changes = Entry.Action.UPDATE, self.state.changes
         self.page = Page([self.step], names=self.state.names)
         self.instance = self.page.object(self.step)
+        if self.instance is None:
+            self.step.action = Entry.Action.CREATE
         self.left_out: list[tuple[str, str]] = []
         self.is_blocked = False
         if self.state.exists:
             self._leave_out()
+        is_change = self.instance is None or bool(self.step.changes)
+        self.is_possible = bool(self.state.exists) and is_change and not self.is_blocked
         self.changes = self.page.changes(self.step)
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether there is something to bring back, and nothing prevents it."""
-        is_change = self.is_new or bool(self.step.changes)
-        return bool(self.state.exists) and is_change and not self.is_blocked
 
     def restore(self, latest: str) -> tuple[bool, str]:
         """Bring the state back, and say whether it was, and what is not as it was.
@@ -90,7 +79,7 @@ class Preview:
                 # Others who want to change the object wait until this is done.
                 rows.filter(pk=state.pk).select_for_update().first()
                 if str(entries.values_list("pk", flat=True).first()) != latest:
-                    return False, CHANGED
+                    raise ValidationError("The object was changed in the meantime. Look again.")
                 instance, others = restore(state)
         except ValidationError as error:
             return False, f"Nothing was changed. {' '.join(error.messages)}"
@@ -104,43 +93,35 @@ class Preview:
     def _leave_out(self) -> None:
         """Take out of the state what cannot be brought back, and say why."""
         state, taken = self.state, self._taken()
-        effect = "gets its default value" if self.is_new else "keeps its present value"
-        label = self.step.model_label
-        for name, _, title in fields_of(label, state.unknown):
-            self.left_out.append((title, f"{self._why_unknown(name)} The field {effect}."))
-        for name, field, title in list(fields_of(label, state.changes)):
-            if getattr(field, "auto_now", False):
-                del state.changes[name]
-                self.left_out.append((title, "It gets the time at which you bring it back."))
+        names = {*state.unknown, *state.changes}
+        field: Any
+        for name, field, label in list(fields_of(self.step.model_label, names)):
+            change = state.changes.get(name, {})
+            gone, why = self._gone(field, change), taken.get(name, "")
+            effect = (
+                f"The field {'keeps its present' if self.instance else 'gets its default'} value."
+            )
+            no_longer = f"No longer there: {', '.join(map(str, gone))}." if gone else ""
+            if name in state.unknown:
+                why = self._why_unknown(name)
             elif isinstance(field, ManyToManyField):
-                self._leave_links_out(field, title)
-            elif why := taken.get(name) or self._why_gone(field, state.changes[name]["new"]):
-                self._refuse(field, title, why)
-
-    def _refuse(self, field: Field, title: str, why: str) -> None:
-        state = self.state
-        if self.is_new and not field.null:
-            self.is_blocked = True
-            effect = "So the object cannot be brought back now."
-        else:
-            state.unknown.add(field.name)
-            del state.changes[field.name], state.values[field.name]
-            effect = "It comes back empty." if self.is_new else "The field keeps its present value."
-        self.left_out.append((title, f"{why} {effect}"))
-
-    def _leave_links_out(self, many: Any, title: str) -> None:
-        change = self.state.changes[many.name]
-        # The page looks no more of them up.
-        gone = [key for key in change["added"][:MOST_LINKS] if self.page.is_gone(many, key)]
-        change["added"] = [key for key in change["added"] if key not in gone]
-        is_own = not many.remote_field.through._meta.auto_created
-        if is_own:
-            self.left_out.append((title, "These links hold more than keys. Change them yourself."))
-        elif gone:
-            keys = ", ".join(map(str, gone))
-            self.left_out.append((title, f"These linked objects no longer exist: {keys}."))
-        if is_own or not (change["added"] or change["removed"]):
-            del self.state.changes[many.name]
+                change["added"] = [key for key in change["added"] if key not in gone]
+                if not field.remote_field.through._meta.auto_created:
+                    why = "These links hold more than keys, so change them yourself."
+                elif gone:
+                    self.left_out.append((label, no_longer))
+                if not (change["added"] or change["removed"]):
+                    del state.changes[name]
+            elif getattr(field, "auto_now", False):
+                del state.changes[name]
+                self.left_out.append((label, "It gets the time at which you bring it back."))
+            elif (why := why or no_longer) and not (self.instance or field.null):
+                self.is_blocked, effect = True, "So the object cannot be brought back now."
+            if why:
+                state.unknown.add(name)
+                state.changes.pop(name, None)
+                state.values.pop(name, None)
+                self.left_out.append((label, f"{why} {effect}"))
 
     def _why_unknown(self, name: str) -> str:
         covering = registry.covering(self.state.model)
@@ -150,11 +131,15 @@ class Preview:
             return "The value is secret and not recorded."
         return "The trail cannot tell the value: the field had another name or type."
 
-    def _why_gone(self, field: Any, key: Any) -> str:
-        if key is None or not getattr(field, "db_constraint", False):
-            return ""
-        name = field.remote_field.model._meta.verbose_name
-        return f"There is no {name} {key} any more." if self.page.is_gone(field, key) else ""
+    def _gone(self, field: Any, change: dict[str, Any]) -> list[Any]:
+        """List the keys of objects to which a change would lead, and which no longer exist."""
+        if not isinstance(field, ManyToManyField) and not getattr(field, "db_constraint", False):
+            return []
+        # The page looks no more links up. An object that leads to itself comes back with itself.
+        keys = (change.get("added") or [change.get("new")])[:MOST_LINKS]
+        own = str(self.state.pk) if issubclass(self.state.model, field.related_model) else None
+        others = (key for key in keys if key is not None and str(key) != own)
+        return [key for key in others if self.page.is_gone(field, key)]
 
     def _taken(self) -> dict[str, str]:
         """Find the changed fields whose values must be unique and belong to other objects now."""
@@ -163,12 +148,11 @@ class Preview:
         together = [one.fields for one in meta.total_unique_constraints]
         for names in (*unique, *meta.unique_together, *together):
             values = {name: state.values.get(name) for name in names}
-            changed = [name for name in names if name in state.changes]
-            if not changed or None in values.values():
+            if None in values.values() or state.changes.keys().isdisjoint(names):
                 continue
             rows: QuerySet[Model] = QuerySet(state.model, using=state.using).filter(**values)
             other = rows.exclude(pk=state.pk).values_list("pk", flat=True).first()
             if other is not None:
                 why = f"Another {meta.verbose_name} has this value now: {other}."
-                found |= dict.fromkeys(changed, why)
+                found |= dict.fromkeys(state.changes.keys() & {*names}, why)
         return found

@@ -35,8 +35,8 @@ class State:
     read what is recorded, and were changed since, those that it does not record, and those that
     it has not met before that time, which may have had another name then.
 
-    ``is_there`` says whether the object exists now, and ``latest`` is the id of its latest entry.
     ``changes`` maps names of fields to what ``restore`` changes, in the form of an entry.
+    ``latest`` is the id of the latest entry that was read, and ``names`` are the renamings.
     ``origin`` names the entry that the state was read from; it is empty for a state at a time.
     """
 
@@ -47,7 +47,6 @@ class State:
     values: dict[str, Any] = field(default_factory=dict)
     links: dict[str, set[Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
-    is_there: bool = False
     latest: int = 0
     names: Names | None = None
     changes: dict[str, Any] = field(default_factory=dict)
@@ -206,7 +205,6 @@ def _state(model: type[Model], pk: Any, until: int, names: Names, using: str) ->
     for audited in covering:
         history = _History(audited, pk, until, using, names)
         row = history.row()
-        state.is_there = history.now is not None
         state.latest = max([state.latest, *history.ids])
         if row is None:
             state.exists = False
