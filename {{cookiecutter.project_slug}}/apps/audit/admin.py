@@ -27,7 +27,7 @@ HISTORY_PAGE: Final = 20
 
 @admin.register(Entry)
 class EntryAdmin(admin.ModelAdmin):
-    """The trail, to read: nobody adds, changes or deletes an entry here."""
+    """The trail, to read. Entries cannot be added, changed or deleted here."""
 
     list_display = ("created_at", "action", "object_name", "who", "changed_fields")
     list_filter = ("action", ModelFilter, "created_at", "source")
@@ -92,7 +92,7 @@ class EntryAdmin(admin.ModelAdmin):
             raise Http404(str(error)) from error
         if not shown:
             raise Http404("The trail has no such entry of this object.")
-        # What the object is called on this page, also where its entries are those of a parent.
+        # The name of the object on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
         subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
         older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None

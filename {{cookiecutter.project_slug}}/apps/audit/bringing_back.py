@@ -38,9 +38,9 @@ def is_allowed(
 
 
 class Preview:
-    """What bringing back the state of an entry would change.
+    """The changes that would bring back the state of an entry.
 
-    ``step`` is that change in the form of an entry, to be shown like one. ``left_out`` lists the
+    ``step`` holds them in the form of an entry, to be shown like one. ``left_out`` lists the
     fields that cannot be brought back, with the reasons. If ``is_blocked``, they prevent it all.
 
     Raises:

@@ -212,7 +212,7 @@ class Page:
             return Change(label, old, new, masked="masked" in change)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
         if old == new and old is not None:
-            # What people read is rounded, a time to the minute; then show what was stored.
+            # Values are rounded for people, such as a time to the minute. Show what was stored.
             old, new = str(change["old"]), str(change["new"])
         return Change(label, old, new)
 
@@ -247,7 +247,7 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
     if isinstance(model_field, models.JSONField):
         data = values.unwrapped(model_field, data)
     elif is_djangos(model_field) and not isinstance(model_field, models.BinaryField):
-        # What another field decrypts is not for everybody who may see the trail.
+        # Not all who may see the trail may see the values that another field decrypts.
         with suppress(ValidationError, ValueError, TypeError):
             value = model_field.to_python(data)
             return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)

@@ -27,13 +27,13 @@ class CannotRestoreError(Exception):
 
 @dataclass(slots=True)
 class State:
-    """What an object was like at some time.
+    """A state of an object at some time.
 
     ``values`` maps names of fields to Python values, foreign keys to keys, and is JSONNull()
     where JSON's null was; ``links`` maps names of many-to-many fields to sets of keys.
-    ``unknown`` names the fields that the trail cannot tell: those that are masked, or cannot
-    read what is recorded, and were changed since, those that it does not record, and those that
-    it has not met before that time, which may have had another name then.
+    ``unknown`` names the fields that the trail cannot tell. It does not record them, or they are
+    masked or cannot read their recorded values and were changed since. Or it has no entry of them
+    from before that time, so they may have had another name then.
 
     ``changes`` maps names of fields to what ``restore`` changes, in the form of an entry.
     ``latest`` is the id of the latest entry that was read, and ``names`` are the renamings.
@@ -185,7 +185,7 @@ def _restore_links(instance: Model, state: State) -> set[str]:
     others = set()
     for name, keys in state.links.items():
         many: Any = state.model._meta.get_field(name)
-        # The trail has the keys, and none of what else a link through a model of its own holds.
+        # The trail has only the keys of a link, and a model of the project may hold more.
         if many.remote_field.through._meta.auto_created:
             found: QuerySet[Model] = QuerySet(many.related_model, using=state.using)
             left = found.filter(pk__in=keys).values_list("pk", flat=True)
@@ -294,7 +294,7 @@ class _History:
         return doubtful
 
     def links(self, many: ManyToManyField) -> set[Any]:
-        """Return the keys that a field held; raise ``UnreadableError`` where nobody can tell."""
+        """Return the keys that a field held; raise ``UnreadableError`` for unknown ones."""
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
         now = links = Counter(_links_now(many, self.pk, self.using))
