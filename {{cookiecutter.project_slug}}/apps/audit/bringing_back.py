@@ -94,7 +94,6 @@ class Preview:
         """Take out of the state what cannot be brought back, and say why."""
         state, taken = self.state, self._taken()
         names = {*state.unknown, *state.changes}
-        field: Any
         for name, field, label in list(fields_of(self.step.model_label, names)):
             change = state.changes.get(name, {})
             gone, why = self._gone(field, change), taken.get(name, "")
@@ -106,7 +105,8 @@ class Preview:
                 why = self._why_unknown(name)
             elif isinstance(field, ManyToManyField):
                 change["added"] = [key for key in change["added"] if key not in gone]
-                if not field.remote_field.through._meta.auto_created:
+                through: Any = field.remote_field.through
+                if not through._meta.auto_created:
                     why = "These links hold more than keys, so change them yourself."
                 elif gone:
                     self.left_out.append((label, no_longer))
