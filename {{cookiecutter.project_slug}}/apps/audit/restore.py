@@ -169,15 +169,20 @@ def restore(state: State) -> tuple[Model, set[str]]:
         others = state.unknown | _restore_links(instance, state)
         last = entries.all().first()
         if state.origin and last and last != before:
-            Entry(
-                **who_acts(using),
-                action=Entry.Action.RESTORE,
-                model_label=registry.covering(model)[-1].model._meta.label,
-                object_id=last.object_id,
-                object_repr=last.object_repr,
-                changes={MODEL: state.origin},
-            ).save(using=using)
+            _note(state, last)
         return instance, others
+
+
+def _note(state: State, last: Entry) -> None:
+    """Say on the trail which entry a restoration came from, after the last entry of its changes."""
+    Entry(
+        **who_acts(state.using),
+        action=Entry.Action.RESTORE,
+        model_label=registry.covering(state.model)[-1].model._meta.label,
+        object_id=last.object_id,
+        object_repr=last.object_repr,
+        changes={MODEL: state.origin},
+    ).save(using=state.using)
 
 
 def _restore_links(instance: Model, state: State) -> set[str]:
