@@ -1,7 +1,10 @@
 """The URLs of the project."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+
+admin.site.site_header = admin.site.site_title = settings.PROJECT_NAME
 
 urlpatterns = [
     path("", include("apps.core.urls")),

@@ -11,6 +11,9 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 
+from apps.audit.bringing_back import Preview
+from apps.audit.models import Entry
+
 from ..examples.models import Article, Author, Tag
 from ..trail import actions, changes
 from .models import Club, Review
@@ -94,6 +97,21 @@ def test_each_change_starts_where_the_one_before_ended() -> None:
     assert len(titles) == 1 + WRITERS * ROUNDS
     assert [old for old, _ in titles[1:]] == [new for _, new in titles[:-1]]
     assert titles[-1][1] == Article.objects.get().title
+
+
+def test_a_state_is_not_brought_back_over_a_change_that_was_not_seen() -> None:
+    author, answers = Author.objects.create(name="One"), []
+    then = Entry.objects.of(author)[0]
+    Author.objects.update(name="Two")
+    preview = Preview(then)
+
+    def bring_back() -> None:
+        answers.append(preview.restore(str(preview.state.latest)))
+
+    run_while_held(lambda: Author.objects.update(name="Three"), bring_back)
+    text = "Nothing was changed. The object was changed in the meantime. Look again."
+    assert answers == [(False, text)]
+    assert Author.objects.get().name == "Three"
 
 
 def test_what_two_delete_at_once_is_recorded_once() -> None:

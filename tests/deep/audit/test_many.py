@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from apps.audit.models import Entry
 
+from ..examples.models import Author
+
 pytestmark = pytest.mark.django_db
 
 ROWS: Final = int(os.environ.get("AUDIT_ROWS", "2000"))
@@ -109,6 +111,35 @@ def test_each_page_takes_few_queries_and_counts_nothing(
         if ROWS > 2000:
             with capsys.disabled():
                 sys.stderr.write(f"{took * 1000:7.0f} ms, {len(statements)} queries: {name}\n")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_preview_takes_few_queries_and_reads_one_object(
+    admin_client: Any, admin_user: Any, is_there: bool, capsys: pytest.CaptureFixture
+) -> None:
+    fill(admin_user)
+    if is_there:
+        Author(pk=77, name="Ada").save()
+        Author.objects.filter(pk=77).update(name="Bob")
+    middle = Entry.objects.latest("pk").pk - ROWS // 2
+    entry = Entry.objects.filter(object_id="77", action="update", pk__lte=middle).latest("pk")
+    admin_client.get(LIST)
+    started = time.perf_counter()
+    with CaptureQueriesContext(connection) as captured:
+        response = admin_client.get(f"{LIST}{entry.pk}/bring-back/")
+    took = time.perf_counter() - started
+    assert response.status_code == 200
+    statements = [query["sql"] for query in captured]
+    assert len(statements) <= FEW, statements
+    read = [sql for sql in statements if is_of_entries(sql)]
+    own, *others = sorted(read, key=len)
+    assert '"audit_entry"."id" = ' in own
+    assert others
+    for sql in others:
+        assert "audit_object" in plan_of(sql), sql
+    if ROWS > 2000:
+        with capsys.disabled():
+            sys.stderr.write(f"{took * 1000:7.0f} ms, {len(statements)} queries: a preview\n")
 
 
 @pytest.mark.parametrize(

@@ -2,34 +2,33 @@
 
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from . import presentation
+from . import bringing_back, presentation
 from .changelist import EntryList, ModelFilter, Pages
 from .differences import harmless
+from .lineage import MODEL
 from .models import Entry
+from .restore import CannotRestoreError
 
 # How many of the latest entries are searched, which no index helps with.
 SEARCHED: Final = 1_000_000
 HISTORY_PAGE: Final = 20
-# Entries whose fields have one value, not an old and a new one.
-LOGINS: Final = (Entry.Action.LOGIN, Entry.Action.LOGOUT, Entry.Action.FAILED_LOGIN)
-WHOLE: Final = (Entry.Action.CREATE, Entry.Action.DELETE, Entry.Action.STATE, *LOGINS)
 
 
 @admin.register(Entry)
 class EntryAdmin(admin.ModelAdmin):
-    """The trail, to read: nobody adds, changes or deletes an entry here."""
+    """The trail, to read. Entries cannot be added, changed or deleted here."""
 
     list_display = ("created_at", "action", "object_name", "who", "changed_fields")
     list_filter = ("action", ModelFilter, "created_at", "source")
@@ -57,9 +56,13 @@ class EntryAdmin(admin.ModelAdmin):
         return EntryList
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.history_of_view)
-        name = "audit_entry_history_of"
-        return [path("of/<str:label>/<path:key>/", view, name=name), *super().get_urls()]
+        history = self.admin_site.admin_view(self.history_of_view)
+        back = self.admin_site.admin_view(self.bring_back_view)
+        return [
+            path("of/<str:label>/<path:key>/", history, name="audit_entry_history_of"),
+            path("<int:pk>/bring-back/", back, name="audit_entry_bring_back"),
+            *super().get_urls(),
+        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
@@ -73,12 +76,11 @@ class EntryAdmin(admin.ModelAdmin):
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Show one entry."""
-        if request.method == "POST" or not self.has_view_permission(request):
+        if request.method == "POST":
             raise PermissionDenied
-        if (entry := self.get_object(request, unquote(object_id))) is None:
-            raise Http404("The trail has no such entry.")
+        entry = self._entry(request, unquote(object_id))
         heading = entry.get_action_display()
-        return self._show(request, [entry], entry, heading, history_url=history_url(entry))
+        return self._show(request, [entry], entry, heading=heading, history_url=history_url(entry))
 
     def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show all that happened to one object, the latest first, with every change."""
@@ -91,41 +93,80 @@ class EntryAdmin(admin.ModelAdmin):
             raise Http404(str(error)) from error
         if not shown:
             raise Http404("The trail has no such entry of this object.")
-        # What the object is called on this page, also where its entries are those of a parent.
+        # The name of the object on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
         subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
         older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None
         newest = request.path if shown.number > 1 else None
         context = {"is_history": True, "older_url": older, "newest_url": newest}
-        return self._show(request, shown, subject, "Audit trail", **context)
+        return self._show(request, shown, subject, heading="Audit trail", **context)
+
+    def bring_back_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show what bringing a state back would change, and do it when the form is sent."""
+        try:
+            preview = bringing_back.Preview(self._entry(request, str(pk)))
+        except CannotRestoreError as error:
+            raise Http404(str(error)) from error
+        model, subject, url = preview.state.model, preview.step, history_url(preview.step)
+        if not bringing_back.is_allowed(self.admin_site, request, model, preview.instance):
+            raise PermissionDenied
+        context: dict[str, Any] = {"heading": "Bring back", "history_url": url}
+        if request.method == "POST" and preview.is_possible:
+            is_done, text = preview.restore(request.POST.get("latest", ""))
+            if is_done:
+                self.message_user(request, text, messages.SUCCESS)
+                return HttpResponseRedirect(url or "")
+            preview = bringing_back.Preview(preview.entry)
+            context["error"] = text
+        context |= {
+            "preview": preview,
+            "origin": presentation.origin({MODEL: preview.state.origin}),
+        }
+        return self._render(request, "bring_back", preview.page, subject, **context)
+
+    def _entry(self, request: HttpRequest, pk: str) -> Entry:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        entry: Entry | None = self.get_object(request, pk)
+        if entry is None:
+            raise Http404("The trail has no such entry.")
+        return entry
 
     def _show(
-        self, request: HttpRequest, entries: Any, subject: Entry, heading: str, **context: Any
+        self, request: HttpRequest, entries: Any, subject: Entry, **context: Any
     ) -> HttpResponse:
         """Show entries, with links to their object and their actors."""
         page = presentation.Page([*entries, subject])
-        rows = [
+        model = presentation.model_of(page.names.label(subject))
+        context["may_bring_back"] = bringing_back.is_allowed(
+            self.admin_site, request, model, page.object(subject)
+        )
+        context["rows"] = [
             {
                 "entry": entry,
                 "actor_name": presentation.actor_name(entry),
                 "actor_url": actor_url(entry),
                 "changes": page.changes(entry),
-                "whole": entry.action in WHOLE,
+                "origin": presentation.origin(entry.changes),
             }
             for entry in entries
         ]
+        return self._render(request, "entries", page, subject, **context)
+
+    def _render(
+        self, request: HttpRequest, template: str, page: Any, subject: Entry, **context: Any
+    ) -> HttpResponse:
         context |= self.admin_site.each_context(request) | {
             "opts": self.opts,
             "media": self.media,
-            "title": f"{heading}: {page.name(subject)}",
+            "title": f"{context['heading']}: {page.name(subject)}",
             "name": page.name(subject),
             "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
-            "rows": rows,
         }
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/audit/entry/entries.html", context)
+        return TemplateResponse(request, f"admin/audit/entry/{template}.html", context)
 
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
@@ -144,6 +185,10 @@ class EntryAdmin(admin.ModelAdmin):
     @admin.display(description="fields")
     def changed_fields(self, entry: Any) -> str:
         """Name what was changed; a new or deleted object has every field in its entry."""
+        if entry.action == Entry.Action.RESTORE:
+            side, pk = presentation.origin(entry.touched or {})
+            url = reverse("admin:audit_entry_change", args=[pk])
+            return format_html('{} <a href="{}">entry #{}</a>', side, url, pk)
         names = entry.page.names.today(entry, entry.touched or ())
         fields = presentation.fields_of(entry.page.names.label(entry), names)
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)

@@ -14,11 +14,11 @@ from django.http import HttpRequest
 from . import presentation, registry
 from .models import Entry
 
-# What the list says of changes: the values, which may be long, stay in the database.
+# The list names the changed fields. Their values may be long, so they stay in the database.
 TOUCHED: Final = {
-    "postgresql": """CASE action WHEN 'update' THEN
+    "postgresql": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
         (SELECT jsonb_agg(key) FROM jsonb_object_keys(changes) AS key) END""",
-    "sqlite": """CASE action WHEN 'update' THEN
+    "sqlite": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
         (SELECT json_group_array(key) FROM json_each(changes)) END""",
 }
 

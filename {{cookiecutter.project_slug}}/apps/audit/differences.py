@@ -7,8 +7,8 @@ from typing import Final
 # Characters that are shown of a text, and at least before the first that differs.
 MOST: Final = 2000
 CONTEXT: Final = 100
-# What a terminal obeys instead of showing it, what turns the direction of text round, and halves
-# of characters, which JSON may hold and which nothing can write as UTF-8.
+# Characters that a terminal obeys instead of showing them, that change the direction of text, or
+# that are halves of characters. JSON may hold such halves, but UTF-8 cannot.
 UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -105,7 +105,8 @@ class Names:
 
     def changes(self, entry: Any) -> dict[str, Any]:
         """Return the changes of an entry under the names of today."""
-        if entry.action == "rename":
+        if entry.action == "rename" or MODEL in entry.changes:
+            # Such an entry says something of the object as a whole.
             return {}
         if entry.action not in WRITES:
             return dict(entry.changes)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain
@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 from . import registry, values
 from .differences import Change, harmless
 from .fields import is_djangos, pointed_to
-from .lineage import WRITES, Names
+from .lineage import MODEL, WRITES, Names
 from .models import Entry
 
 NOTHING: Final = "—"
@@ -80,6 +80,12 @@ def actor_name(entry: Entry) -> str:
     return harmless(entry.actor_name) or "the system"
 
 
+def origin(changes: Mapping[str, Any]) -> tuple[str, Any]:
+    """Say of a restoration, in words and by its id, which entry it came from."""
+    found = changes.get(MODEL, {})
+    return f"as it was {'before' if found.get('before') else 'after'}", found.get("entry")
+
+
 def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]]:
     """Name, find and label the fields of an entry: those of the model first, in its order."""
     model = model_of(label)
@@ -98,6 +104,8 @@ def as_text(entries: Sequence[Entry]) -> Iterator[str]:
         who = f"{entry.get_action_display()} by {actor_name(entry)}"
         when, where = local(entry.created_at), entry.get_source_display().lower()
         yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
+        if entry.action == Entry.Action.RESTORE:
+            yield "  {} entry #{}".format(*origin(entry.changes))
         for change in page.changes(entry):
             yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
             for sign, text in (("-", change.old), ("+", change.new)):
@@ -115,11 +123,14 @@ class Page:
     Args:
         entries: what is shown.
         related: whether objects are looked up that are values of changed fields.
+        names: the renamings, if they have been read already.
     """
 
-    def __init__(self, entries: Sequence[Entry], *, related: bool = True) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], *, related: bool = True, names: Names | None = None
+    ) -> None:
         self.using = (entries[0]._state.db if entries else None) or DEFAULT_DB_ALIAS
-        self.names = Names(Entry.objects.using(self.using))
+        self.names = names or Names(Entry.objects.using(self.using))
         self._objects: dict[models.Field, dict[Any, models.Model]] = {}
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
@@ -135,6 +146,10 @@ class Page:
     def object(self, entry: Entry) -> models.Model | None:
         """Return the object of an entry; None when it is not there or not audited."""
         return self._find(*self._subject(entry))
+
+    def is_gone(self, relation: models.Field, key: Any) -> bool:
+        """Whether a changed field has led to an object that no longer exists."""
+        return self._find(_target(relation), key) is None
 
     def name(self, entry: Entry) -> str:
         """Return what the object of an entry is called, or was, or else its model and key."""
@@ -199,7 +214,7 @@ class Page:
             return Change(label, old, new, masked="masked" in change)
         old, new = (self._text(model_field, change[side]) for side in ("old", "new"))
         if old == new and old is not None:
-            # What people read is rounded, a time to the minute; then show what was stored.
+            # Values are rounded for people, such as a time to the minute. Show what was stored.
             old, new = str(change["old"]), str(change["new"])
         return Change(label, old, new)
 
@@ -234,7 +249,7 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
     if isinstance(model_field, models.JSONField):
         data = values.unwrapped(model_field, data)
     elif is_djangos(model_field) and not isinstance(model_field, models.BinaryField):
-        # What another field decrypts is not for everybody who may see the trail.
+        # Not all who may see the trail may see the values that another field decrypts.
         with suppress(ValidationError, ValueError, TypeError):
             value = model_field.to_python(data)
             return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)

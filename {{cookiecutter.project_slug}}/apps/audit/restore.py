@@ -2,18 +2,25 @@
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
 
+from apps.core.actor import current_actor
+
 from . import registry, values
-from .fields import is_json
-from .lineage import WRITES, Names
+from .context import who_acts
+from .fields import is_json, pointed_to
+from .lineage import MODEL, WRITES, Names
 from .models import Entry
 from .registry import Audited
+
+# Within this time before its deletion, the links of an object were removed by the deletion.
+DELETION: Final = timedelta(minutes=1)
 
 
 class CannotRestoreError(Exception):
@@ -32,6 +39,10 @@ class State:
     - fields that are not recorded
     - masked fields that were changed since, and fields that cannot read their recorded values
     - fields without an entry before that time, because they may have had another name
+
+    ``changes`` maps names of fields to what ``restore`` changes, in the form of an entry.
+    ``latest`` is the id of the latest entry that was read, and ``names`` are the renamings.
+    ``origin`` names the entry that the state was read from; it is empty for a state at a time.
     """
 
     model: type[Model]
@@ -41,22 +52,68 @@ class State:
     values: dict[str, Any] = field(default_factory=dict)
     links: dict[str, set[Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    latest: int = 0
+    names: Names | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def state_after(entry: Entry) -> State:
     """Return the state of an object right after one of its entries.
 
+    The entry of a parent's row gives the state of the child, if the object was one.
+
     Raises:
         CannotRestoreError: when the entry is about no object, or the project no longer has its
             model or does not audit it.
     """
-    using = entry._state.db or DEFAULT_DB_ALIAS
-    label = Names(Entry.objects.using(using)).label(entry)
-    for model in registry.audited_models():
-        if model._meta.label == label:
-            if not entry.object_id:
-                raise CannotRestoreError(f"Entry {entry.pk} is about no object and has no state.")
-            return _state(model, entry.object_id, entry.pk, using)
+    names = Names(Entry.objects.using(entry._state.db))
+    return _state_of(entry, names, entry.pk, {"entry": entry.pk})
+
+
+def state_before(deletion: Entry) -> State:
+    """Return the state of an object right before a deletion.
+
+    The entries of its links and of its other rows that the same deletion removed are undone too.
+
+    Raises:
+        CannotRestoreError: when the project no longer has the model, or does not audit it.
+    """
+    entries, until = Entry.objects.using(deletion._state.db), deletion.pk - 1
+    names, who = Names(entries), attrgetter("actor_id", "actor_name", "source", "request_id")
+    labels = [model._meta.label for model in _family(deletion, names)]
+    history = entries.filter(names.condition(labels), object_id=deletion.object_id)
+    for entry in history.filter(pk__lte=until).iterator():
+        is_removal = entry.action == Entry.Action.DELETE or (
+            entry.action == Entry.Action.UPDATE
+            and all(change.get("removed") for change in entry.changes.values())
+        )
+        is_late = abs(deletion.created_at - entry.created_at) < DELETION
+        if not (is_removal and is_late and who(entry) == who(deletion)):
+            break
+        until = entry.pk - 1
+    return _state_of(deletion, names, until, {"entry": deletion.pk, "before": True})
+
+
+def _state_of(entry: Entry, names: Names, until: int, origin: dict[str, Any]) -> State:
+    for model in _family(entry, names):
+        state = _state(model, entry.object_id, until, names, entry._state.db or DEFAULT_DB_ALIAS)
+        if state.exists or model._meta.label == names.label(entry):
+            break
+    return replace(state, origin=origin, latest=max(state.latest, entry.pk))
+
+
+def _family(entry: Entry, names: Names) -> list[type[Model]]:
+    """List the audited models of which the object of an entry can have rows, children first."""
+    if not entry.object_id:
+        raise CannotRestoreError(f"Entry {entry.pk} is about no object and has no state.")
+    models, label = registry.audited_models(), names.label(entry)
+    for own in models:
+        if own._meta.label == label:
+            key = pointed_to(own._meta.pk)
+            related = [one for one in models if issubclass(one, own) or issubclass(own, one)]
+            found = [one for one in related if pointed_to(one._meta.pk) == key]
+            return sorted(found, key=lambda one: -len(one.__mro__))
     raise CannotRestoreError(f"{entry.model_label} is no audited model of this project any more.")
 
 
@@ -76,7 +133,8 @@ def state_at(
     """
     entries = Entry.objects.using(using).of(model(pk=pk)).filter(created_at__lte=moment)
     last = entries.values_list("pk", flat=True).first()
-    return _state(model, pk, -(2**63) if last is None else last, using)
+    names = Names(Entry.objects.using(using))
+    return _state(model, pk, -(2**63) if last is None else last, names, using)
 
 
 def restore(state: State) -> tuple[Model, set[str]]:
@@ -87,7 +145,8 @@ def restore(state: State) -> tuple[Model, set[str]]:
     fields lack what is gone by now; those through a model of the project's own are left alone.
 
     It is saved and linked as usual, so its receivers run and the trail records it; a field
-    with ``auto_now`` says when that was. Nothing is restored of other objects: what a deletion
+    with ``auto_now`` says when that was. If something changed and the state was read from an
+    entry, one more entry with the action ``restore`` names that entry. Nothing is restored of other objects: what a deletion
     took along has to be restored after it.
 
     Raises:
@@ -110,6 +169,8 @@ def restore(state: State) -> tuple[Model, set[str]]:
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
         instance = there or model(pk=model._meta.pk.to_python(state.pk))
+        entries = Entry.objects.using(using).of(instance)
+        before = entries.first()
         for column, value in columns:
             setattr(instance, column.attname, value)
         instance.save(using=using, force_insert=there is None)
@@ -118,7 +179,23 @@ def restore(state: State) -> tuple[Model, set[str]]:
             # The insertion has filled in the present.
             found.update(**stamps)
         instance.refresh_from_db(from_queryset=found)
-        return instance, state.unknown | _restore_links(instance, state)
+        others = state.unknown | _restore_links(instance, state)
+        last = entries.all().first()
+        if state.origin and last and last != before:
+            _note(state, last)
+        return instance, others
+
+
+def _note(state: State, last: Entry) -> None:
+    """Say on the trail which entry a restoration came from, after the last entry of its changes."""
+    Entry(
+        **who_acts(current_actor(), state.using),
+        action=Entry.Action.RESTORE,
+        model_label=registry.covering(state.model)[-1].model._meta.label,
+        object_id=last.object_id,
+        object_repr=last.object_repr,
+        changes={MODEL: state.origin},
+    ).save(using=state.using)
 
 
 def _restore_links(instance: Model, state: State) -> set[str]:
@@ -137,16 +214,17 @@ def _restore_links(instance: Model, state: State) -> set[str]:
     return others
 
 
-def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
+def _state(model: type[Model], pk: Any, until: int, names: Names, using: str) -> State:
     """Undo, from what there is now, all entries after the one with the id ``until``."""
     covering = registry.covering(model)
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
-    state, names = State(model, pk, using, exists=True), Names(Entry.objects.using(using))
+    state = State(model, pk, using, exists=True, names=names)
     histories = [_History(audited, pk, until, using, names) for audited in covering]
     is_unknown = any(history.is_unknown for history in histories)
     for audited, history in zip(covering, histories, strict=True):
         row = history.row()
+        state.latest = max([state.latest, *history.ids])
         if row is None:
             state.exists = False
             continue
@@ -155,8 +233,9 @@ def _state(model: type[Model], pk: Any, until: int, using: str) -> State:
             if many.name not in audited.masked:
                 with suppress(values.UnreadableError):
                     state.links[many.name] = history.links(many)
+        state.changes |= history.changes
     if is_unknown and state.exists:
-        state = State(model, pk, using, exists=None)
+        state = State(model, pk, using, exists=None, latest=state.latest, names=names)
     told, parents = {*state.values, *state.links}, {*model._meta.parents.values()}
     state.unknown = {
         each.name
@@ -185,13 +264,15 @@ class _History:
             for each in later
             if each.action != Entry.Action.STATE  # it changed nothing
         ]
+        self.ids = [each.pk for each in later]
+        self.changes: dict[str, Any] = {}
         self.names = names
 
     def row(self) -> dict[str, Any] | None:
         """Return the columns that are known, as Python values; None when there was no row."""
         columns = {column.name: column for column in self.audited.fields}
         # Each column as it is now, or else as the first of the later entries has recorded it.
-        row = self._now()
+        self.now = row = self._now()
         for action, changes in self.later:
             recorded = columns.keys() & changes.keys()
             if action == Entry.Action.CREATE:
@@ -209,6 +290,9 @@ class _History:
             elif "old" in row[name]:
                 with suppress(values.UnreadableError):
                     told[name] = values.decode(columns[name], row[name]["old"], using=self.using)
+                    if self.now is None or self.now[name]["now"] != told[name]:
+                        latest = (c[name]["new"] for _, c in self.later if "new" in c.get(name, {}))
+                        self.changes[name] = {"old": next(latest, None), "new": row[name]["old"]}
         return told
 
     def _now(self) -> dict[str, dict[str, Any]] | None:
@@ -240,19 +324,28 @@ class _History:
         """Return the keys that a field held; raise ``UnreadableError`` if they are not known."""
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
-        links = Counter(_links_now(many, self.pk, self.using))
+        now = links = Counter(_links_now(many, self.pk, self.using))
+        recorded = dict[Any, Any]()
         for _, changes in self.later:
             if any("added" in changes[name] for name in changes.keys() - self.known):
                 # They may have been the links of this field.
                 raise values.UnreadableError(many.name)
+            change = changes.get(many.name, {})
             added, removed = (
-                Counter(
-                    values.decode(target, key, using=self.using)
-                    for key in changes.get(many.name, {}).get(verb, ())
-                )
+                [
+                    (values.decode(target, key, using=self.using), key)
+                    for key in change.get(verb, ())
+                ]
                 for verb in ("added", "removed")
             )
-            links = links - added + removed
+            recorded |= dict([*added, *removed])
+            links = links - Counter(key for key, _ in added) + Counter(key for key, _ in removed)
+        if links.keys() != now.keys():
+            lost, new = links.keys() - now.keys(), now.keys() - links.keys()
+            self.changes[many.name] = {
+                "added": [data for key, data in recorded.items() if key in lost],
+                "removed": [data for key, data in recorded.items() if key in new],
+            }
         return {*links}
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from apps.accounts.models import User
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
@@ -107,3 +108,45 @@ def test_the_diff_shows_labels_and_names(reader: Any) -> None:
 def test_the_page_of_an_object_leads_to_its_trail(admin_client: Any, admin_user: Any) -> None:
     page = admin_client.get(f"/admin/accounts/user/{admin_user.pk}/change/")
     assert f"{LIST}of/accounts.User/{admin_user.pk}/" in page.text
+
+
+def test_a_former_state_is_brought_back_after_a_preview(admin_client: Any) -> None:
+    author, tag = Author.objects.create(name="Ada"), Tag.objects.create(slug="a")
+    article = Article.objects.create(title="Old", author=author, access_token="one")
+    article.tags.add(tag)
+    pk = article.pk
+    Article.objects.update(title="New", access_token="two")
+    article.delete()
+    deletion = Entry.objects.get(model_label="audit_examples.Article", action="delete")
+    url = reverse("admin:audit_entry_bring_back", args=[deletion.pk])
+    for page in (page_of(deletion), f"{LIST}of/audit_examples.Article/{pk}/"):
+        assert url in admin_client.get(page).text
+    preview = admin_client.get(url)
+    for text in ("<ins>New</ins>", f"<ins>Ada ({author.pk})</ins>", "<ins>#a (a)</ins>"):
+        assert text in preview.text
+    assert "The value is secret and not recorded." in preview.text
+    assert not Article.objects.exists()
+    latest = {"latest": preview.context["preview"].state.latest}
+    history = admin_client.post(url, latest, follow=True)
+    assert "New was brought back. Not as they were: Access token." in history.text
+    assert (
+        f'As it was before <a href="{page_of(deletion)}">entry #{deletion.pk}</a>' in history.text
+    )
+    article = Article.objects.get(pk=pk)
+    assert (article.title, [*article.tags.all()]) == ("New", [tag])
+    # Now there is nothing to bring back, and a form that is sent again changes nothing.
+    count = Entry.objects.count()
+    assert "The object is already as it was" in admin_client.post(url, latest).text
+    assert Entry.objects.count() == count
+
+
+def test_bringing_back_takes_the_permission_to_change_the_object(reader: Any) -> None:
+    user = User.objects.create_user("ada")
+    entry = Entry.objects.of(user)[0]
+    url = reverse("admin:audit_entry_bring_back", args=[entry.pk])
+    assert url not in reader.get(page_of(entry)).text
+    assert [reader.get(url).status_code, reader.post(url).status_code] == [403, 403]
+    permission = Permission.objects.get(codename="change_user")
+    User.objects.get(username="reader").user_permissions.add(permission)
+    assert url in reader.get(page_of(entry)).text
+    assert reader.get(url).status_code == 200

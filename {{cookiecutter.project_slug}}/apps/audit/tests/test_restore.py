@@ -52,6 +52,7 @@ def test_an_object_gets_back_what_it_was(article: Article, admin_user: Any) -> N
     assert tags(article) == {"a", "b"}
     assert (instance, changed) == (article, set())
     # The restoration is on the trail itself, and can be undone by it.
+    assert latest(article).changes == {"": {"entry": then.pk}}
     column = Entry.objects.of(article).filter(changes__has_key="title")[0]
     assert (column.action, column.actor_name) == ("update", "admin")
     assert column.changes["title"] == {"old": "Second", "new": "First"}

@@ -34,6 +34,12 @@ def test_the_home_page_greets_people_and_shows_the_parts_in_development(
     assert text.count("&lt;said of Accounts&gt;") == 1
 
 
+def test_the_admin_has_the_name_of_the_project(client: Client, settings: Any) -> None:
+    text, name = client.get("/admin/login/").text, escape(settings.PROJECT_NAME)
+    assert f"| {name}</title>" in text
+    assert f'<a href="/admin/">{name}</a>' in text
+
+
 @pytest.mark.parametrize(
     ("state", "code"), [(Health.DEGRADED, 200), (Health.UNAVAILABLE, 503), (None, 200)]
 )

@@ -1,0 +1,158 @@
+"""Bringing a former state of an object back in the admin: what would change, and what cannot."""
+
+from copy import copy
+from typing import Any, Final
+
+from django.contrib.admin import AdminSite
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import ManyToManyField, Model, QuerySet
+from django.http import HttpRequest
+
+from . import registry
+from .lineage import LAST
+from .models import Entry
+from .presentation import MOST_LINKS, Page, fields_of, text_of
+from .restore import restore, state_after, state_before
+
+REFUSED: Final = (
+    "The database has refused this state, so nothing was changed. Another object has a value that"
+    " must be unique, a required value is missing, or an object that this one needs is gone."
+)
+
+
+def is_allowed(
+    site: AdminSite, request: HttpRequest, model: type[Model] | None, instance: Model | None
+) -> bool:
+    """Whether a user may bring states of an object back: change it, or add one that is deleted."""
+    if model is None or not registry.covering(model):
+        return False
+    if not site.is_registered(model):
+        codename = get_permission_codename("change" if instance else "add", model._meta)
+        return request.user.has_perm(f"{model._meta.app_label}.{codename}")
+    own = site.get_model_admin(model)
+    if instance is None:
+        return own.has_add_permission(request)
+    return own.has_change_permission(request, instance)
+
+
+class Preview:
+    """The changes that would bring back the state of an entry.
+
+    ``step`` holds them in the form of an entry, to be shown like one. ``left_out`` lists the
+    fields that cannot be brought back, with the reasons. If ``is_blocked``, they prevent it all.
+
+    Raises:
+        CannotRestoreError: when the project no longer has the model, or does not audit it.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        is_deletion = entry.action == Entry.Action.DELETE
+        self.entry, self.state = entry, (state_before if is_deletion else state_after)(entry)
+        self.step = copy(entry)
+        self.step.pk, self.step.model_label = LAST, self.state.model._meta.label
+        self.step.action, self.step.changes = Entry.Action.UPDATE, self.state.changes
+        self.page = Page([self.step], names=self.state.names)
+        self.instance = self.page.object(self.step)
+        if self.instance is None:
+            self.step.action = Entry.Action.CREATE
+        self.left_out: list[tuple[str, str]] = []
+        self.is_blocked = False
+        if self.state.exists:
+            self._leave_out()
+        is_change = self.instance is None or bool(self.step.changes)
+        self.is_possible = bool(self.state.exists) and is_change and not self.is_blocked
+        self.changes = self.page.changes(self.step)
+
+    def restore(self, latest: str) -> tuple[bool, str]:
+        """Bring the state back, and say whether it was, and what is not as it was.
+
+        Args:
+            latest: the id of the latest entry of the object that the user has seen.
+        """
+        state = self.state
+        rows: QuerySet[Model] = QuerySet(state.model, using=state.using)
+        entries = Entry.objects.using(state.using).of(state.model(pk=state.pk))
+        try:
+            with transaction.atomic(using=state.using):
+                # Others who want to change the object wait until this is done.
+                rows.filter(pk=state.pk).select_for_update().first()
+                if str(entries.values_list("pk", flat=True).first()) != latest:
+                    raise ValidationError("The object was changed in the meantime. Look again.")
+                instance, others = restore(state)
+        except ValidationError as error:
+            return False, f"Nothing was changed. {' '.join(error.messages)}"
+        except (IntegrityError, DataError):
+            # The text of the error may hold values that are masked.
+            return False, REFUSED
+        labels = ", ".join(label for _, _, label in fields_of(self.step.model_label, others))
+        done = f"{text_of(instance)} was brought back."
+        return True, f"{done} Not as they were: {labels}." if labels else done
+
+    def _leave_out(self) -> None:
+        """Take out of the state what cannot be brought back, and say why."""
+        state, taken = self.state, self._taken()
+        names = {*state.unknown, *state.changes}
+        for name, field, label in list(fields_of(self.step.model_label, names)):
+            change = state.changes.get(name, {})
+            gone, why = self._gone(field, change), taken.get(name, "")
+            effect = (
+                f"The field {'keeps its present' if self.instance else 'gets its default'} value."
+            )
+            no_longer = f"No longer there: {', '.join(map(str, gone))}." if gone else ""
+            if name in state.unknown:
+                why = self._why_unknown(name)
+            elif isinstance(field, ManyToManyField):
+                change["added"] = [key for key in change["added"] if key not in gone]
+                through: Any = field.remote_field.through
+                if not through._meta.auto_created:
+                    why = "These links hold more than keys, so change them yourself."
+                elif gone:
+                    self.left_out.append((label, no_longer))
+                if not (change["added"] or change["removed"]):
+                    del state.changes[name]
+            elif getattr(field, "auto_now", False):
+                del state.changes[name]
+                self.left_out.append((label, "It gets the time at which you bring it back."))
+            elif (why := why or no_longer) and not (self.instance or field.null):
+                self.is_blocked, effect = True, "So the object cannot be brought back now."
+            if why:
+                state.unknown.add(name)
+                state.changes.pop(name, None)
+                state.values.pop(name, None)
+                self.left_out.append((label, f"{why} {effect}"))
+
+    def _why_unknown(self, name: str) -> str:
+        covering = registry.covering(self.state.model)
+        if name not in {each.name for one in covering for each in (*one.fields, *one.many)}:
+            return "The trail does not record it."
+        if registry.is_masked(self.state.model, name):
+            return "The value is secret and not recorded."
+        return "The trail cannot tell the value: the field had another name or type."
+
+    def _gone(self, field: Any, change: dict[str, Any]) -> list[Any]:
+        """List the keys of objects to which a change would lead, and which no longer exist."""
+        if not isinstance(field, ManyToManyField) and not getattr(field, "db_constraint", False):
+            return []
+        # The page looks no more links up. An object that leads to itself comes back with itself.
+        keys = (change.get("added") or [change.get("new")])[:MOST_LINKS]
+        own = str(self.state.pk) if issubclass(self.state.model, field.related_model) else None
+        others = (key for key in keys if key is not None and str(key) != own)
+        return [key for key in others if self.page.is_gone(field, key)]
+
+    def _taken(self) -> dict[str, str]:
+        """Find the changed fields whose values must be unique and belong to other objects now."""
+        state, meta, found = self.state, self.state.model._meta, dict[str, str]()
+        unique = [[field.name] for field in meta.fields if field.unique and not field.primary_key]
+        together = [one.fields for one in meta.total_unique_constraints]
+        for names in (*unique, *meta.unique_together, *together):
+            values = {name: state.values.get(name) for name in names}
+            if None in values.values() or state.changes.keys().isdisjoint(names):
+                continue
+            rows: QuerySet[Model] = QuerySet(state.model, using=state.using).filter(**values)
+            other = rows.exclude(pk=state.pk).values_list("pk", flat=True).first()
+            if other is not None:
+                why = f"Another {meta.verbose_name} has this value now: {other}."
+                found |= dict.fromkeys(state.changes.keys() & {*names}, why)
+        return found
