@@ -66,6 +66,19 @@ def actor_id(pk: Any, alias: str) -> Any:
     return ACTOR.get_db_prep_save(pk, connections[alias])
 
 
+def who_acts(alias: str) -> dict[str, Any]:
+    """Return what an entry in a database says of who acts."""
+    actor: Any = current_actor()
+    # Not its type(): the user of a request is a lazy object.
+    named = actor and not registry.is_masked(actor._meta.model, actor.USERNAME_FIELD)
+    return {
+        "actor_id": actor_id(actor.pk, alias) if actor else None,
+        "actor_name": actor.get_username()[:254] if actor and named else "",
+        "source": current_source(),
+        "request_id": current_request_id()[:MOST_CHARACTERS],
+    }
+
+
 class Wrapper:
     """Stands around the statements of one connection; on PostgreSQL it says who acts."""
 
@@ -143,17 +156,9 @@ class SQLiteWrapper(Wrapper):
         # Outside of a statement of Django's nothing says when the next one begins.
         told = {} if self.told is None else self.told
         if not told:
-            actor: Any = current_actor()
-            # Not its type(): the user of a request is a lazy object.
-            named = actor and not registry.is_masked(actor._meta.model, actor.USERNAME_FIELD)
-            told |= {
-                # SQLite keeps it in UTC, or as it is where the project has no time zones.
-                "created_at": str(timezone.now().replace(tzinfo=None)),
-                "actor_id": actor_id(actor.pk, self.connection.alias) if actor else None,
-                "actor_name": actor.get_username()[:254] if actor and named else "",
-                "source": current_source(),
-                "request_id": current_request_id()[:MOST_CHARACTERS],
-            }
+            # SQLite keeps it in UTC, or as it is where the project has no time zones.
+            told["created_at"] = str(timezone.now().replace(tzinfo=None))
+            told |= who_acts(self.connection.alias)
         return told[column]
 
     def _fill(self, sql: str, table: str) -> None:

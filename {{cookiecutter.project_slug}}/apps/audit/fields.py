@@ -9,6 +9,8 @@ from django.db.models import Field, ForeignKey
 JSON_NULL: Final = "json"
 # What stands in the place of values that stay out of the trail.
 MASKED: Final = '{"masked":true}'
+# The name of a person who was forgotten. ``changes`` also has it as a key: no field has this name.
+FORGOTTEN: Final = "(forgotten)"
 
 
 def pointed_to(field: Any) -> Any:

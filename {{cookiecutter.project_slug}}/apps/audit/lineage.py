@@ -104,7 +104,8 @@ class Names:
 
     def changes(self, entry: Any) -> dict[str, Any]:
         """Return the changes of an entry under the names of today."""
-        if entry.action == "rename":
+        if entry.action == "rename" or MODEL in entry.changes:
+            # Such an entry says something of the object as a whole.
             return {}
         return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
 

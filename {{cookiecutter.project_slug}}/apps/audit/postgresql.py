@@ -77,7 +77,7 @@ class PostgreSQLCapture(Capture):
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         refuse = f"RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation'"
-        row = "NEW" if event == "INSERT" else "OLD"
+        row = "NEW" if event in ("INSERT", "UPDATE") else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
         name = name_of(f"keep {event}", table)
         # In sessions that play the replica, too. Rows that come to one come with their entries.

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
 
 from . import registry, values
-from .fields import is_json
+from .fields import FORGOTTEN, is_json
 from .lineage import Names
 from .models import Entry
 from .registry import Audited
@@ -157,7 +157,7 @@ class _History:
 
     def __init__(self, audited: Audited, pk: Any, until: int, using: str, names: Names) -> None:
         self.audited, self.pk, self.using = audited, pk, using
-        self.known = {field.name for field in audited.model._meta.get_fields()}
+        self.known = {FORGOTTEN, *(field.name for field in audited.model._meta.get_fields())}
         key = registry.object_key(audited.model, pk, using)
         history = Entry.objects.using(using).filter(
             names.condition([audited.model._meta.label]), object_id=key
@@ -217,6 +217,8 @@ class _History:
 
     def links(self, many: ManyToManyField) -> set[Any]:
         """Return the keys that a field held; raise ``UnreadableError`` where nobody can tell."""
+        if any("forgotten" in changes.get(many.name, ()) for _, changes in self.later):
+            raise values.UnreadableError(many.name)
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
         links = Counter(_links_now(many, self.pk, self.using))

@@ -27,7 +27,7 @@ class Command(flush.Command):
                 " everything else, and the trail can only be added to. To begin again in"
                 " development, drop the database and run migrate."
             )
-        with triggers.lifted(connection):
+        with triggers.without_protection(connection):
             super().handle(**options)
             with connection.cursor() as cursor:
                 # What was deleted after the entries has left new ones.
