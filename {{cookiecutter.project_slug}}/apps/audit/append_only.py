@@ -33,17 +33,17 @@ LAST_ASSIGNED_ID: Final = {
     "sqlite": "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'audit_entry'",
 }
 # An entry names the statement by which its values are forgotten, and the statement lists the entry.
-# Only the names and the values of listed fields can give way to the mark. All else stays.
+# Each statement counts once. Only names and the values of listed fields can give way to the mark.
 FORGETS: Final = """NOT EXISTS (
     SELECT 1 FROM {entries} AS told WHERE told.id = {by} AND told.action = 'forget'
-    AND ({in_object} OR {in_actor}) AND {same}
+    AND {by} {is_not} {before} AND ({in_object} OR {in_actor}) AND {same}
     AND (NEW.object_repr = OLD.object_repr OR NEW.object_repr = '{mark}' AND {in_object})
     AND (NEW.actor_name = OLD.actor_name OR NEW.actor_name = '{mark}' AND {in_actor})
     AND (SELECT {names} FROM {each}(OLD.changes) WHERE key <> '{mark}')
         = (SELECT {names} FROM {each}(NEW.changes) WHERE key <> '{mark}')
     AND NOT EXISTS (
         SELECT 1 FROM {each}(OLD.changes) AS former JOIN {each}(NEW.changes) AS later ON later.key = former.key
-        WHERE later.key <> '{mark}' AND {other} AND NOT ({marked} AND {in_object} AND {in_fields})
+        WHERE later.key <> '{mark}' AND {other} AND ({marked} AND {in_object} AND {in_fields}) IS NOT TRUE
     )
 )"""
 CHANGEABLE: Final = frozenset({"object_repr", "actor_name", "changes"})
@@ -51,6 +51,7 @@ SALTED: Final = "NOT ({same} AND length(NEW.salts) = length(OLD.salts))"
 PARTS: Final = {
     "postgresql": {
         "by": f"(NEW.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
+        "before": f"(OLD.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
         "in_object": "told.changes -> '' -> 'object' @> to_jsonb(OLD.id)",
         "in_actor": "told.changes -> '' -> 'actor' @> to_jsonb(OLD.id)",
         "in_fields": "told.changes -> '' -> 'fields' -> OLD.model_label @> to_jsonb(later.key)",
@@ -61,6 +62,7 @@ PARTS: Final = {
     },
     "sqlite": {
         "by": f"""json_extract(NEW.changes, '$."{FORGOTTEN}".by[#-1]')""",
+        "before": f"""json_extract(OLD.changes, '$."{FORGOTTEN}".by[#-1]')""",
         "in_object": """OLD.id IN (SELECT value FROM json_each(told.changes, '$."".object'))""",
         "in_actor": """OLD.id IN (SELECT value FROM json_each(told.changes, '$."".actor'))""",
         "in_fields": "later.key IN (SELECT value FROM json_each("
@@ -79,7 +81,11 @@ def triggers(capture: Capture) -> Iterator[Trigger]:
     names = {"entries": capture.at(Entry), "seals": capture.at(Seal)}
     names["last_assigned_id"] = LAST_ASSIGNED_ID[vendor].format(schema=capture.schema)
     forgets = FORGETS.format(
-        **names, **PARTS[vendor], mark=FORGOTTEN, same=_same(capture, Entry, CHANGEABLE)
+        **names,
+        **PARTS[vendor],
+        mark=FORGOTTEN,
+        is_not=capture.is_not,
+        same=_same(capture, Entry, CHANGEABLE),
     )
     salted = SALTED.format(same=_same(capture, Seal, {"salts"}))
     for table, changed, gone in (

@@ -71,7 +71,7 @@ COLUMNS: Final = {
             FROM json_each(changes) WHERE key <> '{FORGOTTEN}'
         ) ELSE ':' || SHA256('!' || hex(changes)) END""",
         f"""CASE WHEN {IS_OBJECT} THEN (
-            SELECT group_concat(hex(value)) FROM json_each(changes) WHERE key = '{FORGOTTEN}'
+            SELECT group_concat(hex(coalesce(value, 'null'))) FROM json_each(changes) WHERE key = '{FORGOTTEN}'
         ) END""",
     ),
 }

@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 
 
 @pytest.fixture
-def ada(django_user_model: Any) -> Any:
+def grace(django_user_model: Any) -> Any:
     """Make a user who has written something, has changed, and is deleted."""
-    user = django_user_model.objects.create_user("ada", "ada@example.com")
+    user = django_user_model.objects.create_user("grace", "grace@example.com")
     with acting_as(user):
         Author.objects.create(name="Something")
-    user.first_name = "Adelaide"
+    user.first_name = "Zora"
     user.save()
     user.is_staff = True
     user.save()
@@ -44,32 +44,32 @@ def text_of_the_trail() -> str:
     return "".join(map(str, Entry.objects.values_list("object_repr", "actor_name", "changes")))
 
 
-def test_names_and_personal_values_are_gone_and_all_else_is_there(ada: Any) -> None:
-    before = Entry.objects.of(ada).values("id", "created_at", "action", "request_id")
+def test_names_and_personal_values_are_gone_and_all_else_is_there(grace: Any) -> None:
+    before = Entry.objects.of(grace).values("id", "created_at", "action", "request_id")
     before = list(before)
-    assert "Forgot values in 5 entries of 'default'." in forget(ada.pk)
-    for word in ("ada", "Adelaide"):
+    assert "Forgot values in 5 entries of 'default'." in forget(grace.pk)
+    for word in ("grace", "Zora"):
         assert word not in text_of_the_trail()
-    statement, deleted, staff, first_name, created = Entry.objects.of(ada)
+    statement, deleted, staff, first_name, created = Entry.objects.of(grace)
     assert [(entry.object_repr, entry.changes.get("is_staff")) for entry in (deleted, staff)] == [
         ("(forgotten)", {"old": True, "new": None}),
         ("(forgotten)", {"old": False, "new": True}),
     ]
     assert first_name.changes["first_name"] == {"forgotten": True}
     assert created.changes["email"] == {"forgotten": True}
-    assert Entry.objects.get(actor=ada.pk).actor_name == "(forgotten)"
+    assert Entry.objects.get(actor=grace.pk).actor_name == "(forgotten)"
     assert statement.changes[""]["reason"] == "She asked"
-    assert list(Entry.objects.of(ada).values(*before[0]))[1:] == before
+    assert list(Entry.objects.of(grace).values(*before[0]))[1:] == before
     assert "email" in state_after(created).unknown
-    assert "- (forgotten)" in said("history", "accounts.User", str(ada.pk))
+    assert "- (forgotten)" in said("history", "accounts.User", str(grace.pk))
 
 
-def test_the_seals_hold_and_say_who_was_forgotten(ada: Any, admin_user: Any) -> None:
+def test_the_seals_hold_and_say_who_was_forgotten(grace: Any, admin_user: Any) -> None:
     with acting_as(admin_user):
-        forget(ada.pk)
+        forget(grace.pk)
     statement = Entry.objects.get(action="forget")
     assert found() == []
-    line = f"Values of 5 entries about accounts.User {ada.pk} were forgotten on"
+    line = f"Values of 5 entries about accounts.User {grace.pk} were forgotten on"
     assert line in said("verify")
     assert f"by admin: She asked (entry {statement.pk})." in said("verify")
 
@@ -84,19 +84,19 @@ def test_the_seals_hold_and_say_who_was_forgotten(ada: Any, admin_user: Any) -> 
         """changes = '{"is_staff": {"forgotten": true}}'""",
     ],
 )
-def test_nothing_else_can_be_changed(ada: Any, change: str) -> None:
-    forget(ada.pk)
-    for entry in Entry.objects.of(ada):
+def test_nothing_else_can_be_changed(grace: Any, change: str) -> None:
+    forget(grace.pk)
+    for entry in Entry.objects.of(grace):
         with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(f"UPDATE audit_entry SET {change} WHERE id = %s", [entry.pk])  # noqa: S608
 
 
-def test_a_person_is_forgotten_once(ada: Any) -> None:
-    forget(ada.pk)
+def test_a_person_is_forgotten_once(grace: Any) -> None:
+    forget(grace.pk)
     assert "accounts.User 0" in str(pytest.raises(CommandError, forget, 0).value)
     count = Entry.objects.count()
-    assert f"accounts.User {ada.pk} is already forgotten." in forget(ada.pk)
+    assert f"accounts.User {grace.pk} is already forgotten." in forget(grace.pk)
     assert Entry.objects.count() == count
 
 
@@ -121,8 +121,8 @@ def test_models_say_which_of_their_fields_are_personal() -> None:
     assert Entry.objects.of(author)[1].changes["name"] == {"forgotten": True}
 
 
-def test_a_person_gets_their_data(ada: Any) -> None:
-    lines = said("export", "--subject", "accounts.User", str(ada.pk)).splitlines()
-    keys = {*Entry.objects.of(ada).values_list("pk", flat=True)}
-    keys |= {*Entry.objects.filter(actor=ada.pk).values_list("pk", flat=True)}
+def test_a_person_gets_their_data(grace: Any) -> None:
+    lines = said("export", "--subject", "accounts.User", str(grace.pk)).splitlines()
+    keys = {*Entry.objects.of(grace).values_list("pk", flat=True)}
+    keys |= {*Entry.objects.filter(actor=grace.pk).values_list("pk", flat=True)}
     assert [json.loads(line)["pk"] for line in lines] == sorted(keys)
