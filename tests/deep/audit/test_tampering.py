@@ -375,8 +375,6 @@ def is_found(trail: Trail, tamper: Callable[[Trail], Any]) -> bool:
     """Do it past the triggers, as the owner of the tables can; take it back."""
     with transaction.atomic():
         try:
-            if "triggers" in str(found()):
-                raise AssertionError
             with triggers.without_protection(connection):
                 tamper(trail)
                 changed = found(noted=trail.noted)

@@ -16,6 +16,7 @@ from django.utils.text import Truncator
 
 from . import presentation
 from .changelist import EntryList, ModelFilter, Pages
+from .forget_page import forget_view
 from .models import Entry
 
 # How many of the latest entries are searched, which no index helps with.
@@ -56,7 +57,16 @@ class EntryAdmin(admin.ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.history_of_view)
         name = "audit_entry_history_of"
-        return [path("of/<str:label>/<path:key>/", view, name=name), *super().get_urls()]
+        forget = self.admin_site.admin_view(self.forget_view)
+        return [
+            path("of/<str:label>/<path:key>/", view, name=name),
+            path("forget/<str:label>/<path:key>/", forget, name="audit_entry_forget"),
+            *super().get_urls(),
+        ]
+
+    def forget_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
+        """Forget a person."""
+        return forget_view(self, request, label, unquote(key))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str

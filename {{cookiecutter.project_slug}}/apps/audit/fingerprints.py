@@ -54,7 +54,7 @@ COLUMNS: Final = {
                 CASE WHEN value = '{{"forgotten": true}}' THEN '{GONE}' ELSE
                 encode(sha256(convert_to(value::text, 'UTF8')), 'hex') END, ',')
             FROM jsonb_each(changes) WHERE key <> '{FORGOTTEN}'
-        ) ELSE ':' || encode(sha256(convert_to('!' || changes::text, 'UTF8')), 'hex') END""",
+        ) ELSE ':' || encode(sha256(convert_to('!' || changes::text, 'UTF8')), 'hex') END""",  # noqa: S608
         f"encode(convert_to((changes -> '{FORGOTTEN}')::text, 'UTF8'), 'hex')",
     ),
     "sqlite": (
@@ -69,10 +69,11 @@ COLUMNS: Final = {
                 CASE WHEN type = 'object' AND value = '{{"forgotten":true}}' THEN '{GONE}' ELSE
                 SHA256(type || hex(value) || CASE type WHEN 'real' THEN quote(value) ELSE '' END) END)
             FROM json_each(changes) WHERE key <> '{FORGOTTEN}'
-        ) ELSE ':' || SHA256('!' || hex(changes)) END""",
+        ) ELSE ':' || SHA256('!' || hex(changes)) END""",  # noqa: S608
         f"""CASE WHEN {IS_OBJECT} THEN (
-            SELECT group_concat(hex(coalesce(value, 'null'))) FROM json_each(changes) WHERE key = '{FORGOTTEN}'
-        ) END""",
+            SELECT group_concat(hex(coalesce(value, 'null'))) FROM json_each(changes)
+            WHERE key = '{FORGOTTEN}'
+        ) END""",  # noqa: S608
     ),
 }
 WHOLE: Final = {
@@ -117,7 +118,9 @@ class Row(NamedTuple):
             return None
         return self._combine(
             [
-                bytes.fromhex(gone[name]) if name in gone else _leaf(bytes.fromhex(kept[name]), digest)
+                bytes.fromhex(gone[name])
+                if name in gone
+                else _leaf(bytes.fromhex(kept[name]), digest)
                 for name, digest in self.parts
             ]
         )
@@ -144,12 +147,12 @@ class Row(NamedTuple):
                 return lists(one, "actor", self.key)
             fields = one.get("fields")
             return lists(one, "object", self.key) and (
-                name == ".object_repr" or isinstance(fields, dict) and lists(fields, label, name)
+                name == ".object_repr" or (isinstance(fields, dict) and lists(fields, label, name))
             )
 
-        return all(lists(one, "object", self.key) or lists(one, "actor", self.key) for one in by) and all(
-            any(is_listed(one, name) for one in by) for name in gone
-        )
+        return all(
+            lists(one, "object", self.key) or lists(one, "actor", self.key) for one in by
+        ) and all(any(is_listed(one, name) for one in by) for name in gone)
 
     def _combine(self, leaves: list[bytes]) -> bytes:
         head = json.dumps([self.fixed, [name for name, _ in self.parts]])

@@ -24,7 +24,7 @@ from .models import Entry, Seal
 from .person import BATCH, CannotForgetError, Person
 
 # How the values of a mapping take the place of those that an entry has.
-MERGED: Final = {
+MERGED: Final[dict[str, Any]] = {
     "postgresql": lambda values: ("changes || %s::jsonb", [json.dumps(values)]),
     "sqlite": lambda values: (
         f"json_set(changes{', %s, json(%s)' * len(values)})",
@@ -79,7 +79,11 @@ def forget(
             was_found = was_found or result.is_there or bool(person.about or person.by)
             done.append(result)
     except Error as error:
-        where = f"It was forgotten in {', '.join(one.using for one in done)}" if done else "Nothing was done"
+        where = (
+            f"It was forgotten in {', '.join(one.using for one in done)}"
+            if done
+            else "Nothing was done"
+        )
         raise CannotForgetError(
             f"The database {alias!r} has failed ({' '.join(str(error).split())}). {where}; run it again."
         ) from error

@@ -101,6 +101,7 @@ class Entry(models.Model):
     class Meta:
         verbose_name_plural = "entries"
         ordering = ("-id",)
+        permissions = (("forget_person", "Can forget a person"),)
         # Each index is paid for by each audited write. One finds the history of an object,
         # the other what a person did, of which most writes by machines are no part.
         indexes = (

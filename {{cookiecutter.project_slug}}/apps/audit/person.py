@@ -44,7 +44,6 @@ class Person:
     def __init__(self, label: str, key: str, using: str) -> None:
         self.label, self.key, self.using = label, key, using
         self.entries, self.about, self.by = Entry.objects.using(using), set[int](), set[int]()
-        self.names = Names(self.entries)
         try:
             self.model: Any = apps.get_model(label)._meta.concrete_model
         except (LookupError, ValueError) as error:
@@ -74,7 +73,8 @@ class Person:
         self.named: set[str] = set()
 
     def find(self) -> "Person":
-        """Read which entries are about the person, and which were made by what the person did."""
+        """Read which entries are about the person, and which are about what the person did."""
+        self.names = Names(self.entries)
         self.about = self._of(self.family, {self.key})
         for one, relation in self._relations():
             self.about |= self._of([one], self._owned(one, relation))
@@ -112,9 +112,12 @@ class Person:
         """Return the models that belong to a person: they have personal fields and a key to it."""
         for one in registry.audited_models().values():
             for field in one.fields if one.personal else ():
-                if isinstance(field, ForeignKey) and field.target_field.primary_key:
-                    if issubclass(self.model, field.remote_field.model):
-                        yield one, field
+                if (
+                    isinstance(field, ForeignKey)
+                    and field.target_field.primary_key
+                    and issubclass(self.model, field.remote_field.model)
+                ):
+                    yield one, field
 
     def _of(self, family: Iterable[Audited], keys: Iterable[str]) -> set[int]:
         """Return the ids of the entries of objects, and note which fields are personal there."""
@@ -138,7 +141,9 @@ class Person:
         rows = self._rows(one.model).filter(**{relation.name: self.pk}).values_list("pk", flat=True)
         found = {registry.object_key(one.model, pk, self.using) for pk in rows}
         for entries, value in self._values([one], {relation.name}):
-            found.update(entries.alias(to=value).filter(to=str(self.pk)).values_list("object_id", flat=True))
+            found.update(
+                entries.alias(to=value).filter(to=str(self.pk)).values_list("object_id", flat=True)
+            )
         return found
 
     def _called(self) -> set[str]:

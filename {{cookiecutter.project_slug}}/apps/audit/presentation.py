@@ -153,7 +153,10 @@ class Page:
         if entry.action == Entry.Action.FORGET:
             said = entry.changes.get(MODEL, {})
             count = len({*said.get("object", ()), *said.get("actor", ())})
-            return [Change("Reason", new=str(said.get("reason"))), Change("Entries", new=f"{count:,}")]
+            return [
+                Change("Reason", new=str(said.get("reason"))),
+                Change("Entries", new=f"{count:,}"),
+            ]
         found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
         return [
             one

@@ -30,7 +30,7 @@ WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # The fields that usually say what an object is called, the best first.
 NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email")
 # The fields that say who the user is, in user models that inherit from Django's.
-PERSONAL: Final = ("first_name", "last_name", "email", "address")
+PERSONAL: Final = ("first_name", "last_name", "address")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
 
@@ -257,10 +257,11 @@ def _personal(model: type[Model], said: Options) -> frozenset[str]:
     """Return the personal fields of a model; some may have been removed from it."""
     if said.personal is not None:
         return said.personal
-    label, user = model._meta.label, frozenset[str]()
+    label, named = model._meta.label, frozenset[str]()
     if issubclass(model, AbstractBaseUser):
-        user = frozenset({model.USERNAME_FIELD, *PERSONAL})
-    return user.union(*(one.personal.get(label, ()) for one in modules.module_configs()))
+        user: Any = model
+        named = frozenset({user.USERNAME_FIELD, user.get_email_field_name(), *PERSONAL})
+    return named.union(*(one.personal.get(label, ()) for one in modules.module_configs()))
 
 
 def _refuse(audited: Audited) -> None:

@@ -23,7 +23,9 @@ def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
     the future keeps all entries after it, until that time has passed.
     Raises ``BusyError`` as ``seals.last_complete_id`` does.
     """
-    entries = Entry.objects.using(using).filter(pk__lte=seals.last_complete_id(using)).order_by("pk")
+    entries = (
+        Entry.objects.using(using).filter(pk__lte=seals.last_complete_id(using)).order_by("pk")
+    )
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
     return entries if young is None else entries.filter(pk__lt=young)
 

@@ -52,7 +52,9 @@ def last_complete_id(using: str, *, patience: float = 10) -> int:
         BusyError: if one of them has not ended by then.
     """
     # An entry under an id that was not assigned says nothing about others.
-    entries = Entry.objects.using(using).filter(pk__lte=append_only.last_assigned_id(connections[using]))
+    entries = Entry.objects.using(using).filter(
+        pk__lte=append_only.last_assigned_id(connections[using])
+    )
     latest = _highest(entries)
     deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
@@ -193,8 +195,16 @@ def _opening_faults(using: str, link: Seal, rows: Sequence[Row]) -> Iterator[Fin
     """Find entries with forgotten parts that no statement lists, or whose salts were kept."""
     if not rows:
         return
-    labels = dict(Entry.objects.using(using).filter(pk__in=[row.key for row in rows]).values_list("pk", "model_label"))
-    said = dict(statements(using, pk__in={key for row in rows for key in (row.opening.by if row.opening else ())}))
+    labels = dict(
+        Entry.objects.using(using)
+        .filter(pk__in=[row.key for row in rows])
+        .values_list("pk", "model_label")
+    )
+    said = dict(
+        statements(
+            using, pk__in={key for row in rows for key in (row.opening.by if row.opening else ())}
+        )
+    )
     # Read again: a person may have been forgotten since the link was read.
     link.refresh_from_db(fields=["salts"])
     left = {key for key, (_, salt) in contents(link).items() if any(salt)}

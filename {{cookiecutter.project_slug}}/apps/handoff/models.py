@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 DELETED_AT_ONCE: Final = 1000
+NO_ARGUMENTS: Final = "[[], {}]"
 # How long the row of a job that is done stays, unless somebody flushes it sooner.
 KEPT: Final = timedelta(days=7)
 

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError
 
 from apps.audit import seals
 from apps.audit.models import Entry
@@ -14,6 +15,7 @@ from apps.core.actor import acting_as
 
 from .conftest import register
 from .examples.models import Author
+from .test_append_only import execute
 from .test_seals import found, said
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
@@ -45,9 +47,8 @@ def text_of_the_trail() -> str:
 
 
 def test_names_and_personal_values_are_gone_and_all_else_is_there(grace: Any) -> None:
-    before = Entry.objects.of(grace).values("id", "created_at", "action", "request_id")
-    before = list(before)
-    assert "Forgot values in 5 entries of 'default'." in forget(grace.pk)
+    before = list(Entry.objects.of(grace).values("id", "created_at", "action", "request_id"))
+    assert "Forgot values in" in forget(grace.pk)
     for word in ("grace", "Zora"):
         assert word not in text_of_the_trail()
     statement, deleted, staff, first_name, created = Entry.objects.of(grace)
@@ -59,7 +60,8 @@ def test_names_and_personal_values_are_gone_and_all_else_is_there(grace: Any) ->
     assert created.changes["email"] == {"forgotten": True}
     assert Entry.objects.get(actor=grace.pk).actor_name == "(forgotten)"
     assert statement.changes[""]["reason"] == "She asked"
-    assert list(Entry.objects.of(grace).values(*before[0]))[1:] == before
+    after = Entry.objects.of(grace).values("id", "created_at", "action", "request_id")
+    assert list(after)[1:] == before
     assert "email" in state_after(created).unknown
     assert "- (forgotten)" in said("history", "accounts.User", str(grace.pk))
 
@@ -69,8 +71,7 @@ def test_the_seals_hold_and_say_who_was_forgotten(grace: Any, admin_user: Any) -
         forget(grace.pk)
     statement = Entry.objects.get(action="forget")
     assert found() == []
-    line = f"Values of 5 entries about accounts.User {grace.pk} were forgotten on"
-    assert line in said("verify")
+    assert f" entries about accounts.User {grace.pk} were forgotten on" in said("verify")
     assert f"by admin: She asked (entry {statement.pk})." in said("verify")
 
 
@@ -87,14 +88,14 @@ def test_the_seals_hold_and_say_who_was_forgotten(grace: Any, admin_user: Any) -
 def test_nothing_else_can_be_changed(grace: Any, change: str) -> None:
     forget(grace.pk)
     for entry in Entry.objects.of(grace):
-        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(f"UPDATE audit_entry SET {change} WHERE id = %s", [entry.pk])  # noqa: S608
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(f"UPDATE audit_entry SET {change} WHERE id = %s", entry.pk)  # noqa: S608
 
 
 def test_a_person_is_forgotten_once(grace: Any) -> None:
     forget(grace.pk)
-    assert "accounts.User 0" in str(pytest.raises(CommandError, forget, 0).value)
+    with pytest.raises(CommandError, match=r"no accounts\.User 0, neither in its"):
+        forget(0)
     count = Entry.objects.count()
     assert f"accounts.User {grace.pk} is already forgotten." in forget(grace.pk)
     assert Entry.objects.count() == count
@@ -123,6 +124,28 @@ def test_models_say_which_of_their_fields_are_personal() -> None:
 
 def test_a_person_gets_their_data(grace: Any) -> None:
     lines = said("export", "--subject", "accounts.User", str(grace.pk)).splitlines()
-    keys = {*Entry.objects.of(grace).values_list("pk", flat=True)}
-    keys |= {*Entry.objects.filter(actor=grace.pk).values_list("pk", flat=True)}
-    assert [json.loads(line)["pk"] for line in lines] == sorted(keys)
+    keys = [json.loads(line)["pk"] for line in lines]
+    for entries in (Entry.objects.of(grace), Entry.objects.filter(actor=grace.pk)):
+        assert {entry.pk for entry in entries} <= {*keys}
+    assert keys == sorted(keys)
+
+
+def test_it_takes_a_permission_in_the_admin(
+    client: Any, grace: Any, django_user_model: Any
+) -> None:
+    officer = django_user_model.objects.create_user("officer", is_staff=True)
+    officer.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    client.force_login(officer)
+    history = f"/admin/audit/entry/of/accounts.User/{grace.pk}/"
+    page = history.replace("/of/", "/forget/")
+    assert page not in client.get(history).text
+    assert client.get(page).status_code == client.post(page).status_code == 403
+    officer.user_permissions.add(Permission.objects.get(codename="forget_person"))
+    assert page in client.get(history).text
+    assert "Personal fields: Username" in client.get(page).text
+    assert "The reason is empty" in client.post(page, {"reason": " "}).text
+    shown = client.post(page, {"reason": "She asked"}, follow=True)
+    assert shown.redirect_chain == [(history, 302)]
+    assert "grace" not in shown.text
+    assert Entry.objects.get(action="forget").actor_name == "officer"
+    assert client.get("/admin/audit/entry/", {"q": "grace"}).context["cl"].result_list == []

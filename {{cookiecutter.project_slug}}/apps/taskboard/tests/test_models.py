@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from apps.taskboard.models import Project, Task
+from apps.accounts.models import User
+from apps.taskboard.models import Notification, Project, Task
 
 from .helpers import at_once, connected
 
@@ -72,3 +74,16 @@ def test_a_task_is_overdue_after_its_day(
     due_on = timezone.localdate() + timedelta(days=days)
     task = Task.objects.create(project=project, title="A", status=status, due_on=due_on)
     assert task.is_overdue == Task.objects.overdue().exists() == overdue
+
+
+def test_a_user_is_forgotten_in_notifications(ada: User, grace: User, task: Task) -> None:
+    for user, text in (
+        (ada, "Read this."),
+        (grace, "ada assigned “it” to you."),
+        (grace, "adam did."),
+    ):
+        Notification.objects.create(user=user, task=task, text=text)
+    config: Any = apps.get_app_config("taskboard")
+    assert [config.forget(ada.pk, "default") for _ in range(2)] == [2, 0]
+    texts = Notification.objects.order_by("pk").values_list("user", "text")
+    assert list(texts) == [(grace.pk, "Somebody assigned “it” to you."), (grace.pk, "adam did.")]

@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.audit import fingerprints, forgetting, retention, seals, triggers
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
-from apps.audit.person import Person
+from apps.audit.person import CannotForgetError, Person
 from apps.audit.presentation import actor_name, as_text, local
 
 # Entries that are exported at a time: one can have megabytes.
@@ -113,7 +113,7 @@ class Command(BaseCommand):
         except BrokenPipeError:
             # The reader has closed the pipe; Python would report it again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (seals.BusyError, forgetting.CannotForgetError) as error:
+        except (seals.BusyError, CannotForgetError) as error:
             raise CommandError(str(error)) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
@@ -136,11 +136,13 @@ class Command(BaseCommand):
             )
         for key, said in fingerprints.statements(database):
             entry = Entry.objects.using(database).defer("changes").get(pk=key)
-            self.stdout.write(harmless(
-                f"Values of {counted(len(fingerprints.listed_by(said)))} about {entry.model_label}"
-                f" {entry.object_id} were forgotten on {local(entry.created_at):%Y-%m-%d} by"
-                f" {actor_name(entry)}: {said.get('reason')} (entry {key})."
-            ))
+            self.stdout.write(
+                harmless(
+                    f"Values of {counted(len(fingerprints.listed_by(said)))} about {entry.model_label}"
+                    f" {entry.object_id} were forgotten on {local(entry.created_at):%Y-%m-%d} by"
+                    f" {actor_name(entry)}: {said.get('reason')} (entry {key})."
+                )
+            )
         unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk")
         if since := unsealed.values_list("created_at", flat=True).first():
             self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
@@ -187,7 +189,7 @@ class Command(BaseCommand):
         chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
         found = entries = Entry.objects.using(database).filter(**chosen).order_by("pk")
         if subject:
-            person = Person(*subject, database).find()
+            person = Person(subject[0], subject[1], database).find()
             if not (person.about or person.by):
                 raise person.never_was()
             for keys in batched(sorted(person.about | person.by), BATCH):
