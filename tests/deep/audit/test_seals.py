@@ -348,7 +348,7 @@ def test_the_time_zone_of_a_database_changes_no_seal(
 def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> None:
     links = list(Seal.objects.order_by("number"))
     link, previous = links[-1], links[-2]
-    link.fingerprints = bytes(link.fingerprints)[: seals.LAYOUT.size * count - 1]
+    link.fingerprints = bytes(link.fingerprints)[: fingerprints.LAYOUT.size * count - 1]
     # With its digest made anew, and nothing after it that it would not fit.
     digest = seals.digest_of(link, previous)
     force(

@@ -4,6 +4,7 @@
 # ruff: noqa: F401, F811
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -115,10 +116,6 @@ def trail(django_user_model: Any, admin_user: Any) -> Trail:
     return Trail(grace, admin_user)
 
 
-def first(mapping: Any) -> Any:
-    return min(mapping)
-
-
 def renamed(mapping: Any, old: str, new: str) -> None:
     mapping[new] = mapping.pop(old)
 
@@ -200,6 +197,16 @@ def insert(trail: Trail, **values: Any) -> None:
     Entry(**{"object_repr": "Forged", "changes": {}} | values).save(force_insert=True)
 
 
+def replace(trail: Trail) -> None:
+    trail.run("DELETE FROM audit_entry WHERE id = %s", trail.kept.pk)
+    insert(trail, pk=trail.kept.pk)
+
+
+def mark_and_copy(trail: Trail) -> None:
+    trail.edit(trail.kept, lambda changes: {"name": MARK})
+    copy_opening(trail, trail.created, trail.kept)
+
+
 def swap_salts(trail: Trail) -> None:
     link = trail.link_of(trail.kept)
     salts = [salt for _, salt in seals.contents(link).values()]
@@ -251,16 +258,12 @@ TAMPERINGS: Final[dict[str, Callable[[Trail], Any]]] = {
     "last removed": lambda t: t.run("DELETE FROM audit_entry WHERE id = %s", Entry.objects.latest("id").pk),
     "swapped": swap,
     "put in before": lambda t: insert(t, pk=-1),
-    "another one in its place": lambda t: (
-        t.run("DELETE FROM audit_entry WHERE id = %s", t.kept.pk), insert(t, pk=t.kept.pk)
-    ),
+    "another one in its place": replace,
     # Forged as forgetting.
     "mark for a value": lambda t: t.edit(t.kept, lambda c: {"name": MARK}),
     "mark for the object": lambda t: t.put(t.kept, "object_repr", OPENING),
     "mark for the actor": lambda t: t.put(t.kept, "actor_name", OPENING),
-    "mark and an opening of another": lambda t: (
-        t.edit(t.kept, lambda c: {"name": MARK}), copy_opening(t, t.created, t.kept)
-    ),
+    "mark and an opening of another": mark_and_copy,
     "opening without a mark": lambda t: copy_opening(t, t.created, t.kept),
     "empty opening": lambda t: t.edit(t.kept, lambda c: c | {OPENING: {}}),
     "null for an opening": lambda t: t.edit(t.kept, lambda c: c | {OPENING: None}),
@@ -272,6 +275,9 @@ TAMPERINGS: Final[dict[str, Callable[[Trail], Any]]] = {
         t.kept, "name", by=t.state(object=[t.kept.pk], fields={"accounts.User": ["name"]})
     ),
     "right opening, no fields": lambda t: t.blank(t.kept, "name", by=t.state(object=[t.kept.pk], fields=None)),
+    "right opening, no reason": lambda t: t.blank(
+        t.kept, "name", by=t.state(**lists(t.kept, "name"), reason=""), wipe=False
+    ),
     "right opening, no lists": lambda t: t.blank(t.kept, "name", by=t.state(object=None, actor=None)),
     "right opening, other part": lambda t: t.blank(
         t.kept, ".object_repr", by=t.state(actor=[t.kept.pk])
@@ -398,7 +404,8 @@ def test_each_tampering_is_refused_and_found(
             transaction.set_rollback(True)
     assert found(noted=trail.noted) == []
     with capsys.disabled():
-        print(f"\n{len(TAMPERINGS)} tamperings: {len(refused)} refused, all of them found.")
+        counts = f"{len(TAMPERINGS)} tamperings: {len(refused)} refused, all of them found."
+        sys.stdout.write(f"\n{counts}\n")
 
 
 def test_a_forgetting_that_follows_all_rules_is_shown(trail: Trail) -> None:

@@ -35,15 +35,18 @@ LAST_ASSIGNED_ID: Final = {
 # An entry names the statement by which its values are forgotten, and the statement lists the entry.
 # Each statement counts once. Only names and the values of listed fields can give way to the mark.
 FORGETS: Final = """NOT EXISTS (
-    SELECT 1 FROM {entries} AS told WHERE told.id = {by} AND told.action = 'forget'
+    SELECT 1 FROM {entries} AS told
+    WHERE told.id = {by} AND told.action = 'forget' AND {reason} <> ''
     AND {by} {is_not} {before} AND ({in_object} OR {in_actor}) AND {same}
     AND (NEW.object_repr = OLD.object_repr OR NEW.object_repr = '{mark}' AND {in_object})
     AND (NEW.actor_name = OLD.actor_name OR NEW.actor_name = '{mark}' AND {in_actor})
     AND (SELECT {names} FROM {each}(OLD.changes) WHERE key <> '{mark}')
         = (SELECT {names} FROM {each}(NEW.changes) WHERE key <> '{mark}')
     AND NOT EXISTS (
-        SELECT 1 FROM {each}(OLD.changes) AS former JOIN {each}(NEW.changes) AS later ON later.key = former.key
-        WHERE later.key <> '{mark}' AND {other} AND ({marked} AND {in_object} AND {in_fields}) IS NOT TRUE
+        SELECT 1 FROM {each}(OLD.changes) AS former
+        JOIN {each}(NEW.changes) AS later ON later.key = former.key
+        WHERE later.key <> '{mark}' AND {other}
+        AND ({marked} AND {in_object} AND {in_fields}) IS NOT TRUE
     )
 )"""
 CHANGEABLE: Final = frozenset({"object_repr", "actor_name", "changes"})
@@ -52,6 +55,7 @@ PARTS: Final = {
     "postgresql": {
         "by": f"(NEW.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
         "before": f"(OLD.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
+        "reason": "told.changes -> '' ->> 'reason'",
         "in_object": "told.changes -> '' -> 'object' @> to_jsonb(OLD.id)",
         "in_actor": "told.changes -> '' -> 'actor' @> to_jsonb(OLD.id)",
         "in_fields": "told.changes -> '' -> 'fields' -> OLD.model_label @> to_jsonb(later.key)",
@@ -63,6 +67,7 @@ PARTS: Final = {
     "sqlite": {
         "by": f"""json_extract(NEW.changes, '$."{FORGOTTEN}".by[#-1]')""",
         "before": f"""json_extract(OLD.changes, '$."{FORGOTTEN}".by[#-1]')""",
+        "reason": """json_extract(told.changes, '$."".reason')""",
         "in_object": """OLD.id IN (SELECT value FROM json_each(told.changes, '$."".object'))""",
         "in_actor": """OLD.id IN (SELECT value FROM json_each(told.changes, '$."".actor'))""",
         "in_fields": "later.key IN (SELECT value FROM json_each("

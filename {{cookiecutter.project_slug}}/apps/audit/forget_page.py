@@ -37,7 +37,7 @@ def forget_view(model_admin: Any, request: HttpRequest, label: str, key: str) ->
             return HttpResponseRedirect(history)
         except (CannotForgetError, BusyError) as error:
             fault = str(error)
-    names = sorted({name for one in people for some in one.fields.values() for name in some})
+    names = {name for one in people[0].family for name in one.personal}
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,

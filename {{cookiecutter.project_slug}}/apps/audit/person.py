@@ -1,7 +1,6 @@
 """A person on the trail: which entries are about them, and which parts of these are personal."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Lower
 
 from . import registry
+from .fields import pointed_to
 from .fingerprints import GONE, Row
 from .lineage import Names, Span
 from .models import Entry
@@ -64,17 +64,15 @@ class Person:
             )
         try:
             self.pk = self.model._meta.pk.to_python(key)
+            pointed_to(self.model._meta.pk).run_validators(self.pk)
         except ValidationError as error:
             raise self.never_was() from error
         self.key = registry.object_key(self.model, self.pk, using)
-        # The personal fields as they were called then, by the label of then, and the labels of
-        # those models whose objects have a personal name.
-        self.fields: defaultdict[str, set[str]] = defaultdict(set)
-        self.named: set[str] = set()
 
     def find(self) -> "Person":
         """Read which entries are about the person, and which are about what the person did."""
         self.names = Names(self.entries)
+        self._audited: dict[str, Audited] = {}
         self.about = self._of(self.family, {self.key})
         for one, relation in self._relations():
             self.about |= self._of([one], self._owned(one, relation))
@@ -99,14 +97,15 @@ class Person:
 
     def parts(self, entry: Entry, row: Row) -> set[str]:
         """Return the parts of an entry that have to be forgotten, and are not yet."""
-        found = set[str]()
-        if entry.pk in self.about:
-            found |= self.fields[entry.model_label]
-            if entry.object_repr and entry.model_label in self.named:
+        left = [name for name, digest in row.parts if digest != GONE]
+        found = {".actor_name"} if entry.pk in self.by and entry.actor_name else set()
+        if one := self._audited.get(self.names.label(entry)) if entry.pk in self.about else None:
+            today = zip(left, self.names.today(entry, left), strict=True)
+            found |= {then for then, now in today if now in one.personal}
+            covering = registry.covering(one.model)
+            if entry.object_repr and any(a.name and a.name.name in a.personal for a in covering):
                 found.add(".object_repr")
-        if entry.pk in self.by and entry.actor_name:
-            found.add(".actor_name")
-        return found & {name for name, digest in row.parts if digest != GONE}
+        return found & {*left}
 
     def _relations(self) -> Iterator[tuple[Audited, ForeignKey]]:
         """Return the models that belong to a person: they have personal fields and a key to it."""
@@ -119,16 +118,12 @@ class Person:
                 ):
                     yield one, field
 
-    def _of(self, family: Iterable[Audited], keys: Iterable[str]) -> set[int]:
-        """Return the ids of the entries of objects, and note which fields are personal there."""
-        labels = [one.model._meta.label for one in family]
-        for one in family:
-            covering = registry.covering(one.model)
-            is_named = any(each.name and each.name.name in each.personal for each in covering)
-            for span in self.names.spans(one.model._meta.label):
-                self.fields[span.label] |= _then(span, one.personal)
-                self.named |= {span.label} if is_named else set()
-        of_models = self.entries.filter(self.names.condition(labels))
+    def _of(self, family: Sequence[Audited], keys: Iterable[str]) -> set[int]:
+        """Return the ids of the entries of objects of some models."""
+        self._audited |= {one.model._meta.label: one for one in family}
+        of_models = self.entries.filter(
+            self.names.condition([one.model._meta.label for one in family])
+        )
         return _keys(of_models.filter(object_id__in=some) for some in batched(keys, BATCH))
 
     def _rows(self, model: type[Model]) -> QuerySet[Model]:
