@@ -246,6 +246,29 @@ def test_the_salts_of_forgotten_values_are_gone(grace: Any) -> None:
     assert all(after[key] == before[key] for key in before.keys() - listed)
 
 
+def test_a_trail_can_be_sealed_again(grace: Any) -> None:
+    forget(grace.pk)
+    force("DELETE FROM audit_seal")
+    list(seals.seal("default"))
+    assert found() == []
+    entry = Entry.objects.of(grace)[1]
+    force("UPDATE audit_entry SET object_repr = 'grace' WHERE id = %s", entry.pk)
+    assert found() == [("changed", (entry.pk,))]
+
+
+@pytest.mark.parametrize("by", [[], [999]])
+def test_an_entry_that_was_added_as_forgotten_is_found(grace: Any, by: list[int]) -> None:
+    hashes = {
+        "kept": {".object_repr": "0" * 32, ".actor_name": "0" * 32},
+        "gone": {"name": "0" * 32},
+    }
+    changes = {"name": MARK, FORGOTTEN: {"by": by} | hashes}
+    entry = Entry(object_repr="Forged", changes=changes)
+    entry.save()
+    list(seals.seal("default"))
+    assert found() == [("changed", (entry.pk,))]
+
+
 def test_retention_goes_on(grace: Any) -> None:
     forget(grace.pk)
     retention.prune(retention.older_than(timezone.now(), using="default"))

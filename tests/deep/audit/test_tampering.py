@@ -207,6 +207,11 @@ def mark_and_copy(trail: Trail) -> None:
     copy_opening(trail, trail.created, trail.kept)
 
 
+def nothing_forgotten(trail: Trail) -> None:
+    trail.blank(trail.kept)
+    trail.opening(trail.kept, lambda opening: opening.update(by=[]))
+
+
 def swap_salts(trail: Trail) -> None:
     link = trail.link_of(trail.kept)
     salts = [salt for _, salt in seals.contents(link).values()]
@@ -265,6 +270,8 @@ TAMPERINGS: Final[dict[str, Callable[[Trail], Any]]] = {
     "mark for the actor": lambda t: t.put(t.kept, "actor_name", OPENING),
     "mark and an opening of another": mark_and_copy,
     "opening without a mark": lambda t: copy_opening(t, t.created, t.kept),
+    "opening without forgotten parts": lambda t: t.blank(t.kept, by=t.statement.pk),
+    "opening without a statement": nothing_forgotten,
     "empty opening": lambda t: t.edit(t.kept, lambda c: c | {OPENING: {}}),
     "null for an opening": lambda t: t.edit(t.kept, lambda c: c | {OPENING: None}),
     "right opening, no statement": lambda t: t.blank(t.kept, "name", by=10**9),

@@ -83,7 +83,7 @@ WHOLE: Final = {
 
 
 class Opening(NamedTuple):
-    """What an entry keeps for its forgotten parts: how its fingerprint is computed without them.
+    """The part of an entry that stays for forgotten parts, to compute its fingerprint.
 
     ``by`` has the ids of the entries that say why. ``kept`` maps each part that is still there to
     its salt, and ``gone`` each forgotten part to its leaf.
@@ -95,7 +95,7 @@ class Opening(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What the database says of an entry: hashes of its columns, and of each part by its name."""
+    """The hashes that the database computes for an entry: of its columns, and of each part."""
 
     key: int
     fixed: str
@@ -150,9 +150,12 @@ class Row(NamedTuple):
                 name == ".object_repr" or (isinstance(fields, dict) and lists(fields, label, name))
             )
 
-        return all(
-            lists(one, "object", self.key) or lists(one, "actor", self.key) for one in by
-        ) and all(any(is_listed(one, name) for one in by) for name in gone)
+        about = ("object", "actor")
+        return (
+            bool(by and gone)
+            and all(any(lists(one, what, self.key) for what in about) for one in by)
+            and all(any(is_listed(one, name) for one in by) for name in gone)
+        )
 
     def _combine(self, leaves: list[bytes]) -> bytes:
         head = json.dumps([self.fixed, [name for name, _ in self.parts]])
@@ -180,7 +183,10 @@ def pieces(using: str, after: int, until: int) -> Iterator[list[Row]]:
 
 
 def statements(using: str, **only: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Return what entries of the action ``forget`` say, by their ids; nothing if it is unreadable."""
+    """Return the statements of entries with the action ``forget``, and the ids of these entries.
+
+    A statement that cannot be read is empty.
+    """
     entries = Entry.objects.using(using).filter(action=Entry.Action.FORGET, **only)
     text = RawSQL(WHOLE[connections[using].vendor], [])  # noqa: S611
     for key, digits in entries.order_by("pk").values_list("pk", text).iterator(chunk_size=10):

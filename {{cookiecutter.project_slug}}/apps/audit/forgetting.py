@@ -34,7 +34,7 @@ MERGED: Final[dict[str, Any]] = {
 
 
 class Result(NamedTuple):
-    """What was done in one database: the number of entries, and of rows of other modules."""
+    """The number of entries that were changed in one database, and of rows of other modules."""
 
     using: str
     entries: int
@@ -97,7 +97,7 @@ def _forget(person: Person, reason: str) -> Result:
     rows, using = 0, person.using
     if person.is_user:
         rows = sum(one.forget(person.pk, using) for one in modules.module_configs())
-    # Entries get their salts when they are sealed. What other modules have changed is sealed too.
+    # Entries get their salts when they are sealed, also the entries of the changes above.
     for _ in seals.seal(using):
         pass
     person.find()

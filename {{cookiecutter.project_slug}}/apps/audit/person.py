@@ -8,7 +8,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router
-from django.db.models import ForeignKey, Model, QuerySet, TextField
+from django.db.models import ForeignKey, Model, Q, QuerySet, TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Lower
 
@@ -77,11 +77,17 @@ class Person:
         for one, relation in self._relations():
             self.about |= self._of([one], self._owned(one, relation))
         if self.is_user:
-            names, by = self._called(), [self.entries.filter(actor=self.pk)]
-            failed = self.entries.filter(action="failed").alias(tried=Lower("object_repr"))
-            self.about |= _keys([failed.filter(tried__in=[name.lower() for name in names])])
-            by += [self.entries.filter(actor_name__endswith=f" (by {name})") for name in names]
-            self.by = _keys(by)
+            called = self._called()
+            names = {name.lower() for name in called}
+            tried = self._entries(self.family).filter(object_id="", action="failed")
+            # LOWER of SQLite knows only the letters of ASCII.
+            same = Q(object_repr__in=called) | Q(name__in=names)
+            self.about |= _keys([tried.alias(name=Lower("object_repr")).filter(same)])
+            self.by = _keys([self.entries.filter(actor=self.pk)])
+            acting = self.entries.filter(actor_name__contains=" (by ", actor_name__endswith=")")
+            for key, name in acting.order_by().values_list("pk", "actor_name"):
+                if name.rpartition(" (by ")[2][:-1].lower() in names:
+                    self.by.add(key)
         return self
 
     def is_there(self) -> bool:
@@ -121,10 +127,12 @@ class Person:
     def _of(self, family: Sequence[Audited], keys: Iterable[str]) -> set[int]:
         """Return the ids of the entries of objects of some models."""
         self._audited |= {one.model._meta.label: one for one in family}
-        of_models = self.entries.filter(
-            self.names.condition([one.model._meta.label for one in family])
-        )
+        of_models = self._entries(family)
         return _keys(of_models.filter(object_id__in=some) for some in batched(keys, BATCH))
+
+    def _entries(self, family: Iterable[Audited]) -> QuerySet[Entry]:
+        labels = [one.model._meta.label for one in family]
+        return self.entries.filter(self.names.condition(labels))
 
     def _rows(self, model: type[Model]) -> QuerySet[Model]:
         """Return the rows of a model; none if a router keeps its table away."""

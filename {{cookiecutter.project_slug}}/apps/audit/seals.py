@@ -85,8 +85,12 @@ def seal(using: str) -> Iterator[Seal]:
     """
     last = Seal.objects.using(using).last()
     for rows in pieces(using, covered(using), last_complete_id(using)):
-        salts = [secrets.token_bytes(SALT) for _ in rows]
-        packed = (LAYOUT.pack(row.key, row.fingerprint(salt)) for row, salt in zip(rows, salts))  # noqa: B905
+        # In a trail that was copied, some entries may have forgotten parts already.
+        salts = [bytes(SALT) if row.opened() else secrets.token_bytes(SALT) for row in rows]
+        packed = (
+            LAYOUT.pack(row.key, row.opened() or row.fingerprint(salt))
+            for row, salt in zip(rows, salts, strict=True)
+        )
         values: dict[str, Any] = {"until": rows[-1].key, "count": len(rows)}
         values |= {"fingerprints": b"".join(packed), "salts": b"".join(salts)}
         if not (last := add_link(using, last, kind=Seal.Kind.ENTRIES, **values)):

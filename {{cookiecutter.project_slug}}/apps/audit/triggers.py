@@ -45,7 +45,7 @@ class Triggers:
         for table, column in self._rows(self.kind.find_columns, json.dumps(names)):
             columns.setdefault(table, set()).add(column)
         found = self._rows(self.kind.find_schema) if self.kind.find_schema else [("",)]
-        # What the database lacks of the trail's own tables, and has of those to record.
+        # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
         self.capture = self.kind(connection, found[0][0], columns, migrating=migrating)
         self.wanted = {} if self.lost else self._wanted(tables)

@@ -1,4 +1,4 @@
-"""Django's own ``flush``, which the trail does not bear: it would be emptied too."""
+"""Django's own ``flush``, refused outside of tests, because it would empty the trail too."""
 
 from typing import Any
 
@@ -30,5 +30,5 @@ class Command(flush.Command):
         with triggers.without_protection(connection):
             super().handle(**options)
             with connection.cursor() as cursor:
-                # What was deleted after the entries has left new ones.
+                # Rows that were deleted after the entries have added new ones.
                 cursor.execute(f"DELETE FROM {ENTRIES}")  # noqa: S608
