@@ -3,6 +3,7 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -430,6 +431,39 @@ def test_a_role_that_owns_nothing_can_forget(grace: Any) -> None:
             assert "Forgot values in" in forget(grace.pk)
         assert found() == []
         cursor.execute("RESET ROLE")
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite lets one write at a time")
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_at_a_time_wait_for_each_other(
+    grace: Any, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, began, errors = forgetting._take_salts, Event(), list[Exception]()
+
+    def take_salts(*arguments: Any) -> Any:
+        began.set()
+        # The other run is at its lock by then, or would have read the same entries.
+        Event().wait(1)
+        return real(*arguments)
+
+    def run() -> None:
+        try:
+            forgetting.forget("accounts.User", str(grace.pk), "Twice")
+        except Exception as error:  # noqa: BLE001  the thread of the test reports it
+            errors.append(error)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(forgetting, "_take_salts", take_salts)
+    threads = [Thread(target=run) for _ in range(2)]
+    threads[0].start()
+    assert began.wait(20)
+    threads[1].start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert Entry.objects.filter(action="forget").count() == 1
+    assert found() == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -37,7 +37,6 @@ def forget_view(model_admin: Any, request: HttpRequest, label: str, key: str) ->
             return HttpResponseRedirect(history)
         except (CannotForgetError, BusyError) as error:
             fault = str(error)
-    names = {name for one in people[0].family for name in one.personal}
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
@@ -46,7 +45,10 @@ def forget_view(model_admin: Any, request: HttpRequest, label: str, key: str) ->
         "history_url": history,
         "about": sum(len(one.about) for one in people),
         "by": sum(len(one.by) for one in people),
-        "fields": [text for _, _, text in fields_of(label, names)],
+        "models": [
+            (model_name(one), [text for _, _, text in fields_of(one, audited.personal)])
+            for one, audited in people[0].audited.items()
+        ],
         "is_there": any(one.is_there() for one in people),
         "reason": reason,
         "error": fault,

@@ -45,16 +45,10 @@ class Result(NamedTuple):
 def forget(
     label: str, key: str, reason: str, databases: Collection[str] | None = None
 ) -> list[Result]:
-    """Forget a person in each database with a trail, or in some of them.
+    """Forget a person in each database with a trail, or in some; each in one transaction.
 
-    Each database has one transaction. It is safe to run this again: a second run forgets what
-    was written since.
-
-    Args:
-        label: the label of the model, ``"accounts.User"``.
-        key: the primary key of the object, which may be deleted by now.
-        reason: why; it stays on the trail.
-        databases: the aliases of the databases.
+    It is safe to run this again: a second run forgets what was written since. ``label`` and
+    ``key`` name the object, as in ``Person``. The reason stays on the trail.
 
     Raises:
         CannotForgetError: if nothing was done, or not in all databases; the text says which.
@@ -62,8 +56,8 @@ def forget(
     """
     if not (reason := harmless(reason.strip())):
         raise CannotForgetError(
-            'The reason is empty, but it has to stay on the trail; for example --reason "She asked'
-            ' for it on 3 May".'
+            "The reason is empty, but it has to stay on the trail; for example 'She asked for it on"
+            " 3 May'."
         )
     done: list[Result] = []
     aliases = triggers.trails() if databases is None else databases
@@ -100,6 +94,8 @@ def _forget(person: Person, reason: str) -> Result:
     # Entries get their salts when they are sealed, also the entries of the changes above.
     for _ in seals.seal(using):
         pass
+    # One run at a time: the first seal is the lock, because each run changes what entries keep.
+    Seal.objects.using(using).select_for_update().first()
     person.find()
     until = seals.covered(using)
     keys = sorted(key for key in person.about | person.by if key <= until)
@@ -146,9 +142,7 @@ def _take_salts(using: str, keys: Collection[int]) -> dict[int, bytes]:
     """Return the salts of some entries, and leave zeros in the seals instead."""
     found, number, left = dict[int, bytes](), 0, sorted(keys)
     links = Seal.objects.using(using).filter(kind=Seal.Kind.ENTRIES).order_by("number")
-    while left and (
-        link := links.select_for_update().filter(number__gt=number, until__gte=left[0]).first()
-    ):
+    while left and (link := links.filter(number__gt=number, until__gte=left[0]).first()):
         held = {key: salt for key, (_, salt) in seals.contents(link).items()}
         found |= {key: held[key] for key in held.keys() & keys}
         salts = b"".join(bytes(SALT) if key in found else salt for key, salt in held.items())

@@ -30,7 +30,8 @@ class Person:
     """An object whose model has personal fields, on the trail of one database.
 
     ``about`` has the ids of the entries about the person: those of the object, of objects that
-    belong to it, and of failed logins. ``by`` has those of what the person did.
+    belong to it, and of failed logins. ``by`` has those of what the person did. ``audited`` maps
+    the labels of these objects to what is recorded of them.
 
     Args:
         label: the label of the model, ``"accounts.User"``.
@@ -68,11 +69,11 @@ class Person:
         except ValidationError as error:
             raise self.never_was() from error
         self.key = registry.object_key(self.model, self.pk, using)
+        self.audited: dict[str, Audited] = {}
 
     def find(self) -> "Person":
         """Read which entries are about the person, and which are about what the person did."""
-        self.names = Names(self.entries)
-        self._audited: dict[str, Audited] = {}
+        self.names, self.audited = Names(self.entries), {}
         self.about = self._of(self.family, {self.key})
         for one, relation in self._relations():
             self.about |= self._of([one], self._owned(one, relation))
@@ -105,7 +106,7 @@ class Person:
         """Return the parts of an entry that have to be forgotten, and are not yet."""
         left = [name for name, digest in row.parts if digest != GONE]
         found = {".actor_name"} if entry.pk in self.by and entry.actor_name else set()
-        if one := self._audited.get(self.names.label(entry)) if entry.pk in self.about else None:
+        if one := self.audited.get(self.names.label(entry)) if entry.pk in self.about else None:
             today = zip(left, self.names.today(entry, left), strict=True)
             found |= {then for then, now in today if now in one.personal}
             covering = registry.covering(one.model)
@@ -126,7 +127,7 @@ class Person:
 
     def _of(self, family: Sequence[Audited], keys: Iterable[str]) -> set[int]:
         """Return the ids of the entries of objects of some models."""
-        self._audited |= {one.model._meta.label: one for one in family}
+        self.audited |= {one.model._meta.label: one for one in family}
         of_models = self._entries(family)
         return _keys(of_models.filter(object_id__in=some) for some in batched(keys, BATCH))
 

@@ -142,7 +142,7 @@ def test_it_takes_a_permission_in_the_admin(
     assert client.get(page).status_code == client.post(page).status_code == 403
     officer.user_permissions.add(Permission.objects.get(codename="forget_person"))
     assert page in client.get(history).text
-    assert "Personal fields: Username" in client.get(page).text
+    assert "User: Username, First name" in client.get(page).text
     assert "The reason is empty" in client.post(page, {"reason": " "}).text
     shown = client.post(page, {"reason": "She asked"}, follow=True)
     assert shown.redirect_chain == [(history, 302)]
