@@ -19,7 +19,7 @@ from django.utils import timezone
 from apps.core.actor import current_actor, current_request_id, current_source
 
 from . import append_only, lineage, registry
-from .capture import ACTOR
+from .capture import ACTOR, FEW, MANY
 from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
@@ -27,6 +27,7 @@ type Execute = Callable[[str], Any]
 
 # What Django writes of rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
+UPDATES: Final = re.compile(r"\s*(?:UPDATE|WITH)\b", re.IGNORECASE)
 # What writes nothing to any row. All else may do so, whatever it is.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
@@ -100,18 +101,21 @@ class Wrapper:
 
     def run(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes no table."""
-        found = WRITES.match(sql)
-        matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
-        return execute(f"{self.comment()} {sql}" if matters else sql)
+        found, tables = WRITES.match(sql), registry.tables_that_matter()
+        if found[1] not in tables if found else READS.match(sql):
+            return execute(sql)
+        key = f'"{found[1]}"."{tables[found[1]]}"' if found else ""
+        one = not UPDATES.match(sql) or (found and sql.endswith(f"WHERE {key} = %s"))
+        return execute(f"{self.comment(FEW if one else MANY)} {sql}")
 
-    def comment(self) -> str:
+    def comment(self, beginning: str) -> str:
         """Return a comment that says who acts; nothing can end it or stand for a parameter."""
         actor, key = current_actor(), ""
         if actor is not None and actor.pk is not None:
             key = actor_id(actor.pk, self.connection.alias)
             key = key.encode().hex() if isinstance(key, str) else key
         request_id = NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
-        return f"/*audit {key}|{current_source()}|{request_id}*/"
+        return f"{beginning}{key}|{current_source()}|{request_id}*/"
 
     def change_tables(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes a table, and adapt the triggers to what it has become.
@@ -119,7 +123,7 @@ class Wrapper:
         SQLite drops no column that a trigger names. Rows that the next step of a migration
         writes are recorded, too.
         """
-        known = registry.tables_that_matter() | KEPT
+        known = {*registry.tables_that_matter(), *KEPT}
         named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
         # Every trigger names the table of entries.
         tables = known if append_only.ENTRIES in named else named
