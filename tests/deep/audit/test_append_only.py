@@ -125,7 +125,7 @@ def test_seals_are_refused_too() -> None:
 def test_a_link_cannot_cover_more_than_the_trail_has_had(
     entry: Entry, kind: str, beyond: int
 ) -> None:
-    last = append_only.given_out(connection)
+    last = append_only.last_assigned_id(connection)
     values: dict[str, Any] = {"kind": kind, "count": Entry.objects.count(), "digest": ""}
     with pytest.raises(IntegrityError, match="takes only the next link"), transaction.atomic():
         Seal.objects.create(number=1, until=last + beyond, **values)
@@ -156,11 +156,11 @@ def test_a_pruning_has_to_say_how_many_entries_go(entry: Entry, wrong: int) -> N
 
 
 def test_ids_are_counted_also_when_their_entries_have_gone(entry: Entry) -> None:
-    last = append_only.given_out(connection)
+    last = append_only.last_assigned_id(connection)
     assert last == entry.pk
-    with triggers.lifted(connection):
+    with triggers.without_protection(connection):
         execute("DELETE FROM audit_entry WHERE id >= %s", 0)
-    assert append_only.given_out(connection) == last
+    assert append_only.last_assigned_id(connection) == last
 
 
 def test_a_temporary_table_opens_nothing(entry: Entry) -> None:
@@ -183,7 +183,7 @@ def test_the_triggers_can_be_taken_out_and_put_back(entry: Entry) -> None:
     assert all(any(f"trigger {name} " in fault for fault in missing) for name in own)
     assert all("is missing. Run `manage.py migrate" in fault for fault in missing)
     triggers.install(connection)
-    with triggers.lifted(connection):
+    with triggers.without_protection(connection):
         execute("UPDATE audit_entry SET actor_name = 'court' WHERE id = %s", entry.pk)
     assert triggers.faults(connection) == []
     assert Entry.objects.get(pk=entry.pk).actor_name == "court"

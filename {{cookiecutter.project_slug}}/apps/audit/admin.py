@@ -17,6 +17,7 @@ from django.utils.text import Truncator
 from . import bringing_back, presentation
 from .changelist import EntryList, ModelFilter, Pages
 from .differences import harmless
+from .forget_page import forget_view
 from .lineage import MODEL
 from .models import Entry
 from .restore import CannotRestoreError
@@ -58,11 +59,17 @@ class EntryAdmin(admin.ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         history = self.admin_site.admin_view(self.history_of_view)
         back = self.admin_site.admin_view(self.bring_back_view)
+        forget = self.admin_site.admin_view(self.forget_view)
         return [
             path("of/<str:label>/<path:key>/", history, name="audit_entry_history_of"),
             path("<int:pk>/bring-back/", back, name="audit_entry_bring_back"),
+            path("forget/<str:label>/<path:key>/", forget, name="audit_entry_forget"),
             *super().get_urls(),
         ]
+
+    def forget_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
+        """Forget a person."""
+        return forget_view(self, request, label, unquote(key))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str

@@ -9,6 +9,8 @@ from django.db.models import Field, ForeignKey
 JSON_NULL: Final = "json"
 # It replaces values that are not recorded.
 MASKED: Final = '{"masked":true}'
+# The name of a person who was forgotten. ``changes`` also has it as a key: no field has this name.
+FORGOTTEN: Final = "(forgotten)"
 
 
 def pointed_to(field: Any) -> Any:

@@ -51,6 +51,8 @@ class Entry(models.Model):
       ``old`` is None on a creation and ``new`` on a deletion;
     - ``{"added": […], "removed": […]}``, the keys of a many-to-many field;
     - ``{"masked": true}`` for a field whose values stay out of the trail;
+    - ``{"forgotten": true}`` for a personal value that was forgotten; the member ``(forgotten)``
+      then holds what the seals need;
     - ``{"renamed": …}``, the old name of a field, or of the model under the empty name.
 
     Ids grow in the order of the changes to an object; clocks may step back, so
@@ -101,6 +103,7 @@ class Entry(models.Model):
     class Meta:
         verbose_name_plural = "entries"
         ordering = ("-id",)
+        permissions = (("forget_person", "Can forget a person"),)
         # Each index is paid for by each audited write. One finds the history of an object,
         # the other what a person did, of which most writes by machines are no part.
         indexes = (
@@ -121,16 +124,17 @@ class Seal(models.Model):
     """One link of the chain that shows whether sealed entries are still as they were.
 
     A link of the kind ``entries`` holds a fingerprint of each entry after those of the link
-    before it, up to the entry ``until``. A link of the kind ``pruning`` states that retention
-    removes all entries up to ``until``; the database lets go of no others. ``digest`` covers
-    the link and the digest of the one before it, whose ``number`` is smaller by one.
+    before it, up to the entry ``until``. A link of the kind ``pruning`` says that retention
+    removes all entries up to ``until``. The database accepts no other deletion. ``digest``
+    covers the link and the digest of the link before, whose ``number`` is smaller by one. It does
+    not cover ``salts``, which holds zeros for forgotten entries.
     """
 
     class Kind(models.TextChoices):
         ENTRIES = "entries"
         PRUNING = "pruning"
 
-    # Given out by the code: of two runs at a time only one can add the next link.
+    # The code assigns it, so only one of two runs at a time can add the next link.
     number = models.BigIntegerField(primary_key=True)
     created_at = models.DateTimeField(default=timezone.now)
     kind = models.CharField(max_length=7)
@@ -142,7 +146,7 @@ class Seal(models.Model):
 
     class Meta:
         ordering = ("number",)
-        # What a deletion of entries is held against.
+        # The trigger on deletions of entries reads it.
         indexes = (
             models.Index(
                 fields=["until"], name="audit_pruning", condition=models.Q(kind="pruning")

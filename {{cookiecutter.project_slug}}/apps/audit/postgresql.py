@@ -110,7 +110,7 @@ class PostgreSQLCapture(Capture):
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         refuse = f"RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation'"
-        row = "NEW" if event == "INSERT" else "OLD"
+        row = "NEW" if event in ("INSERT", "UPDATE") else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
         name = name_of(f"keep {event}", table)
         # Also in the sessions of a replica: their rows arrive together with their entries.

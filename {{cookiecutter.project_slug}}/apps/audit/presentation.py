@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 
 from . import registry, values
 from .differences import Change, harmless
-from .fields import is_djangos, pointed_to
+from .fields import FORGOTTEN, is_djangos, pointed_to
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
 
@@ -92,6 +92,7 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
     meta = model._meta if model else None
     fields = {one.name: one for one in (*meta.fields, *meta.many_to_many)} if meta else {}
     # PostgreSQL's JSON has forgotten their order.
+    names = (name for name in names if name != FORGOTTEN)
     for name in sorted(names, key=lambda name: [*fields, name].index(name)):
         one = fields.get(name)
         yield name, one, capfirst(str(one.verbose_name)) if one else name
@@ -164,6 +165,13 @@ class Page:
                 Change("Field" if name else "Model", change["renamed"], name or entry.model_label)
                 for name, change in entry.changes.items()
             ]
+        if entry.action == Entry.Action.FORGET:
+            said = entry.changes.get(MODEL, {})
+            count = len({*said.get("object", ()), *said.get("actor", ())})
+            return [
+                Change("Reason", new=str(said.get("reason"))),
+                Change("Entries", new=f"{count:,}"),
+            ]
         found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
         return [
             one
@@ -209,6 +217,8 @@ class Page:
     def _change(
         self, model_field: models.Field | None, label: str, change: dict[str, Any]
     ) -> Change:
+        if "forgotten" in change:
+            return Change(label, FORGOTTEN, FORGOTTEN)
         if "old" not in change:
             old, new = (self._links(model_field, change.get(s, ())) for s in ("removed", "added"))
             return Change(label, old, new, masked="masked" in change)

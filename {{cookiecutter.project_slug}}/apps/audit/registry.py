@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Field, ForeignKey, ManyToManyField, Model
 
+from apps.core import modules
+
 from .fields import key_type
 
 # The values of fields whose names have one of these words never reach the trail.
@@ -27,6 +29,8 @@ SECRET: Final = re.compile(rf"(?:^|[_\d])(?:{'|'.join(SECRETS)})s?(?:[_\d]|$)")
 WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # The fields that usually hold the name of an object, the best first.
 NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email")
+# The fields that say who the user is, in user models that inherit from Django's.
+PERSONAL: Final = ("first_name", "last_name", "address")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
 
@@ -37,6 +41,7 @@ class Options:
     exclude: frozenset[str] | None
     mask: frozenset[str]
     name: str | None
+    personal: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +50,8 @@ class Audited:
 
     ``fields`` are the recorded columns of the model's table, without the key. ``many`` are its
     many-to-many fields. ``masked`` names the fields whose values are left out. ``name`` is the
-    field with the name of an object.
+    field with the name of an object. ``personal`` names the fields that are forgotten with a
+    person.
     """
 
     model: type[Model]
@@ -53,6 +59,7 @@ class Audited:
     many: tuple[ManyToManyField, ...]
     masked: frozenset[str]
     name: Field | None
+    personal: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +92,7 @@ def register(
     exclude: Iterable[str] | None = None,
     mask: Iterable[str] = (),
     name: str | None = None,
+    personal: Iterable[str] | None = None,
 ) -> None:
     """Audit a model from now on; call it in ``AppConfig.ready()``.
 
@@ -97,6 +105,8 @@ def register(
         exclude: fields that are not recorded, by default ``last_login`` of a user model.
         mask: fields of which only the fact of a change is recorded, besides secret ones.
         name: the field with the name of an object, by default the first of ``NAMES``.
+        personal: fields that are forgotten with a person, by default those that the app's
+            configuration lists, and the names and the address of a user model.
 
     Raises:
         ImproperlyConfigured: for an unknown model or field, a model without a
@@ -110,6 +120,7 @@ def register(
         None if exclude is None else _listed(model, "exclude", exclude),
         _listed(model, "mask", mask),
         None if name is None else min(_listed(model, "name", [name])),
+        None if personal is None else _listed(model, "personal", personal),
     )
     try:
         for base in _with_parents(model):
@@ -238,7 +249,19 @@ def _audited_as(model: type[Model]) -> Audited:
         tuple(each for each in many if each.name not in excluded),
         frozenset(masked),
         columns[name] if name and name not in masked | excluded else None,
+        frozenset(name for heir, said in heirs.items() for name in _personal(heir, said)),
     )
+
+
+def _personal(model: type[Model], said: Options) -> frozenset[str]:
+    """Return the personal fields of a model; some may have been removed from it."""
+    if said.personal is not None:
+        return said.personal
+    label, named = model._meta.label, frozenset[str]()
+    if issubclass(model, AbstractBaseUser):
+        user: Any = model
+        named = frozenset({user.USERNAME_FIELD, user.get_email_field_name(), *PERSONAL})
+    return named.union(*(one.personal.get(label, ()) for one in modules.module_configs()))
 
 
 def _refuse(audited: Audited) -> None:

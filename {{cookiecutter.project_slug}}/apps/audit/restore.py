@@ -14,7 +14,7 @@ from apps.core.actor import current_actor
 
 from . import registry, values
 from .context import who_acts
-from .fields import is_json, pointed_to
+from .fields import FORGOTTEN, is_json, pointed_to
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
 from .registry import Audited
@@ -250,7 +250,7 @@ class _History:
 
     def __init__(self, audited: Audited, pk: Any, until: int, using: str, names: Names) -> None:
         self.audited, self.pk, self.using = audited, pk, using
-        self.known = {field.name for field in audited.model._meta.get_fields()}
+        self.known = {FORGOTTEN, *(field.name for field in audited.model._meta.get_fields())}
         key = registry.object_key(audited.model, pk, using)
         history = Entry.objects.using(using).filter(
             names.condition([audited.model._meta.label]), object_id=key, action__in=WRITES
@@ -322,6 +322,8 @@ class _History:
 
     def links(self, many: ManyToManyField) -> set[Any]:
         """Return the keys that a field held; raise ``UnreadableError`` if they are not known."""
+        if any("forgotten" in changes.get(many.name, ()) for _, changes in self.later):
+            raise values.UnreadableError(many.name)
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
         now = links = Counter(_links_now(many, self.pk, self.using))

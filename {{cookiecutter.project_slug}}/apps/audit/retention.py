@@ -1,4 +1,4 @@
-"""Retention: old entries go, from the beginning of the trail, and the chain of seals says so."""
+"""Retention: old entries are removed from the beginning of the trail, and a seal says so."""
 
 from datetime import datetime
 from typing import Final
@@ -19,11 +19,13 @@ SOME: Final = """
 def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
     """Select the entries from before a moment: the beginning of the trail.
 
-    They are taken in the order of ids, up to the first that is younger. An entry with a time in
+    They have the order of ids, and end before the first that is younger. An entry with a time in
     the future keeps all entries after it, until that time has passed.
-    Raises ``BusyError`` as ``seals.settled`` does.
+    Raises ``BusyError`` as ``seals.last_complete_id`` does.
     """
-    entries = Entry.objects.using(using).filter(pk__lte=seals.settled(using)).order_by("pk")
+    entries = (
+        Entry.objects.using(using).filter(pk__lte=seals.last_complete_id(using)).order_by("pk")
+    )
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
     return entries if young is None else entries.filter(pk__lt=young)
 
@@ -31,11 +33,11 @@ def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
 def prune(old: QuerySet[Entry]) -> int:
     """Remove what ``older_than`` has selected for good, and return the number of entries.
 
-    They are sealed first, so that nothing can be put in their place unnoticed. Then a link in the
-    chain states that they go; otherwise the database refuses it. An interrupted run can be repeated.
+    They are sealed first, so an entry that is put in their place is found. Then a link of the
+    chain says that they are removed. Without it the database refuses. It is safe to run this again.
 
     Raises:
-        BusyError: when another link was added at the same moment, or a transaction that writes to
+        BusyError: if another link was added at the same moment, or a transaction that writes to
             the trail does not end; nothing was removed.
     """
     until, using = old.values_list("pk", flat=True).last(), old.db
@@ -45,7 +47,7 @@ def prune(old: QuerySet[Entry]) -> int:
         for _ in seals.seal(using):
             pass
         last, kind = Seal.objects.using(using).last(), Seal.Kind.PRUNING
-        # A run of `audit seal` that was faster may not have come to these entries yet.
+        # Another run of `audit seal` may have been faster, and may not have sealed these yet.
         is_sealed = seals.covered(using) >= until
         if not (
             is_sealed and seals.add_link(using, last, kind=kind, until=until, count=old.count())
@@ -56,7 +58,7 @@ def prune(old: QuerySet[Entry]) -> int:
     gone, removed = 0, 1
     with connections[using].cursor() as cursor:
         while removed:
-            # Nothing is loaded, whoever listens to deletions.
+            # In SQL, so that no entry is loaded for receivers of deletions.
             cursor.execute(SOME, [until, BATCH])
             removed = cursor.rowcount
             gone += removed

@@ -1,40 +1,25 @@
 """Seals: a chain of fingerprints that shows whether entries are still as they were.
 
-Each link holds the fingerprints of the entries after those of the link before it, and a digest
-over itself and the digest of that link. Who hides a change has to make all later links again; a
-digest that was noted elsewhere shows that too.
+Each link holds the fingerprints of the entries after those of the link before it. Its digest
+covers the link and the digest of the link before. To hide a change, all later links have to be
+made again. A digest that was noted elsewhere shows that too.
 """
 
 import hashlib
 import json
-import struct
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models import Max, Min, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from . import append_only, triggers
+from .fingerprints import LAYOUT, SALT, Row, listed_by, pieces, read_openings, statements
 from .models import Entry, Seal
 
-# A fingerprint is the id of an entry and the first half of the SHA-256 of all other columns. The
-# database computes it, as a value can have megabytes, from text that no setting of a session
-# changes. A column of SQLite can hold bytes that are no text; hex() reads those too. Django adds
-# the function SHA256 to SQLite.
-LAYOUT: Final = struct.Struct(">q16s")
-SEALED: Final = (
-    "created_at", "action", "model_label", "object_id", "object_repr",
-    "actor_id", "actor_name", "source", "request_id", "changes",
-)  # fmt: skip
-ROW: Final = f"ROW(extract(epoch FROM created_at), {', '.join(SEALED[1:])})::text"
-TEXT: Final = " || ".join(f"hex({name}) || ({name} IS NULL) || ','" for name in SEALED)
-SHA_256: Final = {
-    "postgresql": f"encode(sha256(convert_to({ROW}, 'UTF8')), 'hex')",
-    "sqlite": f"SHA256({TEXT})",
-}
 # A transaction gets this lock before it gets ids of entries.
 WRITERS: Final = """
     SELECT virtualtransaction FROM pg_locks
@@ -42,31 +27,34 @@ WRITERS: Final = """
       AND relation = %s::regclass AND pid IS DISTINCT FROM pg_backend_pid()
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-BATCH: Final = 1000
 LOWEST: Final = -(2**63)
 
 
 class BusyError(Exception):
-    """Raised when somebody else is still writing to the trail, or to its chain of seals."""
+    """Raised while another transaction writes to the trail or to its chain of seals."""
 
 
 class Finding(NamedTuple):
     """One thing that is not as it was sealed; ``keys`` has the id of an entry or of a seal."""
 
-    kind: Literal["changed", "removed", "inserted", "seal", "triggers"]
+    kind: Literal["changed", "removed", "inserted", "forgotten", "seal", "triggers"]
     keys: tuple[int, ...]
     text: str
 
 
-def settled(using: str, *, patience: float = 10) -> int:
-    """Return the highest id of an entry, once no entry can appear below it any more.
+def last_complete_id(using: str, *, patience: float = 10) -> int:
+    """Return the highest id of an entry, when no entry can appear below it any more.
 
-    PostgreSQL assigns ids before the commit, so a later id can be committed first. Waits at most
-    ``patience`` seconds for the transactions that write at this moment, and blocks none. Raises
-    ``BusyError`` when one of them has not ended by then.
+    PostgreSQL assigns ids before the commit, so a later id can be committed first. The function
+    waits at most ``patience`` seconds for the transactions that are writing, and blocks none.
+
+    Raises:
+        BusyError: if one of them has not ended by then.
     """
-    # An entry under an id that was not assigned, which anybody can add, says nothing of others.
-    entries = Entry.objects.using(using).filter(pk__lte=append_only.given_out(connections[using]))
+    # An entry under an id that was not assigned says nothing about others.
+    entries = Entry.objects.using(using).filter(
+        pk__lte=append_only.last_assigned_id(connections[using])
+    )
     latest = _highest(entries)
     deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
@@ -82,7 +70,7 @@ def settled(using: str, *, patience: float = 10) -> int:
 
 def _writers(using: str) -> set[str]:
     if connections[using].vendor == "sqlite":
-        # It has one writer at a time, so the ids are in the order of the commits.
+        # It has one writer at a time, so ids have the order of the commits.
         return set()
     with connections[using].cursor() as cursor:
         cursor.execute(WRITERS, [Entry._meta.db_table])
@@ -92,20 +80,36 @@ def _writers(using: str) -> set[str]:
 def seal(using: str) -> Iterator[Seal]:
     """Seal the entries that no seal covers yet, and yield the links as they are added.
 
-    Each link is committed by itself, so an interrupted run loses nothing. A run that finds
-    another at work leaves the rest to it. Raises ``BusyError`` as ``settled`` does.
+    Each link is committed separately, so an interrupted run loses nothing. If another run is at
+    work, this one leaves the rest to it. Raises ``BusyError`` as ``last_complete_id`` does.
     """
     last = Seal.objects.using(using).last()
-    for rows in _pieces(using, covered(using), settled(using)):
-        packed = b"".join(LAYOUT.pack(*row) for row in rows)
-        values = {"until": rows[-1][0], "count": len(rows), "fingerprints": packed}
+    for rows in pieces(using, covered(using), last_complete_id(using)):
+        # In a trail that was copied, some entries may have forgotten parts already.
+        salts = [bytes(SALT) if row.opened() else secrets.token_bytes(SALT) for row in rows]
+        packed = (
+            LAYOUT.pack(row.key, row.opened() or row.fingerprint(salt))
+            for row, salt in zip(rows, salts, strict=True)
+        )
+        values: dict[str, Any] = {"until": rows[-1].key, "count": len(rows)}
+        values |= {"fingerprints": b"".join(packed), "salts": b"".join(salts)}
         if not (last := add_link(using, last, kind=Seal.Kind.ENTRIES, **values)):
             return
         yield last
 
 
+def contents(link: Seal) -> dict[int, tuple[bytes, bytes]]:
+    """Return the fingerprint and the salt of each entry that a link covers, by its id."""
+    whole = len(link.fingerprints) - len(link.fingerprints) % LAYOUT.size
+    prints = LAYOUT.iter_unpack(bytes(link.fingerprints[:whole]))
+    salts = bytes(link.salts)
+    return {
+        key: (found, salts[at * SALT : at * SALT + SALT]) for at, (key, found) in enumerate(prints)
+    }
+
+
 def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
-    """Add a link to the chain after ``last``; None when another run has done so first."""
+    """Add a link to the chain after ``last``; return None if another run has added one first."""
     link = Seal(number=last.number + 1 if last else 1, created_at=timezone.now(), **values)
     link.digest = digest_of(link, last)
     try:
@@ -134,10 +138,10 @@ def _highest(rows: QuerySet[Any], column: str = "pk") -> int:
 
 
 def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Finding]:
-    """Compare the trail with its seals, and yield what is not as it was sealed.
+    """Compare the trail with its seals, and yield each difference.
 
     Memory does not grow with the trail. ``noted`` is the number of a seal and the beginning of
-    its digest, as they were noted elsewhere: a chain without it was made again.
+    its digest, as they were noted elsewhere. A chain that lacks it was made again.
     """
     for fault in triggers.faults(connections[using]):
         yield Finding("triggers", (), fault)
@@ -147,8 +151,9 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
         yield from _entry_faults(using, link, after)
         last, after = link, max(after, link.until)
     latest = _highest(Entry.objects.using(using))
-    # Asked after all else was read, or what others write meanwhile would be a finding.
-    assigned = append_only.given_out(connections[using])
+    yield from _statement_faults(using)
+    # Read last. Otherwise entries that are written meanwhile would be findings.
+    assigned = append_only.last_assigned_id(connections[using])
     for link in links.filter(until__gt=assigned, until__lte=after):
         yield Finding("seal", (link.number,), f"Seal {link.number} covers ids never assigned.")
     if latest > max(after, assigned):
@@ -161,39 +166,65 @@ def _seal_faults(using: str, link: Seal, last: Seal | None) -> Iterator[Finding]
     number, expected = link.number, last.number + 1 if last else 1
     if number != expected:
         yield Finding("seal", (expected,), f"Seal {expected} is gone: seal {number} is next.")
-    if len(link.fingerprints) % LAYOUT.size or link.digest != digest_of(link, last):
+    entries = len(link.fingerprints) / LAYOUT.size
+    if len(link.salts) != SALT * entries or link.digest != digest_of(link, last):
         text = f"Seal {number} was changed, or does not follow the one before it."
         yield Finding("seal", (number,), text)
 
 
 def _entry_faults(using: str, link: Seal, after: int) -> Iterator[Finding]:
-    """Compare a link with the entries after one id and up to its own."""
-    # A pruning holds no fingerprint: what it covers was sealed before, so the rest was put in.
-    whole = len(link.fingerprints) - len(link.fingerprints) % LAYOUT.size
-    sealed: dict[int, bytes] = dict(LAYOUT.iter_unpack(link.fingerprints[:whole]))
-    for key, actual in (row for rows in _pieces(using, after, link.until) for row in rows):
-        expected = sealed.pop(key, None)
-        if expected is None:
-            yield Finding("inserted", (key,), f"Entry {key} was put in and never sealed.")
-        elif expected != actual:
-            yield Finding("changed", (key,), f"Entry {key} was changed.")
-    # Asked after the entries were read: retention may have removed some since this began.
+    """Compare a link with the entries after one id and up to its last."""
+    # A pruning has no fingerprints. Its entries were sealed before, so others were put in.
+    sealed = contents(link)
+    for rows in pieces(using, after, link.until):
+        opened = []
+        for row in rows:
+            expected, salt = sealed.pop(row.key, (None, b""))
+            actual = row.opened() if row.has_opening else row.fingerprint(salt)
+            if expected is None:
+                yield Finding("inserted", (row.key,), f"Entry {row.key} was put in and not sealed.")
+            elif expected != actual:
+                yield Finding("changed", (row.key,), f"Entry {row.key} was changed.")
+            elif row.has_opening:
+                opened.append(row)
+        yield from _opening_faults(using, link, opened)
+    # Read after the entries: retention may have removed some since this began.
     removable = covered(using, kind=Seal.Kind.PRUNING) if sealed else LOWEST
     for key in sealed:
         if key > removable:
             yield Finding("removed", (key,), f"Entry {key} was removed.")
 
 
-def _pieces(using: str, after: int, until: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Read the ids and fingerprints of the entries after one id and up to another."""
-    entries = Entry.objects.using(using).filter(pk__lte=until).order_by("pk")
-    digest = RawSQL(SHA_256[connections[using].vendor], [])  # noqa: S611
-    while after < until:
-        first = entries.filter(pk__gt=after).aggregate(first=Min("pk"))["first"]
-        if first is None:
-            return
-        # A range of ids: without statistics PostgreSQL sorts the whole table to read 1,000 rows.
-        after = first + BATCH - 1
-        found = entries.filter(pk__range=(first, after)).values_list("pk", digest)
-        if rows := [(key, bytes.fromhex(digits)[:16]) for key, digits in found]:
-            yield rows
+def _opening_faults(using: str, link: Seal, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Find entries with forgotten parts that no statement lists, or whose salts were kept."""
+    if not rows:
+        return
+    labels = dict(
+        Entry.objects.using(using)
+        .filter(pk__in=[row.key for row in rows])
+        .values_list("pk", "model_label")
+    )
+    said = dict(
+        statements(
+            using, pk__in={key for row in rows for key in (row.opening.by if row.opening else ())}
+        )
+    )
+    # Read again: a person may have been forgotten since the link was read.
+    link.refresh_from_db(fields=["salts"])
+    left = {key for key, (_, salt) in contents(link).items() if any(salt)}
+    for row in rows:
+        if not row.is_lawful(labels[row.key], said):
+            text = f"Entry {row.key} lacks values, and no entry says that they were forgotten."
+            yield Finding("changed", (row.key,), text)
+        if row.key in left:
+            text = f"Seal {link.number} still has the salt of entry {row.key}, which has forgotten values."
+            yield Finding("seal", (link.number,), text)
+
+
+def _statement_faults(using: str) -> Iterator[Finding]:
+    """Find statements that values were forgotten which are still there."""
+    for key, said in statements(using):
+        for entry, opening in read_openings(using, listed_by(said)):
+            if opening is None or key not in opening.by:
+                text = f"Entry {key} says that values of entry {entry} were forgotten, but they are there."
+                yield Finding("forgotten", (key,), text)

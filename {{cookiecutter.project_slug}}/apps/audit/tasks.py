@@ -4,7 +4,6 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connections
 from django.tasks import task
 from django.utils import timezone
 
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 @autocommit
 def seal() -> None:
     """Seal what is new, and note the last seal in the log, which is kept elsewhere."""
-    for alias in _trails():
+    for alias in triggers.trails():
         if sum(link.count for link in seals.seal(alias)):
             logger.info("Last seal in %s: %s", alias, Seal.objects.using(alias).last())
 
@@ -31,10 +30,6 @@ def prune() -> None:
     """Remove entries older than ``AUDIT_KEPT_DAYS`` for good; None keeps all of them."""
     if settings.AUDIT_KEPT_DAYS is not None:
         cutoff = timezone.now() - timedelta(days=settings.AUDIT_KEPT_DAYS)
-        for alias in _trails():
+        for alias in triggers.trails():
             removed = retention.prune(retention.older_than(cutoff, using=alias))
             logger.info("Removed %d entries from before %s in %s.", removed, cutoff, alias)
-
-
-def _trails() -> list[str]:
-    return [alias for alias in connections if triggers.is_kept_in(connections[alias])]

@@ -1,11 +1,11 @@
-"""The triggers of a database: what should be there, what is, and putting that right."""
+"""The triggers of a database: which should be there, which are, and how to correct that."""
 
 import json
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import append_only, registry
@@ -45,7 +45,7 @@ class Triggers:
         for table, column in self._rows(self.kind.find_columns, json.dumps(names)):
             columns.setdefault(table, set()).add(column)
         found = self._rows(self.kind.find_schema) if self.kind.find_schema else [("",)]
-        # What the database lacks of the trail's own tables, and has of those to record.
+        # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
         self.capture = self.kind(connection, found[0][0], columns, migrating=migrating)
         self.wanted = {} if self.lost else self._wanted(tables)
@@ -105,6 +105,11 @@ def is_kept_in(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor in CAPTURES and router.allow_migrate_model(connection.alias, Entry)
 
 
+def trails() -> list[str]:
+    """List the databases in which the trail is kept."""
+    return [alias for alias in connections if is_kept_in(connections[alias])]
+
+
 def install(connection: BaseDatabaseWrapper) -> None:
     """Give a database the triggers that it should have."""
     if is_kept_in(connection):
@@ -138,12 +143,12 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 @contextmanager
-def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Take the triggers off entries and seals for a block, in one transaction with all it does.
+def without_protection(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Remove the triggers from entries and seals for a block, in one transaction with the block.
 
-    For the tests, which empty all tables, and for what no other way leads to, such as
-    the order of a court. It takes the right to change the table's structure. What was
-    sealed stays under the seal: ``verify`` finds what a block like this has changed.
+    This is for tests, which empty all tables, and for cases without another way, such as the
+    order of a court. It needs the right to change the structure of the tables. Seals stay in
+    force: ``verify`` finds the changes.
     """
     with transaction.atomic(using=connection.alias):
         Triggers(connection, KEPT).drop()

@@ -1,5 +1,7 @@
 """The app that takes background jobs to a Celery worker."""
 
+from typing import Any
+
 from apps.core import modules
 
 
@@ -17,6 +19,22 @@ class HandoffConfig(modules.ModuleConfig):
 
         late = any(is_late(alias) for alias in outboxes())
         return modules.Health.DEGRADED if late else modules.Health.OK
+
+    def forget(self, user_pk: Any, using: str) -> int:
+        """Remove arguments, results and tracebacks of the jobs of a user that are done.
+
+        A failed job keeps its arguments: it may be run again. It loses its traceback.
+        """
+        from .backend import outboxes
+        from .models import NO_ARGUMENTS, Handoff
+
+        if using not in outboxes():
+            return 0
+        nothing = {"arguments": NO_ARGUMENTS, "return_value": "", "traceback": ""}
+        jobs = Handoff.objects.using(using).filter(actor=str(user_pk))
+        failed = jobs.failed().exclude(traceback="").update(traceback="")
+        done = jobs.filter(finished_at__isnull=False).exclude(**nothing)
+        return failed + done.update(**nothing)
 
     def ready(self) -> None:
         """Load the backend and the periodic jobs, with the checks of their settings."""

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, Now
 
 # The rows that one statement deletes at most, so that no statement takes long.
 DELETED_AT_ONCE: Final = 1000
+NO_ARGUMENTS: Final = "[[], {}]"
 # How long the row of a job that is done stays, unless the command ``flush`` deletes it sooner.
 KEPT: Final = timedelta(days=7)
 

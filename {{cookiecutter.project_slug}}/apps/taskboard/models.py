@@ -12,8 +12,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
-from django.db.models import Count, F, ProtectedError, Q
+from django.db.models import Count, F, ProtectedError, Q, Value
 from django.db.models.fields.files import FieldFile
+from django.db.models.functions import Concat, Substr
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
@@ -196,6 +197,21 @@ class Task(WithSlug):
         return super().namesakes().filter(project_id=self.project_id)
 
 
+class NotificationQuerySet(BulkSignalsQuerySet["Notification"]):
+    def forget(self, user_pk: Any) -> int:
+        """Delete those of a user, and call the user "Somebody" in others; return how many."""
+        changed, _ = self.filter(user_id=user_pk).delete()
+        user = User.objects.using(self.db).filter(pk=user_pk).first()
+        if user is None:
+            return changed
+        name = user.get_username()
+        rest = Substr("text", len(name) + 1)
+        # The name is the first word of a text, and a username contains no space.
+        return changed + self.filter(text__startswith=f"{name} ").update(
+            text=Concat(Value("Somebody"), rest)
+        )
+
+
 class Notification(models.Model):
     """A message to a person; ``mailed_at`` is when a job began to mail it."""
 
@@ -205,7 +221,7 @@ class Notification(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     mailed_at = models.DateTimeField(null=True, editable=False)
 
-    objects = BulkSignalsQuerySet.as_manager()
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         ordering = ("-pk",)

@@ -95,6 +95,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "entries",
                 "ordering": ("-id",),
+                "permissions": (("forget_person", "Can forget a person"),),
                 "indexes": [
                     models.Index(fields=["model_label", "object_id", "-id"], name="audit_object"),
                     models.Index(

@@ -21,7 +21,7 @@ NOW = timezone.now()
 def trail(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make a trail of ten entries, of which each is a day younger than the one before it."""
     monkeypatch.setattr(retention, "BATCH", 3)
-    with triggers.lifted(connection), connection.cursor() as cursor:
+    with triggers.without_protection(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry")
     for days in range(10, 0, -1):
         moment = NOW - timedelta(days=days, minutes=1)

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from apps.audit import seals, tasks, triggers
+from apps.audit import fingerprints, seals, tasks, triggers
 from apps.audit.models import Entry, Seal
 
 from .examples.models import Author
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "BATCH", 4)
+    monkeypatch.setattr(fingerprints, "BATCH", 4)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def keys() -> list[int]:
 
 def force(statement: str, *parameters: Any) -> None:
     """Run a statement past the triggers, as the owner of the database can."""
-    with triggers.lifted(connection), connection.cursor() as cursor:
+    with triggers.without_protection(connection), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
 
 

@@ -1,9 +1,10 @@
 """How long jobs wait for a worker, and what the health check says of it."""
 
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.utils import timezone
 
@@ -52,3 +53,20 @@ def test_a_job_for_a_later_time_does_not_wait_yet() -> None:
     row(Status.WAITING, LONG, due_at=timezone.now() + timedelta(hours=1))
     assert longest_wait("default") is None
     assert not is_late("default")
+
+
+def test_a_user_is_forgotten_in_jobs_that_are_finished() -> None:
+    personal: dict[str, Any] = {
+        "actor": "5",
+        "arguments": '[["ada@x.org"], {}]',
+        "traceback": "ada",
+    }
+    keys = [row(status, **personal).pk for status in (Status.DONE, Status.FAILED, Status.WAITING)]
+    other = row(Status.DONE, **personal | {"actor": "55"})
+    config: Any = apps.get_app_config("handoff")
+    assert [config.forget(5, "default") for _ in range(2)] == [2, 0]
+    done, failed, waiting = (Handoff.objects.get(pk=key) for key in keys)
+    assert (done.arguments, done.traceback, failed.traceback) == ("[[], {}]", "", "")
+    assert (failed.arguments, waiting.arguments) == (personal["arguments"],) * 2
+    other.refresh_from_db()
+    assert other.traceback == waiting.traceback == "ada"

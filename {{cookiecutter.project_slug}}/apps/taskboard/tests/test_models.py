@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from apps.taskboard.models import Project, Task
+from apps.accounts.models import User
+from apps.taskboard.models import Notification, Project, Task
 
 from .helpers import at_once, connected
 
@@ -59,3 +61,16 @@ def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> Non
     assert sorted(slugs) == ["größe", "größe-2", "größe-3", "größe-4"]
     names = at_once(3, lambda: Project.objects.create(name="Größe").slug)
     assert sorted(names) == ["größe", "größe-2", "größe-3"]
+
+
+def test_a_user_is_forgotten_in_notifications(ada: User, grace: User, task: Task) -> None:
+    for user, text in (
+        (ada, "Read this."),
+        (grace, "ada assigned “it” to you."),
+        (grace, "adam did."),
+    ):
+        Notification.objects.create(user=user, task=task, text=text)
+    config: Any = apps.get_app_config("taskboard")
+    assert [config.forget(ada.pk, "default") for _ in range(2)] == [2, 0]
+    texts = Notification.objects.order_by("pk").values_list("user", "text")
+    assert list(texts) == [(grace.pk, "Somebody assigned “it” to you."), (grace.pk, "adam did.")]

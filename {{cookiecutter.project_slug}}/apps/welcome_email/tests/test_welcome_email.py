@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
@@ -14,6 +15,7 @@ from django.template import TemplateSyntaxError
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.welcome_email.apps import WelcomeEmailConfig
 from apps.welcome_email.confirmation import confirmation_link
 from apps.welcome_email.models import Welcome
 from apps.welcome_email.tasks import send_welcome
@@ -143,3 +145,14 @@ def test_a_link_confirms_the_address_that_it_was_sent_to(client: Client) -> None
     User.objects.update(email="else@example.com")
     assert "no longer valid" in client.post(page).text
     assert "no longer valid" in client.get("/welcome/else/").text
+
+
+def test_a_user_is_forgotten() -> None:
+    Welcome.objects.filter(user=sign_up()).update(
+        last_error="ada@example.com refused", language="de"
+    )
+    welcome, config = Welcome.objects.get(), apps.get_app_config("welcome_email")
+    assert isinstance(config, WelcomeEmailConfig)
+    assert [config.forget(welcome.user_id, "default") for _ in range(2)] == [1, 0]
+    welcome.refresh_from_db()
+    assert (welcome.last_error, welcome.language) == ("", "")

@@ -1,10 +1,12 @@
-"""The trail on the command line: seal, verify, prune, export, history and backfill."""
+"""The trail on the command line: seal, verify, prune, forget, export, history and backfill."""
 
 import os
 import re
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from typing import Any, Final
 
 from django.core import serializers
@@ -12,17 +14,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from apps.audit import registry, retention, seals, triggers
+from apps.audit import fingerprints, forgetting, registry, retention, seals, triggers
 from apps.audit.backfill import backfill
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
-from apps.audit.presentation import as_text, local, model_of
+from apps.audit.person import CannotForgetError, Person
+from apps.audit.presentation import actor_name, as_text, local, model_of
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
 NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 FILTERS: Final = {
-    # The label as it was recorded: the project may no longer have the model.
+    # The label as it was recorded, because the project may no longer have the model.
     "model": "model_label__iexact",
     "actor": "actor_name",
     "since": "created_at__gte",
@@ -46,7 +49,7 @@ def moment(text: str) -> datetime:
     """Read a date or a time, in the time zone of the project unless it names one."""
     try:
         found = datetime.fromisoformat(text)
-        # Not every time of the first and the last day there is can be told in UTC.
+        # Some times of the first and the last day cannot be converted to UTC.
         return (timezone.make_aware(found) if timezone.is_naive(found) else found).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(
@@ -69,7 +72,7 @@ def counted(number: int) -> str:
 
 
 class Command(BaseCommand):
-    help = "Seals, verifies, prunes, exports, shows, backfills and stops the audit trail."
+    help = "Seals, verifies, prunes, exports, shows, backfills and stops the trail; forgets people."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
@@ -86,6 +89,12 @@ class Command(BaseCommand):
         prune.add_argument("--older-than", type=days, required=True, help="Such as 365d.")
         prune.add_argument("--dry-run", action="store_true", help="Say what would be removed.")
         prune.add_argument("--no-input", action="store_true", help="Ask nothing.")
+        does = "Replace the personal values and the name of a person by a mark."
+        forget = verbs.add_parser("forget", help=does, description=does)
+        forget.add_argument("--database", choices=tuple(connections), help="Default: all of them.")
+        forget.add_argument("model", metavar="app.Model")
+        forget.add_argument("key", help="The primary key of the object.")
+        forget.add_argument("--reason", required=True, help="Why; it stays on the trail.")
         history = add("history", "Show what happened to one object, the latest first.")
         history.add_argument("model", metavar="app.Model")
         history.add_argument("key", help="The primary key of the object.")
@@ -98,6 +107,7 @@ class Command(BaseCommand):
         export = add("export", "Write entries as lines of JSON, the oldest first.")
         export.add_argument("--model", metavar="app.Model", help="Only entries of this model.")
         export.add_argument("--actor", metavar="NAME", help="Only what the user of this name did.")
+        export.add_argument("--subject", nargs=2, metavar=("app.Model", "KEY"), help="A person.")
         export.add_argument("--since", type=moment, metavar="TIME", help="Such as 2026-01-31.")
         export.add_argument("--before", type=moment, metavar="TIME", help="Such as 2026-02-01.")
 
@@ -108,7 +118,7 @@ class Command(BaseCommand):
         except BrokenPipeError:
             # The reader has closed the pipe; Python would report it again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except seals.BusyError as error:
+        except (seals.BusyError, CannotForgetError) as error:
             raise CommandError(str(error)) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
@@ -128,6 +138,15 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
                 f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
+            )
+        for key, said in fingerprints.statements(database):
+            entry = Entry.objects.using(database).defer("changes").get(pk=key)
+            self.stdout.write(
+                harmless(
+                    f"Values of {counted(len(fingerprints.listed_by(said)))} about {entry.model_label}"
+                    f" {entry.object_id} were forgotten on {local(entry.created_at):%Y-%m-%d} by"
+                    f" {actor_name(entry)}: {said.get('reason')} (entry {key})."
+                )
             )
         unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk")
         if since := unsealed.values_list("created_at", flat=True).first():
@@ -154,14 +173,40 @@ class Command(BaseCommand):
         else:
             self.stdout.write("Nothing was removed.")
 
-    def handle_export(self, *, database: str, **options: Any) -> None:
+    def handle_forget(
+        self, *, database: str | None, model: str, key: str, reason: str, **options: Any
+    ) -> None:
+        """Forget a person in one database, or in each that has a trail."""
+        done = forgetting.forget(model, key, reason, [database] if database else None)
+        for one in done:
+            also = f" and {one.rows:,} other row(s)" if one.rows else ""
+            self.stdout.write(f"Forgot values in {counted(one.entries)}{also} of {one.using!r}.")
+            if one.is_there:
+                self.stdout.write(
+                    f"The table in {one.using!r} still has {model} {key}, and the trail records"
+                    " later changes of it."
+                )
+        if not any(one.entries or one.rows for one in done):
+            self.stdout.write(f"{model} {key} is already forgotten.")
+
+    def handle_export(self, *, database: str, subject: Any, **options: Any) -> None:
         """Write lines of JSON, as ``dumpdata`` does; only some entries are in memory at a time."""
         chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
         found = entries = Entry.objects.using(database).filter(**chosen).order_by("pk")
+        if subject:
+            person = Person(subject[0], subject[1], database).find()
+            if not (person.about or person.by):
+                raise person.never_was()
+            for keys in batched(sorted(person.about | person.by), BATCH):
+                self._write(entries.filter(pk__in=keys))
+            return
         while some := list(found[:BATCH]):
-            lines: str = serializers.serialize("jsonl", some, ensure_ascii=True)
-            self.stdout.write(lines, ending="")
+            self._write(some)
             found = entries.filter(pk__gt=some[-1].pk)
+
+    def _write(self, entries: Iterable[Entry]) -> None:
+        lines: str = serializers.serialize("jsonl", entries, ensure_ascii=True)
+        self.stdout.write(lines, ending="")
 
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any

@@ -1,4 +1,4 @@
-"""Django's own ``flush``, which the trail does not bear: it would be emptied too."""
+"""Django's own ``flush``, refused outside of tests, because it would empty the trail too."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ class Command(flush.Command):
                 " everything else, and the trail can only be added to. To begin again in"
                 " development, drop the database and run migrate."
             )
-        with triggers.lifted(connection):
+        with triggers.without_protection(connection):
             super().handle(**options)
             with connection.cursor() as cursor:
-                # What was deleted after the entries has left new ones.
+                # Rows that were deleted after the entries have added new ones.
                 cursor.execute(f"DELETE FROM {ENTRIES}")  # noqa: S608
