@@ -174,9 +174,11 @@ class Capture:
         change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
         if name in link.audited.masked:
             change = self._masked(name)
-        tail = (
-            f"{source} WHERE {pk} IS NOT NULL AND {target} IS NOT NULL{self.grouped.format(pk=pk)}"
-        )
+        there = f" WHERE {pk} IS NOT NULL AND {target} IS NOT NULL"
+        if link.source.model._meta.auto_created:
+            # Its columns are never NULL. Without a condition SQLite is faster: see ``_entry``.
+            there = ""
+        tail = f"{source}{there}{self.grouped.format(pk=pk)}"
         return self._entry(link.audited, "update", pk, [change], tail)
 
     def _links(self, recorded: Recorded) -> list[Link]:
