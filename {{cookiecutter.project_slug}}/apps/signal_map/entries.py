@@ -77,7 +77,7 @@ class Entry:
         return f"{self.place.path}.".startswith(f"{config.name}.")
 
 
-# What a filter compares. A model is also found without the label of its app.
+# Each filter compares these words. A model is also found without the label of its app.
 FILTERS: Final[dict[str, Callable[[Entry], set[str]]]] = {
     "sender": lambda entry: {entry.sender, entry.sender.rpartition(".")[2]},
     "signal": lambda entry: {entry.signal.name},
