@@ -1,4 +1,4 @@
-"""Processes are killed and brokers fail, briefly: no job is lost, and no process is left behind."""
+"""Processes are killed and brokers fail, briefly: nothing is lost, and nobody is left behind."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_nothing_is_lost_with_servers(bakery: Bakery, broker: str) -> None:
 
 
 def test_the_only_relay_goes_on_while_children_of_its_worker_are_killed(bakery: Bakery) -> None:
-    """No other relay sends in its place, and it is not started again."""
+    """No other relay sends in its place, and nobody starts it again."""
     require_services()
     alone = ("--workers", "1", "--relays", "0", "--faults", "child")
     server = ("--broker", "rabbitmq", "--database", "postgresql", "--only", "handoff")
@@ -80,7 +80,7 @@ def test_the_only_relay_goes_on_while_children_of_its_worker_are_killed(bakery: 
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Only Linux tells where processes are.")
-def test_an_interrupted_run_leaves_no_process_behind(bakery: Bakery, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nobody_behind(bakery: Bakery, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     process = subprocess.Popen(
         command(bakery, "--keep", str(folder), "--jobs", "100000"),
