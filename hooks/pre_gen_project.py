@@ -51,7 +51,7 @@ def refusal_of_folder(folder: str) -> str | None:
 def refusal_of_release(answers: dict[str, Any], template: str) -> str | None:
     """Say why answers of a replay belong to another release; None when they do not.
 
-    A replay contains the registry of its own time, with its pins and paths.
+    A replay contains the registry of an earlier time, with its pins and paths.
     """
     with open(os.path.join(template, "cookiecutter.json"), encoding="utf-8") as file:
         settings = json.load(file)
