@@ -1,4 +1,4 @@
-"""The admin of the audit trail with a million entries, on both databases."""
+"""The audit trail with a million entries, on both databases."""
 
 import pytest
 
@@ -7,12 +7,20 @@ from tests.checks.check import expect_none
 from tests.support.deep import folder_of, plant
 from tests.support.project import BakedProject
 
-TEST = f"{folder_of('audit')}/test_many.py"
+FOLDER = folder_of("audit")
 
 
 @pytest.mark.whole
-def test_a_million_entries(all_on: BakedProject, database_url: str) -> None:
-    """Each page takes few queries, and none counts the trail or reads it without a limit."""
-    options = [TEST, "-k", "few_queries"]
+@pytest.mark.parametrize(
+    ("file", "chosen"),
+    [
+        # Each page takes few queries, and none counts the trail or reads it without a limit.
+        ("test_many.py", "few_queries"),
+        # Objects that are older than the trail are recorded with flat memory.
+        ("test_backfill.py", "flat_memory"),
+    ],
+)
+def test_a_million_entries(file: str, chosen: str, all_on: BakedProject, database_url: str) -> None:
+    options = [f"{FOLDER}/{file}", "-k", chosen]
     rows = {"AUDIT_ROWS": "1000000", "DATABASE_URL": database_url}
     expect_none(commands.own_tests(plant(all_on), options=options, variables=rows))
