@@ -1,4 +1,4 @@
-"""A long audit trail: its admin on both databases, and the benchmark of its growth."""
+"""A long audit trail: the admin and the backfill on both databases, and its growth."""
 
 import json
 import sys
@@ -14,15 +14,23 @@ from tests.support.project import BakedProject
 from tests.support.services import require_services
 from tests.support.template import ROOT
 
-TEST = f"{folder_of('audit')}/test_many.py"
+FOLDER = folder_of("audit")
 # The most queries that a page may take.
 FEW = 9
 
 
 @pytest.mark.whole
-def test_a_million_entries(all_on: BakedProject, database_url: str) -> None:
-    """Each page takes few queries, and none counts the trail or reads it without a limit."""
-    options = [TEST, "-k", "few_queries"]
+@pytest.mark.parametrize(
+    ("file", "chosen"),
+    [
+        # Each page takes few queries, and none counts the trail or reads it without a limit.
+        ("test_many.py", "few_queries"),
+        # Objects that are older than the trail are recorded with flat memory.
+        ("test_backfill.py", "flat_memory"),
+    ],
+)
+def test_a_million_entries(file: str, chosen: str, all_on: BakedProject, database_url: str) -> None:
+    options = [f"{FOLDER}/{file}", "-k", chosen]
     rows = {"AUDIT_ROWS": "1000000", "DATABASE_URL": database_url}
     expect_none(commands.own_tests(plant(all_on), options=options, variables=rows))
 
