@@ -55,7 +55,7 @@ def test_what_belongs_to_a_person_is_forgotten_also_if_it_did_so_before() -> Non
     gone.delete()
     Article.objects.create(title="x", author=bob)
     Article.objects.create(title="x")
-    forget_object(ada)
+    assert f"still has audit_examples.Author {ada.pk}" in forget_object(ada)
     fields = ["body", "title"]
     assert marked(Author) == [["name"], []]
     entries = Entry.objects.filter(model_label=Article._meta.label, object_repr=FORGOTTEN)
@@ -398,6 +398,19 @@ def test_a_model_that_is_unknown(label: str) -> None:
         said("forget", label, "1", "--reason=x")
     with pytest.raises(CommandError, match="There is no model"):
         said("export", "--subject", label, "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("accounts.User", "1", "--reason= "), "The reason is empty"),
+        (("accounts.Usr", "1", "--reason=x"), "There is no model 'accounts.Usr'"),
+        (("audit_examples.Author", "1", "--reason=x"), "has no personal fields"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_said(arguments: Any, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        said("forget", *arguments)
 
 
 def test_a_reason_is_needed(grace: Any) -> None:
