@@ -55,7 +55,7 @@ def test_what_belongs_to_a_person_is_forgotten_also_if_it_did_so_before() -> Non
     gone.delete()
     Article.objects.create(title="x", author=bob)
     Article.objects.create(title="x")
-    forget_object(ada)
+    assert f"still has audit_examples.Author {ada.pk}" in forget_object(ada)
     fields = ["body", "title"]
     assert marked(Author) == [["name"], []]
     entries = Entry.objects.filter(model_label=Article._meta.label, object_repr=FORGOTTEN)
@@ -355,7 +355,7 @@ def test_a_database_that_is_away_stops_it_at_once(
     with monkeypatch.context() as patched:
         patched.setattr(connections[other_database], "cursor", fail)
         with pytest.raises(
-            CommandError, match=r"'other' has failed \(connection refused\)\. Nothing"
+            CommandError, match=r"'other' has failed \(connection refused\): nothing"
         ):
             forget(people.pk)
     assert Entry.objects.count() == before
@@ -374,7 +374,7 @@ def test_a_database_that_fails_half_way_is_named_and_can_be_run_again(
             real(using, *arguments)
 
         patched.setattr(forgetting, "_replace", replace)
-        with pytest.raises(CommandError, match="It was forgotten in default; run it again"):
+        with pytest.raises(CommandError, match="it was forgotten in default; run it again"):
             forget(people.pk)
     others = Entry.objects.using(other_database)
     assert not others.filter(action="forget").exists()
@@ -383,6 +383,16 @@ def test_a_database_that_fails_half_way_is_named_and_can_be_run_again(
     assert "1 entry of 'other'" in forget(people.pk)
     assert not others.filter(object_repr="grace").exists()
     assert list(seals.verify(other_database)) == []
+
+
+def test_a_trail_that_is_busy_is_named(grace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(using: str) -> int:
+        raise seals.BusyError("1 transaction(s) have not ended")
+
+    monkeypatch.setattr(seals, "last_complete_id", fail)
+    with pytest.raises(CommandError, match=r"'default' has failed .1 transaction"):
+        forget(grace.pk)
+    assert not Entry.objects.filter(action="forget").exists()
 
 
 @pytest.mark.parametrize("key", ["x", "", "1.5", "99999999999999999999", "\x00", "-1"])
@@ -398,6 +408,19 @@ def test_a_model_that_is_unknown(label: str) -> None:
         said("forget", label, "1", "--reason=x")
     with pytest.raises(CommandError, match="There is no model"):
         said("export", "--subject", label, "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("accounts.User", "1", "--reason= "), "The reason is empty"),
+        (("accounts.Usr", "1", "--reason=x"), "There is no model 'accounts.Usr'"),
+        (("audit_examples.Author", "1", "--reason=x"), "has no personal fields"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_said(arguments: Any, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        said("forget", *arguments)
 
 
 def test_a_reason_is_needed(grace: Any) -> None:
@@ -475,7 +498,7 @@ def test_nothing_is_half_done_when_an_update_is_refused(
     monkeypatch.setattr(
         forgetting, "MERGED", dict.fromkeys(forgetting.MERGED, lambda values: ("changes", []))
     )
-    with pytest.raises(CommandError, match=r"has failed.*append-only.*Nothing was done; run it"):
+    with pytest.raises(CommandError, match=r"has failed.*append-only.*nothing was done; run it"):
         forget(grace.pk)
     assert list(Entry.objects.values()) == before
     assert [bytes(one) for one in Seal.objects.values_list("salts", flat=True)] == [

@@ -13,7 +13,6 @@ from . import triggers
 from .forgetting import forget
 from .person import CannotForgetError, Person
 from .presentation import fields_of, model_name
-from .seals import BusyError
 
 PERMISSION = "audit.forget_person"
 
@@ -35,7 +34,7 @@ def forget_view(model_admin: Any, request: HttpRequest, label: str, key: str) ->
             text = f"Values in {count:,} entries were forgotten." if count else "Already forgotten."
             model_admin.message_user(request, text, messages.SUCCESS)
             return HttpResponseRedirect(history)
-        except (CannotForgetError, BusyError) as error:
+        except CannotForgetError as error:
             fault = str(error)
     context = {
         **model_admin.admin_site.each_context(request),

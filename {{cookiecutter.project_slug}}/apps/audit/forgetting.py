@@ -53,7 +53,6 @@ def forget(
 
     Raises:
         CannotForgetError: if nothing was done, or not in all databases; the text says which.
-        BusyError: if a transaction that writes to the trail does not end.
     """
     if not (reason := harmless(reason.strip())):
         raise CannotForgetError(
@@ -73,14 +72,12 @@ def forget(
                 result = _forget(person, reason)
             was_found = was_found or result.is_there or bool(person.about or person.by)
             done.append(result)
-    except Error as error:
-        where = (
-            f"It was forgotten in {', '.join(one.using for one in done)}"
-            if done
-            else "Nothing was done"
-        )
+    except (Error, seals.BusyError) as error:
+        names = ", ".join(one.using for one in done)
+        where = f"it was forgotten in {names}" if done else "nothing was done"
         raise CannotForgetError(
-            f"The database {alias!r} has failed ({' '.join(str(error).split())}). {where}; run it again."
+            f"The database {alias!r} has failed ({' '.join(str(error).split())}): {where}; run it"
+            " again."
         ) from error
     if not was_found:
         raise person.never_was()

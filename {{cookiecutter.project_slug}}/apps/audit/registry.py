@@ -259,8 +259,8 @@ def _personal(model: type[Model], said: Options) -> frozenset[str]:
         return said.personal
     label, named = model._meta.label, frozenset[str]()
     if issubclass(model, AbstractBaseUser):
-        user: Any = model
-        named = frozenset({user.USERNAME_FIELD, user.get_email_field_name(), *PERSONAL})
+        name = getattr(model, "USERNAME_FIELD", "username")
+        named = frozenset({name, model.get_email_field_name(), *PERSONAL})
     return named.union(*(one.personal.get(label, ()) for one in modules.module_configs()))
 
 
