@@ -731,6 +731,46 @@ def test_a_write_from_outside_is_that_of_the_database_s_user(ada: Any) -> None:
         assert entry.request_id == ""
 
 
+@on_postgresql
+@committed
+@pytest.mark.parametrize("beginning", ["/*audit ", "/*audit+"])
+def test_one_row_and_many_are_recorded_alike(ada: Any, beginning: str) -> None:
+    """The front of a statement only says which of two triggers records an UPDATE."""
+    one, other = (Author.objects.create(name=name) for name in "AB")
+    last = Entry.objects.latest("pk").pk
+    with outside() as connected:
+        for assignment in ("name = name || '!'", "name = name", "id = id + 1000"):
+            connected.execute(f"{beginning}{ada.pk}|job|x*/ UPDATE {AUTHOR} SET {assignment}")
+    recorded = [
+        (entry.action, entry.object_id, entry.object_repr, entry.actor_name, entry.source)
+        for entry in Entry.objects.filter(pk__gt=last)
+    ]
+    told = ada.get_username(), "job"
+    assert sorted(recorded) == sorted(
+        (action, str(author.pk + moved), f"{author.name}!", *told)
+        for author in (one, other)
+        for action, moved in (("update", 0), ("delete", 0), ("create", 1000))
+    )
+
+
+@on_postgresql
+@committed
+def test_only_an_update_by_something_else_than_the_key_may_change_many_rows() -> None:
+    author, seen = Author.objects.create(name="A"), list[str]()
+
+    def look(execute: Any, sql: Any, *arguments: Any) -> Any:
+        seen.extend(re.findall(r"^/\*audit.", sql))
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(look):
+        author.save()
+        Author.objects.filter(name="A").update(name="B")
+        Author.objects.bulk_update([author], ["name"])
+        execute(f"UPDATE {AUTHOR} SET name = 'C'")
+        Author.objects.create(name="D")
+    assert seen == ["/*audit ", "/*audit+", "/*audit+", "/*audit+", "/*audit "]
+
+
 @on_sqlite
 @committed
 def test_a_write_from_outside_is_refused() -> None:

@@ -26,6 +26,10 @@ MOST_OF_TWO: Final = 124
 # Parts of JSON in SQL.
 NULL, OPEN = "'null'", "'{'"
 
+# How a statement begins that says who acts: one that may change many rows, and any other one. Both
+# have as many characters.
+MANY, FEW = "/*audit+", "/*audit "
+
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 
@@ -109,27 +113,38 @@ class Capture:
             own = [self._entry(audited, action, pk, members, source, row)]
         return [*links, *own] if is_deletion else [*own, *links]
 
-    def cases(self, recorded: Recorded) -> Iterator[tuple[str, str, list[str]]]:
+    def cases(
+        self, recorded: Recorded, old: str = "OLD", new: str = "NEW", pairs: str = ""
+    ) -> Iterator[tuple[str, str, list[str]]]:
         """Name what an UPDATE can do to a row: when that is, and the statements that record it.
 
-        It gives the row another key, other values or another link.
+        It gives the row another key, other values or another link. ``pairs`` is SQL for all old
+        rows with their new ones; without it the statements are about one row.
         """
+
+        def source(condition: str) -> str:
+            return f"{pairs} WHERE ({condition})" if pairs else ""
+
         if audited := recorded.audited:
             pk, own = audited.model._meta.pk, Recorded(audited)
-            rekeyed = self._differs(pk)
-            both = [*self.whole(own, "delete", "OLD"), *self.whole(own, "create", "NEW")]
+            rekeyed = self._differs(pk, old, new)
+            rows = source(rekeyed)
+            both = [*self.whole(own, "delete", old, rows), *self.whole(own, "create", new, rows)]
             yield "rekey", rekeyed, both
-            changes = self._changes(audited)
+            changes = self._changes(audited, old, new)
             if changes:
                 members = [
                     f"CASE WHEN {condition} THEN {member} ELSE '' END"
                     for condition, member in changes.items()
                 ]
-                entry = self._entry(audited, "update", self.column("NEW", pk), members, row="NEW")
-                yield "update", f"NOT ({rekeyed}) AND ({' OR '.join(changes)})", [entry]
+                changed = f"NOT ({rekeyed}) AND ({' OR '.join(changes)})"
+                key = self.column(new, pk)
+                entry = self._entry(audited, "update", key, members, source(changed), new)
+                yield "update", changed, [entry]
         for number, link in enumerate(self._links(recorded)):
-            moved = f"{self._differs(link.source)} OR {self._differs(link.target)}"
-            both = [self._linked(link, "removed", "OLD"), self._linked(link, "added", "NEW")]
+            moved = " OR ".join(self._differs(end, old, new) for end in (link.source, link.target))
+            sides = (("removed", old), ("added", new))
+            both = [self._linked(link, *side, source(moved)) for side in sides]
             yield f"move{number}", moved, both
 
     def state(self, audited: Audited, source: str) -> str:
@@ -167,21 +182,22 @@ class Capture:
         """Return SQL for a column of a row."""
         return f"{row}.{self.quote(field.column)}"
 
-    def _changes(self, audited: Audited) -> dict[str, str]:
+    def _changes(self, audited: Audited, old_row: str, new_row: str) -> dict[str, str]:
         """Return the conditions that values of a row have changed, and what is recorded then."""
         changes = {}
         for field in self._fields(audited):
-            old, new = (self.value(field, self.column(row, field)) for row in ("OLD", "NEW"))
-            changes[self._differs(field)] = self._member(audited, field.name, old, new)
+            old, new = (self.value(field, self.column(row, field)) for row in (old_row, new_row))
+            differs = self._differs(field, old_row, new_row)
+            changes[differs] = self._member(audited, field.name, old, new)
         if self.migrating:
             known = {field.column for field in audited.model._meta.local_concrete_fields}
             for column in sorted(self.columns[audited.model._meta.db_table] - known):
-                old, new = (f"CAST({row}.{self.quote(column)} AS TEXT)" for row in ("OLD", "NEW"))
+                old, new = (f"CAST({r}.{self.quote(column)} AS TEXT)" for r in (old_row, new_row))
                 changes[f"{old} {self.is_not} {new}"] = self._masked(column)
         return changes
 
-    def _differs(self, field: Field) -> str:
-        old, new = (self.comparable(field, self.column(row, field)) for row in ("OLD", "NEW"))
+    def _differs(self, field: Field, *rows: str) -> str:
+        old, new = (self.comparable(field, self.column(row, field)) for row in rows)
         return f"{old} {self.is_not} {new}"
 
     def _linked(self, link: Link, verb: str, row: str, source: str = "") -> str:
@@ -194,9 +210,8 @@ class Capture:
         change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
         if name in link.audited.masked:
             change = self._masked(name)
-        tail = (
-            f"{source} WHERE {pk} IS NOT NULL AND {target} IS NOT NULL{self.grouped.format(pk=pk)}"
-        )
+        there = f"{pk} IS NOT NULL AND {target} IS NOT NULL{self.grouped.format(pk=pk)}"
+        tail = f"{source} {'AND' if ' WHERE ' in source else 'WHERE'} {there}"
         return self._entry(link.audited, "update", pk, [change], tail)
 
     def _linked_now(self, link: Link, pk: str) -> str:

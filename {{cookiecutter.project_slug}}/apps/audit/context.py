@@ -24,7 +24,7 @@ from apps.core.actor import (
 )
 
 from . import append_only, lineage, registry
-from .capture import ACTOR, MOST_OF_TWO
+from .capture import ACTOR, FEW, MANY, MOST_OF_TWO
 from .sqlite import WHO
 from .triggers import KEPT, Triggers
 
@@ -32,6 +32,7 @@ type Execute = Callable[[str], Any]
 
 # The beginning of Django's statements that write rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
+UPDATES: Final = re.compile(r"\s*(?:UPDATE|WITH)\b", re.IGNORECASE)
 # The beginning of statements that write no row. All others may write some.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
@@ -113,16 +114,19 @@ class Wrapper:
 
     def run(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes no table."""
-        found = WRITES.match(sql)
-        matters = found[1] in registry.tables_that_matter() if found else not READS.match(sql)
-        return execute(f"{self.comment()} {sql}" if matters else sql)
+        found, tables = WRITES.match(sql), registry.tables_that_matter()
+        if found[1] not in tables if found else READS.match(sql):
+            return execute(sql)
+        key = f'"{found[1]}"."{tables[found[1]]}"' if found else ""
+        one = not UPDATES.match(sql) or (found and sql.endswith(f"WHERE {key} = %s"))
+        return execute(f"{self.comment(FEW if one else MANY)} {sql}")
 
-    def comment(self) -> str:
+    def comment(self, beginning: str) -> str:
         """Return a comment that says who acts. No part can end it or look like a parameter."""
         said = [self._key(current_actor()), current_source(), request_id()]
         if other := self._key(current_impersonator()):
             said.append(other)
-        return f"/*audit {'|'.join(said)}*/"
+        return f"{beginning}{'|'.join(said)}*/"
 
     def _key(self, user: Any) -> str:
         """Return the key of a user as a part of the comment; an empty text for no user."""
@@ -137,7 +141,7 @@ class Wrapper:
         SQLite drops no column that a trigger names. The adapted triggers record the rows that the
         next step of a migration writes.
         """
-        known = registry.tables_that_matter() | KEPT
+        known = {*registry.tables_that_matter(), *KEPT}
         named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
         # Every trigger names the table of entries.
         tables = known if append_only.ENTRIES in named else named

@@ -177,15 +177,15 @@ def covering(sender: type[Model]) -> tuple[Audited, ...]:
 
 
 @cache
-def tables_that_matter() -> frozenset[str]:
-    """Return the recorded tables, and those whose deletions change others in the database."""
+def tables_that_matter() -> dict[str, Any]:
+    """Return the tables with recorded rows, or whose deletion changes others in the database.
+
+    Each with the column of its key.
+    """
     every = apps.get_models(include_auto_created=True)
     keys = [key.remote_field for model in every for key in model._meta.local_fields]
-    found = {model._meta.db_table for model in recorded()}
-    return frozenset(
-        found
-        | {key.model._meta.db_table for key in keys if key and key.on_delete in BY_THE_DATABASE}
-    )
+    found = [*recorded(), *(key.model for key in keys if key and key.on_delete in BY_THE_DATABASE)]
+    return {model._meta.db_table: model._meta.pk.column for model in found}
 
 
 def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> str:
