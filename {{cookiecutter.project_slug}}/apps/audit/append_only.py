@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from .capture import Capture, Trigger
-from .fields import FORGOTTEN
+from .fields import FORGOTTEN, MARKS
 from .models import Entry, Seal
 
 ENTRIES: Final = Entry._meta.db_table
@@ -53,8 +53,8 @@ CHANGEABLE: Final = frozenset({"object_repr", "actor_name", "changes"})
 SALTED: Final = "NOT ({same} AND length(NEW.salts) = length(OLD.salts))"
 PARTS: Final = {
     "postgresql": {
-        "by": f"(NEW.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
-        "before": f"(OLD.changes #>> '{{{FORGOTTEN},by,-1}}')::bigint",
+        "by": f"(NEW.changes -> '{FORGOTTEN}' -> 'by' ->> -1)::bigint",
+        "before": f"(OLD.changes -> '{FORGOTTEN}' -> 'by' ->> -1)::bigint",
         "reason": "told.changes -> '' ->> 'reason'",
         "in_object": "told.changes -> '' -> 'object' @> to_jsonb(OLD.id)",
         "in_actor": "told.changes -> '' -> 'actor' @> to_jsonb(OLD.id)",
@@ -62,7 +62,7 @@ PARTS: Final = {
         "each": "jsonb_each",
         "names": "coalesce(jsonb_agg(key), '[]')",
         "other": "later.value <> former.value",
-        "marked": """later.value = '{"forgotten": true}'""",
+        "marked": f"later.value = '{MARKS['postgresql']}'",
     },
     "sqlite": {
         "by": f"""json_extract(NEW.changes, '$."{FORGOTTEN}".by[#-1]')""",
@@ -75,7 +75,7 @@ PARTS: Final = {
         "each": "json_each",
         "names": "json_group_array(key)",
         "other": "(later.type, later.value) IS NOT (former.type, former.value)",
-        "marked": """later.type = 'object' AND later.value = '{"forgotten":true}'""",
+        "marked": f"later.type = 'object' AND later.value = '{MARKS['sqlite']}'",
     },
 }
 

@@ -11,6 +11,8 @@ JSON_NULL: Final = "json"
 MASKED: Final = '{"masked":true}'
 # The name of a person who was forgotten. ``changes`` also has it as a key: no field has this name.
 FORGOTTEN: Final = "(forgotten)"
+# How databases write the mark of a forgotten value.
+MARKS: Final = {"postgresql": '{"forgotten": true}', "sqlite": '{"forgotten":true}'}
 
 
 def pointed_to(field: Any) -> Any:

@@ -18,7 +18,7 @@ from django.db import connections
 from django.db.models import Min, QuerySet
 from django.db.models.expressions import RawSQL
 
-from .fields import FORGOTTEN
+from .fields import FORGOTTEN, MARKS
 from .models import Entry
 
 # A link of the chain has the id of each entry with its fingerprint, and apart from them the salts.
@@ -51,7 +51,7 @@ COLUMNS: Final = {
         ),
         f"""CASE jsonb_typeof(changes) WHEN 'object' THEN (
             SELECT string_agg(encode(convert_to(key, 'UTF8'), 'hex') || ':' ||
-                CASE WHEN value = '{{"forgotten": true}}' THEN '{GONE}' ELSE
+                CASE WHEN value = '{MARKS["postgresql"]}' THEN '{GONE}' ELSE
                 encode(sha256(convert_to(value::text, 'UTF8')), 'hex') END, ',')
             FROM jsonb_each(changes) WHERE key <> '{FORGOTTEN}'
         ) ELSE ':' || encode(sha256(convert_to('!' || changes::text, 'UTF8')), 'hex') END""",  # noqa: S608
@@ -66,7 +66,7 @@ COLUMNS: Final = {
         ),
         f"""CASE WHEN {IS_OBJECT} THEN (
             SELECT group_concat(hex(key) || ':' ||
-                CASE WHEN type = 'object' AND value = '{{"forgotten":true}}' THEN '{GONE}' ELSE
+                CASE WHEN type = 'object' AND value = '{MARKS["sqlite"]}' THEN '{GONE}' ELSE
                 SHA256(type || hex(value) || CASE type WHEN 'real' THEN quote(value) ELSE '' END) END)
             FROM json_each(changes) WHERE key <> '{FORGOTTEN}'
         ) ELSE ':' || SHA256('!' || hex(changes)) END""",  # noqa: S608
