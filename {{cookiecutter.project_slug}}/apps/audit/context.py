@@ -77,6 +77,9 @@ class Wrapper:
         if not isinstance(sql, str):
             # psycopg takes bytes and what it has composed.
             sql = sql.decode() if isinstance(sql, bytes) else sql.as_string()
+        if sql.startswith("SELECT "):
+            # Most statements only read. They are not searched any further.
+            return execute(sql, *arguments)
 
         def run(sql: str) -> Any:
             return execute(sql, *arguments)
