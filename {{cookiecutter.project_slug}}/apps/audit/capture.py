@@ -190,8 +190,12 @@ class Capture:
         change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
         if name in link.audited.masked:
             change = self._masked(name)
-        there = f"{pk} IS NOT NULL AND {target} IS NOT NULL{self.grouped.format(pk=pk)}"
-        tail = f"{source} {'AND' if ' WHERE ' in source else 'WHERE'} {there}"
+        tail = source
+        if not link.source.model._meta.auto_created:
+            # Columns of other tables may be NULL. SQLite is faster without a condition.
+            joint = "AND" if " WHERE " in source else "WHERE"
+            tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
+        tail += self.grouped.format(pk=pk)
         return self._entry(link.audited, "update", pk, [change], tail)
 
     def _links(self, recorded: Recorded) -> list[Link]:
