@@ -29,14 +29,15 @@ class PostgreSQLCapture(Capture):
     find_schema = "SELECT quote_ident(current_schema()) || '.'"
     find_columns = """
         SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s))) AND relkind = 'r'
-            AND NOT relispartition AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
+        WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s)))
+            AND (relkind = 'r' OR relkind = 'p' AND relname = 'audit_entry') AND NOT relispartition
+            AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
     """
     find_triggers = """
         SELECT proname, relname, prosrc, proconfig, prosecdef, lanname, tgtype, tgoldtable,
             tgnewtable, tgenabled, tgqual
         FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
-        LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname
+        LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname AND tgparentid = 0
         LEFT JOIN pg_class ON pg_class.oid = tgrelid
         WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
     """
