@@ -12,7 +12,8 @@ trail, the other is filled by one ``INSERT … SELECT``. Both are dropped at the
   pruning     seconds of removing a tenth of the entries
 
 CPU time is that of the process and of the server's process that serves it, so the server must run
-on this machine. Times by the clock are only as good as the machine is idle.
+on this machine. It leaves out the workers that the server starts for a parallel plan. Times by the
+clock are right on an idle machine only.
 """
 
 import argparse
