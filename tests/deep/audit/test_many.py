@@ -145,7 +145,9 @@ def test_a_model_with_few_entries_is_found_by_an_index(admin_client: Any, admin_
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(f"{LIST}?model=audit_examples.Tag")
     entries = [query["sql"] for query in captured if is_of_entries(query["sql"])]
-    assert "audit_object" in plan_of(next(sql for sql in entries if "LIMIT" in sql))
+    assert "audit_object" in plan_of(
+        next(sql for sql in entries if "LIMIT" in sql and "model_label" in sql)
+    )
 
 
 def test_a_filter_without_an_index_looks_through_the_latest_entries(
@@ -155,17 +157,18 @@ def test_a_filter_without_an_index_looks_through_the_latest_entries(
     monkeypatch.setattr(Pages, "count", 100)
     last = Entry.objects.latest("pk").pk
     notice = b"This filter looks through the latest 100 entries."
-    for query in ("action=update", "model=audit_examples.Author", "source=request"):
-        url, shown = f"{LIST}?{query}", []
+    for name, value in (("action", "update"), ("source", "request")):
+        url, shown = f"{LIST}?{name}={value}", []
         while url:
             response = admin_client.get(url)
             changelist = response.context["cl"]
             shown += [entry.pk for entry in changelist.result_list]
             assert (notice in response.content) == (not hasattr(changelist, "older_url"))
             url = f"{LIST}{changelist.older_url}" if hasattr(changelist, "older_url") else ""
-        expected = Entry.objects.filter(**{"model_label" if k == "model" else k: v for k, v in [query.split("=")]})
-        assert shown == [*expected.filter(pk__gt=last - 100).values_list("pk", flat=True)]
-    assert min(entry.pk for entry in admin_client.get(f"{LIST}?actor=777").context["cl"].result_list) < last - 100
+        expected = Entry.objects.filter(**{name: value, "pk__gt": last - 100})
+        assert shown == [*expected.values_list("pk", flat=True)]
+    by_actor = admin_client.get(f"{LIST}?actor=777").context["cl"].result_list
+    assert by_actor[len(by_actor) - 1].pk < last - 100
     assert notice not in admin_client.get(f"{LIST}?actor=999999").content
 
 
