@@ -210,11 +210,12 @@ class Capture:
         change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
         if name in link.audited.masked:
             change = self._masked(name)
-        there = f" {'AND' if ' WHERE ' in source else 'WHERE'} {pk} IS NOT NULL AND {target} IS NOT NULL"
-        if link.source.model._meta.auto_created:
-            # Its columns are never NULL. Without a condition SQLite is faster: see ``_entry``.
-            there = ""
-        tail = f"{source}{there}{self.grouped.format(pk=pk)}"
+        tail = source
+        if not link.source.model._meta.auto_created:
+            # Columns of other tables may be NULL. SQLite is faster without a condition.
+            joint = "AND" if " WHERE " in source else "WHERE"
+            tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
+        tail += self.grouped.format(pk=pk)
         return self._entry(link.audited, "update", pk, [change], tail)
 
     def _linked_now(self, link: Link, pk: str) -> str:

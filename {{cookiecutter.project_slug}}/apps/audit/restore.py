@@ -105,11 +105,11 @@ def _state_of(entry: Entry, names: Names, until: int, origin: dict[str, Any]) ->
 
 def _family(entry: Entry, names: Names) -> list[type[Model]]:
     """List the audited models of which the object of an entry can have rows, children first."""
-    if not entry.object_id:
-        raise CannotRestoreError(f"Entry {entry.pk} is about no object and has no state.")
     models, label = registry.audited_models(), names.label(entry)
     for own in models:
         if own._meta.label == label:
+            if not entry.object_id:
+                raise CannotRestoreError(f"Entry {entry.pk} is about no object and has no state.")
             key = pointed_to(own._meta.pk)
             related = [one for one in models if issubclass(one, own) or issubclass(own, one)]
             found = [one for one in related if pointed_to(one._meta.pk) == key]
