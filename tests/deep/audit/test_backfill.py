@@ -128,7 +128,7 @@ def test_what_was_changed_since_the_trail_began_is_recorded_too() -> None:
     assert [one.action for one in (first, state, last)] == ["update", "state", "update"]
     assert state.changes == {"name": {"old": None, "new": "Second"}}
     # The state changed nothing: what was before the first change is known.
-    before = restore._state(Author, author.pk, first.pk - 1, "default")
+    before = restore._state(Author, author.pk, first.pk - 1, Names(Entry.objects.all()), "default")
     assert (before.exists, before.values) == (True, {"name": "First"})
 
 
@@ -137,7 +137,7 @@ def test_a_renamed_model_is_known_under_its_former_label() -> None:
     known = Author.objects.create(name="Known")
     with before_the_trail():
         author = Author.objects.create(name="Ada")
-    with triggers.lifted(connection):
+    with triggers.without_protection(connection):
         Entry.objects.filter(object_id=str(known.pk)).update(model_label="audit_examples.Writer")
     changes = {"": {"renamed": "audit_examples.Writer"}}
     Entry.objects.create(action="rename", model_label=Author._meta.label, changes=changes)
@@ -156,7 +156,7 @@ def test_parents_children_and_proxies() -> None:
     assert (entry.object_repr, entry.changes["beds"]) == ("Ritz", {"old": None, "new": 3})
     state = restore.state_after(entry)
     assert (state.exists, state.values) == (True, {"name": "Ritz", "beds": 3, "last_login": None})
-    before = restore._state(Hotel, hotel.pk, states(Place)[0].pk, "default")
+    before = restore._state(Hotel, hotel.pk, states(Place)[0].pk, Names(Entry.objects.all()), "default")
     assert (before.exists, before.values) == (None, {})
 
 
@@ -203,11 +203,11 @@ def test_an_object_without_a_beginning_is_never_wrong(article: Article) -> None:
     article.delete()
     again: Any = Article.objects.create(pk=int(first.object_id), title="Another")
     for until, exists in ((first.pk - 1, None), (first.pk, True)):
-        state = restore._state(Article, again.pk, until, "default")
+        state = restore._state(Article, again.pk, until, Names(Entry.objects.all()), "default")
         assert state.exists is exists
     assert state.values["title"] == "First"
     # One whose entries are pruned away later is recorded once more.
-    with triggers.lifted(connection):
+    with triggers.without_protection(connection):
         Entry.objects.all().delete()
     assert record(Article) == 1
 

@@ -197,7 +197,8 @@ def is_documented(used: ast.Attribute, of: str) -> bool:
     if of.endswith("._state"):
         return used.attr in ("db", "adding")
     ours = of == "self" or used.attr.endswith("__")
-    return ours or not used.attr.startswith("_") or used.attr in ("_meta", "_state")
+    documented = ("_meta", "_state", "_asdict", "_fields")  # the latter two are Python's
+    return ours or not used.attr.startswith("_") or used.attr in documented
 
 
 def test_nothing_private_of_django_is_used() -> None:

@@ -50,7 +50,7 @@ class Trail:
         assert last is not None
         self.noted = (last.number, last.digest)
         about = Entry.objects.filter(pk__in=self.statement.changes[""]["object"]).order_by("pk")
-        self.created, self.changed, self.deleted = about
+        self.created, self.changed, self.deleted = about.filter(model_label="accounts.User")
 
     def run(self, statement: str, *parameters: Any) -> None:
         with connection.cursor() as cursor:
