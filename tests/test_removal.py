@@ -55,7 +55,7 @@ def take_out_an_empty_list(project: BakedProject) -> None:
         path = project.path / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for file, part in (
-        ("config/settings.py", r"# Jobs that run now .*?\nPERIODIC = \[\]\n\n?"),
+        ("config/settings.py", r"# Periodic jobs: .*?\nPERIODIC = \[\]\n\n?"),
         ("docs/production.md", r"`PERIODIC` in .*?(?=\n## )"),
     ):
         text, number = re.subn(part, "", project.read(file), count=1, flags=re.DOTALL)

@@ -107,9 +107,10 @@ def test_nothing_is_a_link() -> None:
 
 
 def test_text_is_utf_8_and_its_lines_end_as_on_linux() -> None:
-    found = [file for file in FILES if b"\r" in (ROOT / file).read_bytes()]
+    texts = [file for file in FILES if not file.endswith(".png")]
+    found = [file for file in texts if b"\r" in (ROOT / file).read_bytes()]
     assert found == []
-    for file in FILES:
+    for file in texts:
         (ROOT / file).read_text(encoding="utf-8")
 
 

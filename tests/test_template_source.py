@@ -197,7 +197,7 @@ def test_nothing_under_version_control_names_a_machine_or_a_package_index() -> N
         path
         for folder in ("hooks", "scripts", "benchmarks", "docs", ".github", ".ci")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix not in (".pyc", ".png")
     ]
     kept += [TEMPLATE.source / file for file in TEMPLATE.files()]
     assert [str(path) for path in kept if words.search(path.read_text(encoding="utf-8"))] == []

@@ -34,7 +34,8 @@ def figures_of(aliases: Iterable[str]) -> str:
 
     def add(metric: str, value: float, **labels: str) -> None:
         pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
-        lines[metric].append(f"handoff_{metric}{{{pairs}}} {round(value, 3)}")
+        name = f"handoff_{metric}" + "{" + pairs + "}"
+        lines[metric].append(f"{name} {round(value, 3)}")
 
     for alias in aliases:
         rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
