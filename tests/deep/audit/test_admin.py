@@ -648,3 +648,11 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     assert page.context["model_name"] == "Author"
     # What had this label before then was another model.
     assert history_of(reader, new, str(author.pk)) == [before.object_repr]
+
+
+def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user: Any) -> None:
+    Author.objects.create(name="Ada")
+    pages = [LIST, page_of(Entry.objects.first())]
+    assert [reader.get(page).status_code for page in pages] == [200, 200]
+    Permission.objects.get(codename="view_entry").delete()
+    assert [reader.get(page).status_code for page in pages] == [403, 403]

@@ -381,3 +381,10 @@ def test_many_rows_with_flat_memory() -> None:
     sys.stdout.write(f"\n{ROWS:,} rows in {seconds:.1f} s, {grown} MB more memory\n")
     assert grown < MOST_MEGABYTES
     assert record(Article) == 0
+
+
+@in_one_transaction
+@pytest.mark.parametrize("label", ["auth.Group", "shop.Order", "nonsense"])
+def test_a_model_that_is_not_audited_is_refused(label: str) -> None:
+    with pytest.raises(CommandError, match=f"{label} names no audited model"):
+        call_command("audit", "backfill", label)

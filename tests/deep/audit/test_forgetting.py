@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import Model
 from django.utils import timezone
 
@@ -505,3 +505,29 @@ def test_nothing_is_half_done_when_an_update_is_refused(
     assert [bytes(one) for one in Seal.objects.values_list("salts", flat=True)] == [
         *map(bytes, salts)
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "actor_name = 'nobody'",
+        "object_repr = 'somebody'",
+        "changes = '{}'",
+        "request_id = '(forgotten)'",
+        """changes = '{"is_staff": {"forgotten": true}}'""",
+    ],
+)
+def test_nothing_else_can_be_changed(grace: Any, change: str) -> None:
+    forget(grace.pk)
+    for entry in Entry.objects.of(grace):
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(f"UPDATE audit_entry SET {change} WHERE id = %s", entry.pk)  # noqa: S608
+
+
+def test_a_person_is_forgotten_once(grace: Any) -> None:
+    forget(grace.pk)
+    with pytest.raises(CommandError, match=r"no accounts\.User 0, neither in its"):
+        forget(0)
+    count = Entry.objects.count()
+    assert f"accounts.User {grace.pk} is already forgotten." in forget(grace.pk)
+    assert Entry.objects.count() == count

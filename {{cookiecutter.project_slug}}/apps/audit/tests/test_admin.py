@@ -46,14 +46,6 @@ def test_the_trail_cannot_be_touched(admin_client: Any) -> None:
     assert b"delete_selected" not in admin_client.get(LIST).content
 
 
-def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user: Any) -> None:
-    Author.objects.create(name="Ada")
-    pages = [LIST, page_of(Entry.objects.first())]
-    assert [reader.get(page).status_code for page in pages] == [200, 200]
-    Permission.objects.get(codename="view_entry").delete()
-    assert [reader.get(page).status_code for page in pages] == [403, 403]
-
-
 def objects(response: Any) -> list[str]:
     return [entry.page.name(entry) for entry in response.context["cl"].result_list]
 
@@ -140,7 +132,7 @@ def test_a_former_state_is_brought_back_after_a_preview(admin_client: Any) -> No
     assert Entry.objects.count() == count
 
 
-def test_bringing_back_takes_the_permission_to_change_the_object(reader: Any) -> None:
+def test_bringing_back_takes_the_permission_to_see_and_to_change(reader: Any) -> None:
     user = User.objects.create_user("ada")
     entry = Entry.objects.of(user)[0]
     url = reverse("admin:audit_entry_bring_back", args=[entry.pk])
@@ -150,3 +142,5 @@ def test_bringing_back_takes_the_permission_to_change_the_object(reader: Any) ->
     User.objects.get(username="reader").user_permissions.add(permission)
     assert url in reader.get(page_of(entry)).text
     assert reader.get(url).status_code == 200
+    Permission.objects.get(codename="view_entry").delete()
+    assert {reader.get(page).status_code for page in (LIST, page_of(entry), url)} == {403}

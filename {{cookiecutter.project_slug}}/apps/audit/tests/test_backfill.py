@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.utils import timezone
 
 from apps.audit.models import Entry
@@ -62,9 +62,3 @@ def test_the_state_can_be_brought_back_and_is_unknown_before(article: Article) -
     restore(state_after(entry))
     found: Any = Article.objects.get()
     assert (found.title, {tag.pk for tag in found.tags.all()}) == ("First", {"a", "b"})
-
-
-@pytest.mark.parametrize("label", ["auth.Group", "shop.Order", "nonsense"])
-def test_a_model_that_is_not_audited_is_refused(label: str) -> None:
-    with pytest.raises(CommandError, match=f"{label} names no audited model"):
-        backfill(label)

@@ -89,15 +89,6 @@ def test_sql_and_upserts_are_recorded_whatever_is_muted(article: Article) -> Non
     assert changes(ada) == [{"name": (None, "Ada")}, {"name": ("Ada", "B")}]
 
 
-def test_a_login_is_no_change_and_a_password_has_no_hash(client: Any, admin_user: Any) -> None:
-    before = actions(admin_user)
-    client.force_login(admin_user)
-    assert actions(admin_user) == [*before, "login"]
-    admin_user.set_password("another")
-    admin_user.save()
-    assert last_change(admin_user) == {"password": {"masked": True}}
-
-
 @pytest.mark.django_db(transaction=True)
 def test_without_its_entry_no_change_is_kept() -> None:
     article = Article.objects.create(title="Old")
