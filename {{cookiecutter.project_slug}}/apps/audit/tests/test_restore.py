@@ -44,7 +44,6 @@ def test_an_object_gets_back_what_it_was(article: Article, admin_user: Any) -> N
     article.price = article.details = article.author = article.picture = None
     article.save()
     article.tags.set([Tag.objects.create(slug="c")])
-    assert state_at(Article, article.pk, timezone.now()).values["title"] == "Second"
     assert not state_at(Article, article.pk, then.created_at - timedelta(days=1)).exists
     with acting_as(admin_user):
         instance, changed = restore(state_after(then))
