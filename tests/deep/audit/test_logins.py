@@ -36,6 +36,7 @@ from ..conftest import register
 from ..examples.models import Article, Author
 from ..test_logins import recorded
 
+
 def act(request: HttpRequest) -> HttpResponse:
     with acting_as(get_user_model().objects.get(username="grace")):
         Author.objects.create(name="Ada")
@@ -315,9 +316,7 @@ def test_users_who_are_gone_keep_their_names(two: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.urls(__name__)
-def test_a_view_can_act_as_another(
-    client: Any, admin_user: Any, django_user_model: Any
-) -> None:
+def test_a_view_can_act_as_another(client: Any, admin_user: Any, django_user_model: Any) -> None:
     grace = django_user_model.objects.create_user("grace")
     client.force_login(admin_user)
     client.get("/act/")
@@ -333,4 +332,15 @@ def test_an_asynchronous_login(async_client: Any, admin_user: Any) -> None:
         ("login", "admin", "admin"),
         ("logout", "admin", "admin"),
         ("failed", "admin", ""),
+    ]
+
+
+def test_a_second_logout_is_not_recorded(client: Any, admin_user: Any) -> None:
+    client.force_login(admin_user)
+    client.post("/accounts/logout/")
+    client.post("/accounts/logout/")
+    entries = Entry.objects.of(admin_user)[:2]
+    assert [(one.action, one.source) for one in entries] == [
+        ("logout", "request"),
+        ("login", "command"),
     ]

@@ -415,3 +415,11 @@ def test_a_removed_seal_is_found(keys: list[int]) -> None:
     assert [kind for kind, _ in found()] == ["seal"] * 2 + ["inserted"] * 4
     with pytest.raises(CommandError, match="Findings: 6"):
         said("verify")
+
+
+@pytest.mark.parametrize("place", [0, 5, 10])
+def test_a_changed_and_a_removed_entry_are_found(keys: list[int], place: int) -> None:
+    force("UPDATE audit_entry SET object_repr = 'Auth0r' WHERE id = %s", keys[place])
+    assert found() == [("changed", (keys[place],))]
+    force("DELETE FROM audit_entry WHERE id = %s", keys[place])
+    assert found() == [("removed", (keys[place],))]

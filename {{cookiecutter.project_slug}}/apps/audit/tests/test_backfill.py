@@ -1,10 +1,8 @@
 """Objects that are older than the trail."""
 
-import io
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from apps.audit.models import Entry
@@ -12,16 +10,11 @@ from apps.audit.restore import CannotRestoreError, restore, state_after, state_a
 
 from .conftest import before_the_trail
 from .examples.models import Article, Author, Tag
+from .test_seals import said
 from .trail import actions
 
 pytestmark = pytest.mark.django_db
 ARTICLE = "audit_examples.Article"
-
-
-def backfill(*arguments: str) -> str:
-    out = io.StringIO()
-    call_command("audit", "backfill", *arguments, stdout=out)
-    return out.getvalue()
 
 
 @pytest.fixture
@@ -35,8 +28,8 @@ def article() -> Article:
 
 def test_each_older_object_gets_one_entry_with_its_state(article: Article) -> None:
     newer = Article.objects.create(title="Newer")
-    assert backfill(ARTICLE) == f"{ARTICLE}: 1 entry added.\n"
-    assert "audit_examples.Tag: 2 entries added." in backfill("--all")
+    assert said("backfill", ARTICLE) == f"{ARTICLE}: 1 entry added.\n"
+    assert "audit_examples.Tag: 2 entries added." in said("backfill", "--all")
     assert (actions(article), actions(newer)) == (["state"], ["create"])
     entry = Entry.objects.of(article).get()
     assert (entry.object_repr, entry.source) == ("First", "command")
@@ -47,7 +40,7 @@ def test_each_older_object_gets_one_entry_with_its_state(article: Article) -> No
 
 def test_the_state_can_be_brought_back_and_is_unknown_before(article: Article) -> None:
     before = timezone.now()
-    backfill(ARTICLE)
+    said("backfill", ARTICLE)
     entry = Entry.objects.of(article).get()
     article.title = "Second"
     article.save()

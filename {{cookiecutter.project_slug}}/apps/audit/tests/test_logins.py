@@ -11,7 +11,6 @@ from apps.core.actor import acting_as, acting_in
 
 from .examples.models import Author
 
-
 pytestmark = pytest.mark.django_db
 
 
@@ -25,14 +24,10 @@ def recorded() -> list[tuple[str, str, str, dict[str, Any]]]:
 def test_logins_and_logouts_have_an_entry(client: Any, admin_user: Any) -> None:
     client.force_login(admin_user)
     client.post("/accounts/logout/")
-    client.post("/accounts/logout/")
-    entries = Entry.objects.of(admin_user)[:2]
-    assert [(one.action, one.actor_id) for one in entries] == [
-        ("logout", admin_user.pk),
-        ("login", admin_user.pk),
-    ]
+    logout, login = Entry.objects.of(admin_user)[:2]
+    assert (login.action, login.actor_id) == ("login", admin_user.pk)
+    assert (logout.action, logout.actor_id) == ("logout", admin_user.pk)
     assert recorded()[1] == ("logout", "admin", "admin", {"address": "127.0.0.1"})
-    assert entries[0].source == "request"
 
 
 def test_a_failure_has_the_name_and_never_the_password(client: Any) -> None:
