@@ -29,7 +29,7 @@ def archive(number: int) -> None:
 
 
 def plain(sender: Any, **kwargs: Any) -> None:
-    """Do | nothing <at all>."""
+    """Do nothing."""
 
 
 def hands_off(sender: Any, **kwargs: Any) -> None:
@@ -123,17 +123,6 @@ def test_a_page_is_up_to_date_until_something_changes(
         output("--check")
     with pytest.raises(CommandError, match="no filters"):
         output("--check", "--own")
-
-
-def test_the_document_is_a_table_and_a_graph() -> None:
-    receiver(post_save, sender=Group)(hands_off)
-    receiver(pre_save, sender=Group, after_commit=True)(sends)
-    receiver(finished)(plain)
-    text = document.document(mine())
-    assert "| Do \\| nothing &lt;at all&gt;. |" in text
-    for arrow in ("-->|post_save| receiver_", "==>|job| job_", "-.->|pre_save| receiver_"):
-        assert arrow in text
-    assert "-->|sends| signal_" in text
 
 
 def test_the_page_of_the_project_is_up_to_date() -> None:
