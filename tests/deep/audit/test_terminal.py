@@ -1,9 +1,5 @@
 """The trail on a terminal: what cannot be shown, and why there is nothing to show."""
 
-# Fixtures of the contract tests are imported, and named again by the tests that use them.
-# ruff: noqa: F401, F811
-
-import io
 import re
 from typing import Any
 

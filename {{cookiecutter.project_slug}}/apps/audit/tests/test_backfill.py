@@ -1,12 +1,8 @@
 """Objects that are older than the trail."""
 
-from typing import Any
-
 import pytest
-from django.utils import timezone
 
 from apps.audit.models import Entry
-from apps.audit.restore import CannotRestoreError, restore, state_after, state_at
 
 from .conftest import before_the_trail
 from .examples.models import Article, Author, Tag
@@ -36,19 +32,3 @@ def test_each_older_object_gets_one_entry_with_its_state(article: Article) -> No
     assert entry.changes["title"] == {"old": None, "new": "First"}
     assert entry.changes["access_token"] == {"masked": True}
     assert sorted(entry.changes["tags"]["added"]) == ["a", "b"]
-
-
-def test_the_state_can_be_brought_back_and_is_unknown_before(article: Article) -> None:
-    before = timezone.now()
-    said("backfill", ARTICLE)
-    entry = Entry.objects.of(article).get()
-    article.title = "Second"
-    article.save()
-    article.tags.clear()
-    state = state_at(Article, article.pk, before)
-    assert (state.exists, state.values, state.links) == (None, {}, {})
-    with pytest.raises(CannotRestoreError, match="does not know article"):
-        restore(state)
-    restore(state_after(entry))
-    found: Any = Article.objects.get()
-    assert (found.title, {tag.pk for tag in found.tags.all()}) == ("First", {"a", "b"})

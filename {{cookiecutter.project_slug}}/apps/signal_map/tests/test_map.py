@@ -1,7 +1,6 @@
 """The list of what runs when: complete, in order, as JSON, and kept in a document."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +94,6 @@ def test_filters_choose_and_say_what_there_is() -> None:
     assert output("--own", "--signal", "post_init") == "Nothing is connected.\n"
     with pytest.raises(CommandError, match=r"no sender 'auth.Grup'. There are: .*auth.Group"):
         output("--sender", "auth.Grup")
-
-
-def test_json_names_the_jobs_of_a_receiver() -> None:
-    receiver(post_save, sender=Group)(hands_off)
-    found = json.loads(output("--format", "json", "--sender", "auth.Group"))
-    (entry,) = [each for each in found if each["receiver"] == f"{__name__}.hands_off"]
-    assert entry["phase"] == "in transaction"
-    assert entry["summary"] == "Hand a job off, through a helper."
-    assert entry["leads_to"][0]["path"] == f"{__name__}.archive"
 
 
 # The document
