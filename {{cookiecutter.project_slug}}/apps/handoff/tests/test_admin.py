@@ -36,8 +36,8 @@ def act(client: Client, action: str, *jobs: Handoff) -> str:
 
 def test_jobs_are_listed_and_shown_with_their_calls_and_errors(reader: Client) -> None:
     ada = User.objects.create_user("ada")
-    error = {"error": "builtins.ValueError", "traceback": "Traceback <here>"}
-    job = row(Status.FAILED, arguments='[[5], {"copy": true}]', actor=str(ada.pk), **error)
+    job = row(Status.FAILED, arguments='[[5], {"copy": true}]', actor=str(ada.pk))
+    Handoff.objects.update(error="builtins.ValueError", traceback="Traceback <here>")
     page, text = reader.get(LIST).text, reader.get(page_of(job)).text
     assert '<dt>Failed</dt><dd><a href="?status__exact=failed">1</a>' in page
     assert "builtins.ValueError" in page
