@@ -22,8 +22,8 @@ def ada(django_user_model: Any) -> Any:
     return django_user_model.objects.create_user("ada")
 
 
-def actors() -> list[tuple[Any, str]]:
-    entries = Entry.objects.filter(model_label="audit_examples.Author").order_by("pk")
+def actors(label: str = "audit_examples.Author") -> list[tuple[Any, str]]:
+    entries = Entry.objects.filter(model_label=label).order_by("pk")
     return list(entries.values_list("actor_id", "actor_name"))
 
 
@@ -158,3 +158,10 @@ def test_a_backend_may_write_while_it_looks_the_user_up(
     assert actors() == [(ada.pk, "ada")]
     (entry,) = Entry.objects.of(ada).filter(action="update")
     assert (entry.actor_name, list(entry.changes)) == ("", ["first_name"])
+
+
+def test_users_who_delete_their_own_account_stay_on_the_trail(client: Any, ada: Any) -> None:
+    client.force_login(ada)
+    client.get("/leave/")
+    assert actors("accounts.User")[-1] == (ada.pk, "ada")
+    assert Entry.objects.of(ada)[0].object_repr == "ada"

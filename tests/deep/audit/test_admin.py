@@ -648,3 +648,49 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     assert page.context["model_name"] == "Author"
     # What had this label before then was another model.
     assert history_of(reader, new, str(author.pk)) == [before.object_repr]
+
+
+def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user: Any) -> None:
+    Author.objects.create(name="Ada")
+    pages = [LIST, page_of(Entry.objects.first())]
+    assert [reader.get(page).status_code for page in pages] == [200, 200]
+    Permission.objects.get(codename="view_entry").delete()
+    assert [reader.get(page).status_code for page in pages] == [403, 403]
+
+
+def test_the_diff_shows_labels_and_names(reader: Any) -> None:
+    author = Author.objects.create(name="Ada")
+    article = Article.objects.create(title="<b>Old</b>", access_token="hunter2")
+    article.title = "New"
+    article.author = author
+    article.access_token = "hunter3"
+    article.details = {"a": 1}
+    article.save()
+    response = reader.get(page_of(Entry.objects.of(article).first()))
+    shown = {
+        change.label: (change.old, change.new) for change in response.context["rows"][0]["changes"]
+    }
+    assert shown == {
+        "Headline": ("<b>Old</b>", "New"),
+        "Author": (None, f"Ada ({author.pk})"),
+        "Access token": (None, None),
+        "Details": (None, '{"a": 1}'),
+    }
+    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in response.text
+    assert "The value is secret" in response.text
+    assert "hunter" not in response.text
+
+
+def test_the_trail_cannot_be_touched(admin_client: Any) -> None:
+    Author.objects.create(name="Ada")
+    entry = Entry.objects.of(Author.objects.get()).get()
+    before = Entry.objects.count()
+    for url in (f"{LIST}add/", f"{LIST}{entry.pk}/delete/"):
+        assert admin_client.get(url).status_code == 403
+        assert admin_client.post(url, {"post": "yes"}).status_code == 403
+    assert admin_client.post(page_of(entry), {"actor_name": "nobody"}).status_code == 403
+    action = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
+    admin_client.post(LIST, action)
+    assert Entry.objects.count() == before
+    assert Entry.objects.get(pk=entry.pk).actor_name == ""
+    assert b"delete_selected" not in admin_client.get(LIST).content

@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Event
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.db.models import JSONNull
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit import backfill as module
@@ -41,6 +43,7 @@ from .writes import TEXTS, WRITES, Choices, populate
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
+DAY: Final = timedelta(days=1)
 ROWS: Final = int(os.environ.get("AUDIT_ROWS", "5000"))
 MOST_MEGABYTES: Final = 50
 in_one_transaction = pytest.mark.django_db
@@ -156,7 +159,9 @@ def test_parents_children_and_proxies() -> None:
     assert (entry.object_repr, entry.changes["beds"]) == ("Ritz", {"old": None, "new": 3})
     state = restore.state_after(entry)
     assert (state.exists, state.values) == (True, {"name": "Ritz", "beds": 3, "last_login": None})
-    before = restore._state(Hotel, hotel.pk, states(Place)[0].pk, Names(Entry.objects.all()), "default")
+    before = restore._state(
+        Hotel, hotel.pk, states(Place)[0].pk, Names(Entry.objects.all()), "default"
+    )
     assert (before.exists, before.values) == (None, {})
 
 
@@ -381,3 +386,36 @@ def test_many_rows_with_flat_memory() -> None:
     sys.stdout.write(f"\n{ROWS:,} rows in {seconds:.1f} s, {grown} MB more memory\n")
     assert grown < MOST_MEGABYTES
     assert record(Article) == 0
+
+
+@in_one_transaction
+@pytest.mark.parametrize("label", ["auth.Group", "shop.Order", "nonsense"])
+def test_a_model_that_is_not_audited_is_refused(label: str) -> None:
+    with pytest.raises(CommandError, match=f"{label} names no audited model"):
+        call_command("audit", "backfill", label)
+
+
+@in_one_transaction
+def test_all_models_have_their_turn_and_none_twice(article: Article) -> None:
+    call_command("audit", "backfill", "audit_examples.Article")
+    call_command("audit", "backfill", "--all")
+    assert [len(states(model)) for model in (Article, Author, Tag)] == [1, 1, 2]
+    state = restore.state_at(Article, article.pk, states(Article)[0].created_at - DAY)
+    assert {"title", "tags"} <= state.unknown
+
+
+@in_one_transaction
+def test_the_state_can_be_brought_back_and_is_unknown_before(article: Article) -> None:
+    before = timezone.now()
+    record(Article)
+    entry = Entry.objects.of(article).get()
+    article.title = "Second"
+    article.save()
+    article.tags.clear()
+    state = restore.state_at(Article, article.pk, before)
+    assert (state.exists, state.values, state.links) == (None, {}, {})
+    with pytest.raises(restore.CannotRestoreError, match="does not know article"):
+        restore.restore(state)
+    restore.restore(restore.state_after(entry))
+    found: Any = Article.objects.get()
+    assert (found.title, {tag.pk for tag in found.tags.all()}) == ("First", {"a", "b"})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.test import override_settings
 
@@ -88,3 +89,24 @@ def test_what_cannot_be_written_as_text_is_escaped() -> None:
     assert text.isascii()
     assert "\x1b" not in text
     assert json.loads(text.splitlines()[-1])["fields"]["changes"] == changes
+
+
+def test_a_line_has_all_of_an_entry(ada: Any) -> None:
+    entry = Entry.objects.get(model_label="audit_examples.Author")
+    [line] = exported("--model=audit_examples.author", "--actor=ada", "--since=2020-01-31")
+    assert line == {
+        "pk": entry.pk,
+        "model": "audit.entry",
+        "fields": {
+            "created_at": DjangoJSONEncoder().default(entry.created_at),
+            "action": "create",
+            "model_label": "audit_examples.Author",
+            "object_id": entry.object_id,
+            "object_repr": "Zoë\nLine two",
+            "actor": ada.pk,
+            "actor_name": "ada",
+            "source": "job",
+            "request_id": "request-1",
+            "changes": {"name": {"old": None, "new": "Zoë\nLine two"}},
+        },
+    }

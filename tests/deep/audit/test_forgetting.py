@@ -3,13 +3,15 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
-from threading import Event, Thread
+import json
 import re
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError
-from django.db import OperationalError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import Model
 from django.utils import timezone
 
@@ -505,3 +507,58 @@ def test_nothing_is_half_done_when_an_update_is_refused(
     assert [bytes(one) for one in Seal.objects.values_list("salts", flat=True)] == [
         *map(bytes, salts)
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "actor_name = 'nobody'",
+        "object_repr = 'somebody'",
+        "changes = '{}'",
+        "request_id = '(forgotten)'",
+        """changes = '{"is_staff": {"forgotten": true}}'""",
+    ],
+)
+def test_nothing_else_can_be_changed(grace: Any, change: str) -> None:
+    forget(grace.pk)
+    for entry in Entry.objects.of(grace):
+        with pytest.raises(IntegrityError, match="append-only"):
+            execute(f"UPDATE audit_entry SET {change} WHERE id = %s", entry.pk)  # noqa: S608
+
+
+def test_a_person_is_forgotten_once(grace: Any) -> None:
+    forget(grace.pk)
+    with pytest.raises(CommandError, match=r"no accounts\.User 0, neither in its"):
+        forget(0)
+    count = Entry.objects.count()
+    assert f"accounts.User {grace.pk} is already forgotten." in forget(grace.pk)
+    assert Entry.objects.count() == count
+
+
+def test_the_history_leads_to_the_page_for_who_may(
+    client: Any, grace: Any, django_user_model: Any
+) -> None:
+    officer = django_user_model.objects.create_user("officer", is_staff=True)
+    officer.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    client.force_login(officer)
+    history = f"/admin/audit/entry/of/accounts.User/{grace.pk}/"
+    page = history.replace("/of/", "/forget/")
+    assert page not in client.get(history).text
+    assert client.get(page).status_code == client.post(page).status_code == 403
+    officer.user_permissions.add(Permission.objects.get(codename="forget_person"))
+    assert page in client.get(history).text
+    assert "User: Username, First name" in client.get(page).text
+    assert "The reason is empty" in client.post(page, {"reason": " "}).text
+    shown = client.post(page, {"reason": "She asked"}, follow=True)
+    assert shown.redirect_chain == [(history, 302)]
+    assert "grace" not in shown.text
+    assert Entry.objects.get(action="forget").actor_name == "officer"
+    assert client.get("/admin/audit/entry/", {"q": "grace"}).context["cl"].result_list == []
+
+
+def test_a_person_gets_their_data(grace: Any) -> None:
+    lines = said("export", "--subject", "accounts.User", str(grace.pk)).splitlines()
+    keys = [json.loads(line)["pk"] for line in lines]
+    for entries in (Entry.objects.of(grace), Entry.objects.filter(actor=grace.pk)):
+        assert {entry.pk for entry in entries} <= {*keys}
+    assert keys == sorted(keys)

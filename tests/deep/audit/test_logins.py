@@ -3,13 +3,24 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth import authenticate, get_user_model, login, logout, user_login_failed
+from asgiref.sync import async_to_sync
+from django.contrib.auth import (
+    aauthenticate,
+    alogin,
+    alogout,
+    authenticate,
+    get_user_model,
+    login,
+    logout,
+    user_login_failed,
+)
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.cache import cache
 from django.db import connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test.utils import CaptureQueriesContext
+from django.urls import path
 from django.utils.connection import ConnectionDoesNotExist
 
 from apps.accounts.models import User
@@ -25,6 +36,22 @@ from ..conftest import register
 from ..examples.models import Article, Author
 from ..test_logins import recorded
 
+
+def act(request: HttpRequest) -> HttpResponse:
+    with acting_as(get_user_model().objects.get(username="grace")):
+        Author.objects.create(name="Ada")
+    return HttpResponse()
+
+
+async def come_and_go(request: HttpRequest) -> HttpResponse:
+    user = await aauthenticate(request, username="admin", password=request.GET["password"])
+    if user is not None:
+        await alogin(request, user)
+        await alogout(request)
+    return HttpResponse()
+
+
+urlpatterns = [path("act/", act), path("come-and-go/", come_and_go)]
 pytestmark = pytest.mark.django_db
 
 
@@ -286,3 +313,32 @@ def test_users_who_are_gone_keep_their_names(two: tuple[Any, Any]) -> None:
             Author.objects.create(name="Four")
     assert [name for _, name in actors()] == ["ada", "grace (by ada)", "grace", "grace (by ada)"]
     assert not triggers.faults(connection)
+
+
+@pytest.mark.urls(__name__)
+def test_a_view_can_act_as_another(client: Any, admin_user: Any, django_user_model: Any) -> None:
+    grace = django_user_model.objects.create_user("grace")
+    client.force_login(admin_user)
+    client.get("/act/")
+    entry = Entry.objects.filter(model_label="audit_examples.Author").latest("pk")
+    assert (entry.actor_id, entry.actor_name) == (grace.pk, "grace (by admin)")
+
+
+@pytest.mark.urls(__name__)
+def test_an_asynchronous_login(async_client: Any, admin_user: Any) -> None:
+    for password in ("password", "wrong"):
+        async_to_sync(async_client.get)("/come-and-go/", {"password": password})
+    assert [row[:3] for row in recorded()] == [
+        ("login", "admin", "admin"),
+        ("logout", "admin", "admin"),
+        ("failed", "admin", ""),
+    ]
+
+
+def test_a_second_logout_is_not_recorded(client: Any, admin_user: Any) -> None:
+    client.force_login(admin_user)
+    client.post("/accounts/logout/")
+    client.post("/accounts/logout/")
+    entries = Entry.objects.of(admin_user)[:2]
+    assert [one.action for one in entries] == ["logout", "login"]
+    assert entries[0].source == "request"

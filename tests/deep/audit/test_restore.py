@@ -369,3 +369,15 @@ def test_an_object_of_another_database_comes_back_there(other_database: str) -> 
     there: Any = Article.objects.using(other_database).get()
     assert (there.pk, there.attachment.name, tags(there)) == (pk, "folder/file.txt", {"a"})
     assert (Article.objects.exists(), Entry.objects.exists()) == (False, False)
+
+
+def test_what_was_renamed_is_known_under_the_names_of_today() -> None:
+    for action, label, key, changes in (
+        ("create", "shop.Writer", "7", {"pen_name": {"old": None, "new": "Old"}}),
+        ("rename", "audit_examples.Author", "", {"": {"renamed": "shop.Writer"}}),
+        ("rename", "audit_examples.Author", "", {"name": {"renamed": "pen_name"}}),
+        ("delete", "audit_examples.Author", "7", {"name": {"old": "New", "new": None}}),
+    ):
+        Entry(action=action, model_label=label, object_id=key, changes=changes).save()
+    restore(state_after(Entry.objects.of(Author(pk=7)).earliest("pk")))
+    assert Author.objects.get(pk=7).name == "New"

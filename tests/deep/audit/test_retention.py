@@ -16,7 +16,7 @@ from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
 from ..test_retention import NOW, keys, prune, trail
-from ..test_seals import found, said, small_batches
+from ..test_seals import force, found, said, small_batches
 
 pytestmark = pytest.mark.django_db
 
@@ -168,3 +168,9 @@ def test_another_run_at_the_same_moment_is_given_way_to(
     with pytest.raises(CommandError, match="Nothing was removed; run it again"):
         prune("--older-than=3d", "--no-input")
     assert keys() == trail
+
+
+def test_the_rest_is_still_under_its_seal(trail: list[int]) -> None:
+    prune("--older-than=3d", "--no-input")
+    force("DELETE FROM audit_entry WHERE id = %s", trail[8])
+    assert found() == [("removed", (trail[8],))]

@@ -534,3 +534,12 @@ def test_a_receiver_that_fails_after_the_write_leaves_both_or_neither(
         Author.objects.create(name="Ada")
     kept = 0 if in_transaction else 1
     assert (Author.objects.count(), Entry.objects.count()) == (kept, kept)
+
+
+def test_a_login_is_no_change_and_a_password_has_no_hash(client: Any, admin_user: Any) -> None:
+    before = actions(admin_user)
+    client.force_login(admin_user)
+    assert actions(admin_user) == [*before, "login"]
+    admin_user.set_password("another")
+    admin_user.save()
+    assert last_change(admin_user) == {"password": {"masked": True}}

@@ -407,3 +407,19 @@ def test_what_a_seal_holds_commands_no_terminal(keys: list[int]) -> None:
         call_command("audit", "verify", f"--noted={last}", stdout=out)
     assert f"Seal {last.number} is not the one that was noted" in out.getvalue()
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_removed_seal_is_found(keys: list[int]) -> None:
+    force("DELETE FROM audit_seal WHERE number = 2")
+    # Its four entries are between the two seals that are left, and in neither.
+    assert [kind for kind, _ in found()] == ["seal"] * 2 + ["inserted"] * 4
+    with pytest.raises(CommandError, match="Findings: 6"):
+        said("verify")
+
+
+@pytest.mark.parametrize("place", [0, 5, 10])
+def test_a_changed_and_a_removed_entry_are_found(keys: list[int], place: int) -> None:
+    force("UPDATE audit_entry SET object_repr = 'Auth0r' WHERE id = %s", keys[place])
+    assert found() == [("changed", (keys[place],))]
+    force("DELETE FROM audit_entry WHERE id = %s", keys[place])
+    assert found() == [("removed", (keys[place],))]

@@ -1,9 +1,5 @@
 """The trail on a terminal: what cannot be shown, and why there is nothing to show."""
 
-# Fixtures of the contract tests are imported, and named again by the tests that use them.
-# ruff: noqa: F401, F811
-
-import io
 import re
 from typing import Any
 
@@ -13,11 +9,28 @@ from django.db import connection
 
 from apps.audit import triggers
 from apps.audit.models import Entry
+from apps.core.actor import acting_as
 
 from ..examples.models import Article, Tag
-from ..test_terminal import article, history
+from ..test_seals import said
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def article(admin_user: Any) -> Article:
+    with acting_as(admin_user, source="request"):
+        article: Article = Article.objects.create(title="First", access_token="one")
+        article.tags.add(Tag.objects.create(slug="django"))
+    article.title = "Second"
+    article.body = "A line\n\nA long sentence of many words."
+    article.access_token = "two"
+    article.save()
+    return article
+
+
+def history(*arguments: str) -> str:
+    return said("history", *arguments)
 
 
 def test_the_history_of_what_is_gone_can_be_shown() -> None:
@@ -80,3 +93,20 @@ def test_the_trail_can_be_stopped_before_the_module_is_taken_out(
     assert triggers.faults(connection)
     triggers.install(connection)
     assert triggers.faults(connection) == []
+
+
+def test_lines_and_links_are_indented(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk))
+    assert "  Body\n    - (empty)\n    + A line\n      \n      A long sentence" in text
+    assert "  Tags\n    + #django (django)\n" in text
+
+
+def test_a_history_can_be_read_in_lines(article: Article) -> None:
+    text = history("audit_examples.Article", str(article.pk))
+    heads = [line for line in text.splitlines() if line.startswith("#")]
+    entries = list(Entry.objects.of(article).values_list("pk", flat=True))
+    assert [int(head.split()[0][1:]) for head in heads] == entries
+    assert heads[0].endswith("Changed by the system, command")
+    assert heads[2].endswith("Created by admin, request")
+    assert "  Headline\n    - First\n    + Second\n" in text
+    assert "  Access token: secret, not recorded\n" in text

@@ -10,6 +10,11 @@ from ..test_actor import urlpatterns as those_of_the_contract
 from ..test_actor import write
 
 
+def leave(request: HttpRequest) -> HttpResponse:
+    request.user.delete()
+    return HttpResponse()
+
+
 def authenticate_late(request: HttpRequest) -> HttpResponse:
     """Set the user inside the view, like Django REST framework."""
     request.user = get_user_model().objects.get(username=request.GET["username"])
@@ -43,6 +48,7 @@ def write_and_fail(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     *those_of_the_contract,
+    path("leave/", leave),
     path("write-async/", write_async),
     path("authenticate-late/", authenticate_late),
     path("log-in/", log_in),

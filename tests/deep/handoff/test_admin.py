@@ -3,13 +3,16 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.handoff.models import Handoff, Status
 
 from ..rows import row
@@ -81,3 +84,33 @@ def test_it_takes_the_permission_to_see_jobs(reader: Client) -> None:
     Permission.objects.get(codename="view_handoff").delete()
     assert reader.get(LIST).status_code == 403
     assert reader.get(page_of(job)).status_code == 403
+
+
+def test_the_list_counts_jobs_and_shows_how_they_stand(reader: Client) -> None:
+    row(Status.WAITING, due_at=timezone.now() - timedelta(minutes=3, seconds=10))
+    then = timezone.now() - timedelta(hours=2, minutes=1)
+    row(Status.FAILED, error="builtins.ValueError", attempts=9, handed_off_at=then)
+    text = reader.get(LIST).text
+    for status in Status:
+        number = int(status in (Status.WAITING, Status.FAILED))
+        assert f'<dt>{status.label}</dt><dd><a href="?status__exact={status}">{number}</a>' in text
+    assert "0:03:1" in text
+    for shown in ("apps.orders.tasks.send", "2\xa0hours ago", "builtins.ValueError", "9</td>"):
+        assert shown in text
+
+
+def test_a_job_is_shown_with_its_call_its_actor_and_its_error(reader: Client) -> None:
+    ada = User.objects.create_user("ada")
+    job = row(
+        Status.FAILED,
+        arguments='[[5], {"copy": true}]',
+        actor=str(ada.pk),
+        error="builtins.ValueError",
+        traceback="Traceback <here>",
+    )
+    text = reader.get(page_of(job)).text
+    assert "apps.orders.tasks.send(5, copy=True)" in text
+    for shown in ("ada", "builtins.ValueError", "Traceback &lt;here&gt;", "Failed"):
+        assert shown in text
+    ada.delete()
+    assert "(deleted since)" in reader.get(page_of(job)).text

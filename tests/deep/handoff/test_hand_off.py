@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.tasks import TaskResult
-from django.tasks.exceptions import TaskResultDoesNotExist
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -20,7 +20,7 @@ from apps.core.actor import acting_as
 from apps.core.jobs import hand_off_many
 from apps.handoff import shared_tasks
 from apps.handoff.celery_app import app
-from apps.handoff.models import Handoff, time_ordered_id
+from apps.handoff.models import Handoff, Status, time_ordered_id
 
 from ..example.tasks import add, record, shared
 from ..test_hand_off import StopError
@@ -154,3 +154,31 @@ def test_no_job_at_all_is_no_statement(
 ) -> None:
     with django_assert_num_queries(0):
         hand_off_many(add, [])
+
+
+def test_old_rows_are_flushed_and_no_others() -> None:
+    now, old = timezone.now(), timezone.now() - timedelta(days=8)
+    for values in (
+        {"finished_at": old, "status": Status.DONE, "due_at": None},
+        {"finished_at": now, "status": Status.DONE, "due_at": None},
+        {"failed_at": old, "status": Status.FAILED, "due_at": None},
+        {"due_at": old},
+    ):
+        Handoff.objects.create(name="x", queue="default", arguments="[[], {}]", **values)
+
+    assert Handoff.objects.all().flush(timedelta(days=7)) == 1
+    assert Handoff.objects.count() == 3
+
+
+def test_unknown_queues_are_refused() -> None:
+    with pytest.raises(InvalidTask, match="Queue"):
+        record.using(queue_name="unknown")
+
+
+def test_what_is_no_json_is_refused_when_it_is_handed_off() -> None:
+    with transaction.atomic():
+        with pytest.raises(TypeError, match="Unsupported type"):
+            record.enqueue("path", object())  # type: ignore[arg-type]
+        record.enqueue("path", "text")
+
+    assert Handoff.objects.count() == 1

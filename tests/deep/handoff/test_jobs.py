@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
+from celery.app.utils import find_app
 from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
 from pytest_django import Settings
 
-from apps.core.actor import current_request_id, current_source
+from apps.accounts.models import User
+from apps.core.actor import acting_as, current_request_id, current_source
 from apps.handoff import ends, shared_tasks, worker
 from apps.handoff.backend import declared_jobs, outboxes
 from apps.handoff.models import Handoff, Status, time_ordered_id
@@ -280,3 +282,23 @@ def test_django_starts_without_loading_celery(settings: Settings) -> None:
     )
 
     assert (result.stdout.strip(), result.stderr) == ("django.tasks", "")
+
+
+def test_a_worker_knows_every_job(notes: Notes) -> None:
+    app = find_app("apps.handoff")  # celery -A apps.handoff
+    app.loader.import_default_modules()
+
+    assert set(declared_jobs) <= set(app.tasks)
+
+
+def test_a_job_of_nobody_or_of_a_deleted_user_runs_as_nobody(
+    run: Run, notes: Notes, tmp_path: Path
+) -> None:
+    assert run(tasks.record, "text") == ["text nobody 1"]
+
+    gone = User.objects.create_user("gone")
+    with acting_as(gone):
+        tasks.record.enqueue(str(tmp_path / "notes"), "gone")
+    gone.delete()
+    work_off()
+    assert notes()[1:] == ["gone nobody 1"]

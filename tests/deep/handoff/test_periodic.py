@@ -177,3 +177,13 @@ def test_a_worker_does_not_start_with_a_mistake_in_the_list(
     use_broker("memory://")  # type: ignore[operator]
     with pytest.raises(ImproperlyConfigured, match="PERIODIC has"):
         find_app("apps.handoff")
+
+
+def test_a_clock_that_is_set_back_delays_by_one_interval_at_most(settings: Settings) -> None:
+    settings.PERIODIC = [(FLUSH, 3600)]
+    hand_off_due("default")
+    let_pass(-10 * HOUR)
+    before = next_at()
+    hand_off_due("default")
+    assert ticks() == 0
+    assert before - 10 * HOUR <= next_at() < before - 9 * HOUR

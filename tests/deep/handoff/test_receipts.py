@@ -368,3 +368,12 @@ def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None
         "There are RETRIES, BACKOFF, TIME_LIMIT, LEASE, AUTOCOMMIT, JOBS; for one job RETRIES,"
         " BACKOFF, TIME_LIMIT."
     )
+
+
+def test_what_failed_can_be_sent_again() -> None:
+    tasks.write_and_fail.enqueue(times=99)
+    work_off()
+
+    assert Handoff.objects.all().send_again() == 1
+    row = Handoff.objects.due().get()
+    assert (row.status, row.attempts, row.failed_at) == (Status.WAITING, 0, None)

@@ -1,8 +1,6 @@
 """The relay sends every job once, and again when that has come to nothing."""
 
-# Fixtures of the contract tests are imported, and named again by the tests that use them.
-# ruff: noqa: F401, F811
-
+import logging
 import math
 from collections.abc import Callable
 from threading import Thread
@@ -14,6 +12,7 @@ from django.db import DatabaseError, connection, connections
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off, hand_off_many
@@ -25,11 +24,23 @@ from apps.handoff.relay import FIRST_PATIENCE, IDLE_POLL, POLL, Relay, claim, is
 
 from ..conftest import Message
 from ..example.tasks import add
-from ..test_relay import broken, make_due, row
+from ..test_relay import make_due, row
 
 type Sent = Callable[[], list[Message]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the broker take nothing; return a function that mends it."""
+    broker = pytest.MonkeyPatch()
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("no room")
+
+    broker.setattr("apps.handoff.relay.send", refuse)
+    return broker.undo
 
 
 def test_an_idle_relay_asks_one_thing(
@@ -291,3 +302,59 @@ def test_a_job_that_was_revoked_can_run_again(relay: Relay, sent: Sent) -> None:
     first, second = (message.headers["id"] for message in sent())
     assert first == result.id
     assert second.startswith(f"{result.id}.")
+
+
+def test_what_waits_at_the_broker_is_not_sent_again(relay: Relay, sent: Sent) -> None:
+    add.enqueue(1, 2)
+    relay.send_due()
+    make_due()
+    assert not relay.send_due()
+
+    assert len(sent()) == 1  # and so the queue is empty, and the message lost
+    relay.not_before.clear()
+    assert relay.send_due()
+    assert len(sent()) == 2
+
+
+def test_a_job_is_sent_again_however_often_its_message_is_lost(relay: Relay, sent: Sent) -> None:
+    add.enqueue(1, 2)
+    relay.send_due()
+    assert len(sent()) == 1
+    make_due(sends=1000)
+
+    relay.send_due()
+
+    assert (row().status, row().sends) == (Status.SENT, 1001)
+    assert len(sent()) == 2
+
+
+def test_a_job_whose_process_died_is_sent_again(relay: Relay, sent: Sent) -> None:
+    add.enqueue(1, 2)
+    make_due(status=Status.RUNNING, attempts=3, sent_at=Now())
+
+    relay.send_due()
+
+    assert sent()[0].headers["retries"] == 3
+
+
+def test_what_the_broker_does_not_take_waits(
+    relay: Relay, sent: Sent, broken: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        add.enqueue(1, 2)
+    try:
+        for _ in range(3):
+            assert not relay.send_due()
+            relay.not_before.clear()
+        assert set(Handoff.objects.values_list("status", "sends")) == {(Status.WAITING, 0)}
+        assert Handoff.objects.due().count() == 3
+    finally:
+        broken()
+
+    errors = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+    assert len(errors) == 1
+    assert "no room" in errors[0].getMessage()
+
+    relay.send_due()
+    relay.send_due()
+    assert len(sent()) == 3

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.handoff.models import Status
+from apps.handoff.models import Handoff, Status
 from apps.handoff.relay import Relay, claim, publish
 from apps.handoff.state import LATE, is_late, longest_wait
 
@@ -48,3 +49,19 @@ def test_what_the_broker_does_not_take_has_waited_since_it_was_due(
     wait = longest_wait("default")
     assert wait is not None
     assert wait >= LONG
+
+
+def test_the_clock_of_the_web_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    row(Status.WAITING)
+    row(Status.DONE)
+    ahead = timezone.now() + timedelta(days=30)
+    monkeypatch.setattr(timezone, "now", lambda: ahead)
+    assert not is_late("default")
+    assert cast(timedelta, longest_wait("default")) < LATE
+    assert Handoff.objects.all().flush(timedelta(days=7)) == 0
+
+
+def test_a_job_for_a_later_time_does_not_wait_yet() -> None:
+    row(Status.WAITING, LONG, due_at=timezone.now() + timedelta(hours=1))
+    assert longest_wait("default") is None
+    assert not is_late("default")

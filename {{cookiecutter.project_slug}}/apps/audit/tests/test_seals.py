@@ -56,19 +56,12 @@ def test_an_untouched_trail_has_no_findings(keys: list[int]) -> None:
     assert said("verify") == f"The trail is as it was sealed, up to seal {last.number + 1}.\n"
 
 
-@pytest.mark.parametrize("place", [0, 5, 10])
-def test_a_changed_and_a_removed_entry_are_found(keys: list[int], place: int) -> None:
-    force("UPDATE audit_entry SET object_repr = 'Auth0r' WHERE id = %s", keys[place])
-    assert found() == [("changed", (keys[place],))]
-    force("DELETE FROM audit_entry WHERE id = %s", keys[place])
-    assert found() == [("removed", (keys[place],))]
-
-
-def test_a_removed_seal_is_found(keys: list[int]) -> None:
-    force("DELETE FROM audit_seal WHERE number = 2")
-    # Its four entries are between the two seals that are left, and in neither.
-    assert [kind for kind, _ in found()] == ["seal"] * 2 + ["inserted"] * 4
-    with pytest.raises(CommandError, match="Findings: 6"):
+def test_a_changed_and_a_removed_entry_are_found(keys: list[int]) -> None:
+    force("UPDATE audit_entry SET object_repr = 'Auth0r' WHERE id = %s", keys[5])
+    assert found() == [("changed", (keys[5],))]
+    force("DELETE FROM audit_entry WHERE id = %s", keys[5])
+    assert found() == [("removed", (keys[5],))]
+    with pytest.raises(CommandError, match="Findings: 1"):
         said("verify")
 
 

@@ -1,13 +1,10 @@
 """The outbox in the admin: to read, to run again and to discard, and nothing else."""
 
-from datetime import timedelta
-
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.handoff.models import Handoff, Status
@@ -37,34 +34,15 @@ def act(client: Client, action: str, *jobs: Handoff) -> str:
     return client.post(LIST, chosen, follow=True).text
 
 
-def test_the_list_counts_jobs_and_shows_how_they_stand(reader: Client) -> None:
-    row(Status.WAITING, due_at=timezone.now() - timedelta(minutes=3, seconds=10))
-    then = timezone.now() - timedelta(hours=2, minutes=1)
-    row(Status.FAILED, error="builtins.ValueError", attempts=9, handed_off_at=then)
-    text = reader.get(LIST).text
-    for status in Status:
-        number = int(status in (Status.WAITING, Status.FAILED))
-        assert f'<dt>{status.label}</dt><dd><a href="?status__exact={status}">{number}</a>' in text
-    assert "0:03:1" in text
-    for shown in ("apps.orders.tasks.send", "2\xa0hours ago", "builtins.ValueError", "9</td>"):
-        assert shown in text
-
-
-def test_a_job_is_shown_with_its_call_its_actor_and_its_error(reader: Client) -> None:
+def test_jobs_are_listed_and_shown_with_their_calls_and_errors(reader: Client) -> None:
     ada = User.objects.create_user("ada")
-    job = row(
-        Status.FAILED,
-        arguments='[[5], {"copy": true}]',
-        actor=str(ada.pk),
-        error="builtins.ValueError",
-        traceback="Traceback <here>",
-    )
-    text = reader.get(page_of(job)).text
-    assert "apps.orders.tasks.send(5, copy=True)" in text
-    for shown in ("ada", "builtins.ValueError", "Traceback &lt;here&gt;", "Failed"):
+    job = row(Status.FAILED, arguments='[[5], {"copy": true}]', actor=str(ada.pk))
+    Handoff.objects.update(error="builtins.ValueError", traceback="Traceback <here>")
+    page, text = reader.get(LIST).text, reader.get(page_of(job)).text
+    assert '<dt>Failed</dt><dd><a href="?status__exact=failed">1</a>' in page
+    assert "builtins.ValueError" in page
+    for shown in ("apps.orders.tasks.send(5, copy=True)", "ada", "Traceback &lt;here&gt;"):
         assert shown in text
-    ada.delete()
-    assert "(deleted since)" in reader.get(page_of(job)).text
 
 
 def test_failed_jobs_run_again(admin_client: Client) -> None:

@@ -18,17 +18,12 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_status_counts_jobs_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    name = "apps.an_app_with_a_long_name.tasks.a_job_with_a_long_name_too"
+def test_status_counts_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     row(Status.WAITING, timedelta(minutes=3, seconds=10))
-    row(Status.FAILED, name=name)
+    row(Status.FAILED, name="apps.orders.tasks.bill")
     lines = told(capsys, "status").splitlines()
-    assert max(map(len, lines)) == 80
     assert lines[0].split() == ["job", "waiting", "sent", "running", "done", "failed"]
-    assert lines[1].split()[1:] == ["0", "0", "0", "0", "1"]
-    assert lines[1].split()[0].startswith("…")
-    assert name.endswith(lines[1].split()[0][1:])
-    assert lines[2].split() == ["apps.orders.tasks.send", "1", "0", "0", "0", "0"]
+    assert lines[1].split() == ["apps.orders.tasks.bill", "0", "0", "0", "0", "1"]
     assert lines[3].split() == ["all", "1", "0", "0", "0", "1"]
     assert "The oldest job has waited for 0:03:10." in lines
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 
 import pytest
 from django.db import transaction
 from django.http import HttpRequest
 from django.tasks import TaskResultStatus
-from django.tasks.exceptions import InvalidTask
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import User
@@ -67,20 +64,6 @@ def test_the_named_database_keeps_the_job(other_database: str) -> None:
     assert add.get_result(result.id).status == TaskResultStatus.READY
 
 
-def test_what_is_no_json_is_refused_when_it_is_handed_off() -> None:
-    with transaction.atomic():
-        with pytest.raises(TypeError, match="Unsupported type"):
-            record.enqueue("path", object())  # type: ignore[arg-type]
-        record.enqueue("path", "text")
-
-    assert Handoff.objects.count() == 1
-
-
-def test_unknown_queues_are_refused() -> None:
-    with pytest.raises(InvalidTask, match="Queue"):
-        record.using(queue_name="unknown")
-
-
 def test_who_acts_and_for_which_request_is_kept() -> None:
     ann = User.objects.create_user("ann")
     request = HttpRequest()
@@ -105,17 +88,3 @@ def test_results_are_looked_up(notes: Callable[[], list[str]]) -> None:
     assert result.return_value == 3
     assert result.attempts == 1
     assert result.finished_at is not None
-
-
-def test_old_rows_are_flushed_and_no_others() -> None:
-    now, old = timezone.now(), timezone.now() - timedelta(days=8)
-    for values in (
-        {"finished_at": old, "status": Status.DONE, "due_at": None},
-        {"finished_at": now, "status": Status.DONE, "due_at": None},
-        {"failed_at": old, "status": Status.FAILED, "due_at": None},
-        {"due_at": old},
-    ):
-        Handoff.objects.create(name="x", queue="default", arguments="[[], {}]", **values)
-
-    assert Handoff.objects.all().flush(timedelta(days=7)) == 1
-    assert Handoff.objects.count() == 3

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery.app.utils import find_app
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.handoff import shared_tasks
-from apps.handoff.backend import declared_jobs
 from apps.handoff.models import Handoff
 from apps.handoff.testing import work_off
 
@@ -56,19 +54,6 @@ def test_a_job_runs_as_its_actor(run: Run) -> None:
     assert run(tasks.record, "text", actor=User.objects.create_user("ann")) == ["text ann 1"]
 
 
-def test_a_job_of_nobody_or_of_a_deleted_user_runs_as_nobody(
-    run: Run, notes: Notes, tmp_path: Path
-) -> None:
-    assert run(tasks.record, "text") == ["text nobody 1"]
-
-    gone = User.objects.create_user("gone")
-    with acting_as(gone):
-        tasks.record.enqueue(str(tmp_path / "notes"), "gone")
-    gone.delete()
-    work_off()
-    assert notes()[1:] == ["gone nobody 1"]
-
-
 def test_the_signals_tell_of_each_attempt_and_of_one_end(
     run: Run, heard: list[tuple[str, int]]
 ) -> None:
@@ -84,10 +69,3 @@ def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> No
     assert work_off() == 1
     assert notes() == ["text ann 1"]
     assert Handoff.objects.get().return_value == '"text"'
-
-
-def test_a_worker_knows_every_job(notes: Notes) -> None:
-    app = find_app("apps.handoff")  # celery -A apps.handoff
-    app.loader.import_default_modules()
-
-    assert set(declared_jobs) <= set(app.tasks)

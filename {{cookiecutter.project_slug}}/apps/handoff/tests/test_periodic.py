@@ -51,14 +51,6 @@ def test_a_tick_is_handed_off_once_and_missed_ones_with_it(missed: int) -> None:
     assert next_at() == due + (1 + missed) * HOUR
 
 
-def test_a_clock_that_is_set_back_delays_by_one_interval_at_most() -> None:
-    let_pass(-10 * HOUR)
-    before = next_at()
-    hand_off_due("default")
-    assert ticks() == 0
-    assert before - 10 * HOUR <= next_at() < before - 9 * HOUR
-
-
 def test_the_next_run_is_told(admin_client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("handoff", "status")
     told = f"Next run of {FLUSH}: {localtime(next_at()):%Y-%m-%d %H:%M:%S %Z}."

@@ -53,15 +53,6 @@ def test_a_job_that_fails_leaves_no_effect_but_its_last_one() -> None:
     assert set(Handoff.objects.values_list("status", flat=True)) == {Status.DONE}
 
 
-def test_what_failed_can_be_sent_again() -> None:
-    tasks.write_and_fail.enqueue(times=99)
-    work_off()
-
-    assert Handoff.objects.all().send_again() == 1
-    row = Handoff.objects.due().get()
-    assert (row.status, row.attempts, row.failed_at) == (Status.WAITING, 0, None)
-
-
 @pytest.mark.parametrize("job", [tasks.commit_and_fail, tasks.commit_for_itself_and_fail])
 def test_a_job_in_autocommit_commits_for_itself(job: Task, settings: Settings) -> None:
     options = {"RETRIES": 0, "AUTOCOMMIT": [tasks.commit_and_fail.module_path]}

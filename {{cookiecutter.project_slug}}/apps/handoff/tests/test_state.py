@@ -1,15 +1,14 @@
 """How long jobs wait for a worker, and what the health check says of it."""
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.test import Client
-from django.utils import timezone
 
 from apps.handoff.models import Handoff, Status
-from apps.handoff.state import LATE, is_late, longest_wait
+from apps.handoff.state import LATE, longest_wait
 
 from .rows import row
 
@@ -37,22 +36,6 @@ def test_a_job_that_no_worker_begins_degrades_the_health(client: Client, status:
     wait = longest_wait("default")
     assert wait is not None
     assert wait >= LONG
-
-
-def test_the_clock_of_the_web_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    row(Status.WAITING)
-    row(Status.DONE)
-    ahead = timezone.now() + timedelta(days=30)
-    monkeypatch.setattr(timezone, "now", lambda: ahead)
-    assert not is_late("default")
-    assert cast(timedelta, longest_wait("default")) < LATE
-    assert Handoff.objects.all().flush(timedelta(days=7)) == 0
-
-
-def test_a_job_for_a_later_time_does_not_wait_yet() -> None:
-    row(Status.WAITING, LONG, due_at=timezone.now() + timedelta(hours=1))
-    assert longest_wait("default") is None
-    assert not is_late("default")
 
 
 def test_a_user_is_forgotten_in_jobs_that_are_finished() -> None:

@@ -1,7 +1,6 @@
 """The list of what runs when: complete, in order, as JSON, and kept in a document."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def archive(number: int) -> None:
 
 
 def plain(sender: Any, **kwargs: Any) -> None:
-    """Do | nothing <at all>."""
+    """Do nothing."""
 
 
 def hands_off(sender: Any, **kwargs: Any) -> None:
@@ -97,15 +96,6 @@ def test_filters_choose_and_say_what_there_is() -> None:
         output("--sender", "auth.Grup")
 
 
-def test_json_names_the_jobs_of_a_receiver() -> None:
-    receiver(post_save, sender=Group)(hands_off)
-    found = json.loads(output("--format", "json", "--sender", "auth.Group"))
-    (entry,) = [each for each in found if each["receiver"] == f"{__name__}.hands_off"]
-    assert entry["phase"] == "in transaction"
-    assert entry["summary"] == "Hand a job off, through a helper."
-    assert entry["leads_to"][0]["path"] == f"{__name__}.archive"
-
-
 # The document
 
 
@@ -123,17 +113,6 @@ def test_a_page_is_up_to_date_until_something_changes(
         output("--check")
     with pytest.raises(CommandError, match="no filters"):
         output("--check", "--own")
-
-
-def test_the_document_is_a_table_and_a_graph() -> None:
-    receiver(post_save, sender=Group)(hands_off)
-    receiver(pre_save, sender=Group, after_commit=True)(sends)
-    receiver(finished)(plain)
-    text = document.document(mine())
-    assert "| Do \\| nothing &lt;at all&gt;. |" in text
-    for arrow in ("-->|post_save| receiver_", "==>|job| job_", "-.->|pre_save| receiver_"):
-        assert arrow in text
-    assert "-->|sends| signal_" in text
 
 
 def test_the_page_of_the_project_is_up_to_date() -> None:
