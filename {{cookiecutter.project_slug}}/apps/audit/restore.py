@@ -1,6 +1,5 @@
 """Former states of objects, read from the trail, and the way back to them."""
 
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -8,16 +7,16 @@ from operator import attrgetter
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import JSONNull, ManyToManyField, Model, QuerySet
+from django.db.models import Model, QuerySet
 
 from apps.core.actor import current_actor
 
 from . import registry, values
 from .context import who_acts
-from .fields import FORGOTTEN, is_json, pointed_to
-from .lineage import MODEL, WRITES, Names
+from .fields import pointed_to
+from .lineage import MODEL, Names
 from .models import Entry
-from .registry import Audited
+from .row_history import RowHistory, links_now
 
 # Within this time before its deletion, the links of an object were removed by the deletion.
 DELETION: Final = timedelta(minutes=1)
@@ -140,29 +139,21 @@ def state_at(
 def restore(state: State) -> tuple[Model, set[str]]:
     """Bring an object back to a former state; one that was deleted gets its old key.
 
-    Returns the object, and the names of the fields that are not what they were. Those that are
-    unknown have what they had, or their default in an object that had been deleted. Many-to-many
-    fields lack what is gone by now; those through a model of the project's own are left alone.
+    It is saved and linked as usual, so receivers run and the trail records it. A field with
+    ``auto_now`` gets the time of that. If the state was read from an entry, one more entry with
+    the action ``restore`` names it. Objects that a deletion took along have to be restored later.
 
-    It is saved and linked as usual, so its receivers run and the trail records it; a field
-    with ``auto_now`` says when that was. If something changed and the state was read from an
-    entry, one more entry with the action ``restore`` names that entry. Nothing is restored of other objects: what a deletion
-    took along has to be restored after it.
+    Returns the object, and the names of the fields that are not what they were. Unknown fields
+    keep their values, or get the default in an object that had been deleted. Many-to-many fields
+    lack objects that are gone. Those through a model of the project are not changed.
 
     Raises:
-        CannotRestoreError: when the object was not there in that state, or is unknown.
-        IntegrityError: when another object has a unique value by now; at the commit also when a
-            foreign key leads to an object that is no longer there.
+        CannotRestoreError: if the object was not there in that state, or is unknown.
+        IntegrityError: if another object has a unique value by now. At the commit also if a
+            foreign key leads to an object that is gone.
     """
     model, using = state.model, state.using
-    name = f"{model._meta.verbose_name} {state.pk}"
-    if state.exists is None:
-        raise CannotRestoreError(
-            f"The trail does not know {name} then: `audit backfill` recorded it later. Take the"
-            " state after that entry, or a later one."
-        )
-    if not state.exists:
-        raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
+    _refuse_missing(state)
     get: Any = model._meta.get_field
     columns = [(get(each), value) for each, value in state.values.items()]
     with transaction.atomic(using=using):
@@ -184,6 +175,17 @@ def restore(state: State) -> tuple[Model, set[str]]:
         if state.origin and last and last != before:
             _note(state, last)
         return instance, others
+
+
+def _refuse_missing(state: State) -> None:
+    name = f"{state.model._meta.verbose_name} {state.pk}"
+    if state.exists is None:
+        raise CannotRestoreError(
+            f"The trail does not know {name} then: `audit backfill` recorded it later. Take the"
+            " state after that entry, or a later one."
+        )
+    if not state.exists:
+        raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
 
 
 def _note(state: State, last: Entry) -> None:
@@ -209,7 +211,7 @@ def _restore_links(instance: Model, state: State) -> set[str]:
             left = found.filter(pk__in=keys).values_list("pk", flat=True)
             # By no manager of the model's own, which may hide some.
             getattr(instance, name)(manager="_base_manager").set(left)
-        if keys != {*_links_now(many, state.pk, state.using)}:
+        if keys != {*links_now(many, state.pk, state.using)}:
             others.add(name)
     return others
 
@@ -220,7 +222,7 @@ def _state(model: type[Model], pk: Any, until: int, names: Names, using: str) ->
     if not covering:
         raise CannotRestoreError(f"{model._meta.label} is not audited.")
     state = State(model, pk, using, exists=True, names=names)
-    histories = [_History(audited, pk, until, using, names) for audited in covering]
+    histories = [RowHistory(audited, pk, until, using, names) for audited in covering]
     is_unknown = any(history.is_unknown for history in histories)
     for audited, history in zip(covering, histories, strict=True):
         row = history.row()
@@ -243,115 +245,3 @@ def _state(model: type[Model], pk: Any, until: int, names: Names, using: str) ->
         if not (each.name in told or each.primary_key or each.generated or each in parents)
     }
     return state
-
-
-class _History:
-    """The entries of one row of one table, around the one with the id ``until``."""
-
-    def __init__(self, audited: Audited, pk: Any, until: int, using: str, names: Names) -> None:
-        self.audited, self.pk, self.using = audited, pk, using
-        self.known = {FORGOTTEN, *(field.name for field in audited.model._meta.get_fields())}
-        key = registry.object_key(audited.model, pk, using)
-        history = Entry.objects.using(using).filter(
-            names.condition([audited.model._meta.label]), object_id=key, action__in=WRITES
-        )
-        later, self.earlier = [*history.filter(pk__gt=until)], history.filter(pk__lte=until)
-        # Nothing is known of the time before the trail begins with a state.
-        first_is_a_state = bool(later) and later[-1].action == Entry.Action.STATE
-        self.is_unknown = first_is_a_state and not self.earlier.exists()
-        self.later = [
-            (each.action, names.changes(each))
-            for each in later
-            if each.action != Entry.Action.STATE  # it changed nothing
-        ]
-        self.ids = [each.pk for each in later]
-        self.changes: dict[str, Any] = {}
-        self.names = names
-
-    def row(self) -> dict[str, Any] | None:
-        """Return the columns that are known, as Python values; None when there was no row."""
-        columns = {column.name: column for column in self.audited.fields}
-        # Each column as it is now, or else as the first of the later entries has recorded it.
-        self.now = row = self._now()
-        for action, changes in self.later:
-            recorded = columns.keys() & changes.keys()
-            if action == Entry.Action.CREATE:
-                row = None
-            elif action == Entry.Action.DELETE or recorded:
-                # Others are of links, which the database may have taken along with the object.
-                before = {} if row is None or action == Entry.Action.DELETE else row
-                row = before | {name: changes[name] for name in recorded}
-        if row is None:
-            return None
-        told: dict[str, Any] = {}
-        for name in row.keys() - self._doubtful({*row}):
-            if "now" in row[name]:
-                told[name] = row[name]["now"]
-            elif "old" in row[name]:
-                with suppress(values.UnreadableError):
-                    told[name] = values.decode(columns[name], row[name]["old"], using=self.using)
-                    if self.now is None or self.now[name]["now"] != told[name]:
-                        latest = (c[name]["new"] for _, c in self.later if "new" in c.get(name, {}))
-                        self.changes[name] = {"old": next(latest, None), "new": row[name]["old"]}
-        return told
-
-    def _now(self) -> dict[str, dict[str, Any]] | None:
-        fields = self.audited.fields
-        found: QuerySet[Model] = QuerySet(self.audited.model, using=self.using).filter(pk=self.pk)
-        row = found.values("pk", *(column.attname for column in fields)).first()
-        if row is None:
-            return None
-        now = {column.name: {"now": row[column.attname]} for column in fields}
-        for column in filter(is_json, fields):
-            # Django reads JSON's null as it reads NULL.
-            if row[column.name] is None and found.filter(**{column.name: JSONNull()}).exists():
-                now[column.name] = {"now": JSONNull()}
-        return now
-
-    def _doubtful(self, names: set[str]) -> set[str]:
-        """Return those fields that may have been there under another name, or not at all."""
-        if not any(changes.keys() - self.known for _, changes in self.later):
-            return set()
-        doubtful = set(names)
-        for entry in self.earlier.iterator():
-            doubtful -= self.names.changes(entry).keys()
-            # A creation names every field that there was, and so does a state.
-            if entry.action in (Entry.Action.CREATE, Entry.Action.STATE) or not doubtful:
-                break
-        return doubtful
-
-    def links(self, many: ManyToManyField) -> set[Any]:
-        """Return the keys that a field held; raise ``UnreadableError`` if they are not known."""
-        if any("forgotten" in changes.get(many.name, ()) for _, changes in self.later):
-            raise values.UnreadableError(many.name)
-        target = many.remote_field.model._meta.pk
-        # Without a constraint the same pair can be there twice.
-        now = links = Counter(_links_now(many, self.pk, self.using))
-        recorded = dict[Any, Any]()
-        for _, changes in self.later:
-            if any("added" in changes[name] for name in changes.keys() - self.known):
-                # They may have been the links of this field.
-                raise values.UnreadableError(many.name)
-            change = changes.get(many.name, {})
-            added, removed = (
-                [
-                    (values.decode(target, key, using=self.using), key)
-                    for key in change.get(verb, ())
-                ]
-                for verb in ("added", "removed")
-            )
-            recorded |= dict([*added, *removed])
-            links = links - Counter(key for key, _ in added) + Counter(key for key, _ in removed)
-        if links.keys() != now.keys():
-            lost, new = links.keys() - now.keys(), now.keys() - links.keys()
-            self.changes[many.name] = {
-                "added": [data for key, data in recorded.items() if key in lost],
-                "removed": [data for key, data in recorded.items() if key in new],
-            }
-        return {*links}
-
-
-def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]:
-    source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
-    through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
-    return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)
