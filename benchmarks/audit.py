@@ -1,16 +1,17 @@
 """Compare what the audit trail costs with the least possible and with other packages.
 
-Every figure comes from this run, in which the recorders take turns at each operation:
-the extra statements per write, without those that begin and end transactions, and the
-CPU time as a multiple of a write that nobody records, the median of all rounds. The
+Every figure comes from this run, in which the recorders take turns at each operation. There are
+two for each write: the extra statements, without those of transactions, and the CPU time. The CPU
+time is a multiple of an unrecorded write, the median of all rounds. The
 floor is a write with one more INSERT, of a row such as any trail has to keep; for a
 bulk write, with one ``bulk_create()`` of as many. On PostgreSQL the time of the
 server's process is part of it, so the server must run on this machine.
 
 The trail says who acts. So the module and django-pghistory, which record that in the database,
-are told of a user for each single write and for each bulk write, as in a request of its own:
-with ``acting_as(user)`` and ``pghistory.context(user=…)``, which adds a row to a table of contexts.
-The others would ask the request of their middleware, and are told of nobody.
+are told of a user for each single write and each bulk write, as in a separate request. That is
+done with ``acting_as(user)`` and ``pghistory.context(user=…)``. The latter adds a row to a table
+of contexts.
+The others would ask the request of their middleware. They get no user.
 
 The bytes of an entry are those of the recorder's tables with their indexes, after all rounds.
 
@@ -74,7 +75,7 @@ def install(project: Path, peers: dict[str, list[str]]) -> dict[str, str]:
 
 
 class Subject:
-    """A process in which one recorder is installed, on a database of its own.
+    """A process in which one recorder is installed, on a separate database.
 
     Raises:
         BrokenRecorderError: when it ends, with what it said last.

@@ -3,13 +3,15 @@
 A project with the module is baked. It gets two databases of a PostgreSQL server: one keeps a short
 trail, the other is filled by one ``INSERT … SELECT``. Both are dropped at the end.
 
-  writes      CPU time of an audited write in the long trail, as a multiple of the short one
-  pages       queries and milliseconds of each page, and its CPU time as a multiple of what it took
-              in the same database before it was filled
-  seals       entries a second, of CPU time and by the clock; the highest memory of the process
-              after a tenth of the entries and after all of them
-  bytes       an entry takes in the table, in each index and in the seals
-  pruning     seconds of removing a tenth of the entries
+It reports:
+
+- writes: the CPU time of an audited write in the long trail, as a multiple of the short one
+- pages: queries and milliseconds of each page, and its CPU time as a multiple of the one before
+  the database was filled
+- seals: entries a second, by CPU time and by the clock, and the highest memory of the process
+  after a tenth of the entries and after all
+- bytes: the size of an entry in the table, in each index and in the seals
+- pruning: the seconds of removing a tenth of the entries
 
 CPU time is that of the process and of the server's process that serves it, so the server must run
 on this machine. It leaves out the workers that the server starts for a parallel plan. Times by the

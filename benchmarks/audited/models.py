@@ -1,4 +1,4 @@
-"""What is written to: a model with columns of the usual kinds, and links."""
+"""The models that are written to: columns of the usual kinds, and links."""
 
 from django.db import models
 
@@ -32,7 +32,7 @@ class Article(models.Model):
 
 
 class Log(models.Model):
-    """What any trail at the least has to write: the floor."""
+    """The least that any trail has to write: the floor."""
 
     created_at = models.DateTimeField()
     action = models.CharField(max_length=6)

@@ -1,6 +1,6 @@
 """Write with one recorder installed; print what it cost, as lines of JSON.
 
-Started by ``benchmarks/audit.py``, in an environment of its own:
+Started by ``benchmarks/audit.py``, in a separate environment:
 ``python subject.py RECORDER DATABASE FOLDER``, where the folder holds the
 project's ``apps`` and RECORDER is a key of ``RECORDERS``. The first line names the
 operations; then each line of the input, ``count OPERATION``, ``time OPERATION`` or ``size``,
@@ -38,7 +38,7 @@ class Recorder:
     tables: Callable[[], list[Any]] = list
     settings: dict[str, Any] = field(default_factory=dict)
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
-    # What the program itself writes besides; the floor does.
+    # The further writes of the program. The floor has some.
     writes: bool = False
     # Tables that it fills besides, whose rows are no entries.
     besides: tuple[str, ...] = ()
@@ -321,7 +321,7 @@ def measure(recorder: Recorder, operation: Operation, *, timing: bool) -> dict[s
         seconds = time.process_time() - client + seconds_of_server() - server
     found: dict[str, float] = {"seconds": seconds, "written": operation.rows}
     if not timing:
-        # What is asked of the server for the time, and of the tag for the links.
+        # Queries for the time of the server and for the tag of the links.
         asked = 2 if connection.vendor == "postgresql" else 0
         asked += "link" in operation.write.__name__
         writes = operation.rows if operation.rows == SINGLE else 1

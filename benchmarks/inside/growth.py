@@ -128,7 +128,7 @@ def some_users(using: str) -> list[User]:
 
 
 def write_in(using: str) -> dict[str, Clock]:
-    """Create, change, link and delete some users, each kind in one transaction of its own."""
+    """Create, change, link and delete some users, each kind in a separate transaction."""
     users, group = some_users(using), Group.objects.using(using).get()
 
     def change(user: User) -> None:

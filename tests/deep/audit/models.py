@@ -54,7 +54,7 @@ class Review(Example):
 
 
 class Club(Example):
-    """Links authors through a model of its own."""
+    """Links authors through a separate model."""
 
     name = models.CharField(max_length=50)
     members = models.ManyToManyField(Author, through="Membership", related_name="clubs")

@@ -646,7 +646,7 @@ def test_what_was_renamed_has_the_names_of_today(reader: Any) -> None:
     page = reader.get(page_of(before))
     assert sorted(change.label for change in page.context["rows"][0]["changes"]) == ["Name", "lost"]
     assert page.context["model_name"] == "Author"
-    # What had this label before then was another model.
+    # Before then, another model had this label.
     assert history_of(reader, new, str(author.pk)) == [before.object_repr]
 
 

@@ -65,7 +65,7 @@ def test_only_what_a_pruning_covers_can_be_deleted(entry: Entry) -> None:
 
 
 def test_all_triggers_are_there_after_all_migrations() -> None:
-    # A later migration that makes a table anew, as SQLite does, has to add them again.
+    # A later migration that remakes a table, as SQLite does, has to add them again.
     assert triggers.faults(connection) == []
 
 

@@ -120,7 +120,7 @@ def test_a_restoration_leads_to_the_entry_it_came_from(
     for page in (page_of(note), history, "/admin/audit/entry/"):
         assert link in admin_client.get(page).text
     assert f"  as it was after entry #{then.pk}" in [*as_text([note])]
-    # It has a state of its own, and confuses no other.
+    # It has a separate state, and confuses no other.
     assert state_after(note).values == state_after(then).values
     assert state_after(then).unknown == state_after(note).unknown == set()
 

@@ -1,4 +1,4 @@
-"""What the trail adds to a write, in statements: none, for however many rows."""
+"""The trail adds no statement to a write, however many rows it has."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the database writes, whoever asks it to, is on the trail; and nothing is written otherwise."""
+"""Every write of the database is on the trail, and the trail changes no write."""
 
 # ruff: noqa: S608 (the names of tables are those of the models)
 
@@ -78,7 +78,7 @@ def registered(model: type[models.Model], **options: Any) -> Iterator[None]:
         triggers.install(connection)
 
 
-# What is written is what Django asked for
+# The database writes exactly what Django asked for
 
 
 @pytest.fixture
@@ -455,7 +455,7 @@ def test_writes_of_a_trigger_of_another_table(by: str, ada: Any) -> None:
         assert who() == (ada.pk, "ada", "command")
 
 
-# What Django lets the database do
+# Work that Django leaves to the database
 
 
 def test_rows_that_the_database_takes_along(ada: Any) -> None:
@@ -833,7 +833,7 @@ def test_who_deletes_their_own_account_keeps_their_name(
         entry = Entry.objects.filter(model_label="accounts.User", object_id=str(key)).latest("pk")
         assert (entry.action, entry.actor_id, entry.actor_name) == ("delete", key, "ada")
         assert entry.object_repr == "ada"
-        # Whoever is gone and acts all the same is known by the name that they had.
+        # A deleted user who still acts is known by the former name.
         Author.objects.create(name="A")
         assert who()[:2] == (key, "ada")
 
@@ -974,7 +974,7 @@ def test_a_trigger_that_is_not_what_it_should_be_is_found_and_mended(
 
 @pytest.fixture
 def schemer() -> Iterator[str]:
-    """A role that has put operators and functions of its own in front of PostgreSQL's."""
+    """A role that has put operators and functions in front of PostgreSQL's."""
     role = "audit_examples_schemer"
     execute(f"CREATE ROLE {role}")
     execute(f"CREATE SCHEMA scheme AUTHORIZATION {role}")

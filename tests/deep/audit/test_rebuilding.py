@@ -123,7 +123,7 @@ def compare(*, several_writers: bool = False) -> None:
             names = (field.m2m_field_name(), field.m2m_reverse_field_name())
             through: Any = field.remote_field.through
             pairs = through._base_manager.values_list(*names)
-            # A row of a model of its own may lack an end.
+            # A row of a separate model may lack an end.
             for source, target in (pair for pair in pairs if None not in pair):
                 key = registry.object_key(model, source)
                 linked[model._meta.label, key, field.name][target] += 1

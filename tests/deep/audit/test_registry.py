@@ -1,4 +1,4 @@
-"""What is audited is said by a list in the settings or by a call, and mistakes are refused."""
+"""A list in the settings or a call says which models are audited. Mistakes are refused."""
 
 import gc
 from collections.abc import Callable
@@ -288,7 +288,7 @@ def test_the_trail_does_not_depend_on_debug(debug: bool, settings: Any) -> None:
             return self.name
 
     register(Thing)
-    # What only a weak reference held is gone after this.
+    # Objects that only a weak reference held are gone after this.
     gc.collect()
     thing = Thing.objects.create(name="Old")
     thing.name = "New"

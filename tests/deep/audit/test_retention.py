@@ -115,7 +115,7 @@ def test_a_forged_pruning_breaks_the_chain(trail: list[int]) -> None:
 def test_every_pruning_is_shown(trail: list[int]) -> None:
     prune("--older-than=9d", "--no-input")
     last = Seal.objects.order_by("number").last()
-    # Whoever may insert and delete can state, by the rules, that all of the trail goes.
+    # A role that may insert and delete can state, by the rules, that all of the trail goes.
     kind = Seal.Kind.PRUNING
     assert seals.add_link("default", last, kind=kind, until=trail[-1], count=8)
     with connection.cursor() as cursor:

@@ -136,7 +136,7 @@ def test_memory_does_not_grow_with_the_values(
     [
         ("UPDATE audit_seal SET count = 99 WHERE number = 2", [("seal", (2,))]),
         ("UPDATE audit_seal SET created_at = '2020-01-01' WHERE number = 2", [("seal", (2,))]),
-        # Its digest was made anew, and the next no longer follows it.
+        # Its digest was made again, and the next no longer follows it.
         ("UPDATE audit_seal SET digest = 'x' || substr(digest, 2) WHERE number = 1",
          [("seal", (1,)), ("seal", (2,))]),
     ],
@@ -349,7 +349,7 @@ def test_fingerprints_that_were_cut_are_found(keys: list[int], count: int) -> No
     links = list(Seal.objects.order_by("number"))
     link, previous = links[-1], links[-2]
     link.fingerprints = bytes(link.fingerprints)[: fingerprints.LAYOUT.size * count - 1]
-    # With its digest made anew, and nothing after it that it would not fit.
+    # With a new digest, and no link after it that would not fit.
     digest = seals.digest_of(link, previous)
     force(
         "UPDATE audit_seal SET fingerprints = %s, digest = %s WHERE number = %s",

@@ -1,4 +1,4 @@
-"""Columns that compare in ways of their own: what has changed is recorded all the same."""
+"""Columns with unusual comparisons: their changes are recorded all the same."""
 
 from typing import Any
 

@@ -235,7 +235,7 @@ def edit_and_remake(trail: Trail, number: int) -> None:
 
 
 TAMPERINGS: Final[dict[str, Callable[[Trail], Any]]] = {
-    # An entry that nobody has forgotten.
+    # An entry with no forgotten part.
     "time": lambda t: t.put(t.kept, "created_at", "2020-01-01 00:00:00+00:00"),
     "action": lambda t: t.put(t.kept, "action", "delete"),
     "model": lambda t: t.put(t.kept, "model_label", "accounts.User"),
@@ -363,7 +363,7 @@ TAMPERINGS: Final[dict[str, Callable[[Trail], Any]]] = {
         [triggers.Triggers(connection, triggers.KEPT).capture.removal(f"{PREFIX}keep_update_audit_entry")]
     ),
 }  # fmt: skip
-# What the triggers do not refuse. A role that may add entries and change salts can do these.
+# Tamperings that the triggers do not refuse. A role that may add entries and change salts can do these.
 ALLOWED: Final = {
     "put in before", "statement without marks", "statement without marks for an actor",
     "second statement for what one has done", "salt changed", "salt wiped", "salt made up",

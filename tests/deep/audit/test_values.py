@@ -85,7 +85,7 @@ def test_a_value_survives_the_trail(name: str, value: Any) -> None:
     data = Entry.objects.of(article).get().changes[field.name]["new"]
     assert decode(field, data) == stored
     assert type(decode(field, data)) is type(stored) or name == "attachment"
-    # What is recorded is what the database holds: saving it again changes nothing.
+    # The trail records the values of the database: saving them again changes nothing.
     article.save()
     Article.objects.get().save()
     assert Entry.objects.of(article).count() == (2 if rounded_when_read(value) else 1)

@@ -30,7 +30,7 @@ TEXTS: Final = ("", "a", "B", "Zoë \U0001f642", 'it\'s 100% "so"', "back\\slash
 
 @dataclass(frozen=True)
 class Choices:
-    """What a write decides by; whatever the numbers are, they choose something."""
+    """The numbers that a write decides by. Any numbers choose something."""
 
     one: int
     two: int
@@ -368,7 +368,7 @@ def move_related(c: Choices) -> None:
 
 @write
 def change_a_key(c: Choices) -> None:
-    """What points to the old key would be left behind, so only what nobody points to is moved."""
+    """Rows that point to the old key would be left behind. So only rows without such others are moved."""
     match c.one % 4:
         case 0:
             tags = Tag._base_manager.filter(articles=None, review=None, booktag=None)

@@ -56,9 +56,8 @@ class Entry(models.Model):
     - ``{"renamed": …}``, the old name of a field, or of the model under the empty name.
 
     Ids grow in the order of the changes to an object; clocks may step back, so
-    order by id. Nothing that is deleted elsewhere takes an entry along: the foreign
-    key to the actor has no constraint and is never followed by a deletion, and the
-    name it stood for is kept as text.
+    order by id. No deletion elsewhere removes an entry. The foreign key to the actor has no
+    constraint, and a deletion never follows it. The name of the actor is kept as text.
     """
 
     class Action(models.TextChoices):

@@ -181,7 +181,7 @@ class Page:
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
-        # What a login says is of no field, even if the model has one of that name.
+        # A login names no fields, even if the model has a field of that name.
         model = self.names.label(entry) if entry.action in WRITES else ""
         for name, one, label in fields_of(model, changes):
             yield one, label, changes[name]

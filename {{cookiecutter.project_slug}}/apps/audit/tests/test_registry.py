@@ -1,4 +1,4 @@
-"""What is audited is said in the settings or by a call, and mistakes are refused."""
+"""The settings or a call say which models are audited. Mistakes are refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What writes of one row and of many, and of links, leave on the trail."""
+"""Entries of writes to one row, to many rows and to links."""
 
 from decimal import Decimal
 from typing import Any
