@@ -43,6 +43,7 @@ TEST_NON_SERIALIZED_APPS = ["apps.audit"]
 
 TEST_RUNNER = "audited_suite.Runner"
 TRUST_REQUEST_ID = False
+BEHIND_PROXY = False
 
 
 class Runner(DiscoverRunner):
