@@ -23,6 +23,9 @@ def test_unknown_options_are_refused(settings: Settings) -> None:
     [
         ("carrier-pigeon://ann:geheim@loft", "begins with none of memory://, redis://"),
         ("redis://:ge/heim@127.0.0.1:6379/0", "is not a URL"),
+        ("127.0.0.1:6379", "begins with none of"),
+        ("redis:/ann:geheim@loft", "begins with none of"),
+        ("filesystem:///srv/jobs", "Write memory://"),
     ],
 )
 def test_an_unknown_broker_is_named_without_the_password(
