@@ -20,37 +20,52 @@ PARTS = {
     """,
     "applications 1": """
         admin_changelist admin_custom_urls admin_inlines admin_ordering admin_utils admin_views
-        admin_widgets async auth_tests flatpages_tests generic_inline_admin generic_views
+        admin_widgets
     """,
     "applications 2": """
-        inline_formsets model_forms model_formsets model_formsets_regress redirects_tests servers
-        sessions_tests sites_framework sites_tests test_utils view_tests
+        async auth_tests flatpages_tests generic_inline_admin generic_views
+    """,
+    "applications 3": """
+        inline_formsets model_forms model_formsets model_formsets_regress redirects_tests
+        servers sessions_tests sites_framework sites_tests test_utils view_tests
     """,
     "models 1": """
         aggregation aggregation_regress annotations basic bulk_create composite_pk constraints
-        contenttypes_tests custom_columns custom_lookups custom_managers custom_methods custom_pk
+        contenttypes_tests custom_columns custom_lookups custom_managers custom_methods
+        custom_pk
+    """,
+    "models 2": """
         datatypes dates datetimes db_functions defer defer_regress delete delete_regress
         distinct_on_fields empty empty_models expressions expressions_case
     """,
-    "models 2": """
+    "models 3": """
         expressions_window extra_regress field_defaults field_subclassing filtered_relation
         fixtures fixtures_model_package fixtures_regress force_insert_update foreign_object
-        from_db_value generic_relations generic_relations_regress get_earliest_or_latest
-        get_object_or_404 get_or_create known_related_objects lookup m2m_and_m2o m2m_intermediary
-        m2m_multiple m2m_recursive m2m_regress m2m_signals m2m_through m2m_through_regress
-    """,
-    "models 3": """
-        m2o_recursive managers_regress many_to_many many_to_one many_to_one_null max_lengths
-        model_enums model_fields model_inheritance model_inheritance_regress model_options
-        model_package model_regress model_utils multiple_database mutually_referential
-        nested_foreign_keys null_fk null_fk_ordering null_queries one_to_one or_lookups
-        order_with_respect_to ordering pagination postgres_tests
+        from_db_value generic_relations generic_relations_regress
     """,
     "models 4": """
-        prefetch_related properties proxy_models queries queryset_pickle raw_query reserved_names
-        reverse_lookup save_delete_hooks select_for_update select_related select_related_onetoone
-        select_related_regress serializers signals str string_lookup timezones transaction_hooks
-        transactions unmanaged_models update update_only_fields validation xor_lookups
+        get_earliest_or_latest get_object_or_404 get_or_create known_related_objects lookup
+        m2m_and_m2o m2m_intermediary m2m_multiple m2m_recursive m2m_regress m2m_signals
+        m2m_through m2m_through_regress
+    """,
+    "models 5": """
+        m2o_recursive managers_regress many_to_many many_to_one many_to_one_null max_lengths
+        model_enums model_fields model_inheritance model_inheritance_regress model_options
+        model_package model_regress
+    """,
+    "models 6": """
+        model_utils multiple_database mutually_referential nested_foreign_keys null_fk
+        null_fk_ordering null_queries one_to_one or_lookups order_with_respect_to ordering
+        pagination postgres_tests
+    """,
+    "models 7": """
+        prefetch_related properties proxy_models queries queryset_pickle raw_query
+        reserved_names reverse_lookup save_delete_hooks select_for_update select_related
+        select_related_onetoone select_related_regress
+    """,
+    "models 8": """
+        serializers signals str string_lookup timezones transaction_hooks transactions
+        unmanaged_models update update_only_fields validation xor_lookups
     """,
 }
 # Tests that may fail, by the start of their paths, and why.
