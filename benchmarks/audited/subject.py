@@ -393,6 +393,7 @@ def main() -> None:
         USE_TZ=True,
         SIGNAL_TRACING=False,
         SECRET_KEY="benchmark",  # noqa: S106
+        STATIC_URL="/static/",
         **recorder.settings,
     )
     django.setup()
