@@ -23,7 +23,7 @@ from .models import Entry
 from .restore import CannotRestoreError
 
 # How many of the latest entries are searched, which no index helps with.
-SEARCHED: Final = 1_000_000
+SEARCHED: Final = 400_000
 HISTORY_PAGE: Final = 20
 
 
