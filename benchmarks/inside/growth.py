@@ -36,7 +36,7 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-DAYS, WRITES, FEW = 365, 200, 1000
+DAYS, WRITES, FEW, CHANGES = 365, 200, 1000, 100
 LIST = "/admin/audit/entry/"
 # A year of orders, customers and users, of 20 entries each, and one object that never rests. Three
 # in ten entries have no actor; the others are by a thousand users.
@@ -189,6 +189,8 @@ def pages() -> dict[str, str]:
     # One that is created and deleted, as the last of its kind.
     key = Entry.objects.filter(model_label=label).exclude(object_id="1").latest("pk").object_id
     request = Entry.objects.filter(pk__lte=middle_id).latest("pk").request_id
+    # The first state of a user who has changed often since then.
+    state = Entry.objects.filter(model_label="accounts.User", object_id="1").earliest("pk")
     return {
         "the list": LIST,
         "page 100": f"{LIST}?p={min(100, last // 60)}",
@@ -210,6 +212,7 @@ def pages() -> dict[str, str]:
         "an object with many": f"{LIST}of/{label}/1/",
         "an older page of it": f"{LIST}of/{label}/1/?p={max(min(100, last // 40_000), 1)}",
         "an entry": f"{LIST}{middle_id}/change/",
+        "a preview": f"{LIST}{state.pk}/bring-back/",
     }
 
 
@@ -303,6 +306,8 @@ def main() -> None:
         call_command("migrate", database=using, verbosity=0)
     client = Client(SERVER_NAME="localhost")
     client.force_login(User.objects.create_superuser("admin", "admin@example.com", "pw"))
+    for number in range(CHANGES):
+        User.objects.update(first_name=f"Name {number}")
     # A few entries, so that each page has something to show.
     fill(1, FEW)
     before = visit(client)
