@@ -2,7 +2,6 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -12,21 +11,24 @@ from .entries import Entry
 INDENT = " " * len("    in transaction  ")
 
 
-def table(entries: list[Entry], width: int) -> Iterator[str]:
-    """Yield the lines for a terminal; docstrings are wrapped to so many columns."""
+def table(entries: list[Entry], width: int) -> str:
+    """Write entries for a terminal; docstrings are wrapped to so many columns."""
+    found: list[str] = []
     for sender, of_sender in groupby(entries, lambda entry: entry.sender):
-        yield sender
+        found += ["", sender] if found else [sender]
         for signal, of_signal in groupby(of_sender, lambda entry: entry.signal):
-            yield f"  {signal.name}"
+            found.append(f"  {signal.name}")
             for entry in of_signal:
                 mark = "" if entry.origin == "kit" else f" ({entry.origin})"
-                yield f"    {entry.phase:14}  {entry.place.name}{mark}  {entry.place}"
+                found.append(f"    {entry.phase:14}  {entry.place.name}{mark}  {entry.place}")
                 summary = entry.summary or "(no docstring)"
-                yield textwrap.fill(summary, width, initial_indent=INDENT, subsequent_indent=INDENT)
+                found += textwrap.wrap(
+                    summary, width, initial_indent=INDENT, subsequent_indent=INDENT
+                )
                 for step in entry.steps:
                     place = f"  {step.file}:{step.line}" if step.file else ""
-                    yield f"    → {step.kind:12}  {step.name}{place}"
-        yield ""
+                    found.append(f"    → {step.kind:12}  {step.name}{place}")
+    return "\n".join(found)
 
 
 def as_json(entries: list[Entry]) -> str:

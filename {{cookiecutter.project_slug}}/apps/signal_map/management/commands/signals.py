@@ -50,8 +50,8 @@ class Command(BaseCommand):
         if options["format"] == "json":
             self.stdout.write(formats.as_json(entries))
         else:
-            lines = formats.table(entries, min(shutil.get_terminal_size().columns, WIDEST))
-            self.stdout.write("\n".join(lines) or "Nothing is connected.")
+            text = formats.table(entries, min(shutil.get_terminal_size().columns, WIDEST))
+            self.stdout.write(text or "Nothing is connected.")
 
     def write(self) -> None:
         """Write the document."""
