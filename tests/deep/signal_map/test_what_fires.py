@@ -4,12 +4,26 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_delete, pre_delete
 from django.test.utils import CaptureQueriesContext
 
 from apps.core.dispatch import receiver
 
 from ..conftest import SIGNALS
+from ..test_what_fires import PAGE
+
+
+def test_every_async_write_is_in_the_table() -> None:
+    writes = {
+        name
+        for name in vars(QuerySet)
+        if getattr(getattr(QuerySet, name.removeprefix("a"), None), "alters_data", False)
+        and name.startswith("a")
+    }
+    used = PAGE.read_text(encoding="utf-8")
+    assert writes
+    assert {name for name in writes if f".{name}(" not in used} == set()
 
 
 def test_what_the_database_does_itself_is_done(world: dict[str, Any], heard: list[str]) -> None:

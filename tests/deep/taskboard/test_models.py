@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apps.taskboard import models
-from apps.taskboard.models import Project, Task
+from apps.accounts.models import User
+from apps.taskboard import models, services
+from apps.taskboard.models import Notification, Project, Task
 
 pytestmark = pytest.mark.django_db
 
@@ -130,4 +132,34 @@ def test_a_task_is_overdue_after_its_day(
 ) -> None:
     due_on = timezone.localdate() + timedelta(days=days)
     task = Task.objects.create(project=project, title="A", status=status, due_on=due_on)
-    assert task.is_overdue == Task.objects.overdue().exists() == overdue
+    assert task.is_overdue == bool(services.announce_overdue()) == overdue
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("Write the program", "write-the-program"),
+        ("Größe messen", "größe-messen"),
+        ("大小を測る", "大小を測る"),
+        ("🎉!", "untitled"),
+        ("", "untitled"),
+        ("x" * 200, "x" * 50),
+    ],
+)
+def test_every_title_gives_a_usable_slug(project: Project, title: str, slug: str) -> None:
+    task = Task.objects.create(project=project, title=title)
+    assert task.slug == slug
+    assert Task.objects.get(slug=slug).get_absolute_url().startswith("/taskboard/")
+
+
+def test_a_user_is_forgotten_in_notifications(ada: User, grace: User, task: Task) -> None:
+    for user, text in (
+        (ada, "Read this."),
+        (grace, "ada assigned “it” to you."),
+        (grace, "adam did."),
+    ):
+        Notification.objects.create(user=user, task=task, text=text)
+    config: Any = apps.get_app_config("taskboard")
+    assert [config.forget(ada.pk, "default") for _ in range(2)] == [2, 0]
+    texts = Notification.objects.order_by("pk").values_list("user", "text")
+    assert list(texts) == [(grace.pk, "Somebody assigned “it” to you."), (grace.pk, "adam did.")]

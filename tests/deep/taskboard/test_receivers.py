@@ -343,3 +343,25 @@ def test_mute_silences_one_receiver_in_one_block(
             task.assignees.add(ada)
         task.assignees.add(grace)
     assert assignments(events) == [(task.pk, grace.pk)]
+
+
+def test_pre_delete_lets_a_project_take_its_tasks_along(project: Project, task: Task) -> None:
+    Task.objects.update(status=Task.Status.IN_PROGRESS)
+    for delete in (Project.objects.all().delete, project.delete):
+        with transaction.atomic():
+            delete()
+            assert not Task.objects.exists()
+            transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("gone", ["task", "person"])
+def test_m2m_changed_leaves_out_what_is_deleted_meanwhile(
+    task: Task, grace: User, gone: str
+) -> None:
+    """A race between the look at the page and the assignment; the database would refuse it."""
+    rows: Any = Task.objects if gone == "task" else User.objects.filter(pk=grace.pk)
+    rows.all().delete()
+    with received(task_assigned) as events:
+        task.assignees.add(grace)
+        grace.tasks.add(task)
+    assert (events, Task.assignees.through._default_manager.count()) == ([], 0)

@@ -1,5 +1,6 @@
 """One welcome for every new user: not before the commit, not twice, and none without a user."""
 
+import io
 import json
 import math
 import smtplib
@@ -24,6 +25,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 import config.settings
 from apps.accounts.models import User
 from apps.core.tests.deep.test_settings import PRODUCTION, run, setting
+from apps.welcome_email.apps import WelcomeEmailConfig
 from apps.welcome_email.models import CLAIM_EXPIRES_AFTER, OWED_FOR, Welcome
 from apps.welcome_email.tasks import ClaimedError, message, send_welcome
 
@@ -254,13 +256,17 @@ def test_the_command_goes_on_after_a_failure_and_reports_it(
             raise error
         return send_messages(backend, messages)
 
-    monkeypatch.setattr(EmailBackend, "send_messages", refuse_ada)
-    with pytest.raises(CommandError, match="1 of 2 welcome mails could not be sent"):
-        call_command("send_welcomes")
+    with monkeypatch.context() as patched:
+        patched.setattr(EmailBackend, "send_messages", refuse_ada)
+        with pytest.raises(CommandError, match="1 of 2 welcome mails could not be sent"):
+            call_command("send_welcomes")
     assert [sent.to for sent in mail.outbox] == [["grace@example.com"]]
     due = Welcome.objects.due().get()
     assert due.attempts == 1
     assert "no such user" in due.last_error
+    stream = io.StringIO()
+    call_command("send_welcomes", stdout=stream)
+    assert "Sent 1 welcome mail." in stream.getvalue()
 
 
 def test_an_address_that_no_mail_can_be_written_to_does_not_hold_up_the_others(
@@ -401,3 +407,14 @@ def test_the_admin_shows_welcomes_and_changes_none(admin_client: Client) -> None
     assert admin_client.get(f"{page}add/").status_code == 403
     change = f"{page}{Welcome.objects.get(user__username='ada').pk}/change/"
     assert admin_client.post(change, {"language": "de"}).status_code == 403
+
+
+def test_a_user_is_forgotten() -> None:
+    Welcome.objects.filter(user=sign_up()).update(
+        last_error="ada@example.com refused", language="de"
+    )
+    welcome, config = Welcome.objects.get(), apps.get_app_config("welcome_email")
+    assert isinstance(config, WelcomeEmailConfig)
+    assert [config.forget(welcome.user_id, "default") for _ in range(2)] == [1, 0]
+    welcome.refresh_from_db()
+    assert (welcome.last_error, welcome.language) == ("", "")

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.dispatch import Signal
+from django.utils.module_loading import import_string, module_has_submodule
 
 from apps.core import dispatch
 from apps.core.modules import Effect, ModuleConfig, module_configs
@@ -21,7 +24,6 @@ from .live import (
     phase_of,
     sender_label,
 )
-from .loading import load_all
 from .places import Place, function_of, place_of
 
 # In the order in which a row, a request or a database causes them.
@@ -89,8 +91,11 @@ def read_entries() -> list[Entry]:
     """List all receivers by sender and signal, in the order in which they run.
 
     The sync receivers of a signal run in the order of their connection, then the async ones.
+
+    Raises:
+        ImportError: when a module that a server imports, or one of its imports, is missing.
     """
-    load_all()
+    _import_what_servers_import()
     names = named_signals()
     entries = [
         _effect(config, effect) for config in module_configs() for effect in config.effects()
@@ -106,6 +111,16 @@ def read_entries() -> list[Entry]:
         ]
     entries.sort(key=_order)
     return entries
+
+
+def _import_what_servers_import() -> None:
+    import_module(settings.ROOT_URLCONF)
+    for path in (*settings.MIDDLEWARE, *settings.AUTHENTICATION_BACKENDS):
+        import_string(path)
+    # ``migrate`` imports these too. Packages connect receivers of post_migrate there.
+    for config in apps.get_app_configs():
+        if module_has_submodule(config.module, "management"):
+            import_module(f"{config.name}.management")
 
 
 def entries_of(entries: Iterable[Entry], wanted: Mapping[str, Iterable[str]]) -> list[Entry]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.utils.decorators import sync_and_async_middleware
 
 from apps.core.actor import current_request_id
@@ -27,22 +27,18 @@ def tracing_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[
 
         async def asynchronous(request: HttpRequest) -> Any:
             with tracing.tracing(request.method or "") as trace:
-                response = await get_response(request)
-                tell(trace, request, response)
-            return response
+                return tell(trace, request, await get_response(request))
 
         return asynchronous
 
     def synchronous(request: HttpRequest) -> Any:
         with tracing.tracing(request.method or "") as trace:
-            response = get_response(request)
-            tell(trace, request, response)
-        return response
+            return tell(trace, request, get_response(request))
 
     return synchronous
 
 
-def tell(trace: tracing.Trace, request: HttpRequest, response: HttpResponseBase) -> None:
+def tell(trace: tracing.Trace, request: HttpRequest, response: Any) -> Any:
     """Copy route and status into the trace, and the trace into the header of the response."""
     # The path can contain a secret, such as the token that resets a password.
     trace.route = f"/{request.resolver_match.route}" if request.resolver_match else "no page"
@@ -51,3 +47,4 @@ def tell(trace: tracing.Trace, request: HttpRequest, response: HttpResponseBase)
     if timing := tracing.server_timing(trace):
         others = response.headers.get("Server-Timing")
         response.headers["Server-Timing"] = f"{others}, {timing}" if others else timing
+    return response

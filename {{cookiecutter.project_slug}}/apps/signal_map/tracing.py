@@ -31,7 +31,7 @@ KEPT_REQUESTS: Final = 20
 TIMINGS_IN_HEADER: Final = 20
 
 
-@dataclass(slots=True)
+@dataclass
 class Runs:
     """All runs of one receiver for one signal and sender in a request, or of one job.
 
@@ -40,9 +40,9 @@ class Runs:
     """
 
     name: str
-    signal: Signal | None
-    sender: str
-    phase: str
+    signal: Signal | None = None
+    sender: str = ""
+    phase: str = "background job"
     calls: int = 0
     failures: int = 0
     seconds: float = 0.0
@@ -51,7 +51,10 @@ class Runs:
 
 @dataclass(slots=True)
 class Trace:
-    """The runs of one request; ``route`` is the pattern of its URL, which holds no secrets."""
+    """The runs of one request; ``route`` is the pattern of its URL, which holds no secrets.
+
+    ``total`` counts all calls, and the seconds and queries of those that no other run caused.
+    """
 
     method: str
     started_at: datetime
@@ -59,8 +62,7 @@ class Trace:
     status: int = 0
     request_id: str = ""
     seconds: float = 0.0
-    receiver_seconds: float = 0.0
-    queries: int = 0
+    total: Runs = field(default_factory=lambda: Runs("receivers"))
     runs: dict[tuple[str, Signal | None, str, str], Runs] = field(default_factory=dict)
 
 
@@ -130,7 +132,7 @@ def job(name: str) -> Iterator[None]:
     if trace is None:
         yield
         return
-    with _timed(trace, Runs(name, None, "", "background job")) as this, _counted_for(this):
+    with _timed(trace, Runs(name)) as this, _counted_for(this):
         yield
 
 
@@ -148,13 +150,12 @@ def _timed(trace: Trace, new: Runs) -> Iterator[_Run]:
     finally:
         seconds = perf_counter() - started
         runs.calls += 1
+        trace.total.calls += 1
         runs.seconds += seconds
         runs.queries += this.queries
         if this.parent is None:
-            trace.receiver_seconds += seconds
-            trace.queries += this.queries
-        else:
-            this.parent.queries += this.queries
+            trace.total.seconds += seconds
+        (this.parent or trace.total).queries += this.queries
 
 
 @contextmanager
@@ -210,21 +211,15 @@ def server_timing(trace: Trace) -> str:
     """
     if not trace.runs:
         return ""
-    found = sorted(trace.runs.values(), key=lambda runs: -runs.seconds)
-    calls = sum(runs.calls for runs in found)
-    total = f"{counted(calls, 'call')}, {counted(trace.queries, 'query', 'queries')}"
-    entries = [_timing("receivers", trace.receiver_seconds, total)]
-    for runs in found[:TIMINGS_IN_HEADER]:
-        name = runs.name.rpartition(".")[2]
-        said = f"{counted(runs.calls, 'call')}, {counted(runs.queries, 'query', 'queries')}"
-        entries.append(_timing(name, runs.seconds, said))
-    return ", ".join(entries)
+    slowest = sorted(trace.runs.values(), key=lambda runs: -runs.seconds)
+    return ", ".join(map(_timing, [trace.total, *slowest[:TIMINGS_IN_HEADER]]))
 
 
-def _timing(name: str, seconds: float, description: str) -> str:
+def _timing(runs: Runs) -> str:
     # Names of functions may be in any script. A token of HTTP must not contain these characters.
-    token = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-    return f'{token};dur={seconds * 1000:.1f};desc="{token}: {description}"'
+    token = re.sub(r"[^A-Za-z0-9_.-]", "-", runs.name.rpartition(".")[2])
+    said = f"{counted(runs.calls, 'call')}, {counted(runs.queries, 'query', 'queries')}"
+    return f'{token};dur={runs.seconds * 1000:.1f};desc="{token}: {said}"'
 
 
 def counted(number: int, one: str, more: str = "") -> str:

@@ -31,11 +31,10 @@ def signals(request: HttpRequest) -> HttpResponse:
     }
     chosen = {name: request.GET.get(name, "") for name in choices}
     wanted = {name: {chosen[name]} & words for name, words in choices.items()}
+    filtered = any(wanted.values())
     entries = entries_of(everything, wanted)
     rows = _rows(entries, everything)
-    names = named_signals()
-    filtered = any(wanted.values())
-    shown = _shown(entries) if filtered else None
+    names, shown = named_signals(), _shown(entries) if filtered else None
     requests = [_request(trace, names, shown) for trace in tracing.kept_traces()]
     context = {
         **admin.site.each_context(request),
@@ -100,39 +99,29 @@ def _request(
     names: dict[Signal, SignalName],
     shown: set[tuple[str, str, str]] | None,
 ) -> dict[str, Any]:
-    everything = [_run(run, names) for run in trace.runs.values()]
+    everything = [_run(runs, names) for runs in trace.runs.values()]
     runs = [
         run
         for run in everything
         if shown is None
-        or (run["path"], run["signal"], run["sender"]) in shown
-        or (run["path"], run["signal"], "any sender") in shown
+        or {(run["path"], run["signal"], each) for each in (run["sender"], "any sender")} & shown
     ]
     part = f"{len(runs)} of " if len(runs) < len(everything) else ""
     return {
         "trace": trace,
         "receivers": part + tracing.counted(len(everything), "receiver"),
-        "queries": tracing.counted(trace.queries, "query", "queries"),
+        "queries": tracing.counted(trace.total.queries, "query", "queries"),
         "milliseconds": _milliseconds(trace.seconds),
-        "receiver_milliseconds": _milliseconds(trace.receiver_seconds),
+        "receiver_milliseconds": _milliseconds(trace.total.seconds),
         "runs": runs,
     }
 
 
 def _run(runs: tracing.Runs, names: dict[Signal, SignalName]) -> dict[str, Any]:
     module, _, name = runs.name.rpartition(".")
-    return {
-        "path": runs.name,
-        "name": name,
-        "module": module,
-        "signal": names.get(runs.signal, NAMELESS).name if runs.signal else "",
-        "sender": runs.sender,
-        "phase": runs.phase,
-        "calls": runs.calls,
-        "failures": runs.failures,
-        "milliseconds": _milliseconds(runs.seconds),
-        "queries": runs.queries,
-    }
+    signal = names.get(runs.signal, NAMELESS).name if runs.signal else ""
+    more = {"path": runs.name, "module": module, "name": name, "signal": signal}
+    return vars(runs) | more | {"milliseconds": _milliseconds(runs.seconds)}
 
 
 def _milliseconds(seconds: float) -> str:

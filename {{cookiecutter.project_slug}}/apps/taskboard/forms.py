@@ -3,15 +3,7 @@ from django.db.models import QuerySet
 
 from apps.accounts.models import User
 
-from .models import Project, Task
-
-
-class ProjectForm(forms.ModelForm):
-    """The name of a new project."""
-
-    class Meta:
-        model = Project
-        fields = ("name",)
+from .models import Task
 
 
 class TaskForm(forms.ModelForm):

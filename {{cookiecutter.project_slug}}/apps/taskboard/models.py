@@ -6,7 +6,6 @@ A receiver can be muted, and ``save(update_fields=...)`` does not write the fiel
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import date
 from itertools import chain, count
 from typing import Any
 
@@ -118,14 +117,6 @@ class Project(WithSlug):
         return reverse("taskboard:board", args=[self.slug])
 
 
-class TaskQuerySet(models.QuerySet["Task"]):
-    def overdue(self, today: date | None = None) -> "TaskQuerySet":
-        """The tasks that should have been done before today."""
-        return self.exclude(status=Task.Status.DONE).filter(
-            due_on__lt=today or timezone.localdate()
-        )
-
-
 class Task(WithSlug):
     """A task; ``completed_at`` is set if, and only if, it is done."""
 
@@ -152,8 +143,6 @@ class Task(WithSlug):
     attachment = models.FileField(upload_to="tasks", blank=True, validators=[check_size])
     completed_at = models.DateTimeField(null=True, editable=False)
     overdue_announced_for = models.DateField(null=True, editable=False)
-
-    objects = TaskQuerySet.as_manager()
 
     class Meta:
         ordering = ("-priority", F("due_on").asc(nulls_last=True), "pk")

@@ -6,6 +6,7 @@ from typing import cast
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
@@ -60,18 +61,7 @@ def unassign(task: Task, person: User, by: User | None) -> None:
         task.assignees.remove(person)
 
 
-def delete(task: Task) -> None:
-    """Delete a task.
-
-    Raises:
-        TaskInProgressError: when it is in progress. An outer transaction of the caller
-            stays usable.
-    """
-    with transaction.atomic(using=task._state.db):
-        task.delete()
-
-
-def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+def announce_overdue(using: str = DEFAULT_DB_ALIAS) -> int:
     """Announce each overdue task once for its due date; return how many were announced.
 
     One UPDATE claims a task, so two runs at the same time announce it once. A task that was
@@ -79,8 +69,8 @@ def announce_overdue(today: date | None = None, using: str = DEFAULT_DB_ALIAS) -
     When a receiver fails, or the process dies, the next run announces the task.
     """
     announced = 0
-    tasks = Task.objects.using(using).overdue(today)
-    overdue = tasks.exclude(overdue_announced_for=F("due_on"))
+    late = Task.objects.using(using).filter(due_on__lt=timezone.localdate())
+    overdue = late.exclude(status=Task.Status.DONE).exclude(overdue_announced_for=F("due_on"))
     for task in list(overdue.order_by("pk")):
         due_on = cast(date, task.due_on)
         claimed = overdue.filter(pk=task.pk, due_on=due_on)

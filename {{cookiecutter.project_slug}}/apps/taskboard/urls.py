@@ -21,10 +21,10 @@ register_converter(BoardFileConverter, "board_file")
 
 app_name = "taskboard"
 urlpatterns = [
-    path("", views.index, name="index"),
+    path("", views.IndexView.as_view(), name="index"),
     path("attachments/<board_file:name>", views.attachment, name="attachment"),
     path("projects/<board_slug:project>/", views.board, name="board"),
-    path("projects/<board_slug:project>/create/", views.create, name="create"),
+    path("projects/<board_slug:project>/create/", views.edit, name="create"),
     path("projects/<board_slug:project>/tasks/<board_slug:task>/", views.detail, name="task"),
     path("projects/<board_slug:project>/tasks/<board_slug:task>/edit/", views.edit, name="edit"),
 ]

@@ -3,44 +3,41 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
+from django.views.generic import CreateView
 
 from apps.accounts.models import User
 
 from . import services
-from .forms import PersonForm, ProjectForm, SearchForm, TaskForm
+from .forms import PersonForm, SearchForm, TaskForm
 from .models import Project, Task, TaskInProgressError
 
-FORM = "taskboard/form.html"
 LATEST = 10
 FOUND = 10  # people, of those whom a search finds
-form_view = require_http_methods(["GET", "HEAD", "POST"])
 
 
-@login_required
-@form_view
-def index(request: HttpRequest) -> HttpResponse:
+class IndexView(LoginRequiredMixin, CreateView):
     """List the projects and the latest notifications of the person; add a project."""
-    form = ProjectForm(request.POST or None)
-    if form.is_valid():
-        return redirect(form.save())
-    context = {
-        "form": form,
-        "projects": Project.objects.with_statistics(),
-        "notifications": _person(request).notifications.select_related("task__project")[:LATEST],
-        "debug": settings.DEBUG,
-    }
-    return render(request, "taskboard/index.html", context)
+
+    model = Project
+    fields = ("name",)
+    template_name = "taskboard/index.html"
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        told = _person(self.request).notifications.select_related("task__project")[:LATEST]
+        more |= {"notifications": told, "projects": Project.objects.with_statistics()}
+        return super().get_context_data(debug=settings.DEBUG, **more)
 
 
 @login_required
@@ -56,38 +53,31 @@ def board(request: HttpRequest, project: str) -> HttpResponse:
 
 
 @login_required
-@form_view
-def create(request: HttpRequest, project: str) -> HttpResponse:
-    """Add a task to a project."""
+def edit(request: HttpRequest, project: str, task: str = "") -> HttpResponse:
+    """Edit the fields of a task; without one, add a task to the project."""
+    found: Project | Task
     with transaction.atomic():
-        # Locked, so that a project that is being deleted gets no new task.
-        projects = Project.objects.select_for_update(no_key=True)
-        found = get_object_or_404(projects, slug=project)
-        task = Task(project=found, creator=_person(request))
-        form = TaskForm(request.POST or None, request.FILES or None, instance=task)
+        if task:
+            # Locked, because the form saves all fields, and the status could change meanwhile.
+            tasks = Task.objects.select_related("project").select_for_update(of=("self",))
+            found = edited = get_object_or_404(tasks, project__slug=project, slug=task)
+        else:
+            # Locked, so that a project that is being deleted gets no new task.
+            projects = Project.objects.select_for_update(no_key=True)
+            found = get_object_or_404(projects, slug=project)
+            edited = Task(project=found, creator=_person(request))
+        form = TaskForm(request.POST or None, request.FILES or None, instance=edited)
         if form.is_valid():
             return redirect(form.save())
-    return render(request, FORM, {"form": form, "title": "New task", "back": found})
+    context = {"form": form, "title": "Edit task" if task else "New task", "back": found}
+    return render(request, "taskboard/form.html", context)
 
 
 @login_required
-@form_view
-def edit(request: HttpRequest, project: str, task: str) -> HttpResponse:
-    """Edit the fields of a task."""
-    with transaction.atomic():
-        # Locked, because the form saves all fields, and the status could change meanwhile.
-        found = _task(project, task, lock=True)
-        form = TaskForm(request.POST or None, request.FILES or None, instance=found)
-        if form.is_valid():
-            return redirect(form.save())
-    return render(request, FORM, {"form": form, "title": "Edit task", "back": found})
-
-
-@login_required
-@form_view
 def detail(request: HttpRequest, project: str, task: str) -> HttpResponse:
     """Show a task; with POST, do the action of the button."""
-    found = _task(project, task)
+    tasks = Task.objects.select_related("project")
+    found = get_object_or_404(tasks, project__slug=project, slug=task)
     if request.method == "POST":
         return _act(request, found)
     form = SearchForm(request.GET if "name" in request.GET else None)
@@ -121,13 +111,6 @@ def _person(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-def _task(project: str, task: str, *, lock: bool = False) -> Task:
-    tasks = Task.objects.select_related("project")
-    if lock:
-        tasks = tasks.select_for_update(of=("self",))
-    return get_object_or_404(tasks, project__slug=project, slug=task)
-
-
 def _act(request: HttpRequest, task: Task) -> HttpResponse:
     person = _person(request)
     moves: dict[str, Callable[[Task], bool]] = {
@@ -145,11 +128,10 @@ def _act(request: HttpRequest, task: Task) -> HttpResponse:
         form = PersonForm(request.POST)
         if form.is_valid():
             links[action](task, form.cleaned_data["person"], by=person)
-        else:
-            messages.error(request, "Choose a person.")
     elif action == "delete":
         try:
-            services.delete(task)
+            with transaction.atomic():
+                task.delete()
         except TaskInProgressError as error:
             messages.error(request, str(error))
         else:

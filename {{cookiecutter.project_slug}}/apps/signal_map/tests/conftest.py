@@ -17,17 +17,13 @@ from django.test import override_settings
 from apps.core import watch
 from apps.core.signals import bulk_created, bulk_deleted, bulk_updated
 from apps.signal_map import tracing
+from apps.signal_map.live import named_signals
 
-SIGNALS = {
-    pre_save: "pre_save",
-    post_save: "post_save",
-    pre_delete: "pre_delete",
-    post_delete: "post_delete",
-    m2m_changed: "m2m_changed",
-    bulk_created: "bulk_created",
-    bulk_updated: "bulk_updated",
-    bulk_deleted: "bulk_deleted",
-}
+SENT = (
+    *(pre_save, post_save, pre_delete, post_delete, m2m_changed),
+    *(bulk_created, bulk_updated, bulk_deleted),
+)
+SIGNALS = {signal: name.name for signal, name in named_signals().items() if signal in SENT}
 
 
 @pytest.fixture(scope="package")
@@ -86,15 +82,12 @@ def heard(world: dict[str, Any], connections_as_before: None) -> list[str]:
     said: list[str] = []
 
     def listen(sender: Any, signal: Any, **named: Any) -> None:
+        keys = named.get("pk_set", named.get("pks"))
         words = [SIGNALS[signal], sender.__name__, named.get("action")]
-        words += ["reverse" if named.get("reverse") else None]
-        words += [str(len(named["pk_set"])) if named.get("pk_set") is not None else None]
-        words += [str(len(named["pks"])) if "pks" in named else None]
-        words += [f"fields={','.join(sorted(named['fields']))}" if "fields" in named else None]
-        words += ["created" if named.get("created") else None]
-        words += ["raw" if named.get("raw") else None]
-        if named.get("update_fields"):
-            words.append(f"update_fields={','.join(sorted(named['update_fields']))}")
+        words += ["reverse" if named.get("reverse") else "", "" if keys is None else str(len(keys))]
+        words += [word for word in ("created", "raw") if named.get(word)]
+        for word in ("fields", "update_fields"):
+            words += [f"{word}={','.join(sorted(named[word]))}"] if named.get(word) else []
         said.append(" ".join(filter(None, words)))
 
     book: Any = world["Book"]

@@ -1,4 +1,4 @@
-"""The list of what runs when: complete, in order, as JSON, and kept in a document."""
+"""The list of what runs when: complete, in order, and kept in a document."""
 
 import io
 from pathlib import Path
@@ -83,22 +83,6 @@ def test_receivers_are_listed_in_the_order_in_which_they_run() -> None:
     assert all(source[each.place.line - 1].startswith(("def ", "async def ")) for each in mine())
 
 
-# The command and its formats
-
-
-def test_filters_choose_and_say_what_there_is() -> None:
-    receiver(post_save, sender=Group)(plain)
-    for words in (["--sender", "group"], ["--signal", "POST_SAVE"], ["--app", "auth"]):
-        assert "plain" in output(*words)
-    assert "plain" not in output("--sender", "accounts.User")
-    assert output("--own", "--signal", "post_init") == "Nothing is connected.\n"
-    with pytest.raises(CommandError, match=r"no sender 'auth.Grup'. There are: .*auth.Group"):
-        output("--sender", "auth.Grup")
-
-
-# The document
-
-
 def test_a_page_is_up_to_date_until_something_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,8 +95,6 @@ def test_a_page_is_up_to_date_until_something_changes(
     receiver(post_delete, sender=Group)(sends)
     with pytest.raises(CommandError, match=r"not in it: \S+test_map.py:\d+ sends, on post_delete"):
         output("--check")
-    with pytest.raises(CommandError, match="no filters"):
-        output("--check", "--own")
 
 
 def test_the_page_of_the_project_is_up_to_date() -> None:

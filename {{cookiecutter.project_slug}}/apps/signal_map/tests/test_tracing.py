@@ -78,23 +78,14 @@ def test_switched_off_nothing_is_timed(settings: Any, monkeypatch: pytest.Monkey
     assert tracing.kept_traces() == []
 
 
-@pytest.fixture
-def staff() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("ada", is_staff=True))
-    return client
-
-
-def test_the_page_is_for_the_staff_and_linked_in_the_admin(staff: Client) -> None:
-    stranger = Client()
+def test_the_page_shows_receivers_and_the_last_requests_to_the_staff() -> None:
+    connect()
+    stranger, staff = Client(), Client()
     assert stranger.get(PAGE).headers["Location"].startswith("/admin/login/")
     stranger.force_login(User.objects.create_user("grace"))
     assert stranger.get(PAGE).status_code == 302
+    staff.force_login(User.objects.create_user("ada", is_staff=True))
     assert f'<a href="{PAGE}">' in staff.get("/admin/").text
-
-
-def test_the_page_shows_receivers_and_the_last_requests(staff: Client) -> None:
-    connect()
     staff.get("/save/secret/")
     text = staff.get(PAGE).text
     for part in ("auth.Group", "Count &lt;b&gt;twice&lt;/b&gt;.", "job count_groups", "(django)"):

@@ -5,7 +5,7 @@ it fails here, and not in a receiver that is no longer called.
 """
 
 import re
-from dataclasses import dataclass
+from inspect import iscoroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +13,32 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "what-fires.md"
 
 
-@dataclass(frozen=True)
-class Operation:
-    """A row of the page: a write, the same as a coroutine if there is one, and its signals."""
-
-    what: str
-    code: str
-    coroutine: str
-    signals: list[str]
-
-
-def operations() -> list[Operation]:
-    """Read the table."""
+def writes() -> list[Any]:
+    """Read the table: each call of each row, with its signals."""
     found = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if line.startswith("| ") and not line.startswith("| Write |"):
-            what, ways, signals = line.strip("| ").split(" | ")
-            code, *coroutine = re.findall(r"`(.+?)`", ways)
+            what, calls, signals = line.strip("| ").split(" | ")
             said = re.findall(r"`(.+?)`", signals)
             assert said or signals == "**none**", line
-            found.append(Operation(what, code, "".join(coroutine), said))
+            found += [pytest.param(code, said, id=what) for code in re.findall(r"`(.+?)`", calls)]
     return found
 
 
-OPERATIONS = operations()
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.what)
-def test_the_signals_of(operation: Operation, world: dict[str, Any], heard: list[str]) -> None:
-    with connection.cursor() as cursor:
-        eval(operation.code, {**world, "cursor": cursor})  # noqa: S307 (the project's own page)
-    assert heard == operation.signals
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [operation for operation in OPERATIONS if operation.coroutine],
-    ids=lambda operation: operation.what,
-)
-def test_the_signals_of_the_coroutine(
-    operation: Operation, world: dict[str, Any], heard: list[str]
+@pytest.mark.parametrize(("code", "signals"), writes())
+def test_the_signals_of(
+    code: str, signals: list[str], world: dict[str, Any], heard: list[str]
 ) -> None:
-    async def write() -> None:
-        await eval(operation.coroutine, dict(world))  # noqa: S307
+    with connection.cursor() as cursor:
+        written = eval(code, {**world, "cursor": cursor})  # noqa: S307 (the project's own page)
 
-    async_to_sync(write)()
-    assert heard == operation.signals
+    async def finish() -> None:
+        await written
 
-
-def test_every_async_write_is_in_the_table() -> None:
-    writes = {
-        name
-        for name in vars(QuerySet)
-        if getattr(getattr(QuerySet, name.removeprefix("a"), None), "alters_data", False)
-        and name.startswith("a")
-    }
-    used = " ".join(operation.coroutine for operation in OPERATIONS)
-    assert writes
-    assert {name for name in writes if f".{name}(" not in used} == set()
+    if iscoroutine(written):
+        async_to_sync(finish)()
+    assert heard == signals

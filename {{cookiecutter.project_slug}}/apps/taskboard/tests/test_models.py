@@ -3,13 +3,11 @@
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
-from apps.accounts.models import User
-from apps.taskboard.models import Notification, Project, Task
+from apps.taskboard.models import Project, Task
 
 from .helpers import at_once, connected
 
@@ -37,23 +35,6 @@ def test_the_database_refuses_done_without_completed_at(task: Task) -> None:
         Task.objects.update(completed_at=timezone.now())
 
 
-@pytest.mark.parametrize(
-    ("title", "slug"),
-    [
-        ("Write the program", "write-the-program"),
-        ("Größe messen", "größe-messen"),
-        ("大小を測る", "大小を測る"),
-        ("🎉!", "untitled"),
-        ("", "untitled"),
-        ("x" * 200, "x" * 50),
-    ],
-)
-def test_every_title_gives_a_usable_slug(project: Project, title: str, slug: str) -> None:
-    task = Task.objects.create(project=project, title=title)
-    assert task.slug == slug
-    assert Task.objects.get(slug=slug).get_absolute_url().startswith("/taskboard/")
-
-
 @pytest.mark.django_db(transaction=True)
 def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> None:
     pk = project.pk
@@ -61,16 +42,3 @@ def test_equal_titles_saved_at_once_get_different_slugs(project: Project) -> Non
     assert sorted(slugs) == ["größe", "größe-2", "größe-3", "größe-4"]
     names = at_once(3, lambda: Project.objects.create(name="Größe").slug)
     assert sorted(names) == ["größe", "größe-2", "größe-3"]
-
-
-def test_a_user_is_forgotten_in_notifications(ada: User, grace: User, task: Task) -> None:
-    for user, text in (
-        (ada, "Read this."),
-        (grace, "ada assigned “it” to you."),
-        (grace, "adam did."),
-    ):
-        Notification.objects.create(user=user, task=task, text=text)
-    config: Any = apps.get_app_config("taskboard")
-    assert [config.forget(ada.pk, "default") for _ in range(2)] == [2, 0]
-    texts = Notification.objects.order_by("pk").values_list("user", "text")
-    assert list(texts) == [(grace.pk, "Somebody assigned “it” to you."), (grace.pk, "adam did.")]

@@ -4,16 +4,13 @@ import re
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import transaction
-from django.template import TemplateSyntaxError
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.welcome_email.apps import WelcomeEmailConfig
 from apps.welcome_email.confirmation import confirmation_link
 from apps.welcome_email.models import Welcome
 from apps.welcome_email.tasks import send_welcome
@@ -95,28 +92,6 @@ def test_a_mail_server_that_is_away_does_not_disturb_the_sign_up(
     assert (welcome.attempts, "refused" in welcome.last_error) == (1, True)
 
 
-def test_the_command_sends_what_is_due_and_reports_failures(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sign_up()
-    sign_up("grace")
-    send_messages = EmailBackend.send_messages
-
-    def refuse_ada(backend: EmailBackend, messages: Any) -> int:
-        if messages[0].to == ["ada@example.com"]:
-            raise TemplateSyntaxError("unknown tag")
-        return send_messages(backend, messages)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(EmailBackend, "send_messages", refuse_ada)
-        with pytest.raises(CommandError, match="1 of 2 welcome mails could not be sent"):
-            call_command("send_welcomes")
-    assert [sent.to for sent in mail.outbox] == [["grace@example.com"]]
-    assert "unknown tag" in Welcome.objects.due().get().last_error
-    call_command("send_welcomes")
-    assert "Sent 1 welcome mail." in capsys.readouterr().out
-
-
 def test_a_link_confirms_the_address_that_it_was_sent_to(client: Client) -> None:
     page = re.sub("https?://[^/]+", "", confirmation_link(sign_up()))
     assert client.get(page).status_code == 200
@@ -126,17 +101,6 @@ def test_a_link_confirms_the_address_that_it_was_sent_to(client: Client) -> None
     User.objects.update(email="else@example.com")
     assert "no longer valid" in client.post(page).text
     assert "no longer valid" in client.get("/welcome/else/").text
-
-
-def test_a_user_is_forgotten() -> None:
-    Welcome.objects.filter(user=sign_up()).update(
-        last_error="ada@example.com refused", language="de"
-    )
-    welcome, config = Welcome.objects.get(), apps.get_app_config("welcome_email")
-    assert isinstance(config, WelcomeEmailConfig)
-    assert [config.forget(welcome.user_id, "default") for _ in range(2)] == [1, 0]
-    welcome.refresh_from_db()
-    assert (welcome.last_error, welcome.language) == ("", "")
 
 
 @pytest.mark.django_db(transaction=True)

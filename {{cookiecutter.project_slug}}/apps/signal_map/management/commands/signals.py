@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.signal_map import document, formats
-from apps.signal_map.entries import FILTERS, Entry, entries_of, read_entries
+from apps.signal_map.entries import FILTERS, entries_of, read_entries
 
 WIDEST = 100
 
@@ -22,28 +22,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        examples = {"sender": "accounts.User", "signal": "post_save", "app": "accounts"}
-        for name, example in examples.items():
-            parser.add_argument(
-                f"--{name}",
-                action="append",
-                default=[],
-                help=f"only this {name}, such as {example}; may be repeated",
-            )
-        parser.add_argument(
-            "--format",
-            choices=("table", "json"),
-            default="table",
-            help="what to print (table)",
-        )
-        parser.add_argument(
-            "--own", action="store_true", help="only receivers of the project, none of packages"
-        )
+        for name in FILTERS:
+            text = f"only this {name}; may be repeated"
+            parser.add_argument(f"--{name}", action="append", default=[], help=text)
+        parser.add_argument("--own", action="store_true", help="leave out receivers of packages")
+        parser.add_argument("--format", choices=("table", "json"), default="table")
         deed = parser.add_mutually_exclusive_group()
         deed.add_argument("--write", action="store_true", help="write docs/signals.md")
-        deed.add_argument(
-            "--check", action="store_true", help="fail when docs/signals.md is out of date"
-        )
+        deed.add_argument("--check", action="store_true", help="fail when it is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print, write or check.
@@ -55,8 +41,7 @@ class Command(BaseCommand):
         if options["write"] or options["check"]:
             if any(chosen.values()) or options["own"] or options["format"] != "table":
                 raise CommandError("--write and --check use the whole document: no filters.")
-            entries = document.documented(read_entries())
-            return self.write(entries) if options["write"] else self.check_document(entries)
+            return self.write() if options["write"] else self.check_document()
         entries = [entry for entry in read_entries() if entry.place.is_own or not options["own"]]
         try:
             entries = entries_of(entries, chosen)
@@ -65,32 +50,26 @@ class Command(BaseCommand):
         if options["format"] == "json":
             self.stdout.write(formats.as_json(entries))
         else:
-            width = min(shutil.get_terminal_size().columns, WIDEST)
-            head, dim = self.style.MIGRATE_HEADING, self.style.HTTP_NOT_MODIFIED
-            text = formats.table(entries, width, head=head, dim=dim)
+            text = formats.table(entries, min(shutil.get_terminal_size().columns, WIDEST))
             self.stdout.write(text or "Nothing is connected.")
 
-    def write(self, entries: list[Entry]) -> None:
+    def write(self) -> None:
         """Write the document."""
+        entries = document.documented(read_entries())
         path = document.path_of_document()
         path.parent.mkdir(exist_ok=True)
         path.write_text(document.document(entries), encoding="utf-8", newline="\n")
         self.stdout.write(f"docs/signals.md lists {len(entries)} connections.")
 
-    def check_document(self, entries: list[Entry]) -> None:
-        """Compare the document with what is connected."""
+    def check_document(self) -> None:
+        """Compare the document with what is connected; name what differs."""
+        entries = document.documented(read_entries())
         path = document.path_of_document()
         written = path.read_text(encoding="utf-8") if path.exists() else ""
         wanted = document.document(entries)
         if written == wanted:
             self.stdout.write("docs/signals.md is up to date.")
             return
-        advice = "Run manage.py signals --write, look at what has changed, and commit it."
-        found = self.differences(entries, written, wanted)
-        raise CommandError("\n".join([f"docs/signals.md is out of date. {advice}", *found]))
-
-    def differences(self, entries: list[Entry], written: str, wanted: str) -> list[str]:
-        """Say what is connected and not written down, and the other way round."""
         rows = {document.row(entry): entry for entry in entries}
         listed = [line for line in written.splitlines() if line.startswith("| `")]
         said = [
@@ -102,4 +81,5 @@ class Command(BaseCommand):
         if not said:  # the order, or the text around the table
             difference = unified_diff(written.splitlines(), wanted.splitlines(), n=0, lineterm="")
             said = [f"  {line}" for line in list(difference)[3:]]
-        return said
+        advice = "Run manage.py signals --write, look at what has changed, and commit it."
+        raise CommandError("\n".join([f"docs/signals.md is out of date. {advice}", *said]))
