@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off, hand_off_many
+from apps.handoff import publishing
 from apps.handoff import relay as relay_module
 from apps.handoff.limits import connect_with_limit
 from apps.handoff.models import Handoff, Status
@@ -39,7 +40,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OperationalError("no room")
 
-    broker.setattr("apps.handoff.relay.send", refuse)
+    broker.setattr("apps.handoff.publishing.queue_at", refuse)
     return broker.undo
 
 
@@ -147,7 +148,7 @@ def test_a_worker_may_be_quicker_than_the_relay(
     rows = claim("default", "default", 1)
     Handoff.objects.update(status=Status.RUNNING, attempts=1, due_at=Now(), sent_at=None, sends=0)
 
-    relay_module.publish("default", rows, relay.connection)
+    publishing.publish("default", rows, relay.connection)
 
     assert row().status == Status.RUNNING
     assert row().sends == 0
@@ -218,9 +219,9 @@ def test_what_a_worker_has_started_is_not_given_back(
         started.update(status=Status.RUNNING, attempts=1)
         raise OSError("no room")
 
-    monkeypatch.setattr(relay_module, "send", start_one)
+    monkeypatch.setattr(publishing, "queue_at", start_one)
     with pytest.raises(OSError, match="no room"):
-        relay_module.publish("default", rows, relay.connection)
+        publishing.publish("default", rows, relay.connection)
 
     statuses = dict(Handoff.objects.values_list("pk", "status"))
     assert statuses == {rows[0].pk: Status.RUNNING, rows[1].pk: Status.WAITING}

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router, transaction
 from django.db.models import Field
+from django.dispatch import Signal
 from django.tasks import (
     DEFAULT_TASK_BACKEND_ALIAS,
     Task,
@@ -236,3 +237,9 @@ def result_of(row: Handoff, job: Task) -> TaskResult:
     if row.return_value:
         object.__setattr__(result, "_return_value", json.loads(row.return_value))
     return result
+
+
+def send_signal(signal: Signal, row: Handoff) -> None:
+    """Send a signal of ``django.tasks`` about a job. There are none about Celery tasks."""
+    if row.backend and (job := job_named(row.name)):
+        signal.send(type(job.get_backend()), task_result=result_of(row, job))

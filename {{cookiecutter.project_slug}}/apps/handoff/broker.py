@@ -25,7 +25,7 @@ def broker_settings() -> dict[str, Any]:
     options: dict[str, Any] = dict(ONE_TRY)
     transport = None
     if scheme == "memory":
-        address, transport = "localhost", "apps.handoff.transport:Transport"
+        address, transport = "localhost", "apps.handoff.celery_app:Transport"
     elif scheme.startswith("redis"):
         options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
     else:

@@ -5,10 +5,10 @@ import sys
 from typing import Any
 
 import django
-from celery.signals import import_modules, setup_logging, worker_init, worker_process_init
+from celery import signals
 from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.utils.module_loading import autodiscover_modules
 
 from apps.core.periodic import periodic_jobs
@@ -29,7 +29,7 @@ if not apps.ready:
 periodic_jobs()
 
 
-@import_modules.connect(sender=app)
+@signals.import_modules.connect(sender=app)
 def find_jobs(**kwargs: Any) -> None:
     """Import the jobs of every app when a worker starts."""
     autodiscover_modules("tasks")
@@ -38,20 +38,28 @@ def find_jobs(**kwargs: Any) -> None:
     register_jobs()
 
 
-@setup_logging.connect
+@signals.setup_logging.connect
 def keep_logging(**kwargs: Any) -> None:
     """Keep the logging of the settings. Celery sets up no logging if this signal has a receiver."""
 
 
-@worker_init.connect
+@signals.worker_init.connect
 def limit_worker(**kwargs: Any) -> None:
     """Let the worker notice soon that a database is gone. Its processes then connect again."""
     limit_connections()
     connections.close_all()
 
 
-@worker_process_init.connect
+@signals.worker_process_init.connect
 def forget_connections(**kwargs: Any) -> None:
     """Forget the inherited connections. If this process closed them, the worker would lose them."""
     for connection in connections.all(initialized_only=True):
         connection.connection = None
+
+
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def check_connections(sender: Any, **kwargs: Any) -> None:
+    """Close connections to databases that are too old or broken, as before a request."""
+    if not sender.request.is_eager:
+        close_old_connections()

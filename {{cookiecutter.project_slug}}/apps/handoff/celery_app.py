@@ -6,15 +6,42 @@ example ``CELERY_WORKER_CONCURRENCY = 4``.
 
 import os
 import re
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from celery import Celery
 from django.conf import settings
 from kombu import Exchange, Queue
+from kombu.transport import memory
 
 from .broker import broker_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# Seconds between two looks for messages in an idle worker, if its own memory is the broker.
+POLL: Final = 0.05
+
+
+class Transport(memory.Transport):
+    """A broker that needs no installation: kombu's ``memory``, read by the loop of the worker.
+
+    Messages that are lost with the process are sent again from the outbox.
+    Without an event loop, the processes of a worker share one queue and its lock. If a process
+    were killed while it holds the lock, all others would stop for ever.
+    """
+
+    implements = memory.Transport.implements.extend(asynchronous=True)
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Take messages out in intervals, and after each job."""
+
+        def take() -> None:
+            with suppress(TimeoutError):
+                while True:
+                    self.drain_events(connection, timeout=0)
+
+        loop.on_tick.add(take)
+        loop.call_repeatedly(POLL, take)
 
 
 def celery_settings() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 # The rows that one statement deletes at most, so that no statement takes long.
@@ -16,6 +16,8 @@ DELETED_AT_ONCE: Final = 1000
 NO_ARGUMENTS: Final = "[[], {}]"
 # How long the row of a job that is done stays, unless the command ``flush`` deletes it sooner.
 KEPT: Final = timedelta(days=7)
+# If a job waits longer for a worker, then a relay or a worker is missing or too slow.
+LATE: Final = timedelta(minutes=5)
 
 
 def time_ordered_id() -> UUID:
@@ -70,6 +72,25 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
     def failed(self) -> "HandoffQuerySet":
         """The jobs that have failed for good."""
         return self.filter(failed_at__isnull=False)
+
+    def longest_wait(self) -> timedelta:
+        """Return how long the oldest waiting job has waited, in whole seconds of the database.
+
+        A job waits from the time when it is due until a worker starts it. A job for a later time
+        does not wait yet, nor does one that pauses before its next attempt. Only the first entries
+        of indexes are read.
+        """
+        waiting = self.due().filter(status=Status.WAITING)
+        waits = [
+            rows.order_by(since).values_list(Now() - F(since), flat=True).first() or timedelta()
+            for rows, since in ((waiting, "due_at"), (self.at_broker(), "sent_at"))
+        ]
+        return timedelta(seconds=int(max(waits).total_seconds()))
+
+    def is_stalled(self) -> bool:
+        """Whether jobs are late and none is running: relay or worker does not work."""
+        running = self.taken().filter(status=Status.RUNNING)
+        return self.longest_wait() >= LATE and not running.exists()
 
     def send_again(self) -> int:
         """Give failed jobs all their attempts again; return how many there were."""

@@ -15,15 +15,14 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, transaction
-from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from .backend import option
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import hand_off_due
-from .publishing import channel_of, is_away, queue_at, send
-from .receipts import give_up
+from .publishing import is_away, publish, queue_at
+from .receipts import Run
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +185,8 @@ class Relay(Thread):
 
     def _messages(self, queue: str) -> int:
         """Return how many messages wait at the broker in a queue."""
-        with channel_of(self.connection) as channel:
-            return int(queue_at(channel, queue).queue_declare().message_count)
+        with queue_at(self.connection, queue) as found:
+            return int(found.queue_declare().message_count)
 
     def _pauses(self, what: str) -> bool:
         return time.monotonic() < self.not_before.get(what, 0)
@@ -267,7 +266,7 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
             retries = option(row.backend, "RETRIES", row.name)
             if row.status == Status.RUNNING and row.attempts > retries:
                 error = ProcessDiedError(f"The process of {row.worker} died while it ran the job.")
-                give_up(alias, row, error, row.status)
+                Run(alias, row).fail(error)
             else:
                 rows.append(row)
         for sends, group in groupby(sorted(rows, key=attrgetter("sends")), attrgetter("sends")):
@@ -279,30 +278,3 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
                 due_at=Now() + min(FIRST_PATIENCE * 2 ** min(sends, 10), LONGEST_PATIENCE),
             )
     return rows
-
-
-def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Publish claimed jobs of a queue; after an error mark them all as waiting again.
-
-    Args:
-        alias: of the outbox.
-        rows: the jobs, all of one queue.
-        connection: kombu's, to the broker.
-
-    Raises:
-        Exception: the error of the broker or its client. Some messages may have arrived. A worker
-            ignores them, because their jobs are waiting.
-    """
-    try:
-        send(alias, rows, connection)
-    except Exception:
-        taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
-        with cut_when_silent(alias):
-            taken.filter(status=Status.SENT).update(
-                # The old time, so that a long wait is noticed.
-                status=Status.WAITING,
-                sent_at=None,
-                sends=F("sends") - 1,
-                due_at=min(row.due_at for row in rows if row.due_at),
-            )
-        raise

@@ -1,21 +1,19 @@
-"""The worker's side: it runs a job as its actor, and writes the receipt."""
+"""The worker's side: it runs a job as its actor, and writes the receipt.
+
+It also writes the end of attempts whose process cannot: it was killed, or never started.
+"""
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
+from threading import Event, Lock, Thread
 from typing import Any, Final, cast
 
 from celery import Task as CeleryTask
+from celery import exceptions, signals
 from celery.exceptions import Ignore, Retry
-from celery.signals import (
-    task_postrun,
-    task_prerun,
-    worker_ready,
-    worker_shutdown,
-    worker_shutting_down,
-)
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -23,13 +21,12 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from apps.core.actor import acting_as
 
-from . import ends
-from .backend import declared_jobs, option, outboxes, result_of
-from .calls import OutboxTask, running_message
-from .limits import limited
-from .models import Handoff
+from .backend import declared_jobs, option, outboxes, result_of, send_signal
+from .limits import connect_with_limit, cut_when_silent, limited
+from .models import Status
 from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
-from .relay import Relay
+from .relay import Relay, fork_locks
+from .shared_tasks import OutboxTask, running_message
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +39,10 @@ relays: Final[list[Relay]] = []
 
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
+# Set when the worker is about to stop.
+stopping: Final = Event()
+# Seconds between two tries while the job of a killed process is still locked.
+LOCKED_POLL: Final = 0.25
 
 
 class HandedOffTask(OutboxTask):
@@ -66,7 +67,7 @@ class HandedOffTask(OutboxTask):
             return super().__call__(*args, **kwargs)
         run = self.started(message)
         row = run.row
-        request.update(retries=row.attempts - 1, for_good=False)
+        request.update(row=row, retries=row.attempts - 1, for_good=False)
         request.args, request.kwargs = row.loaded_arguments()
         token = running_message.set(request.id)
         try:
@@ -102,7 +103,7 @@ class HandedOffTask(OutboxTask):
         """Run a task that has been started; see ``__call__``."""
         autocommit = self.autocommit or self.name in option(run.row.backend, "AUTOCOMMIT")
         try:
-            self.send_started(run.row)
+            send_signal(task_started, run.row)
             with run.with_heartbeat() if autocommit else run.in_transaction():
                 try:
                     value = self.run(*args, **kwargs)
@@ -114,7 +115,7 @@ class HandedOffTask(OutboxTask):
             raise Ignore from None
         except Exception as error:
             raise self.failed(run, error) from error
-        self.send_finished(run.row)
+        send_signal(task_finished, run.row)
         return value
 
     def failed(self, run: Run, error: Exception) -> Exception:
@@ -145,12 +146,6 @@ class HandedOffTask(OutboxTask):
             return cause if is_safe else RuntimeError(told)
         return Retry(f"in {pause:.1f} s, after {told}", exc=cause, when=pause)  # type: ignore[arg-type]
 
-    def send_started(self, row: Handoff) -> None:
-        """Send the signal for a start. Celery tasks have none."""
-
-    def send_finished(self, row: Handoff) -> None:
-        """Send the signal for a success. Celery tasks have none."""
-
 
 class JobTask(HandedOffTask):
     """A Celery task that runs the Django job of the same name."""
@@ -167,15 +162,6 @@ class JobTask(HandedOffTask):
             request: Any = self.request
             args = (TaskContext(task_result=result_of(request.row, self.job)), *args)
         return self.job.call(*args, **kwargs)
-
-    def send_started(self, row: Handoff) -> None:
-        """Send ``task_started``."""
-        self.request.update(row=row)
-        task_started.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
-
-    def send_finished(self, row: Handoff) -> None:
-        """Send ``task_finished``."""
-        task_finished.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
 
 
 def register_jobs() -> None:
@@ -197,15 +183,7 @@ def register_jobs() -> None:
         app.register_task(type(job.name, (JobTask,), attributes)())
 
 
-@task_prerun.connect
-@task_postrun.connect
-def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
-    """Close connections to databases that are too old or broken, as before a request."""
-    if not sender.request.is_eager:
-        close_old_connections()
-
-
-@worker_ready.connect
+@signals.worker_ready.connect
 def start_relays(**kwargs: Any) -> None:
     """Start the relays as threads of the worker. Celery can send this signal several times."""
     if not relays:
@@ -214,17 +192,102 @@ def start_relays(**kwargs: Any) -> None:
             relay.start()
 
 
-@worker_shutting_down.connect
+@signals.worker_shutting_down.connect
 def stop_relays(**kwargs: Any) -> None:
     """Stop the relays when the worker is about to stop."""
-    ends.stopping.set()
+    stopping.set()
     for relay in relays:
         relay.stop()
 
 
-@worker_shutdown.connect
+@signals.worker_shutdown.connect
 def await_relays(**kwargs: Any) -> None:
     """Wait until the relays have finished their current messages."""
     end = time.monotonic() + STOPPING
     for relay in relays:
         relay.join(max(0, end - time.monotonic()))
+
+
+def end_attempt(
+    headers: Any, worker: str, error: BaseException, for_good: bool = False
+) -> Thread | None:
+    """Mark an attempt as ended, from the worker's main process.
+
+    This needs a thread. The process of the job may still hold its lock, and the worker's loop
+    must go on to kill it. A message that does not belong to the outbox is ignored.
+
+    Args:
+        headers: the headers of the message.
+        worker: the name of the worker. It can end its own attempts only.
+        error: the reason of the end.
+        for_good: whether there must be no other attempt.
+    """
+    message = (headers or {}).get("handoff")
+    if message is None:
+        return None
+    end = Thread(target=_end, args=(*message, worker, error, for_good), daemon=True)
+    end.start()
+    return end
+
+
+def _end(database: str, key: str, *how: Any) -> None:
+    """Try until the end is written, but not for longer than the lease of the job."""
+    lock, start = Lock(), time.monotonic()
+    fork_locks.append(lock)
+    try:
+        while True:
+            with lock, closing(connections[database]), cut_when_silent(database):
+                connect_with_limit(database)
+                run = Run.of(database, key)
+                if run is None or _is_written(run, *how):
+                    return
+            # PostgreSQL keeps the lock of a dead process until its query ends. Nothing else may
+            # wait for that, so ``lock`` is free here.
+            over = time.monotonic() > start + run.lease.total_seconds()
+            if over or stopping.wait(LOCKED_POLL):
+                raise OperationalError(f"The job {key} is still locked.")
+    except Exception:
+        logger.exception("The job %s will be sent again when its time is over.", key)
+    finally:
+        fork_locks.remove(lock)
+
+
+def _is_written(run: Run, worker: str, error: BaseException, for_good: bool) -> bool:
+    """Write the end of an attempt; return False if its row is still locked."""
+    if run.row.status == Status.SENT:  # it ended before it was started
+        run.start(worker)
+    if run.row.worker != worker:
+        return True
+    try:
+        with suppress(SupersededError), transaction.atomic(using=run.database):
+            list(run.rows().select_for_update(nowait=True).values_list("pk"))
+            run.fail(error, for_good=for_good)
+    except OperationalError:
+        return False
+    return True
+
+
+@signals.task_failure.connect
+def report_death(sender: CeleryTask, exception: BaseException, **kwargs: Any) -> None:
+    """Mark a job whose process was killed, by a time limit or otherwise."""
+    request: Any = sender.request
+    # Celery sends this signal twice for a time limit. The second one does not name the job.
+    if (
+        isinstance(exception, (exceptions.WorkerLostError, exceptions.TimeLimitExceeded))
+        and request.id is not None
+    ):
+        end_attempt(request.headers, request.hostname, exception)
+
+
+@signals.task_revoked.connect
+def report_revocation(request: Any, **kwargs: Any) -> None:
+    """Mark a job that was revoked."""
+    end_attempt(
+        request.headers, request.hostname, exceptions.TaskRevokedError("revoked"), for_good=True
+    )
+
+
+@signals.task_unknown.connect
+def report_unknown(sender: Any, message: Any, name: str, **kwargs: Any) -> None:
+    """Mark a job that this worker does not know. After a deployment another worker may know it."""
+    end_attempt(message.headers, sender.hostname, exceptions.NotRegistered(name))
