@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 
 from apps.core.periodic import periodic_jobs
 
-from .models import Handoff, HandoffQuerySet, PeriodicJob
+from .models import Handoff, HandoffQuerySet, PeriodicJob, Status
 
 EVERYWHERE = list(admin.ActionLocation)
 
@@ -69,8 +69,9 @@ class HandoffAdmin(admin.ModelAdmin):
     def discard(self, request: HttpRequest, queryset: HandoffQuerySet) -> HttpResponse:
         """Delete the chosen jobs, unless they are running or done."""
         chosen = queryset.count()
-        self.log_deletions(request, queryset.discardable())
-        number, _ = queryset.discardable().delete()
+        queryset = queryset.exclude(status__in=(Status.RUNNING, Status.DONE))
+        self.log_deletions(request, queryset)
+        number, _ = queryset.delete()
         told = f"Discarded: {number} of {chosen} jobs. Jobs that are running or done stay."
         self.message_user(request, told)
         return redirect("admin:handoff_handoff_changelist")  # the page of a job may be gone

@@ -11,13 +11,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router, transaction
 from django.db.models import Field
 from django.dispatch import Signal
-from django.tasks import (
-    DEFAULT_TASK_BACKEND_ALIAS,
-    Task,
-    TaskResult,
-    TaskResultStatus,
-    task_backends,
-)
+from django.tasks import Task, TaskResult, TaskResultStatus, task_backends
 from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
@@ -33,9 +27,8 @@ from .models import Handoff, Status, time_ordered_id
 # Every declared job by the path of its function. A worker can run these.
 declared_jobs: Final[dict[str, Task]] = {}
 
+# Other jobs are READY.
 STATUSES: Final = {
-    Status.WAITING: TaskResultStatus.READY,
-    Status.SENT: TaskResultStatus.READY,
     Status.RUNNING: TaskResultStatus.RUNNING,
     Status.DONE: TaskResultStatus.SUCCESSFUL,
     Status.FAILED: TaskResultStatus.FAILED,
@@ -198,7 +191,7 @@ def option(backend: str, name: str, job: str = "") -> Any:
 
     An option of the job with the path ``job`` comes first.
     """
-    alias = backend or DEFAULT_TASK_BACKEND_ALIAS
+    alias = backend or "default"
     options = task_backends[alias].options if alias in task_backends else {}
     own = options.get("JOBS", {}).get(job, {})
     return own.get(name, options.get(name, DEFAULT_OPTIONS[name]))
@@ -220,7 +213,7 @@ def result_of(row: Handoff, job: Task) -> TaskResult:
     result: TaskResult = TaskResult(
         task=job,
         id=str(row.pk),
-        status=STATUSES[Status(row.status)],
+        status=STATUSES.get(Status(row.status), TaskResultStatus.READY),
         enqueued_at=row.handed_off_at,
         started_at=row.started_at,
         last_attempted_at=row.last_attempted_at,

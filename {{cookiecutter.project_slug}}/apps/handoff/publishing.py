@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import F
 from kombu import Producer
 from kombu.exceptions import OperationalError
@@ -33,8 +34,9 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
 
 
 def is_away(connection: Any, error: Exception) -> bool:
-    """Whether an error means that the broker is away. Other errors are about one queue."""
-    return isinstance(error, (*connection.connection_errors, OperationalError, TimeoutError))
+    """Whether an error means that broker or database are away. Others are about one queue."""
+    away = (OperationalError, TimeoutError, DatabaseError)
+    return isinstance(error, (*connection.connection_errors, *away))
 
 
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import cache, cached_property
 from itertools import groupby
@@ -14,6 +15,7 @@ from operator import attrgetter
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
+from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
 from django.db.models.functions import Coalesce, Now
 
@@ -31,8 +33,8 @@ logger = logging.getLogger(__name__)
 POLL: Final = 0.05
 IDLE_POLL: Final = 0.1
 IDLE_AFTER: Final = 30
-# Seconds between two looks at the periodic jobs.
-PERIODIC_POLL: Final = 1
+# Seconds between two looks at the periodic jobs, and at a queue that is not empty yet.
+SLOW_POLL: Final = 1
 # The longest pause, in seconds, between two tries while the broker or a database is away.
 LONGEST_PAUSE: Final = 10
 
@@ -47,48 +49,32 @@ WINDOW: Final = 1000
 # wait for a good reason, such as a rate limit. Jobs that a dead relay claimed are sent this way too.
 FIRST_PATIENCE: Final = timedelta(minutes=1)
 LONGEST_PATIENCE: Final = timedelta(hours=1)
-# Seconds between two looks at a queue that is not empty yet.
-DRAIN_POLL: Final = 1
 
 # In place of a queue's name, for a pause of the whole relay.
 EVERYTHING: Final = ""
 
 NOT_SENT: Final = (
-    "The jobs of the outbox %s cannot be sent to the broker (%s): %s. They wait until the broker"
-    " can be reached: start it, or correct CELERY_BROKER_URL."
-)
-QUEUE_NOT_SENT: Final = (
-    "The jobs of the queue %r in the outbox %s cannot be sent to the broker (%s): %r. They wait,"
-    " and other queues go on: delete the queue at the broker, or add an unknown queue to"
+    "The jobs of %s cannot be sent to the broker (%s): %r. They wait: start the broker, or correct"
+    " CELERY_BROKER_URL. If this is about one queue, delete it at the broker, or add it to"
     " TASKS['default']['QUEUES']."
 )
 
 # The worker must not fork while one of these threads runs a statement or sends a message. Each
 # thread has its own lock, so that threads do not wait for each other.
 fork_locks: Final[list[Lock]] = []
-_held_for_fork: Final[list[Lock]] = []
+_held_for_fork: Final = ExitStack()
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
     for lock in fork_locks:
         if lock.acquire(timeout=max(0, end - time.monotonic())):
-            _held_for_fork.append(lock)
-
-
-def _after_fork() -> None:
-    while _held_for_fork:
-        _held_for_fork.pop().release()
+            _held_for_fork.callback(lock.release)
 
 
 if sys.platform != "win32":  # Windows has no fork
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
-
-
-class ProcessDiedError(Exception):
-    """The process that ran a job died, for the last time that is allowed."""
+    release = _held_for_fork.close
+    os.register_at_fork(before=_before_fork, after_in_parent=release, after_in_child=release)
 
 
 class Relay(Thread):
@@ -153,7 +139,7 @@ class Relay(Thread):
                 connect_with_limit(self.alias)
                 if time.monotonic() >= self.periodic_not_before:
                     hand_off_due(self.alias)
-                    self.periodic_not_before = time.monotonic() + PERIODIC_POLL
+                    self.periodic_not_before = time.monotonic() + SLOW_POLL
                 queues = due_queues(self.alias) if is_due(self.alias) else []
             sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - the relay must go on after any error
@@ -168,14 +154,12 @@ class Relay(Thread):
         limit = 1 if self.failures[queue] or self.failures[EVERYTHING] else BATCH
         try:
             if is_overdue(self.alias, queue) and self._messages(queue):
-                self.not_before[queue] = time.monotonic() + DRAIN_POLL
+                self.not_before[queue] = time.monotonic() + SLOW_POLL
                 return False
             rows = claim(self.alias, queue, limit)
             if rows:
                 publish(self.alias, rows, self.connection)
                 self._recovered(queue)
-        except DatabaseError:
-            raise
         except Exception as error:
             if is_away(self.connection, error):
                 raise
@@ -197,19 +181,19 @@ class Relay(Thread):
         self.not_before[what] = time.monotonic() + seconds * random.uniform(0.5, 1)  # noqa: S311
         self.failures[what] += 1
         if self.failures[what] == 1:
-            broker = self.connection.as_uri()  # without the password
             if isinstance(error, DatabaseError):
                 logger.error("The outbox %s cannot be read (%s). Jobs wait.", self.alias, error)
-            elif what == EVERYTHING:
-                logger.error(NOT_SENT, self.alias, broker, error)
             else:
-                logger.error(QUEUE_NOT_SENT, what, self.alias, broker, error)
+                # The address of the broker is told without the password.
+                logger.error(NOT_SENT, self._named(what), self.connection.as_uri(), error)
         connections[self.alias].close_if_unusable_or_obsolete()
 
     def _recovered(self, what: str) -> None:
         if self.failures.pop(what, 0):
-            named = f"queue {what} of the outbox" if what else "outbox"
-            logger.info("The %s %s is being sent again.", named, self.alias)
+            logger.info("The jobs of %s are being sent again.", self._named(what))
+
+    def _named(self, what: str) -> str:
+        return f"the outbox {self.alias}" + (f", queue {what!r}," if what else "")
 
 
 def is_due(alias: str) -> bool:
@@ -265,7 +249,7 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
         for row in [*overdue, *waiting]:
             retries = option(row.backend, "RETRIES", row.name)
             if row.status == Status.RUNNING and row.attempts > retries:
-                error = ProcessDiedError(f"The process of {row.worker} died while it ran the job.")
+                error = WorkerLostError(f"The process of {row.worker} died while it ran the job.")
                 Run(alias, row).fail(error)
             else:
                 rows.append(row)

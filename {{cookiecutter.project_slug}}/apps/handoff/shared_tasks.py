@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from celery import Task as CeleryTask
-from celery.exceptions import QueueNotFound, Retry
+from celery.exceptions import Retry
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from django.utils.json import normalize_json
@@ -48,7 +48,7 @@ class OutboxTask(CeleryTask):
 
         Raises:
             TypeError: for another option, or an argument that cannot be written as JSON.
-            ValueError: if no worker reads the queue.
+            QueueNotFound: if no worker reads the queue, as it is not in ``TASKS``.
         """
         # Only a key goes to the broker, so other options would have no effect.
         options.setdefault("expires", self.expires)
@@ -56,13 +56,16 @@ class OutboxTask(CeleryTask):
             raise TypeError(REFUSED.format(self.name, ", ".join(refused)))
         if countdown is not None:
             eta = timezone.now() + timedelta(seconds=countdown)
+        queue = queue or getattr(self, "queue", None)
+        asked = {"queue": queue} if queue else {}
+        route = self.app.amqp.router.route(asked, self.name, args or (), kwargs)
         key = time_ordered_id()
         insert(
             using,
             [(key, json.dumps([normalize_json(list(args or ())), normalize_json(kwargs or {})]))],
             name=self.name,
             backend=self.backend_alias,
-            queue=self.queue_of(args, kwargs, queue or getattr(self, "queue", None)),
+            queue=str(route["queue"].alias),
             priority=priority or self.priority or 0,
             **({"due_at": eta} if eta else {}),
         )
@@ -71,22 +74,6 @@ class OutboxTask(CeleryTask):
     # These two need no code: a rollback removes the row.
     delay_on_commit = CeleryTask.delay
     apply_async_on_commit = apply_async
-
-    def queue_of(self, args: Any, kwargs: Any, queue: str | None) -> str:
-        """Return the queue of a call: ``queue``, the queue of Celery's routes, or the default.
-
-        Raises:
-            ValueError: if no worker reads the queue.
-        """
-        asked = {"queue": queue} if queue else {}
-        try:
-            route = self.app.amqp.router.route(asked, self.name, args or (), kwargs)
-        except QueueNotFound as error:
-            raise ValueError(
-                f"No worker reads the queue of {self.name}: {error.args[0]}. Add it to"
-                " TASKS['default']['QUEUES'], for example ['default', 'reports']."
-            ) from None
-        return str(route["queue"].alias)
 
     def retry(
         self, args: Any = None, kwargs: Any = None, exc: Any = None, throw: bool = True,
