@@ -229,7 +229,7 @@ def test_a_heartbeat_that_fails_is_not_the_last_one(
             Event().wait(0.02)
 
     assert later != due
-    assert f"The heartbeat of the job {run.row.pk} could not be written" in caplog.text
+    assert f"The heartbeat of the job {run.row.pk} failed" in caplog.text
 
 
 def test_a_running_job_is_locked_against_the_relay() -> None:

@@ -26,11 +26,11 @@ class HandoffConfig(modules.ModuleConfig):
         A failed job keeps its arguments: it may be run again. It loses its traceback.
         """
         from .backend import outboxes
-        from .models import NO_ARGUMENTS, Handoff
+        from .models import Handoff
 
         if using not in outboxes():
             return 0
-        nothing = {"arguments": NO_ARGUMENTS, "return_value": "", "traceback": ""}
+        nothing = {"arguments": "[[], {}]", "return_value": "", "traceback": ""}
         jobs = Handoff.objects.using(using).filter(actor=str(user_pk))
         failed = jobs.failed().exclude(traceback="").update(traceback="")
         done = jobs.filter(finished_at__isnull=False).exclude(**nothing)

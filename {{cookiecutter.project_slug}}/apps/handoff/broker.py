@@ -1,6 +1,6 @@
 """The broker, which ``CELERY_BROKER_URL`` names: messages wait there for a worker."""
 
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -13,31 +13,6 @@ PATIENCE: Final = 2
 
 # The relay has its own loop, so kombu must not try again by itself.
 ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-
-
-def broker_settings() -> dict[str, Any]:
-    """Return Celery's settings for the broker.
-
-    Raises:
-        ImproperlyConfigured: see ``broker_url``.
-    """
-    scheme, address = broker_url().scheme, settings.CELERY_BROKER_URL
-    options: dict[str, Any] = dict(ONE_TRY)
-    transport = None
-    if scheme == "memory":
-        address, transport = "localhost", "apps.handoff.celery_app:Transport"
-    elif scheme.startswith("redis"):
-        options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    else:
-        options |= {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
-    return {
-        # Celery prefers its environment variable to broker_url, but not to these two.
-        "broker_read_url": address,
-        "broker_write_url": address,
-        "broker_transport": transport,
-        "broker_transport_options": options,
-        "broker_connection_timeout": PATIENCE,
-    }
 
 
 def broker_url() -> SplitResult:

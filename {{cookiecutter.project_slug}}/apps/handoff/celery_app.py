@@ -14,7 +14,7 @@ from django.conf import settings
 from kombu import Exchange, Queue
 from kombu.transport import memory
 
-from .broker import broker_settings
+from .broker import ONE_TRY, PATIENCE, broker_url
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -25,9 +25,9 @@ POLL: Final = 0.05
 class Transport(memory.Transport):
     """A broker that needs no installation: kombu's ``memory``, read by the loop of the worker.
 
-    Messages that are lost with the process are sent again from the outbox.
-    Without an event loop, the processes of a worker share one queue and its lock. If a process
-    were killed while it holds the lock, all others would stop for ever.
+    Messages that are lost with the process are sent again from the outbox. Without an event loop,
+    the processes of a worker share one queue and its lock. If a process were killed while it
+    holds the lock, all others would stop for ever.
     """
 
     implements = memory.Transport.implements.extend(asynchronous=True)
@@ -77,10 +77,24 @@ def celery_settings() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
     }
-    broker = broker_settings()
-    # The project's options are added to ours. Without our timeouts the worker could hang.
-    options = broker["broker_transport_options"] | project.get("broker_transport_options", {})
-    return own | project | broker | {"broker_transport_options": options}
+    scheme = broker_url().scheme
+    options: dict[str, Any] = dict(ONE_TRY)
+    if scheme.startswith("redis"):
+        options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
+    elif scheme.startswith("amqp"):
+        options |= {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
+    in_memory = scheme == "memory"
+    address = "localhost" if in_memory else settings.CELERY_BROKER_URL
+    broker = {
+        # Celery prefers its environment variable to broker_url, but not to these two.
+        "broker_read_url": address,
+        "broker_write_url": address,
+        "broker_transport": "apps.handoff.celery_app:Transport" if in_memory else None,
+        "broker_connection_timeout": PATIENCE,
+        # The project's options are added to ours. Without our timeouts the worker could hang.
+        "broker_transport_options": options | project.get("broker_transport_options", {}),
+    }
+    return own | project | broker
 
 
 # Settings are read here, not by Celery. After an error in them it would use another broker.

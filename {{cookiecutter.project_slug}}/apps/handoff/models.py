@@ -13,7 +13,6 @@ from django.db.models.functions import Coalesce, Now
 
 # The rows that one statement deletes at most, so that no statement takes long.
 DELETED_AT_ONCE: Final = 1000
-NO_ARGUMENTS: Final = "[[], {}]"
 # How long the row of a job that is done stays, unless the command ``flush`` deletes it sooner.
 KEPT: Final = timedelta(days=7)
 # If a job waits longer for a worker, then a relay or a worker is missing or too slow.
@@ -64,10 +63,6 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         """Those of the taken jobs that the relay has to look at now."""
         # COALESCE keeps the database from reading the whole index of due jobs.
         return self.taken().alias(due=Coalesce("due_at", "due_at")).filter(due__lte=Now())
-
-    def not_begun(self) -> "HandoffQuerySet":
-        """The jobs that can be cancelled."""
-        return self.unfinished().filter(status__in=(Status.WAITING, Status.SENT))
 
     def failed(self) -> "HandoffQuerySet":
         """The jobs that have failed for good."""

@@ -36,10 +36,7 @@ LONGEST_BACKOFF: Final = 900
 LONGEST_TRACEBACK: Final = 20_000
 LONGEST_IN_LOG: Final = 1000
 
-NO_HEARTBEAT: Final = (
-    "The heartbeat of the job %s could not be written. If this goes on for %d seconds, the job is"
-    " run a second time."
-)
+NO_HEARTBEAT: Final = "The heartbeat of the job %s failed. After %d s without one it runs again."
 
 SPOILT: Final = (
     "The job ended its transaction, so its writes are lost: close no connection in it, or mark it"
@@ -51,9 +48,6 @@ RECEIPT: Final[dict[str, Any]] = {
     "status": Status.DONE, "due_at": None, "sent_at": None, "finished_at": Now()
 }  # fmt: skip
 ACCURACY: Final = timedelta(seconds=1)
-
-# The errors for a value that cannot be JSON. A value that contains itself raises the last one.
-NO_JSON: Final = (TypeError, ValueError, RecursionError)
 
 FAILED: Final = (
     "The job %s failed in attempt %d with %s and is not tried again. Correct the cause, then let it"
@@ -167,7 +161,7 @@ class Run:
         """
         try:
             text = "" if value is None else json.dumps(normalize_json(value))
-        except NO_JSON:
+        except (TypeError, ValueError, RecursionError):  # the last one if it contains itself
             logger.warning("The return value of the job %s is no JSON and not kept.", self.row.pk)
             text = ""
         receipt = RECEIPT | {"return_value": text}

@@ -37,6 +37,7 @@ FOREIGN: Final = (
 
 relays: Final[list[Relay]] = []
 
+DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
 # Set when the worker is about to stop.
@@ -230,7 +231,7 @@ def end_attempt(
     return end
 
 
-def _end(database: str, key: str, *how: Any) -> None:
+def _end(database: str, key: str, worker: str, error: BaseException, for_good: bool) -> None:
     """Try until the end is written, but not for longer than the lease of the job."""
     lock, start = Lock(), time.monotonic()
     fork_locks.append(lock)
@@ -239,7 +240,14 @@ def _end(database: str, key: str, *how: Any) -> None:
             with lock, closing(connections[database]), cut_when_silent(database):
                 connect_with_limit(database)
                 run = Run.of(database, key)
-                if run is None or _is_written(run, *how):
+                if run and run.row.status == Status.SENT:  # it ended before it was started
+                    run.start(worker)
+                if run is None or run.row.worker != worker:
+                    return
+                with suppress(OperationalError):  # while the row is locked
+                    with suppress(SupersededError), transaction.atomic(using=database):
+                        list(run.rows().select_for_update(nowait=True).values_list("pk"))
+                        run.fail(error, for_good=for_good)
                     return
             # PostgreSQL keeps the lock of a dead process until its query ends. Nothing else may
             # wait for that, so ``lock`` is free here.
@@ -252,39 +260,20 @@ def _end(database: str, key: str, *how: Any) -> None:
         fork_locks.remove(lock)
 
 
-def _is_written(run: Run, worker: str, error: BaseException, for_good: bool) -> bool:
-    """Write the end of an attempt; return False if its row is still locked."""
-    if run.row.status == Status.SENT:  # it ended before it was started
-        run.start(worker)
-    if run.row.worker != worker:
-        return True
-    try:
-        with suppress(SupersededError), transaction.atomic(using=run.database):
-            list(run.rows().select_for_update(nowait=True).values_list("pk"))
-            run.fail(error, for_good=for_good)
-    except OperationalError:
-        return False
-    return True
-
-
 @signals.task_failure.connect
 def report_death(sender: CeleryTask, exception: BaseException, **kwargs: Any) -> None:
     """Mark a job whose process was killed, by a time limit or otherwise."""
     request: Any = sender.request
     # Celery sends this signal twice for a time limit. The second one does not name the job.
-    if (
-        isinstance(exception, (exceptions.WorkerLostError, exceptions.TimeLimitExceeded))
-        and request.id is not None
-    ):
+    if isinstance(exception, DEATHS) and request.id is not None:
         end_attempt(request.headers, request.hostname, exception)
 
 
 @signals.task_revoked.connect
 def report_revocation(request: Any, **kwargs: Any) -> None:
     """Mark a job that was revoked."""
-    end_attempt(
-        request.headers, request.hostname, exceptions.TaskRevokedError("revoked"), for_good=True
-    )
+    error = exceptions.TaskRevokedError("revoked")
+    end_attempt(request.headers, request.hostname, error, for_good=True)
 
 
 @signals.task_unknown.connect

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils.timezone import localtime
 
 from apps.handoff.backend import outboxes
@@ -105,7 +105,10 @@ class Command(BaseCommand):
     ) -> None:
         if bool(ids) + bool(job) + all != 1:
             raise CommandError("Name the ids of jobs, or --job with a name, or --all.")
-        chosen = [rows.not_begun() if action == "cancel" else rows.failed() for rows in outbox]
+        chosen = [rows.failed() for rows in outbox]
+        if action == "cancel":
+            not_begun = Q(status__in=(Status.WAITING, Status.SENT))
+            chosen = [rows.unfinished().filter(not_begun) for rows in outbox]
         if job:
             chosen = [rows.filter(name=job) for rows in chosen]
         if ids:
