@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from contextlib import suppress
 from itertools import batched
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.db.models import Field
 from django.dispatch import Signal
@@ -117,10 +117,7 @@ class OutboxBackend(TransactionalBackend):
             TaskResultDoesNotExist: if there is no such job, or its function is gone.
         """
         for alias in outboxes():
-            try:
-                row = Handoff.objects.using(alias).filter(pk=result_id).first()
-            except ValidationError:
-                break
+            row = Handoff.objects.using(alias).with_id(result_id)
             if row and (job := job_named(row.name)):
                 return result_of(row, job)
         raise TaskResultDoesNotExist(result_id)
@@ -163,6 +160,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     connection = connections[using]
     columns = ("id", "arguments", *common)
     fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
+    table, *quoted = map(connection.ops.quote_name, (Handoff._meta.db_table, *columns))
+    names, place = ", ".join(quoted), f"({', '.join(['%s'] * len(columns))})"
     batch = min(ROWS_AT_ONCE, connection.ops.bulk_batch_size(fields, rows) or 1)
     with connection.cursor() as cursor:
         for part in batched(rows, batch):
@@ -171,14 +170,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
                 for row in part
                 for field, value in zip(fields, (*row, *common.values()), strict=True)
             ]
-            cursor.execute(_insert_sql(columns, len(part), connection.ops.quote_name), values)
-
-
-@lru_cache(maxsize=8)
-def _insert_sql(columns: tuple[str, ...], rows: int, quote: Any) -> str:
-    names = ", ".join(quote(column) for column in columns)
-    places = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)
-    return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608
+            places = ", ".join([place] * len(part))
+            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {places}", values)  # noqa: S608
 
 
 def outboxes() -> list[str]:
@@ -200,10 +193,8 @@ def option(backend: str, name: str, job: str = "") -> Any:
 def job_named(name: str) -> Task | None:
     """Return the job whose function has this path; None if there is no such job."""
     if name not in declared_jobs:
-        try:
+        with suppress(ImportError):
             import_string(name)
-        except ImportError:
-            return None
     return declared_jobs.get(name)
 
 

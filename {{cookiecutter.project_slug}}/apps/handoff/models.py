@@ -3,10 +3,12 @@
 import json
 import secrets
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
@@ -42,6 +44,12 @@ class Status(models.TextChoices):
 
 
 class HandoffQuerySet(models.QuerySet["Handoff"]):
+    def with_id(self, key: str) -> "Handoff | None":
+        """Return the job with an id; None if there is none, or the text is no id."""
+        with suppress(ValidationError):
+            return self.filter(pk=key).first()
+        return None
+
     def unfinished(self) -> "HandoffQuerySet":
         """The jobs that have to be run, or are running."""
         return self.filter(due_at__isnull=False)

@@ -23,7 +23,7 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
         Exception: an error of the broker or its client. The connection is then closed, because
             a late answer could be taken for the answer to another request.
     """
-    from .celery_app import app
+    from .celery import app
 
     try:
         connection.ensure_connection(**ONE_TRY)
@@ -71,7 +71,7 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
 
 
 def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
-    from .celery_app import app
+    from .celery import app
 
     # A broker that was emptied meanwhile has no queues.
     queue.declare()

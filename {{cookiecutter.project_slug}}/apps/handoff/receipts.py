@@ -13,7 +13,6 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models.functions import Now
 from django.tasks.signals import task_finished
@@ -72,10 +71,7 @@ class Run:
     @classmethod
     def of(cls, database: str, key: str) -> "Run | None":
         """Return the current attempt of a row; None if there is no such row."""
-        try:
-            row = Handoff.objects.using(database).filter(pk=key).first()
-        except ValidationError:
-            return None
+        row = Handoff.objects.using(database).with_id(key)
         return cls(database, row) if row else None
 
     @property

@@ -99,7 +99,7 @@ class Relay(Thread):
         It is not from Celery's pool. In each new child process kombu closes the connections of the
         pool, and so would close this process's socket too.
         """
-        from .celery_app import app
+        from .celery import app
 
         return app.connection_for_write()
 

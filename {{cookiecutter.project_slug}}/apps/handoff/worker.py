@@ -167,7 +167,7 @@ class JobTask(HandedOffTask):
 
 def register_jobs() -> None:
     """Register a Celery task for every declared job, with the name of the job."""
-    from .celery_app import app
+    from .celery import app
 
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:
@@ -178,8 +178,6 @@ def register_jobs() -> None:
             "autocommit": getattr(job.func, "autocommit", False),
             "backend_alias": job.backend,
             "time_limit": option(job.backend, "TIME_LIMIT", name),
-            "__module__": job.func.__module__,
-            "__doc__": job.func.__doc__,
         }
         app.register_task(type(job.name, (JobTask,), attributes)())
 
@@ -220,8 +218,7 @@ def end_attempt(
     Args:
         headers: the headers of the message.
         worker: the name of the worker. It can end its own attempts only.
-        error: the reason of the end.
-        for_good: whether there must be no other attempt.
+        error, for_good: see ``Run.fail``.
     """
     message = (headers or {}).get("handoff")
     if message is None:
