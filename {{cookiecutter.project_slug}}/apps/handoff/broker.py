@@ -1,5 +1,6 @@
 """The broker, which ``CELERY_BROKER_URL`` names: messages wait there for a worker."""
 
+from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,18 +23,14 @@ def broker_url() -> SplitResult:
         ImproperlyConfigured: if it is not a URL, or names an unknown kind of broker. The message
             repeats no part of the URL, because the URL may contain a password.
     """
-    try:
+    with suppress(ValueError):
         url: SplitResult = urlsplit(settings.CELERY_BROKER_URL)
         url.port  # noqa: B018 - raises for a wrong port
-    except ValueError:
-        raise ImproperlyConfigured(
-            "CELERY_BROKER_URL is not a URL. In a password write / as %2F, @ as %40, # as %23"
-            " and so on, for example redis://:pass%2Fword@127.0.0.1:6379/0."
-        ) from None
-    if not settings.CELERY_BROKER_URL.lower().startswith(SCHEMES):
-        raise ImproperlyConfigured(
-            f"CELERY_BROKER_URL begins with none of {', '.join(SCHEMES)}. Write memory:// for the"
-            " worker's own memory, or the address of a server, for example"
-            " redis://127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//."
-        )
-    return url
+        if settings.CELERY_BROKER_URL.lower().startswith(SCHEMES):
+            return url
+    raise ImproperlyConfigured(
+        f"CELERY_BROKER_URL is no URL that begins with one of {', '.join(SCHEMES)}. Write memory://"
+        " for the worker's own memory, or the address of a server, for example"
+        " redis://:password@127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//. In a"
+        " password write / as %2F, @ as %40, # as %23 and so on."
+    )

@@ -145,8 +145,8 @@ class Relay(Thread):
         except Exception as error:  # noqa: BLE001 - the relay must go on after any error
             self._pause(EVERYTHING, error)
             return False
-        if EVERYTHING in self.failures and (any(sent) or not queues):
-            self._recovered(EVERYTHING)
+        if any(sent) or not queues:
+            del self.failures[EVERYTHING]
         return any(sent)
 
     def _send_queue(self, queue: str) -> bool:
@@ -159,7 +159,7 @@ class Relay(Thread):
             rows = claim(self.alias, queue, limit)
             if rows:
                 publish(self.alias, rows, self.connection)
-                self._recovered(queue)
+                del self.failures[queue]
         except Exception as error:
             if is_away(self.connection, error):
                 raise
@@ -184,16 +184,10 @@ class Relay(Thread):
             if isinstance(error, DatabaseError):
                 logger.error("The outbox %s cannot be read (%s). Jobs wait.", self.alias, error)
             else:
+                named = f"the outbox {self.alias}" + (f", queue {what!r}," if what else "")
                 # The address of the broker is told without the password.
-                logger.error(NOT_SENT, self._named(what), self.connection.as_uri(), error)
+                logger.error(NOT_SENT, named, self.connection.as_uri(), error)
         connections[self.alias].close_if_unusable_or_obsolete()
-
-    def _recovered(self, what: str) -> None:
-        if self.failures.pop(what, 0):
-            logger.info("The jobs of %s are being sent again.", self._named(what))
-
-    def _named(self, what: str) -> str:
-        return f"the outbox {self.alias}" + (f", queue {what!r}," if what else "")
 
 
 def is_due(alias: str) -> bool:

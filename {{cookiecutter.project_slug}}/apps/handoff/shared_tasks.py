@@ -104,9 +104,8 @@ def hand_off(task: Any, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
     Args:
         task: a function decorated with ``celery.shared_task``, in ``tasks.py`` of an app. If it
             has a parameter ``using``, it gets the alias.
-        args: its positional arguments, JSON-serialisable.
+        args, kwargs: its arguments, JSON-serialisable.
         using: the alias of the database into which the call is written.
-        kwargs: its keyword arguments.
 
     Returns:
         The id of the task in Celery.

@@ -92,13 +92,10 @@ class Command(BaseCommand):
         for name, at in next_runs().items():
             when = f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else "known when a relay runs"
             self.stdout.write(f"Next run of {name}: {when}.")
-        faults = []
         if longest is not None and wait > longest:
-            faults.append(f"A job has waited for {wait}.")
+            raise CommandError(f"A job has waited for {wait}.")
         if fail_if_failed and (failed := jobs["all"][Status.FAILED]):
-            faults.append(f"Jobs that failed: {failed}.")
-        if faults:
-            raise CommandError(" ".join(faults))
+            raise CommandError(f"Jobs that failed: {failed}.")
 
     def _change(
         self, outbox: Outbox, action: str, ids: list[UUID], job: str | None, all: bool
