@@ -9,8 +9,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from apps.handoff.models import LATE, Handoff, Status
-from apps.handoff.publishing import publish
-from apps.handoff.relay import Relay, claim
+from apps.handoff.relay import Relay, claim, publish
 
 from ..rows import row
 from ..test_state import health

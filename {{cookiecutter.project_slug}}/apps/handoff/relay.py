@@ -1,4 +1,7 @@
-"""The relay: it sends due jobs from an outbox to the broker, and sends them again when needed."""
+"""The relay: it sends due jobs from an outbox to the broker, and sends them again when needed.
+
+A message is the key of a row, and nothing else.
+"""
 
 import logging
 import math
@@ -7,7 +10,8 @@ import random
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import cache, cached_property
 from itertools import groupby
@@ -17,13 +21,16 @@ from typing import Any, Final
 
 from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
+from django.db.models import F
 from django.db.models.functions import Coalesce, Now
+from kombu import Producer
+from kombu.exceptions import OperationalError
 
 from .backend import option
+from .broker import ONE_TRY
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import hand_off_due
-from .publishing import is_away, publish, queue_at
 from .receipts import Run
 
 logger = logging.getLogger(__name__)
@@ -153,7 +160,9 @@ class Relay(Thread):
         # While the broker refuses messages, one job is enough to try.
         limit = 1 if self.failures[queue] or self.failures[EVERYTHING] else BATCH
         try:
-            if is_overdue(self.alias, queue) and self._messages(queue):
+            overdue = Handoff.objects.using(self.alias).overdue()
+            is_overdue = overdue.filter(queue=queue, status=Status.SENT).exists()
+            if is_overdue and self._messages(queue):
                 self.not_before[queue] = time.monotonic() + SLOW_POLL
                 return False
             rows = claim(self.alias, queue, limit)
@@ -218,12 +227,6 @@ def due_queues(alias: str) -> list[str]:
     return queues
 
 
-def is_overdue(alias: str, queue: str) -> bool:
-    """Whether a job was sent to a queue, and no worker has started it in time."""
-    overdue = Handoff.objects.using(alias).overdue()
-    return overdue.filter(queue=queue, status=Status.SENT).exists()
-
-
 def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     """Mark due jobs of a queue as sent, so that no other relay sends them too; return them.
 
@@ -256,3 +259,84 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
                 due_at=Now() + min(FIRST_PATIENCE * 2 ** min(sends, 10), LONGEST_PATIENCE),
             )
     return rows
+
+
+@contextmanager
+def queue_at(connection: Any, name: str) -> Iterator[Any]:
+    """Give a queue at the broker of kombu's connection, and connect if necessary.
+
+    Raises:
+        KeyError: if ``TASKS`` does not name the queue, so no worker would read it.
+        Exception: an error of the broker or its client. The connection is then closed, because
+            a late answer could be taken for the answer to another request.
+    """
+    from .celery import app
+
+    try:
+        connection.ensure_connection(**ONE_TRY)
+        yield app.amqp.queues[name](connection.default_channel)
+    except Exception:
+        connection.collect()
+        raise
+
+
+def is_away(connection: Any, error: Exception) -> bool:
+    """Whether an error means that broker or database are away. Others are about one queue."""
+    away = (OperationalError, TimeoutError, DatabaseError)
+    return isinstance(error, (*connection.connection_errors, *away))
+
+
+def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
+    """Send a message for each claimed job; return when the broker has all of them.
+
+    Args:
+        alias: of the outbox.
+        rows: the jobs, all of one queue.
+        connection: kombu's, to the broker.
+
+    Raises:
+        Exception: see ``queue_at``. All the jobs are then waiting again. Some messages may have
+            arrived. A worker ignores them, because their jobs are waiting.
+    """
+    try:
+        with queue_at(connection, rows[0].queue) as queue:
+            _send(alias, rows, queue)
+            if connection.transport.driver_type == "amqp":
+                # RabbitMQ answers in order: after this answer it has all earlier messages.
+                queue.queue_declare(passive=True)
+    except Exception:
+        taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
+        with cut_when_silent(alias):
+            taken.filter(status=Status.SENT).update(
+                # The old time, so that a long wait is noticed.
+                status=Status.WAITING,
+                sent_at=None,
+                sends=F("sends") - 1,
+                due_at=min(row.due_at for row in rows if row.due_at),
+            )
+        raise
+
+
+def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
+    from .celery import app
+
+    # A broker that was emptied meanwhile has no queues.
+    queue.declare()
+    producer: Any = Producer(queue.channel, auto_declare=False)
+    with producer.batch():  # one step for Redis
+        for row in rows:
+            # A worker remembers revoked ids, so each attempt has another one.
+            last = row.last_attempted_at
+            app.send_task(
+                row.name,
+                task_id=str(row.pk) if last is None else f"{row.pk}.{last:%H%M%S%f}",
+                queue=row.queue,
+                declare=[],
+                headers={"handoff": [alias, str(row.pk)]},
+                retries=row.attempts,
+                ignore_result=True,
+                # Lost messages are sent again, so the broker need not write them to disk.
+                delivery_mode="transient",
+                producer=producer,
+                retry=False,
+            )

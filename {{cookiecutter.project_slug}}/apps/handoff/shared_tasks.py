@@ -89,11 +89,13 @@ class OutboxTask(CeleryTask):
         """
         if args is not None or kwargs is not None or options:
             raise TypeError(f"{self.name} can be retried with the same arguments and options only.")
+        if eta is not None:
+            countdown = max((eta - timezone.now()).total_seconds(), 0)
         request: Any = self.request
         limit = self.max_retries if max_retries is None else max_retries
         # Celery sends nothing itself for an eager request.
         request.update(for_good=limit is not None and request.retries >= limit, is_eager=True)
-        return super().retry(None, None, exc, throw, eta, countdown, max_retries)
+        return super().retry(None, None, exc, throw, None, countdown, max_retries)
 
 
 def hand_off(task: Any, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:

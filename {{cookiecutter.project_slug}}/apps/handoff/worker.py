@@ -6,7 +6,6 @@ It also writes the end of attempts whose process cannot: it was killed, or never
 import logging
 import time
 from contextlib import closing, suppress
-from datetime import datetime
 from threading import Event, Lock, Thread
 from typing import Any, Final, cast
 
@@ -16,7 +15,6 @@ from celery.exceptions import Ignore, Retry
 from django.db import DatabaseError, OperationalError, connections, transaction
 from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
-from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
 
 from apps.core.actor import acting_as
@@ -127,10 +125,7 @@ class HandedOffTask(OutboxTask):
             connection.close_if_unusable_or_obsolete()
         cause, pause = error, None
         if isinstance(error, Retry):
-            cause, when = error.exc or error, cast("float | datetime | None", error.when)
-            if isinstance(when, datetime):
-                when = max((when - timezone.now()).total_seconds(), 0)
-            pause = when
+            cause, pause = error.exc or error, cast("float | None", error.when)
         request: Any = self.request
         try:
             with limited(run.database):
