@@ -102,14 +102,13 @@ class Command(BaseCommand):
     ) -> None:
         if bool(ids) + bool(job) + all != 1:
             raise CommandError("Name the ids of jobs, or --job with a name, or --all.")
-        chosen = [rows.failed() for rows in outbox]
+        where = Q(name=job) if job else Q(pk__in=ids) if ids else Q()
         if action == "cancel":
-            not_begun = Q(status__in=(Status.WAITING, Status.SENT))
-            chosen = [rows.unfinished().filter(not_begun) for rows in outbox]
-        if job:
-            chosen = [rows.filter(name=job) for rows in chosen]
+            where &= Q(due_at__isnull=False, status__in=(Status.WAITING, Status.SENT))
+        else:
+            where &= Q(failed_at__isnull=False)
+        chosen = [rows.filter(where) for rows in outbox]
         if ids:
-            chosen = [rows.filter(pk__in=ids) for rows in chosen]
             found = {pk for rows in chosen for pk in rows.values_list("pk", flat=True)}
             if missing := set(ids) - found:
                 named = ", ".join(sorted(map(str, missing)))
