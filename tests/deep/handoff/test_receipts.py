@@ -125,7 +125,7 @@ def test_what_fails_after_the_commit_does_not_repeat_the_job(
 
     assert users() == ["written before"]
     assert Handoff.objects.get().status == Status.DONE
-    assert "was done, there was an error" in caplog.text
+    assert "was done before this error" in caplog.text
 
 
 def test_a_job_that_waits_is_not_started_by_an_old_message() -> None:

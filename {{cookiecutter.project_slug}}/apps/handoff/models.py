@@ -50,14 +50,10 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
             return self.filter(pk=key).first()
         return None
 
-    def unfinished(self) -> "HandoffQuerySet":
-        """The jobs that have to be run, or are running."""
-        return self.filter(due_at__isnull=False)
-
     def due(self) -> "HandoffQuerySet":
         """The jobs that the relay has to look at now."""
         # The first condition looks redundant. SQLite needs it to use the index.
-        return self.unfinished().filter(due_at__lte=Now())
+        return self.filter(due_at__isnull=False, due_at__lte=Now())
 
     def taken(self) -> "HandoffQuerySet":
         """The jobs that are at the broker or running: few, whatever the backlog."""

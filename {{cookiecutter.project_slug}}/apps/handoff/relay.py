@@ -218,9 +218,8 @@ def _due_query(alias: str) -> str:
 
 def due_queues(alias: str) -> list[str]:
     """List the queues of unfinished jobs, with one index lookup for each queue."""
-    rows = (
-        Handoff.objects.using(alias).unfinished().order_by("queue").values_list("queue", flat=True)
-    )
+    unfinished = Handoff.objects.using(alias).filter(due_at__isnull=False)
+    rows = unfinished.order_by("queue").values_list("queue", flat=True)
     queues: list[str] = []
     while (queue := rows.filter(queue__gt=queues[-1] if queues else "").first()) is not None:
         queues.append(queue)

@@ -131,9 +131,7 @@ class HandedOffTask(OutboxTask):
             with limited(run.database):
                 pause = run.fail(cause, pause=pause, for_good=request.for_good)
         except SupersededError:
-            logger.exception(
-                "After the job %s (id %s) was done, there was an error.", self.name, run.row.pk
-            )
+            logger.exception("The job %s (%s) was done before this error.", self.name, run.row.pk)
             return Ignore()
         told = shortened(repr(cause), LONGEST_IN_LOG)
         if pause is None:
