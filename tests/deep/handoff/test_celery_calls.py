@@ -149,3 +149,12 @@ def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixtur
 def test_a_retry_outside_of_a_worker_is_celerys_own(tmp_path: Path) -> None:
     with pytest.raises(Retry):
         tasks.retry_in(str(tmp_path / "notes"), 1)
+
+
+def test_a_task_may_call_itself(notes: Callable[[], list[str]], tmp_path: Path) -> None:
+    tasks.count_down.delay(str(tmp_path / "notes"), 2)
+
+    assert work_off() == 1
+
+    assert notes() == ["2 nobody 1", "1 nobody 1", "0 nobody 1"]
+    assert row().status == Status.DONE

@@ -55,18 +55,15 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         # The first condition looks redundant. SQLite needs it to use the index.
         return self.filter(due_at__isnull=False, due_at__lte=Now())
 
-    def taken(self) -> "HandoffQuerySet":
-        """The jobs that are at the broker or running: few, whatever the backlog."""
-        return self.filter(sent_at__isnull=False)
-
     def at_broker(self) -> "HandoffQuerySet":
-        """The jobs that were sent and have not been started."""
-        return self.taken().filter(status=Status.SENT)
+        """The jobs that were sent and have not been started: few, whatever the backlog."""
+        return self.filter(sent_at__isnull=False, status=Status.SENT)
 
     def overdue(self) -> "HandoffQuerySet":
-        """Those of the taken jobs that the relay has to look at now."""
+        """The jobs at the broker or running that the relay has to look at now."""
         # COALESCE keeps the database from reading the whole index of due jobs.
-        return self.taken().alias(due=Coalesce("due_at", "due_at")).filter(due__lte=Now())
+        rows = self.filter(sent_at__isnull=False).alias(due=Coalesce("due_at", "due_at"))
+        return rows.filter(due__lte=Now())
 
     def failed(self) -> "HandoffQuerySet":
         """The jobs that have failed for good."""
@@ -88,7 +85,7 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
 
     def is_stalled(self) -> bool:
         """Whether jobs are late and none is running: relay or worker does not work."""
-        running = self.taken().filter(status=Status.RUNNING)
+        running = self.filter(sent_at__isnull=False, status=Status.RUNNING)
         return self.longest_wait() >= LATE and not running.exists()
 
     def send_again(self) -> int:

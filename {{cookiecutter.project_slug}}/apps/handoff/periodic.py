@@ -1,6 +1,6 @@
 """Periodic jobs: of all relays, the first one that sees a due job hands it off."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -46,9 +46,3 @@ def _hand_off(row: Any, job: Task, interval: timedelta, alias: str) -> None:
         rows = PeriodicJob.objects.using(alias).filter(pk=row.pk, next_at=due)
         if rows.update(next_at=following) and now >= due:
             hand_off(job, using=alias)
-
-
-def next_runs() -> dict[str, datetime | None]:
-    """Return when each periodic job runs next; None for a job that no relay has seen yet."""
-    rows = PeriodicJob.objects.using(outboxes()[0]).filter(name__in=periodic_jobs())
-    return dict.fromkeys(periodic_jobs()) | dict(rows.values_list("name", "next_at"))

@@ -1,7 +1,6 @@
 """Celery tasks, which are declared with ``shared_task``: each call writes a row of the outbox."""
 
 import json
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,9 +15,6 @@ from apps.core.jobs import database_argument
 from . import celery  # noqa: F401 - shared tasks use this Celery app from now on
 from .backend import insert
 from .models import time_ordered_id
-
-# The id of the message whose job is running. A job may also call its own function.
-running_message: ContextVar[str] = ContextVar("running_message", default="")
 
 REFUSED: Final = (
     "{} cannot be handed off with {}: there are countdown, eta, queue and priority."

@@ -24,7 +24,7 @@ from .limits import connect_with_limit, cut_when_silent, limited
 from .models import Status
 from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
 from .relay import Relay, fork_locks
-from .shared_tasks import OutboxTask, running_message
+from .shared_tasks import OutboxTask
 
 logger = logging.getLogger(__name__)
 
@@ -60,20 +60,15 @@ class HandedOffTask(OutboxTask):
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
-        if running_message.get() == request.id or (
-            message is None and request.is_eager | request.called_directly
-        ):
+        is_direct = message is None and request.is_eager | request.called_directly
+        if is_direct or request.get("row"):  # a running job may call its own function
             return super().__call__(*args, **kwargs)
         run = self.started(message)
         row = run.row
         request.update(row=row, retries=row.attempts - 1, for_good=False)
         request.args, request.kwargs = row.loaded_arguments()
-        token = running_message.set(request.id)
-        try:
-            with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
-                return self.run_with_receipt(run, request.args, request.kwargs)
-        finally:
-            running_message.reset(token)
+        with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
+            return self.run_with_receipt(run, request.args, request.kwargs)
 
     def started(self, message: Any) -> Run:
         """Start the job that a message names.
@@ -104,11 +99,9 @@ class HandedOffTask(OutboxTask):
         try:
             send_signal(task_started, run.row)
             with run.with_heartbeat() if autocommit else run.in_transaction():
-                try:
+                value = None
+                with suppress(Ignore):  # a Celery task ends itself with it, without an error
                     value = self.run(*args, **kwargs)
-                except Ignore:
-                    # With this exception a Celery task ends itself without an error.
-                    value = None
                 run.finish(value, has_receipt=not autocommit)
         except SupersededError:
             raise Ignore from None

@@ -9,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count, Q
 from django.utils.timezone import localtime
 
+from apps.core.periodic import periodic_jobs
 from apps.handoff.backend import outboxes
 from apps.handoff.figures import figures_text
-from apps.handoff.models import KEPT, Handoff, HandoffQuerySet, Status
-from apps.handoff.periodic import next_runs
+from apps.handoff.models import KEPT, Handoff, HandoffQuerySet, PeriodicJob, Status
 
 type Outbox = list[HandoffQuerySet]
 
@@ -87,7 +87,10 @@ class Command(BaseCommand):
             self.stdout.write("".join(f"{counted[each]:9}" for each in Status.values) + f"  {name}")
         wait = max(rows.longest_wait() for rows in outbox)
         self.stdout.write(f"Longest wait for a worker: {wait}.")
-        for name, at in next_runs().items():
+        periodic = PeriodicJob.objects.using(outbox[0].db)
+        known = dict(periodic.filter(name__in=periodic_jobs()).values_list("name", "next_at"))
+        for name in periodic_jobs():
+            at = known.get(name)
             when = f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else "known when a relay runs"
             self.stdout.write(f"Next run of {name}: {when}.")
         if longest is not None and wait > longest:
