@@ -9,7 +9,6 @@ class HandoffConfig(modules.ModuleConfig):
     """Background jobs in a Celery worker."""
 
     name = "apps.handoff"
-    verbose_name = "Handoff"
     summary = "Background jobs in a Celery worker, none lost and none without its commit."
 
     def health(self) -> modules.Health:

@@ -47,9 +47,9 @@ NOTICE_IN_A_QUERY: Final = "SET client_connection_check_interval='2s'"
 
 def limit_connections() -> None:
     """Let connections of this process to PostgreSQL fail soon. Options in the settings win."""
-    for alias in connections:
-        if connections[alias].vendor == "postgresql":
-            options = connections.settings[alias].setdefault("OPTIONS", {})
+    for connection in connections.all():
+        if connection.vendor == "postgresql":
+            options = connection.settings_dict["OPTIONS"]
             options.update(CLIENT | options)
 
 

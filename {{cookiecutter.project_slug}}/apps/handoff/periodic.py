@@ -23,8 +23,7 @@ def hand_off_due(alias: str) -> None:
     if alias != outboxes()[0]:
         return
     jobs = periodic_jobs()
-    rows = PeriodicJob.objects.using(alias).filter(name__in=jobs).annotate(now=Now())
-    known = {row.name: row for row in rows}
+    known = PeriodicJob.objects.using(alias).annotate(now=Now()).in_bulk(list(jobs))
     for name, (job, interval) in jobs.items():
         if row := known.get(name):
             _hand_off(row, job, interval, alias)

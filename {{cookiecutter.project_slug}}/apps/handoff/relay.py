@@ -4,7 +4,6 @@ A message is the key of a row, and nothing else.
 """
 
 import logging
-import math
 import os
 import random
 import sys
@@ -112,7 +111,7 @@ class Relay(Thread):
 
     def run(self) -> None:
         """Send due jobs until ``stop`` is called."""
-        last_sent = -math.inf
+        last_sent = 0.0
         lock = Lock()
         fork_locks.append(lock)
         try:
@@ -170,7 +169,9 @@ class Relay(Thread):
                 publish(self.alias, rows, self.connection)
                 del self.failures[queue]
         except Exception as error:
-            if is_away(self.connection, error):
+            # With these the broker or the database is away. Others are about this queue.
+            away = (OperationalError, TimeoutError, DatabaseError)
+            if isinstance(error, (*self.connection.connection_errors, *away)):
                 raise
             self._pause(queue, error)
             return False
@@ -277,12 +278,6 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
     except Exception:
         connection.collect()
         raise
-
-
-def is_away(connection: Any, error: Exception) -> bool:
-    """Whether an error means that broker or database are away. Others are about one queue."""
-    away = (OperationalError, TimeoutError, DatabaseError)
-    return isinstance(error, (*connection.connection_errors, *away))
 
 
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:

@@ -87,11 +87,10 @@ class Command(BaseCommand):
             self.stdout.write("".join(f"{counted[each]:9}" for each in Status.values) + f"  {name}")
         wait = max(rows.longest_wait() for rows in outbox)
         self.stdout.write(f"Longest wait for a worker: {wait}.")
-        periodic = PeriodicJob.objects.using(outbox[0].db)
-        known = dict(periodic.filter(name__in=periodic_jobs()).values_list("name", "next_at"))
+        known = PeriodicJob.objects.using(outbox[0].db).in_bulk(list(periodic_jobs()))
         for name in periodic_jobs():
-            at = known.get(name)
-            when = f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else "known when a relay runs"
+            at = localtime(known[name].next_at) if name in known else None
+            when = f"{at:%Y-%m-%d %H:%M:%S %Z}" if at else "known when a relay runs"
             self.stdout.write(f"Next run of {name}: {when}.")
         if longest is not None and wait > longest:
             raise CommandError(f"A job has waited for {wait}.")
