@@ -27,7 +27,7 @@ class PlantedConfig(AppConfig):
             from apps.handoff import relay
 
             hand_off_due = relay.hand_off_due
-            relay.PERIODIC_POLL = 0.1
+            relay.SLOW_POLL = 0.1
 
             def while_ticking(alias: str) -> None:
                 if Path(ticking).exists():

@@ -252,7 +252,7 @@ class Run:
             return set()
         from apps.handoff.models import Handoff
 
-        return {self._key(row) for row in Handoff.objects.unfinished()}
+        return {self._key(row) for row in Handoff.objects.filter(due_at__isnull=False)}
 
     def _key(self, row: Any) -> str:
         """Return the key under which a row's job writes its effects."""

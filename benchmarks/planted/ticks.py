@@ -52,7 +52,7 @@ class TickRun(Run):
     def _unfinished(self) -> set[str]:
         from apps.handoff.models import Handoff
 
-        return {self._key(row) for row in Handoff.objects.unfinished()}
+        return {self._key(row) for row in Handoff.objects.filter(due_at__isnull=False)}
 
     def _key(self, row: Any) -> str:
         return str(row.pk)

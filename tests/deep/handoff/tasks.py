@@ -135,3 +135,11 @@ def fail_at_length(text: str) -> None:
 def note_once(path: str) -> None:
     """Note this run."""
     note(path, "noted", 1)
+
+
+@shared_task
+def count_down(path: str, number: int) -> None:
+    """Note a number and, by calls of itself, all smaller ones."""
+    note(path, str(number), 1)
+    if number:
+        count_down(path, number - 1)

@@ -199,7 +199,7 @@ def test_a_queue_that_the_broker_refuses_stops_no_other(
         statuses = dict(Handoff.objects.values_list("queue", "status"))
         assert statuses == {spoilt: Status.WAITING, good: Status.SENT}
         (error,) = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
-        assert f"The jobs of the queue {spoilt!r}" in error.getMessage()
+        assert f"queue {spoilt!r}, cannot be sent" in error.getMessage()
 
         mend(door.url, spoilt)
         relay.not_before.clear()

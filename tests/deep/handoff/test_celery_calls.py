@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery import chain
-from celery.exceptions import Retry
+from celery.exceptions import QueueNotFound, Retry
 from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def broker(notes: Callable[[], list[str]]) -> None:
     """Give Celery a broker for each test."""
-    from apps.handoff import celery_app  # noqa: F401 - the app of the tasks
+    from apps.handoff import celery  # noqa: F401 - the app of the tasks
 
 
 def row() -> Handoff:
@@ -81,7 +81,7 @@ def test_a_signature_is_handed_off_with_its_arguments_or_refused() -> None:
 
 
 def test_a_queue_that_no_worker_reads_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"No worker reads the queue .*'nowhere'"):
+    with pytest.raises(QueueNotFound, match="'nowhere'"):
         tasks.shared.apply_async(("path", "text"), queue="nowhere")
 
 
@@ -91,7 +91,7 @@ def test_routes_and_a_default_queue_are_followed(
     settings.CELERY_TASK_ROUTES = {tasks.shared.name: {"queue": "reports"}}
     settings.CELERY_TASK_DEFAULT_QUEUE = "other"
     use_broker("memory://")
-    from apps.handoff import celery_app  # noqa: F401
+    from apps.handoff import celery  # noqa: F401
 
     tasks.shared.delay("path", "text")
     tasks.retry_in.delay("path", 0)
@@ -105,7 +105,7 @@ def test_a_job_is_held_back_to_the_rate_that_the_settings_name(
     name = "apps.handoff.tests.example.tasks.record"
     settings.CELERY_TASK_ANNOTATIONS = {name: {"rate_limit": "30/m"}}
     use_broker("memory://")
-    from apps.handoff.celery_app import app
+    from apps.handoff.celery import app
     from apps.handoff.worker import register_jobs
 
     register_jobs()
@@ -149,3 +149,12 @@ def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixtur
 def test_a_retry_outside_of_a_worker_is_celerys_own(tmp_path: Path) -> None:
     with pytest.raises(Retry):
         tasks.retry_in(str(tmp_path / "notes"), 1)
+
+
+def test_a_task_may_call_itself(notes: Callable[[], list[str]], tmp_path: Path) -> None:
+    tasks.count_down.delay(str(tmp_path / "notes"), 2)
+
+    assert work_off() == 1
+
+    assert notes() == ["2 nobody 1", "1 nobody 1", "0 nobody 1"]
+    assert row().status == Status.DONE

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as, current_request_id, current_source
-from apps.handoff import ends, shared_tasks, worker
+from apps.handoff import shared_tasks, worker
 from apps.handoff.backend import declared_jobs, outboxes
 from apps.handoff.models import Handoff, Status, time_ordered_id
 from apps.handoff.relay import Relay, claim
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
-    from apps.handoff.celery_app import app
+    from apps.handoff.celery import app
 
     worker.register_jobs()
     return app.tasks
@@ -186,7 +186,7 @@ def test_a_message_that_was_sent_without_the_outbox_is_refused_and_mentioned(
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Collect what is said to have ended from outside of its process."""
     calls: list[Any] = []
-    monkeypatch.setattr(ends, "end_attempt", lambda *args, **more: calls.append((*args, more)))
+    monkeypatch.setattr(worker, "end_attempt", lambda *args, **more: calls.append((*args, more)))
     return calls
 
 
@@ -235,7 +235,7 @@ def test_a_job_that_was_revoked_or_is_unknown_is_reported(
 
 
 def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
-    assert ends.end_attempt(None, "here", ValueError()) is None
+    assert worker.end_attempt(None, "here", ValueError()) is None
 
 
 def test_the_worker_starts_one_relay_for_each_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +252,7 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
 ) -> None:
     settings.CELERY_WORKER_CONCURRENCY = 3
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
-    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
+    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
 
     assert celery_settings["worker_concurrency"] == 3
     options = celery_settings["broker_transport_options"]
@@ -263,7 +263,7 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
 def test_names_at_the_broker_begin_with_the_prefix(celery_tasks: Any, settings: Settings) -> None:
     """Two projects may use the same server."""
     settings.CELERY_QUEUE_PREFIX = "My / shop."
-    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
+    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
 
     names = [queue.name for queue in celery_settings["task_queues"]]
     assert "My-shop.default" in names

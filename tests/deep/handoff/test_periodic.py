@@ -176,7 +176,7 @@ def test_a_worker_does_not_start_with_a_mistake_in_the_list(
     settings.PERIODIC = [(FLUSH, 0)]
     use_broker("memory://")  # type: ignore[operator]
     with pytest.raises(ImproperlyConfigured, match="PERIODIC has"):
-        find_app("apps.handoff")
+        find_app("apps.handoff").loader.import_default_modules()
 
 
 def test_a_clock_that_is_set_back_delays_by_one_interval_at_most(settings: Settings) -> None:

@@ -9,15 +9,14 @@ class HandoffConfig(modules.ModuleConfig):
     """Background jobs in a Celery worker."""
 
     name = "apps.handoff"
-    verbose_name = "Handoff"
     summary = "Background jobs in a Celery worker, none lost and none without its commit."
 
     def health(self) -> modules.Health:
         """Return DEGRADED if a job waits for too long. A web process cannot change that."""
         from .backend import outboxes
-        from .state import is_late
+        from .models import LATE, Handoff
 
-        late = any(is_late(alias) for alias in outboxes())
+        late = any(Handoff.objects.using(each).longest_wait() >= LATE for each in outboxes())
         return modules.Health.DEGRADED if late else modules.Health.OK
 
     def forget(self, user_pk: Any, using: str) -> int:
@@ -26,11 +25,11 @@ class HandoffConfig(modules.ModuleConfig):
         A failed job keeps its arguments: it may be run again. It loses its traceback.
         """
         from .backend import outboxes
-        from .models import NO_ARGUMENTS, Handoff
+        from .models import Handoff
 
         if using not in outboxes():
             return 0
-        nothing = {"arguments": NO_ARGUMENTS, "return_value": "", "traceback": ""}
+        nothing = {"arguments": "[[], {}]", "return_value": "", "traceback": ""}
         jobs = Handoff.objects.using(using).filter(actor=str(user_pk))
         failed = jobs.failed().exclude(traceback="").update(traceback="")
         done = jobs.filter(finished_at__isnull=False).exclude(**nothing)

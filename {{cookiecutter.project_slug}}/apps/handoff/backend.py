@@ -2,21 +2,16 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from contextlib import suppress
 from itertools import batched
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.db.models import Field
-from django.tasks import (
-    DEFAULT_TASK_BACKEND_ALIAS,
-    Task,
-    TaskResult,
-    TaskResultStatus,
-    task_backends,
-)
+from django.dispatch import Signal
+from django.tasks import Task, TaskResult, TaskResultStatus, task_backends
 from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
@@ -32,9 +27,8 @@ from .models import Handoff, Status, time_ordered_id
 # Every declared job by the path of its function. A worker can run these.
 declared_jobs: Final[dict[str, Task]] = {}
 
+# Other jobs are READY.
 STATUSES: Final = {
-    Status.WAITING: TaskResultStatus.READY,
-    Status.SENT: TaskResultStatus.READY,
     Status.RUNNING: TaskResultStatus.RUNNING,
     Status.DONE: TaskResultStatus.SUCCESSFUL,
     Status.FAILED: TaskResultStatus.FAILED,
@@ -123,10 +117,7 @@ class OutboxBackend(TransactionalBackend):
             TaskResultDoesNotExist: if there is no such job, or its function is gone.
         """
         for alias in outboxes():
-            try:
-                row = Handoff.objects.using(alias).filter(pk=result_id).first()
-            except ValidationError:
-                break
+            row = Handoff.objects.using(alias).with_id(result_id)
             if row and (job := job_named(row.name)):
                 return result_of(row, job)
         raise TaskResultDoesNotExist(result_id)
@@ -169,6 +160,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     connection = connections[using]
     columns = ("id", "arguments", *common)
     fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
+    table, *quoted = map(connection.ops.quote_name, (Handoff._meta.db_table, *columns))
+    names, place = ", ".join(quoted), f"({', '.join(['%s'] * len(columns))})"
     batch = min(ROWS_AT_ONCE, connection.ops.bulk_batch_size(fields, rows) or 1)
     with connection.cursor() as cursor:
         for part in batched(rows, batch):
@@ -177,14 +170,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
                 for row in part
                 for field, value in zip(fields, (*row, *common.values()), strict=True)
             ]
-            cursor.execute(_insert_sql(columns, len(part), connection.ops.quote_name), values)
-
-
-@lru_cache(maxsize=8)
-def _insert_sql(columns: tuple[str, ...], rows: int, quote: Any) -> str:
-    names = ", ".join(quote(column) for column in columns)
-    places = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)
-    return f"INSERT INTO {quote(Handoff._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608
+            places = ", ".join([place] * len(part))
+            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {places}", values)  # noqa: S608
 
 
 def outboxes() -> list[str]:
@@ -197,7 +184,7 @@ def option(backend: str, name: str, job: str = "") -> Any:
 
     An option of the job with the path ``job`` comes first.
     """
-    alias = backend or DEFAULT_TASK_BACKEND_ALIAS
+    alias = backend or "default"
     options = task_backends[alias].options if alias in task_backends else {}
     own = options.get("JOBS", {}).get(job, {})
     return own.get(name, options.get(name, DEFAULT_OPTIONS[name]))
@@ -206,10 +193,8 @@ def option(backend: str, name: str, job: str = "") -> Any:
 def job_named(name: str) -> Task | None:
     """Return the job whose function has this path; None if there is no such job."""
     if name not in declared_jobs:
-        try:
+        with suppress(ImportError):
             import_string(name)
-        except ImportError:
-            return None
     return declared_jobs.get(name)
 
 
@@ -219,7 +204,7 @@ def result_of(row: Handoff, job: Task) -> TaskResult:
     result: TaskResult = TaskResult(
         task=job,
         id=str(row.pk),
-        status=STATUSES[Status(row.status)],
+        status=STATUSES.get(Status(row.status), TaskResultStatus.READY),
         enqueued_at=row.handed_off_at,
         started_at=row.started_at,
         last_attempted_at=row.last_attempted_at,
@@ -236,3 +221,9 @@ def result_of(row: Handoff, job: Task) -> TaskResult:
     if row.return_value:
         object.__setattr__(result, "_return_value", json.loads(row.return_value))
     return result
+
+
+def send_signal(signal: Signal, row: Handoff) -> None:
+    """Send a signal of ``django.tasks`` about a job. There are none about Celery tasks."""
+    if row.backend and (job := job_named(row.name)):
+        signal.send(type(job.get_backend()), task_result=result_of(row, job))

@@ -1,6 +1,7 @@
 """The broker, which ``CELERY_BROKER_URL`` names: messages wait there for a worker."""
 
-from typing import Any, Final
+from contextlib import suppress
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -15,31 +16,6 @@ PATIENCE: Final = 2
 ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
-def broker_settings() -> dict[str, Any]:
-    """Return Celery's settings for the broker.
-
-    Raises:
-        ImproperlyConfigured: see ``broker_url``.
-    """
-    scheme, address = broker_url().scheme, settings.CELERY_BROKER_URL
-    options: dict[str, Any] = dict(ONE_TRY)
-    transport = None
-    if scheme == "memory":
-        address, transport = "localhost", "apps.handoff.transport:Transport"
-    elif scheme.startswith("redis"):
-        options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
-    else:
-        options |= {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
-    return {
-        # Celery prefers its environment variable to broker_url, but not to these two.
-        "broker_read_url": address,
-        "broker_write_url": address,
-        "broker_transport": transport,
-        "broker_transport_options": options,
-        "broker_connection_timeout": PATIENCE,
-    }
-
-
 def broker_url() -> SplitResult:
     """Return the parts of ``CELERY_BROKER_URL``.
 
@@ -47,18 +23,14 @@ def broker_url() -> SplitResult:
         ImproperlyConfigured: if it is not a URL, or names an unknown kind of broker. The message
             repeats no part of the URL, because the URL may contain a password.
     """
-    try:
+    with suppress(ValueError):
         url: SplitResult = urlsplit(settings.CELERY_BROKER_URL)
         url.port  # noqa: B018 - raises for a wrong port
-    except ValueError:
-        raise ImproperlyConfigured(
-            "CELERY_BROKER_URL is not a URL. In a password write / as %2F, @ as %40, # as %23"
-            " and so on, for example redis://:pass%2Fword@127.0.0.1:6379/0."
-        ) from None
-    if not settings.CELERY_BROKER_URL.lower().startswith(SCHEMES):
-        raise ImproperlyConfigured(
-            f"CELERY_BROKER_URL begins with none of {', '.join(SCHEMES)}. Write memory:// for the"
-            " worker's own memory, or the address of a server, for example"
-            " redis://127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//."
-        )
-    return url
+        if settings.CELERY_BROKER_URL.lower().startswith(SCHEMES):
+            return url
+    raise ImproperlyConfigured(
+        f"CELERY_BROKER_URL is no URL that begins with one of {', '.join(SCHEMES)}. Write memory://"
+        " for the worker's own memory, or the address of a server, for example"
+        " redis://:password@127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//. In a"
+        " password write / as %2F, @ as %40, # as %23 and so on."
+    )

@@ -1,7 +1,6 @@
 """Figures of the outboxes in the text format of Prometheus."""
 
 import json
-from collections.abc import Iterable
 from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
@@ -28,16 +27,17 @@ COLUMNS: Final[dict[str, Any]] = {
 }
 
 
-def figures_of(aliases: Iterable[str]) -> str:
+def figures_text() -> str:
     """Return counts, longest waits and rates by database, queue and job. Every row is counted."""
-    lines: dict[str, list[str]] = {"jobs": [], "oldest_seconds": [], "per_minute": []}
+    metrics = ("jobs", "oldest_seconds", "per_minute")
+    lines = {metric: [f"# TYPE handoff_{metric} gauge"] for metric in metrics}
 
     def add(metric: str, value: float, **labels: str) -> None:
         pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
         name = f"handoff_{metric}" + "{" + pairs + "}"
         lines[metric].append(f"{name} {round(value, 3)}")
 
-    for alias in aliases:
+    for alias in outboxes():
         rows = Handoff.objects.using(alias).order_by("queue", "name").values("queue", "name")
         groups: Any = rows.annotate(**COLUMNS)
         for group in groups:
@@ -48,8 +48,7 @@ def figures_of(aliases: Iterable[str]) -> str:
             add("oldest_seconds", max(waits).total_seconds(), **named)
             for status in ("done", "failed"):
                 add("per_minute", group[f"{status}_lately"] / MINUTES, **named, status=status)
-    text = [[f"# TYPE handoff_{metric} gauge", *found] for metric, found in lines.items()]
-    return "\n".join(chain.from_iterable(text)) + "\n"
+    return "\n".join([*chain.from_iterable(lines.values()), ""])
 
 
 def figures(request: HttpRequest) -> HttpResponse:
@@ -64,4 +63,4 @@ def figures(request: HttpRequest) -> HttpResponse:
     expected = f"Bearer {settings.HANDOFF_FIGURES_TOKEN}"
     if not constant_time_compare(request.headers.get("Authorization", ""), expected):
         raise PermissionDenied
-    return HttpResponse(figures_of(outboxes()), content_type="text/plain; version=0.0.4")
+    return HttpResponse(figures_text(), content_type="text/plain; version=0.0.4")

@@ -20,10 +20,7 @@ LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s
 
 # The relay reads indexes in their order. After a sudden backlog PostgreSQL would read and sort all
 # of it, because the statistics are older.
-READ_IN_ORDER: Final = (
-    "SELECT set_config('enable_sort', 'off', false), set_config('enable_seqscan', 'off', false),"
-    " set_config('enable_bitmapscan', 'off', false)"
-)
+READ_IN_ORDER: Final = "SET enable_sort=off; SET enable_seqscan=off; SET enable_bitmapscan=off"
 
 # Seconds without any answer, not even a timeout of the server, after which a connection is cut.
 SILENCE: Final = 10
@@ -42,19 +39,17 @@ CLIENT: Final = {
 
 # Without this, a server that loses the network to the worker keeps the lock on a job for hours.
 NOTICE_DEAD_CLIENTS: Final = (
-    "SELECT set_config('tcp_keepalives_idle', '30', false),"
-    " set_config('tcp_keepalives_interval', '10', false),"
-    " set_config('tcp_keepalives_count', '3', false)"
+    "SET tcp_keepalives_idle=30; SET tcp_keepalives_interval=10; SET tcp_keepalives_count=3"
 )
 # Without this, the query of a killed process goes on to its end and keeps the lock.
-NOTICE_IN_A_QUERY: Final = "SELECT set_config('client_connection_check_interval', '2s', false)"
+NOTICE_IN_A_QUERY: Final = "SET client_connection_check_interval='2s'"
 
 
 def limit_connections() -> None:
     """Let connections of this process to PostgreSQL fail soon. Options in the settings win."""
-    for alias in connections:
-        if connections[alias].vendor == "postgresql":
-            options = connections.settings[alias].setdefault("OPTIONS", {})
+    for connection in connections.all():
+        if connection.vendor == "postgresql":
+            options = connection.settings_dict["OPTIONS"]
             options.update(CLIENT | options)
 
 

@@ -3,19 +3,22 @@
 import json
 import secrets
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 # The rows that one statement deletes at most, so that no statement takes long.
 DELETED_AT_ONCE: Final = 1000
-NO_ARGUMENTS: Final = "[[], {}]"
 # How long the row of a job that is done stays, unless the command ``flush`` deletes it sooner.
 KEPT: Final = timedelta(days=7)
+# If a job waits longer for a worker, then a relay or a worker is missing or too slow.
+LATE: Final = timedelta(minutes=5)
 
 
 def time_ordered_id() -> UUID:
@@ -41,45 +44,55 @@ class Status(models.TextChoices):
 
 
 class HandoffQuerySet(models.QuerySet["Handoff"]):
-    def unfinished(self) -> "HandoffQuerySet":
-        """The jobs that have to be run, or are running."""
-        return self.filter(due_at__isnull=False)
+    def with_id(self, key: str) -> "Handoff | None":
+        """Return the job with an id; None if there is none, or the text is no id."""
+        with suppress(ValidationError):
+            return self.filter(pk=key).first()
+        return None
 
     def due(self) -> "HandoffQuerySet":
         """The jobs that the relay has to look at now."""
         # The first condition looks redundant. SQLite needs it to use the index.
-        return self.unfinished().filter(due_at__lte=Now())
-
-    def taken(self) -> "HandoffQuerySet":
-        """The jobs that are at the broker or running: few, whatever the backlog."""
-        return self.filter(sent_at__isnull=False)
+        return self.filter(due_at__isnull=False, due_at__lte=Now())
 
     def at_broker(self) -> "HandoffQuerySet":
-        """The jobs that were sent and have not been started."""
-        return self.taken().filter(status=Status.SENT)
+        """The jobs that were sent and have not been started: few, whatever the backlog."""
+        return self.filter(sent_at__isnull=False, status=Status.SENT)
 
     def overdue(self) -> "HandoffQuerySet":
-        """Those of the taken jobs that the relay has to look at now."""
+        """The jobs at the broker or running that the relay has to look at now."""
         # COALESCE keeps the database from reading the whole index of due jobs.
-        return self.taken().alias(due=Coalesce("due_at", "due_at")).filter(due__lte=Now())
-
-    def not_begun(self) -> "HandoffQuerySet":
-        """The jobs that can be cancelled."""
-        return self.unfinished().filter(status__in=(Status.WAITING, Status.SENT))
+        rows = self.filter(sent_at__isnull=False).alias(due=Coalesce("due_at", "due_at"))
+        return rows.filter(due__lte=Now())
 
     def failed(self) -> "HandoffQuerySet":
         """The jobs that have failed for good."""
         return self.filter(failed_at__isnull=False)
+
+    def longest_wait(self) -> timedelta:
+        """Return how long the oldest waiting job has waited, in whole seconds of the database.
+
+        A job waits from the time when it is due until a worker starts it. A job for a later time
+        does not wait yet, nor does one that pauses before its next attempt. Only the first entries
+        of indexes are read.
+        """
+        waiting = self.due().filter(status=Status.WAITING)
+        waits = [
+            rows.order_by(since).values_list(Now() - F(since), flat=True).first() or timedelta()
+            for rows, since in ((waiting, "due_at"), (self.at_broker(), "sent_at"))
+        ]
+        return timedelta(seconds=int(max(waits).total_seconds()))
+
+    def is_stalled(self) -> bool:
+        """Whether jobs are late and none is running: relay or worker does not work."""
+        running = self.filter(sent_at__isnull=False, status=Status.RUNNING)
+        return self.longest_wait() >= LATE and not running.exists()
 
     def send_again(self) -> int:
         """Give failed jobs all their attempts again; return how many there were."""
         return self.failed().update(
             status=Status.WAITING, due_at=Now(), failed_at=None, attempts=0, sends=0
         )
-
-    def discardable(self) -> "HandoffQuerySet":
-        """The jobs that have not begun or have failed."""
-        return self.exclude(status__in=(Status.RUNNING, Status.DONE))
 
     def flush(self, age: timedelta) -> int:
         """Delete the jobs that were done longer ago than ``age``; return how many there were.
@@ -133,21 +146,17 @@ class Handoff(models.Model):
         # Each index leaves out nearly all rows. A hand-off adds to the first and the last only.
         # SQLite would not recognise conditions of another kind in a query.
         indexes = [
+            models.Index(fields=["due_at"], name="handoff_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["queue"], name="handoff_sent", condition=Q(sent_at__isnull=False)),
             models.Index(
-                fields=[field], name=f"handoff_{name}", condition=Q((f"{column}__isnull", False))
-            )
-            for name, field, column in [
-                ("due", "due_at", "due_at"),
-                ("sent", "queue", "sent_at"),
-                ("failed", "failed_at", "failed_at"),
-            ]
-        ] + [
+                fields=["failed_at"], name="handoff_failed", condition=Q(failed_at__isnull=False)
+            ),
             # The order in which the relay takes jobs from a queue.
             models.Index(
                 fields=["queue", "-priority", "due_at", "id"],
                 name="handoff_next",
                 condition=Q(due_at__isnull=False),
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Periodic jobs: of all relays, the first one that sees a due job hands it off."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -20,9 +20,10 @@ def hand_off_due(alias: str) -> None:
     Only the first outbox of a project has periodic jobs. A job that is new in the database is due
     after its interval. One run makes up for all runs that were missed.
     """
-    jobs = periodic_jobs() if [alias] == outboxes()[:1] else {}
-    rows = PeriodicJob.objects.using(alias).annotate(now=Now())
-    known = {row.name: row for row in rows.filter(name__in=jobs)} if jobs else {}
+    if alias != outboxes()[0]:
+        return
+    jobs = periodic_jobs()
+    known = PeriodicJob.objects.using(alias).annotate(now=Now()).in_bulk(list(jobs))
     for name, (job, interval) in jobs.items():
         if row := known.get(name):
             _hand_off(row, job, interval, alias)
@@ -44,12 +45,3 @@ def _hand_off(row: Any, job: Task, interval: timedelta, alias: str) -> None:
         rows = PeriodicJob.objects.using(alias).filter(pk=row.pk, next_at=due)
         if rows.update(next_at=following) and now >= due:
             hand_off(job, using=alias)
-
-
-def next_runs() -> dict[str, datetime | None]:
-    """Return when each periodic job runs next; None for a job that no relay has seen yet."""
-    found: dict[str, datetime | None] = dict.fromkeys(periodic_jobs())
-    for alias in outboxes()[:1]:
-        rows = PeriodicJob.objects.using(alias).filter(name__in=found)
-        found |= rows.values_list("name", "next_at")
-    return found

@@ -5,7 +5,7 @@ import logging
 import random
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,7 +13,6 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models.functions import Now
 from django.tasks.signals import task_finished
@@ -23,7 +22,7 @@ from django.utils.json import normalize_json
 
 from apps.core.actor import acting_as
 
-from .backend import job_named, option, result_of
+from .backend import option, send_signal
 from .limits import cut_when_silent, limited
 from .models import Handoff, HandoffQuerySet, Status
 
@@ -36,10 +35,7 @@ LONGEST_BACKOFF: Final = 900
 LONGEST_TRACEBACK: Final = 20_000
 LONGEST_IN_LOG: Final = 1000
 
-NO_HEARTBEAT: Final = (
-    "The heartbeat of the job %s could not be written. If this goes on for %d seconds, the job is"
-    " run a second time."
-)
+NO_HEARTBEAT: Final = "The heartbeat of the job %s failed. After %d s without one it runs again."
 
 SPOILT: Final = (
     "The job ended its transaction, so its writes are lost: close no connection in it, or mark it"
@@ -51,9 +47,6 @@ RECEIPT: Final[dict[str, Any]] = {
     "status": Status.DONE, "due_at": None, "sent_at": None, "finished_at": Now()
 }  # fmt: skip
 ACCURACY: Final = timedelta(seconds=1)
-
-# The errors for a value that cannot be JSON. A value that contains itself raises the last one.
-NO_JSON: Final = (TypeError, ValueError, RecursionError)
 
 FAILED: Final = (
     "The job %s failed in attempt %d with %s and is not tried again. Correct the cause, then let it"
@@ -78,10 +71,7 @@ class Run:
     @classmethod
     def of(cls, database: str, key: str) -> "Run | None":
         """Return the current attempt of a row; None if there is no such row."""
-        try:
-            row = Handoff.objects.using(database).filter(pk=key).first()
-        except ValidationError:
-            return None
+        row = Handoff.objects.using(database).with_id(key)
         return cls(database, row) if row else None
 
     @property
@@ -94,18 +84,19 @@ class Run:
 
         That happens for a duplicate message: the job is running, is done or waits.
         """
-        return change_row(
-            self.database,
-            self.row,
-            Status.SENT,
-            status=Status.RUNNING,
-            attempts=self.row.attempts + 1,
-            sends=0,
-            worker=worker[:255],
-            started_at=self.row.started_at or Now(),
-            last_attempted_at=Now(),
-            due_at=Now() + self.lease,
-        )
+        with suppress(SupersededError):
+            self.change(
+                Status.SENT,
+                status=Status.RUNNING,
+                attempts=self.row.attempts + 1,
+                sends=0,
+                worker=worker[:255],
+                started_at=self.row.started_at or Now(),
+                last_attempted_at=Now(),
+                due_at=Now() + self.lease,
+            )
+            return True
+        return False
 
     @contextmanager
     def in_transaction(self) -> Iterator[None]:
@@ -121,12 +112,12 @@ class Run:
         """
         with ExitStack() as commit, transaction.atomic(using=self.database):
             with cut_when_silent(self.database):
-                if not self.running_row().update(**RECEIPT):
+                if not self.rows().update(**RECEIPT):
                     raise SupersededError
             yield
             commit.enter_context(cut_when_silent(self.database))
         with cut_when_silent(self.database):
-            if not row_query(self.database, self.row, Status.DONE).exists():
+            if not self.rows(Status.DONE).exists():
                 raise transaction.TransactionManagementError(SPOILT)
 
     @contextmanager
@@ -138,7 +129,7 @@ class Run:
             while not ended.wait(self.lease.total_seconds() / 3):
                 try:
                     with limited(self.database):
-                        self.running_row().update(due_at=Now() + self.lease)
+                        self.rows().update(due_at=Now() + self.lease)
                 except Exception:
                     logger.exception(NO_HEARTBEAT, self.row.pk, self.lease.total_seconds())
                     # The next one has a new connection.
@@ -166,18 +157,16 @@ class Run:
         """
         try:
             text = "" if value is None else json.dumps(normalize_json(value))
-        except NO_JSON:
+        except (TypeError, ValueError, RecursionError):  # the last one if it contains itself
             logger.warning("The return value of the job %s is no JSON and not kept.", self.row.pk)
             text = ""
         receipt = RECEIPT | {"return_value": text}
         now = timezone.now()
         if has_receipt and not text and now - (self.row.last_attempted_at or now) < ACCURACY:
             assign(self.row, receipt)
-            return
-        with cut_when_silent(self.database):
-            was = Status.DONE if has_receipt else Status.RUNNING
-            if not change_row(self.database, self.row, was, **receipt):
-                raise SupersededError
+        else:
+            with cut_when_silent(self.database):
+                self.change(Status.DONE if has_receipt else Status.RUNNING, **receipt)
 
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool = False
@@ -195,38 +184,34 @@ class Run:
         Raises:
             SupersededError: if the job is done, or another process has taken it over.
         """
-        row = self.row
+        row, changes = self.row, {"sent_at": None, **error_columns(error)}
         if for_good or row.attempts > option(row.backend, "RETRIES", row.name):
-            if not give_up(self.database, row, error, Status.RUNNING):
-                raise SupersededError
+            failed = {"status": Status.FAILED, "due_at": None, "failed_at": Now()}
+            self.change(Status.RUNNING, **failed, **changes)
+            transaction.on_commit(partial(_report, row), using=self.database, robust=True)
             return None
         if pause is None:
             longest = option(row.backend, "BACKOFF", row.name) * 2 ** (row.attempts - 1)
             # Random, so that jobs that failed together do not run again together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
         due = Now() + timedelta(seconds=pause)
-        changes = {"status": Status.WAITING, "sent_at": None, "due_at": due, **error_columns(error)}
-        if not change_row(self.database, row, Status.RUNNING, **changes):
-            raise SupersededError
+        self.change(Status.RUNNING, status=Status.WAITING, due_at=due, **changes)
         return pause
 
-    def running_row(self) -> HandoffQuerySet:
-        """Return a query for the row; empty if another process has taken over the job."""
-        return row_query(self.database, self.row, Status.RUNNING)
+    def rows(self, status: str = Status.RUNNING) -> HandoffQuerySet:
+        """Return a query for the row; empty if its status or attempt has changed."""
+        rows: HandoffQuerySet = Handoff.objects.using(self.database)
+        return rows.filter(pk=self.row.pk, status=status, attempts=self.row.attempts)
 
+    def change(self, was: str, **changes: Any) -> None:
+        """Change the row in the database and here.
 
-def row_query(database: str, row: Handoff, status: str) -> HandoffQuerySet:
-    """Return a query for a row; empty if its status or attempt has changed."""
-    rows: HandoffQuerySet = Handoff.objects.using(database)
-    return rows.filter(pk=row.pk, status=status, attempts=row.attempts)
-
-
-def change_row(database: str, row: Handoff, was: str, **changes: Any) -> bool:
-    """Change a row, and ``row`` with it; return False if its status or attempt has changed."""
-    if not row_query(database, row, was).update(**changes):
-        return False
-    assign(row, changes)
-    return True
+        Raises:
+            SupersededError: if its status or attempt has changed.
+        """
+        if not self.rows(was).update(**changes):
+            raise SupersededError
+        assign(self.row, changes)
 
 
 def assign(row: Handoff, changes: dict[str, Any]) -> None:
@@ -234,18 +219,6 @@ def assign(row: Handoff, changes: dict[str, Any]) -> None:
     now = timezone.now()  # an estimate of the time that the database has written
     for name, value in changes.items():
         setattr(row, name, now if isinstance(value, Now) else value)
-
-
-def give_up(database: str, row: Handoff, error: BaseException, was: str) -> bool:
-    """Mark a job as failed for good; after the commit log it and send ``task_finished``.
-
-    Return False if its status or attempt has changed.
-    """
-    changes = {"status": Status.FAILED, "due_at": None, "sent_at": None, "failed_at": Now()}
-    if not change_row(database, row, was, **changes, **error_columns(error)):
-        return False
-    transaction.on_commit(partial(_report, row), using=database, robust=True)
-    return True
 
 
 def error_columns(error: BaseException) -> dict[str, str]:
@@ -272,10 +245,9 @@ def actor_named(key: str) -> Any:
 
 
 def _report(row: Handoff) -> None:
+    """Log that a job has failed for good, and send ``task_finished``."""
     call = shortened(row.call, LONGEST_IN_LOG)
     last_line = shortened(row.traceback.rstrip().rpartition("\n")[2], LONGEST_IN_LOG)
     logger.error(FAILED, call, row.attempts, last_line, row.pk)
-    job = job_named(row.name)
-    if job is not None:
-        with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
-            task_finished.send(type(job.get_backend()), task_result=result_of(row, job))
+    with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
+        send_signal(task_finished, row)

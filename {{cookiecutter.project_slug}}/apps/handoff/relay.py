@@ -1,12 +1,16 @@
-"""The relay: it sends due jobs from an outbox to the broker, and sends them again when needed."""
+"""The relay: it sends due jobs from an outbox to the broker, and sends them again when needed.
+
+A message is the key of a row, and nothing else.
+"""
 
 import logging
-import math
 import os
 import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import cache, cached_property
 from itertools import groupby
@@ -14,16 +18,19 @@ from operator import attrgetter
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
+from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
+from kombu import Producer
+from kombu.exceptions import OperationalError
 
 from .backend import option
+from .broker import ONE_TRY
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import hand_off_due
-from .publishing import channel_of, is_away, queue_at, send
-from .receipts import give_up
+from .receipts import Run
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +39,8 @@ logger = logging.getLogger(__name__)
 POLL: Final = 0.05
 IDLE_POLL: Final = 0.1
 IDLE_AFTER: Final = 30
-# Seconds between two looks at the periodic jobs.
-PERIODIC_POLL: Final = 1
+# Seconds between two looks at the periodic jobs, and at a queue that is not empty yet.
+SLOW_POLL: Final = 1
 # The longest pause, in seconds, between two tries while the broker or a database is away.
 LONGEST_PAUSE: Final = 10
 
@@ -48,48 +55,32 @@ WINDOW: Final = 1000
 # wait for a good reason, such as a rate limit. Jobs that a dead relay claimed are sent this way too.
 FIRST_PATIENCE: Final = timedelta(minutes=1)
 LONGEST_PATIENCE: Final = timedelta(hours=1)
-# Seconds between two looks at a queue that is not empty yet.
-DRAIN_POLL: Final = 1
 
 # In place of a queue's name, for a pause of the whole relay.
 EVERYTHING: Final = ""
 
 NOT_SENT: Final = (
-    "The jobs of the outbox %s cannot be sent to the broker (%s): %s. They wait until the broker"
-    " can be reached: start it, or correct CELERY_BROKER_URL."
-)
-QUEUE_NOT_SENT: Final = (
-    "The jobs of the queue %r in the outbox %s cannot be sent to the broker (%s): %r. They wait,"
-    " and other queues go on: delete the queue at the broker, or add an unknown queue to"
+    "The jobs of %s cannot be sent to the broker (%s): %r. They wait: start the broker, or correct"
+    " CELERY_BROKER_URL. If this is about one queue, delete it at the broker, or add it to"
     " TASKS['default']['QUEUES']."
 )
 
 # The worker must not fork while one of these threads runs a statement or sends a message. Each
 # thread has its own lock, so that threads do not wait for each other.
 fork_locks: Final[list[Lock]] = []
-_held_for_fork: Final[list[Lock]] = []
+_held_for_fork: Final = ExitStack()
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
     for lock in fork_locks:
         if lock.acquire(timeout=max(0, end - time.monotonic())):
-            _held_for_fork.append(lock)
-
-
-def _after_fork() -> None:
-    while _held_for_fork:
-        _held_for_fork.pop().release()
+            _held_for_fork.callback(lock.release)
 
 
 if sys.platform != "win32":  # Windows has no fork
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
-
-
-class ProcessDiedError(Exception):
-    """The process that ran a job died, for the last time that is allowed."""
+    release = _held_for_fork.close
+    os.register_at_fork(before=_before_fork, after_in_parent=release, after_in_child=release)
 
 
 class Relay(Thread):
@@ -114,13 +105,13 @@ class Relay(Thread):
         It is not from Celery's pool. In each new child process kombu closes the connections of the
         pool, and so would close this process's socket too.
         """
-        from .celery_app import app
+        from .celery import app
 
         return app.connection_for_write()
 
     def run(self) -> None:
         """Send due jobs until ``stop`` is called."""
-        last_sent = -math.inf
+        last_sent = 0.0
         lock = Lock()
         fork_locks.append(lock)
         try:
@@ -154,31 +145,33 @@ class Relay(Thread):
                 connect_with_limit(self.alias)
                 if time.monotonic() >= self.periodic_not_before:
                     hand_off_due(self.alias)
-                    self.periodic_not_before = time.monotonic() + PERIODIC_POLL
+                    self.periodic_not_before = time.monotonic() + SLOW_POLL
                 queues = due_queues(self.alias) if is_due(self.alias) else []
             sent = [self._send_queue(queue) for queue in queues if not self._pauses(queue)]
         except Exception as error:  # noqa: BLE001 - the relay must go on after any error
             self._pause(EVERYTHING, error)
             return False
-        if EVERYTHING in self.failures and (any(sent) or not queues):
-            self._recovered(EVERYTHING)
+        if any(sent) or not queues:
+            del self.failures[EVERYTHING]
         return any(sent)
 
     def _send_queue(self, queue: str) -> bool:
         # While the broker refuses messages, one job is enough to try.
         limit = 1 if self.failures[queue] or self.failures[EVERYTHING] else BATCH
         try:
-            if is_overdue(self.alias, queue) and self._messages(queue):
-                self.not_before[queue] = time.monotonic() + DRAIN_POLL
+            overdue = Handoff.objects.using(self.alias).overdue()
+            is_overdue = overdue.filter(queue=queue, status=Status.SENT).exists()
+            if is_overdue and self._messages(queue):
+                self.not_before[queue] = time.monotonic() + SLOW_POLL
                 return False
             rows = claim(self.alias, queue, limit)
             if rows:
                 publish(self.alias, rows, self.connection)
-                self._recovered(queue)
-        except DatabaseError:
-            raise
+                del self.failures[queue]
         except Exception as error:
-            if is_away(self.connection, error):
+            # With these the broker or the database is away. Others are about this queue.
+            away = (OperationalError, TimeoutError, DatabaseError)
+            if isinstance(error, (*self.connection.connection_errors, *away)):
                 raise
             self._pause(queue, error)
             return False
@@ -186,8 +179,8 @@ class Relay(Thread):
 
     def _messages(self, queue: str) -> int:
         """Return how many messages wait at the broker in a queue."""
-        with channel_of(self.connection) as channel:
-            return int(queue_at(channel, queue).queue_declare().message_count)
+        with queue_at(self.connection, queue) as found:
+            return int(found.queue_declare().message_count)
 
     def _pauses(self, what: str) -> bool:
         return time.monotonic() < self.not_before.get(what, 0)
@@ -198,19 +191,13 @@ class Relay(Thread):
         self.not_before[what] = time.monotonic() + seconds * random.uniform(0.5, 1)  # noqa: S311
         self.failures[what] += 1
         if self.failures[what] == 1:
-            broker = self.connection.as_uri()  # without the password
             if isinstance(error, DatabaseError):
                 logger.error("The outbox %s cannot be read (%s). Jobs wait.", self.alias, error)
-            elif what == EVERYTHING:
-                logger.error(NOT_SENT, self.alias, broker, error)
             else:
-                logger.error(QUEUE_NOT_SENT, what, self.alias, broker, error)
+                named = f"the outbox {self.alias}" + (f", queue {what!r}," if what else "")
+                # The address of the broker is told without the password.
+                logger.error(NOT_SENT, named, self.connection.as_uri(), error)
         connections[self.alias].close_if_unusable_or_obsolete()
-
-    def _recovered(self, what: str) -> None:
-        if self.failures.pop(what, 0):
-            named = f"queue {what} of the outbox" if what else "outbox"
-            logger.info("The %s %s is being sent again.", named, self.alias)
 
 
 def is_due(alias: str) -> bool:
@@ -232,19 +219,12 @@ def _due_query(alias: str) -> str:
 
 def due_queues(alias: str) -> list[str]:
     """List the queues of unfinished jobs, with one index lookup for each queue."""
-    rows = (
-        Handoff.objects.using(alias).unfinished().order_by("queue").values_list("queue", flat=True)
-    )
+    unfinished = Handoff.objects.using(alias).filter(due_at__isnull=False)
+    rows = unfinished.order_by("queue").values_list("queue", flat=True)
     queues: list[str] = []
     while (queue := rows.filter(queue__gt=queues[-1] if queues else "").first()) is not None:
         queues.append(queue)
     return queues
-
-
-def is_overdue(alias: str, queue: str) -> bool:
-    """Whether a job was sent to a queue, and no worker has started it in time."""
-    overdue = Handoff.objects.using(alias).overdue()
-    return overdue.filter(queue=queue, status=Status.SENT).exists()
 
 
 def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
@@ -266,8 +246,8 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
         for row in [*overdue, *waiting]:
             retries = option(row.backend, "RETRIES", row.name)
             if row.status == Status.RUNNING and row.attempts > retries:
-                error = ProcessDiedError(f"The process of {row.worker} died while it ran the job.")
-                give_up(alias, row, error, row.status)
+                error = WorkerLostError(f"The process of {row.worker} died while it ran the job.")
+                Run(alias, row).fail(error)
             else:
                 rows.append(row)
         for sends, group in groupby(sorted(rows, key=attrgetter("sends")), attrgetter("sends")):
@@ -281,8 +261,27 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     return rows
 
 
+@contextmanager
+def queue_at(connection: Any, name: str) -> Iterator[Any]:
+    """Give a queue at the broker of kombu's connection, and connect if necessary.
+
+    Raises:
+        KeyError: if ``TASKS`` does not name the queue, so no worker would read it.
+        Exception: an error of the broker or its client. The connection is then closed, because
+            a late answer could be taken for the answer to another request.
+    """
+    from .celery import app
+
+    try:
+        connection.ensure_connection(**ONE_TRY)
+        yield app.amqp.queues[name](connection.default_channel)
+    except Exception:
+        connection.collect()
+        raise
+
+
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Publish claimed jobs of a queue; after an error mark them all as waiting again.
+    """Send a message for each claimed job; return when the broker has all of them.
 
     Args:
         alias: of the outbox.
@@ -290,11 +289,15 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
         connection: kombu's, to the broker.
 
     Raises:
-        Exception: the error of the broker or its client. Some messages may have arrived. A worker
-            ignores them, because their jobs are waiting.
+        Exception: see ``queue_at``. All the jobs are then waiting again. Some messages may have
+            arrived. A worker ignores them, because their jobs are waiting.
     """
     try:
-        send(alias, rows, connection)
+        with queue_at(connection, rows[0].queue) as queue:
+            _send(alias, rows, queue)
+            if connection.transport.driver_type == "amqp":
+                # RabbitMQ answers in order: after this answer it has all earlier messages.
+                queue.queue_declare(passive=True)
     except Exception:
         taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
         with cut_when_silent(alias):
@@ -306,3 +309,28 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
                 due_at=min(row.due_at for row in rows if row.due_at),
             )
         raise
+
+
+def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
+    from .celery import app
+
+    # A broker that was emptied meanwhile has no queues.
+    queue.declare()
+    producer: Any = Producer(queue.channel, auto_declare=False)
+    with producer.batch():  # one step for Redis
+        for row in rows:
+            # A worker remembers revoked ids, so each attempt has another one.
+            last = row.last_attempted_at
+            app.send_task(
+                row.name,
+                task_id=str(row.pk) if last is None else f"{row.pk}.{last:%H%M%S%f}",
+                queue=row.queue,
+                declare=[],
+                headers={"handoff": [alias, str(row.pk)]},
+                retries=row.attempts,
+                ignore_result=True,
+                # Lost messages are sent again, so the broker need not write them to disk.
+                delivery_mode="transient",
+                producer=producer,
+                retry=False,
+            )

@@ -1,35 +1,30 @@
-"""The worker's side: it runs a job as its actor, and writes the receipt."""
+"""The worker's side: it runs a job as its actor, and writes the receipt.
+
+It also writes the end of attempts whose process cannot: it was killed, or never started.
+"""
 
 import logging
 import time
-from contextlib import suppress
-from datetime import datetime
+from contextlib import closing, suppress
+from threading import Event, Lock, Thread
 from typing import Any, Final, cast
 
 from celery import Task as CeleryTask
+from celery import exceptions, signals
 from celery.exceptions import Ignore, Retry
-from celery.signals import (
-    task_postrun,
-    task_prerun,
-    worker_ready,
-    worker_shutdown,
-    worker_shutting_down,
-)
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
-from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
 
 from apps.core.actor import acting_as
 
-from . import ends
-from .backend import declared_jobs, option, outboxes, result_of
-from .calls import OutboxTask, running_message
-from .limits import limited
-from .models import Handoff
+from .backend import declared_jobs, option, outboxes, result_of, send_signal
+from .limits import connect_with_limit, cut_when_silent, limited
+from .models import Status
 from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
-from .relay import Relay
+from .relay import Relay, fork_locks
+from .shared_tasks import OutboxTask
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +35,13 @@ FOREIGN: Final = (
 
 relays: Final[list[Relay]] = []
 
+DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
+# Set when the worker is about to stop.
+stopping: Final = Event()
+# Seconds between two tries while the job of a killed process is still locked.
+LOCKED_POLL: Final = 0.25
 
 
 class HandedOffTask(OutboxTask):
@@ -60,20 +60,15 @@ class HandedOffTask(OutboxTask):
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
-        if running_message.get() == request.id or (
-            message is None and request.is_eager | request.called_directly
-        ):
+        is_direct = message is None and request.is_eager | request.called_directly
+        if is_direct or request.get("row"):  # a running job may call its own function
             return super().__call__(*args, **kwargs)
         run = self.started(message)
         row = run.row
-        request.update(retries=row.attempts - 1, for_good=False)
+        request.update(row=row, retries=row.attempts - 1, for_good=False)
         request.args, request.kwargs = row.loaded_arguments()
-        token = running_message.set(request.id)
-        try:
-            with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
-                return self.run_with_receipt(run, request.args, request.kwargs)
-        finally:
-            running_message.reset(token)
+        with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
+            return self.run_with_receipt(run, request.args, request.kwargs)
 
     def started(self, message: Any) -> Run:
         """Start the job that a message names.
@@ -102,19 +97,17 @@ class HandedOffTask(OutboxTask):
         """Run a task that has been started; see ``__call__``."""
         autocommit = self.autocommit or self.name in option(run.row.backend, "AUTOCOMMIT")
         try:
-            self.send_started(run.row)
+            send_signal(task_started, run.row)
             with run.with_heartbeat() if autocommit else run.in_transaction():
-                try:
+                value = None
+                with suppress(Ignore):  # a Celery task ends itself with it, without an error
                     value = self.run(*args, **kwargs)
-                except Ignore:
-                    # With this exception a Celery task ends itself without an error.
-                    value = None
                 run.finish(value, has_receipt=not autocommit)
         except SupersededError:
             raise Ignore from None
         except Exception as error:
             raise self.failed(run, error) from error
-        self.send_finished(run.row)
+        send_signal(task_finished, run.row)
         return value
 
     def failed(self, run: Run, error: Exception) -> Exception:
@@ -125,18 +118,13 @@ class HandedOffTask(OutboxTask):
             connection.close_if_unusable_or_obsolete()
         cause, pause = error, None
         if isinstance(error, Retry):
-            cause, when = error.exc or error, cast("float | datetime | None", error.when)
-            if isinstance(when, datetime):
-                when = max((when - timezone.now()).total_seconds(), 0)
-            pause = when
+            cause, pause = error.exc or error, cast("float | None", error.when)
         request: Any = self.request
         try:
             with limited(run.database):
                 pause = run.fail(cause, pause=pause, for_good=request.for_good)
         except SupersededError:
-            logger.exception(
-                "After the job %s (id %s) was done, there was an error.", self.name, run.row.pk
-            )
+            logger.exception("The job %s (%s) was done before this error.", self.name, run.row.pk)
             return Ignore()
         told = shortened(repr(cause), LONGEST_IN_LOG)
         if pause is None:
@@ -144,12 +132,6 @@ class HandedOffTask(OutboxTask):
             is_safe = not isinstance(cause, MemoryError) and told == repr(cause)
             return cause if is_safe else RuntimeError(told)
         return Retry(f"in {pause:.1f} s, after {told}", exc=cause, when=pause)  # type: ignore[arg-type]
-
-    def send_started(self, row: Handoff) -> None:
-        """Send the signal for a start. Celery tasks have none."""
-
-    def send_finished(self, row: Handoff) -> None:
-        """Send the signal for a success. Celery tasks have none."""
 
 
 class JobTask(HandedOffTask):
@@ -168,19 +150,10 @@ class JobTask(HandedOffTask):
             args = (TaskContext(task_result=result_of(request.row, self.job)), *args)
         return self.job.call(*args, **kwargs)
 
-    def send_started(self, row: Handoff) -> None:
-        """Send ``task_started``."""
-        self.request.update(row=row)
-        task_started.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
-
-    def send_finished(self, row: Handoff) -> None:
-        """Send ``task_finished``."""
-        task_finished.send(type(self.job.get_backend()), task_result=result_of(row, self.job))
-
 
 def register_jobs() -> None:
     """Register a Celery task for every declared job, with the name of the job."""
-    from .celery_app import app
+    from .celery import app
 
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:
@@ -191,21 +164,11 @@ def register_jobs() -> None:
             "autocommit": getattr(job.func, "autocommit", False),
             "backend_alias": job.backend,
             "time_limit": option(job.backend, "TIME_LIMIT", name),
-            "__module__": job.func.__module__,
-            "__doc__": job.func.__doc__,
         }
         app.register_task(type(job.name, (JobTask,), attributes)())
 
 
-@task_prerun.connect
-@task_postrun.connect
-def check_connections(sender: CeleryTask, **kwargs: Any) -> None:
-    """Close connections to databases that are too old or broken, as before a request."""
-    if not sender.request.is_eager:
-        close_old_connections()
-
-
-@worker_ready.connect
+@signals.worker_ready.connect
 def start_relays(**kwargs: Any) -> None:
     """Start the relays as threads of the worker. Celery can send this signal several times."""
     if not relays:
@@ -214,17 +177,89 @@ def start_relays(**kwargs: Any) -> None:
             relay.start()
 
 
-@worker_shutting_down.connect
+@signals.worker_shutting_down.connect
 def stop_relays(**kwargs: Any) -> None:
     """Stop the relays when the worker is about to stop."""
-    ends.stopping.set()
+    stopping.set()
     for relay in relays:
         relay.stop()
 
 
-@worker_shutdown.connect
+@signals.worker_shutdown.connect
 def await_relays(**kwargs: Any) -> None:
     """Wait until the relays have finished their current messages."""
     end = time.monotonic() + STOPPING
     for relay in relays:
         relay.join(max(0, end - time.monotonic()))
+
+
+def end_attempt(
+    headers: Any, worker: str, error: BaseException, for_good: bool = False
+) -> Thread | None:
+    """Mark an attempt as ended, from the worker's main process.
+
+    This needs a thread. The process of the job may still hold its lock, and the worker's loop
+    must go on to kill it. A message that does not belong to the outbox is ignored.
+
+    Args:
+        headers: the headers of the message.
+        worker: the name of the worker. It can end its own attempts only.
+        error, for_good: see ``Run.fail``.
+    """
+    message = (headers or {}).get("handoff")
+    if message is None:
+        return None
+    end = Thread(target=_end, args=(*message, worker, error, for_good), daemon=True)
+    end.start()
+    return end
+
+
+def _end(database: str, key: str, worker: str, error: BaseException, for_good: bool) -> None:
+    """Try until the end is written, but not for longer than the lease of the job."""
+    lock, start = Lock(), time.monotonic()
+    fork_locks.append(lock)
+    try:
+        while True:
+            with lock, closing(connections[database]), cut_when_silent(database):
+                connect_with_limit(database)
+                run = Run.of(database, key)
+                if run and run.row.status == Status.SENT:  # it ended before it was started
+                    run.start(worker)
+                if run is None or run.row.worker != worker:
+                    return
+                with suppress(OperationalError):  # while the row is locked
+                    with suppress(SupersededError), transaction.atomic(using=database):
+                        list(run.rows().select_for_update(nowait=True).values_list("pk"))
+                        run.fail(error, for_good=for_good)
+                    return
+            # PostgreSQL keeps the lock of a dead process until its query ends. Nothing else may
+            # wait for that, so ``lock`` is free here.
+            over = time.monotonic() > start + run.lease.total_seconds()
+            if over or stopping.wait(LOCKED_POLL):
+                raise OperationalError(f"The job {key} is still locked.")
+    except Exception:
+        logger.exception("The job %s will be sent again when its time is over.", key)
+    finally:
+        fork_locks.remove(lock)
+
+
+@signals.task_failure.connect
+def report_death(sender: CeleryTask, exception: BaseException, **kwargs: Any) -> None:
+    """Mark a job whose process was killed, by a time limit or otherwise."""
+    request: Any = sender.request
+    # Celery sends this signal twice for a time limit. The second one does not name the job.
+    if isinstance(exception, DEATHS) and request.id is not None:
+        end_attempt(request.headers, request.hostname, exception)
+
+
+@signals.task_revoked.connect
+def report_revocation(request: Any, **kwargs: Any) -> None:
+    """Mark a job that was revoked."""
+    error = exceptions.TaskRevokedError("revoked")
+    end_attempt(request.headers, request.hostname, error, for_good=True)
+
+
+@signals.task_unknown.connect
+def report_unknown(sender: Any, message: Any, name: str, **kwargs: Any) -> None:
+    """Mark a job that this worker does not know. After a deployment another worker may know it."""
+    end_attempt(message.headers, sender.hostname, exceptions.NotRegistered(name))

@@ -14,8 +14,6 @@ import apps.handoff
 from apps.handoff.models import Handoff
 from apps.handoff.relay import Relay
 
-MODULES = ("apps.handoff.celery", "apps.handoff.celery_app")
-
 
 @dataclass(frozen=True)
 class Message:
@@ -52,9 +50,8 @@ def use_broker(
 
     def use(url: str) -> None:
         settings.CELERY_BROKER_URL = url
-        for name in MODULES:
-            monkeypatch.delitem(sys.modules, name, raising=False)
-            monkeypatch.delattr(apps.handoff, name.rpartition(".")[2], raising=False)
+        monkeypatch.delitem(sys.modules, "apps.handoff.celery", raising=False)
+        monkeypatch.delattr(apps.handoff, "celery", raising=False)
 
     yield use
     pools.reset()
@@ -67,7 +64,7 @@ def sent(use_broker: Callable[[str], None]) -> Callable[[], list[Message]]:
     found: list[Message] = []
 
     def messages() -> list[Message]:
-        from apps.handoff.celery_app import app
+        from apps.handoff.celery import app
 
         with app.connection_for_read() as connection:
             queues: list[Any] = list(app.amqp.queues.values())

@@ -22,10 +22,10 @@ def test_status_counts_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     row(Status.WAITING, timedelta(minutes=3, seconds=10))
     row(Status.FAILED, name="apps.orders.tasks.bill")
     lines = told(capsys, "status").splitlines()
-    assert lines[0].split() == ["job", "waiting", "sent", "running", "done", "failed"]
-    assert lines[1].split() == ["apps.orders.tasks.bill", "0", "0", "0", "0", "1"]
-    assert lines[3].split() == ["all", "1", "0", "0", "0", "1"]
-    assert "The oldest job has waited for 0:03:10." in lines
+    assert lines[0].split() == ["waiting", "sent", "running", "done", "failed", "job"]
+    assert lines[1].split() == ["0", "0", "0", "0", "1", "apps.orders.tasks.bill"]
+    assert lines[3].split() == ["1", "0", "0", "0", "1", "all"]
+    assert "Longest wait for a worker: 0:03:10." in lines
 
 
 def test_flush_deletes_what_was_done_long_ago(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from django.tasks import Task
 from pytest_django import Settings
 
 from apps.accounts.models import User
-from apps.handoff import ends
+from apps.handoff import worker
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run
 from apps.handoff.relay import claim
@@ -77,7 +77,7 @@ def test_a_second_message_of_a_job_is_ignored() -> None:
 @pytest.mark.parametrize("error", [WorkerLostError("killed"), TimeLimitExceeded(3)])
 def test_a_killed_process_counts_as_a_failure(error: Exception) -> None:
     run, _ = running(tasks.add, 1, 2)
-    ended = ends.end_attempt({"handoff": ["default", str(run.row.pk)]}, "elsewhere", error)
+    ended = worker.end_attempt({"handoff": ["default", str(run.row.pk)]}, "elsewhere", error)
     assert ended is not None
     ended.join()
 

@@ -90,7 +90,7 @@ def test_what_the_broker_does_not_take_waits(
 ) -> None:
     add.enqueue(1, 2)
     with monkeypatch.context() as broker:
-        broker.setattr("apps.handoff.relay.send", Mock(side_effect=OperationalError("no room")))
+        broker.setattr("apps.handoff.relay.queue_at", Mock(side_effect=OperationalError("no room")))
         assert not relay.send_due()
     assert (row().status, row().sends) == (Status.WAITING, 0)
     relay.not_before.clear()
