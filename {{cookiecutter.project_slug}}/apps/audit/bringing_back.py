@@ -3,8 +3,7 @@
 from copy import copy
 from typing import Any, Final
 
-from django.contrib.admin import AdminSite
-from django.contrib.auth import get_permission_codename
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import ManyToManyField, Model, QuerySet
@@ -28,10 +27,7 @@ def is_allowed(
     """Whether a user may bring states of an object back: change it, or add one that is deleted."""
     if model is None or not registry.covering(model):
         return False
-    if not site.is_registered(model):
-        codename = get_permission_codename("change" if instance else "add", model._meta)
-        return request.user.has_perm(f"{model._meta.app_label}.{codename}")
-    own = site.get_model_admin(model)
+    own = site.get_model_admin(model) if site.is_registered(model) else ModelAdmin(model, site)
     if instance is None:
         return own.has_add_permission(request)
     return own.has_change_permission(request, instance)

@@ -112,18 +112,14 @@ class Row(NamedTuple):
         if self.opening is None:
             return None
         _, kept, gone = self.opening
-        if sorted([*kept, *gone]) != sorted(name for name, _ in self.parts) or any(
-            name in gone and digest != GONE for name, digest in self.parts
-        ):
+        digests = dict(self.parts)
+        if sorted([*kept, *gone]) != sorted(name for name, _ in self.parts):
             return None
-        return self._combine(
-            [
-                bytes.fromhex(gone[name])
-                if name in gone
-                else _leaf(bytes.fromhex(kept[name]), digest)
-                for name, digest in self.parts
-            ]
-        )
+        leaves = {name: bytes.fromhex(leaf) for name, leaf in gone.items()}
+        for name, salt in kept.items():
+            leaves[name] = _leaf(bytes.fromhex(salt), digests[name])
+        is_gone = all(digests[name] == GONE for name in gone)
+        return self._combine([leaves[name] for name, _ in self.parts]) if is_gone else None
 
     def without(self, names: Collection[str], salt: bytes, by: int) -> Opening:
         """Return the opening for the time after some more parts are forgotten."""
@@ -139,23 +135,18 @@ class Row(NamedTuple):
 
     def is_lawful(self, label: str, said: dict[int, dict[str, Any]]) -> bool:
         """Whether entries of the action ``forget`` list the entry, and each part that it lacks."""
-        _, _, gone = opening = self.opening or Opening([], {}, {})
-        by = [said.get(key, {}) for key in opening.by]
-
-        def is_listed(one: dict[str, Any], name: str) -> bool:
-            if name == ".actor_name":
-                return lists(one, "actor", self.key)
-            fields = one.get("fields")
-            return lists(one, "object", self.key) and (
-                name == ".object_repr" or (isinstance(fields, dict) and lists(fields, label, name))
-            )
-
-        about = ("object", "actor")
-        return (
-            bool(by and gone)
-            and all(any(lists(one, what, self.key) for what in about) for one in by)
-            and all(any(is_listed(one, name) for one in by) for name in gone)
-        )
+        by, _, gone = self.opening or Opening([], {}, {})
+        listed = set[str]()
+        for one in (said.get(key, {}) for key in by):
+            is_object, is_actor = (lists(one, what, self.key) for what in ("object", "actor"))
+            if not (is_object or is_actor):
+                return False
+            if is_object:
+                fields = {name for name in gone if lists(one.get("fields"), label, name)}
+                listed |= {".object_repr", *fields}
+            if is_actor:
+                listed.add(".actor_name")
+        return bool(gone) and gone.keys() <= listed
 
     def _combine(self, leaves: list[bytes]) -> bytes:
         head = json.dumps([self.fixed, [name for name, _ in self.parts]])
@@ -195,9 +186,9 @@ def statements(using: str, **only: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield key, said if isinstance(said, dict) else {}
 
 
-def lists(said: dict[str, Any], what: str, value: Any) -> bool:
+def lists(said: Any, what: str, value: Any) -> bool:
     """Whether a list in a statement has a value."""
-    listed = said.get(what)
+    listed = said.get(what) if isinstance(said, dict) else None
     return isinstance(listed, list) and value in listed
 
 
@@ -212,7 +203,7 @@ def read_openings(using: str, keys: Collection[int]) -> Iterator[tuple[int, Open
     text = RawSQL(COLUMNS[connections[using].vendor][-1], [])  # noqa: S611
     found = Entry.objects.using(using).filter(pk__in=keys).order_by("pk")
     for key, digits in found.values_list("pk", text):
-        yield key, _opening(_json(digits))
+        yield key, _opening(digits)
 
 
 def _row(key: int, fixed: str, *rest: str | None) -> Row:
@@ -221,7 +212,7 @@ def _row(key: int, fixed: str, *rest: str | None) -> Row:
     for member in sorted(members.split(",")) if members else ():
         name, digest = member.split(":")
         parts.append((bytes.fromhex(name).decode(errors="replace"), digest))
-    return Row(key, fixed, parts, bool(digits), _opening(_json(digits)))
+    return Row(key, fixed, parts, bool(digits), _opening(digits))
 
 
 def _json(digits: str | None) -> Any:
@@ -232,25 +223,16 @@ def _json(digits: str | None) -> Any:
         return None
 
 
-def _opening(found: Any) -> Opening | None:
+def _opening(digits: str | None) -> Opening | None:
     """Read an opening; None if there is none, or one that the module did not write."""
-    if not isinstance(found, dict) or [*map(type, map(found.get, Opening._fields))] != [
-        list,
-        dict,
-        dict,
-    ]:
+    try:
+        by, kept, gone = opening = Opening(**_json(digits))
+        # Two spellings of a hash, or of the list, would have the same fingerprint.
+        is_right = sorted({*by}) == by and {*map(type, by)} <= {int}
+        hashes = (*kept.values(), *gone.values())
+        return opening if is_right and all(map(DIGITS.fullmatch, hashes)) else None
+    except (TypeError, AttributeError):
         return None
-    opening = Opening(**found) if len(found) == 3 else None
-    is_right = (
-        opening
-        and all(type(key) is int for key in opening.by)
-        and sorted({*opening.by}) == opening.by
-        and all(
-            isinstance(digits, str) and DIGITS.fullmatch(digits)
-            for digits in (*opening.kept.values(), *opening.gone.values())
-        )
-    )
-    return opening if is_right else None
 
 
 def _salt(salt: bytes, name: str) -> bytes:

@@ -18,6 +18,7 @@ from django.utils.text import capfirst
 from . import registry, values
 from .differences import Change, harmless
 from .fields import FORGOTTEN, is_djangos, pointed_to
+from .fingerprints import listed_by
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
 
@@ -167,17 +168,11 @@ class Page:
             ]
         if entry.action == Entry.Action.FORGET:
             said = entry.changes.get(MODEL, {})
-            count = len({*said.get("object", ()), *said.get("actor", ())})
-            return [
-                Change("Reason", new=str(said.get("reason"))),
-                Change("Entries", new=f"{count:,}"),
-            ]
-        found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
-        return [
-            one
-            for one in found
-            if entry.action == Entry.Action.UPDATE or any((one.masked, one.old, one.new))
-        ]
+            count = f"{len(listed_by(said)):,}"
+            return [Change("Reason", new=str(said.get("reason"))), Change("Entries", new=count)]
+        found = [self._change(*described) for described in self._fields(entry)]
+        is_update = entry.action == Entry.Action.UPDATE
+        return [one for one in found if is_update or one.masked or one.old or one.new]
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
@@ -210,9 +205,9 @@ class Page:
         return key
 
     def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
-        return (
-            self._objects[target].get(self._key(target, data)) if target in self._objects else None
-        )
+        if target not in self._objects:
+            return None
+        return self._objects[target].get(self._key(target, data))
 
     def _change(
         self, model_field: models.Field | None, label: str, change: dict[str, Any]

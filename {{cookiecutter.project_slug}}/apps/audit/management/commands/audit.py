@@ -23,7 +23,6 @@ from apps.audit.presentation import actor_name, as_text, local, model_of
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
-NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 FILTERS: Final = {
     # The label as it was recorded, because the project may no longer have the model.
     "model": "model_label__iexact",
@@ -92,12 +91,11 @@ class Command(BaseCommand):
         does = "Replace the personal values and the name of a person by a mark."
         forget = verbs.add_parser("forget", help=does, description=does)
         forget.add_argument("--database", choices=tuple(connections), help="Default: all of them.")
-        forget.add_argument("model", metavar="app.Model")
-        forget.add_argument("key", help="The primary key of the object.")
         forget.add_argument("--reason", required=True, help="Why; it stays on the trail.")
         history = add("history", "Show what happened to one object, the latest first.")
-        history.add_argument("model", metavar="app.Model")
-        history.add_argument("key", help="The primary key of the object.")
+        for one in (forget, history):
+            one.add_argument("model", metavar="app.Model")
+            one.add_argument("key", help="The primary key of the object.")
         history.add_argument("--limit", type=number, default=20, help="Default: 20.")
         missing = add("backfill", "Record objects that are older than the trail as they are now.")
         which = missing.add_mutually_exclusive_group(required=True)
@@ -153,8 +151,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
         if found:
             raise CommandError(f"The trail is not as it was sealed. Findings: {found:,}.")
-        whole = f"The trail is as it was sealed, up to seal {last.number}." if last else NO_SEALS
-        self.stdout.write(whole)
+        whole = last and f"The trail is as it was sealed, up to seal {last.number}."
+        self.stdout.write(whole or "There are no seals; `audit seal` adds the first.")
 
     def handle_prune(
         self, *, database: str, older_than: timedelta, dry_run: bool, no_input: bool, **options: Any
