@@ -187,7 +187,7 @@ def test_a_filter_without_an_index_looks_through_the_latest_entries(
     fill(admin_user)
     monkeypatch.setattr(Pages, "count", 100)
     last = Entry.objects.latest("pk").pk
-    notice = b"This filter looks through the latest 100 entries."
+    notice = b"This looks through the latest 100 entries."
     for name, value in (("action", "update"), ("source", "request")):
         url, shown = f"{LIST}?{name}={value}", []
         while url:

@@ -9,15 +9,15 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from . import presentation, triggers
-from .bringing_back import Preview, is_allowed
+from . import presentation, registry, triggers
+from .bringing_back import Preview
 from .changelist import EntryList, ModelFilter, Pages
 from .differences import harmless
 from .forgetting import forget
@@ -26,8 +26,6 @@ from .models import Entry
 from .person import CannotForgetError, Person
 from .restore import CannotRestoreError
 
-# How many of the latest entries are searched, which no index helps with.
-SEARCHED: Final = 1_000_000
 HISTORY_PAGE: Final = 20
 MAY_FORGET: Final = "audit.forget_person"
 
@@ -40,7 +38,7 @@ class EntryAdmin(admin.ModelAdmin):
     list_filter = ("action", ModelFilter, "created_at", "source")
     search_fields = ("object_repr", "object_id__exact", "actor_name")
     search_help_text = (
-        f"The name or key of an object, or who acted, in the latest {SEARCHED:,} entries"
+        f"The name or key of an object, or who acted, in the latest {Pages.count:,} entries"
     )
     sortable_by = ()
     show_full_result_count = False
@@ -71,14 +69,6 @@ class EntryAdmin(admin.ModelAdmin):
             path("forget/<str:label>/<path:key>/", forget, name="audit_entry_forget"),
             *super().get_urls(),
         ]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
-    ) -> tuple[QuerySet[Entry], bool]:
-        """Search the latest entries, so that a name that nothing has is not searched for long."""
-        if search_term.strip() and (latest := Entry.objects.only("pk").first()):
-            queryset = queryset.filter(pk__gt=latest.pk - SEARCHED)
-        return super().get_search_results(request, queryset, search_term)
 
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
@@ -120,7 +110,7 @@ class EntryAdmin(admin.ModelAdmin):
             preview = Preview(self._entry(request, str(pk)))
         except CannotRestoreError as error:
             raise Http404(str(error)) from error
-        if not is_allowed(self.admin_site, request, preview.state.model, preview.instance):
+        if not self._may_bring_back(request, preview.state.model, preview.instance):
             raise PermissionDenied
         url, fault = history_url(preview.step), ""
         if request.method == "POST" and preview.is_possible:
@@ -188,8 +178,7 @@ class EntryAdmin(admin.ModelAdmin):
         """Show entries, with links to their object and their actors."""
         page = presentation.Page([*entries, subject])
         model = presentation.model_of(page.names.label(subject))
-        is_able = is_allowed(self.admin_site, request, model, page.object(subject))
-        context["may_bring_back"] = is_able
+        context["may_bring_back"] = self._may_bring_back(request, model, page.object(subject))
         context["rows"] = [
             {
                 "entry": entry,
@@ -245,6 +234,16 @@ class EntryAdmin(admin.ModelAdmin):
         names = entry.page.names.today(entry, entry.touched or ())
         fields = presentation.fields_of(entry.page.names.label(entry), names)
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)
+
+    def _may_bring_back(self, request: HttpRequest, model: Any, instance: Model | None) -> bool:
+        """Whether a user may bring an object's states back: change it, or add one that is gone."""
+        if model is None or not registry.covering(model):
+            return False
+        site, own = self.admin_site, admin.ModelAdmin(model, self.admin_site)
+        own = site.get_model_admin(model) if site.is_registered(model) else own
+        if instance is None:
+            return own.has_add_permission(request)
+        return own.has_change_permission(request, instance)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""

@@ -48,7 +48,8 @@ class Pages(Paginator):
 class EntryList(ChangeList):
     """A page of the list, with what its objects are called.
 
-    ``bound`` is how many of the latest entries a filter looks through, when no index serves it.
+    ``bound`` is how many of the latest entries a filter or a search looks through, when no index
+    serves it. So what nothing matches is not looked for long.
     """
 
     bound = 0
@@ -56,8 +57,8 @@ class EntryList(ChangeList):
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Entry]:
         entries: QuerySet[Entry] = super().get_queryset(*args, **kwargs)
         filters = self.get_filters_params()
-        latest = Entry.objects.only("pk").first() if filters and "actor" not in filters else None
-        if latest:
+        is_bound = bool(self.query.strip()) or (filters and "actor" not in filters)
+        if is_bound and (latest := Entry.objects.only("pk").first()):
             self.bound = Pages.count
             entries = entries.filter(pk__gt=latest.pk - self.bound)
         touched = RawSQL(TOUCHED[connections[entries.db].vendor], [], JSONField())  # noqa: S611

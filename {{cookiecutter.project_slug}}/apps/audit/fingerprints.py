@@ -109,17 +109,14 @@ class Row(NamedTuple):
 
     def opened(self) -> bytes | None:
         """Return the fingerprint of an entry with forgotten parts; None if its opening is wrong."""
-        if self.opening is None:
-            return None
-        _, kept, gone = self.opening
-        digests = dict(self.parts)
-        if sorted([*kept, *gone]) != sorted(name for name, _ in self.parts):
-            return None
-        leaves = {name: bytes.fromhex(leaf) for name, leaf in gone.items()}
-        for name, salt in kept.items():
-            leaves[name] = _leaf(bytes.fromhex(salt), digests[name])
-        is_gone = all(digests[name] == GONE for name in gone)
-        return self._combine([leaves[name] for name, _ in self.parts]) if is_gone else None
+        _, kept, gone = self.opening or Opening([], {}, {})
+        names, digests = [name for name, _ in self.parts], dict(self.parts)
+        leaves = {name: bytes.fromhex(gone[name]) for name in gone if digests.get(name) == GONE}
+        for name in kept.keys() & digests:
+            leaves[name] = _leaf(bytes.fromhex(kept[name]), digests[name])
+        # Each part is either kept or gone. One that is gone has no value any more.
+        is_whole = sorted([*kept, *gone]) == sorted(names) == sorted(leaves)
+        return self._combine([leaves[name] for name in names]) if is_whole else None
 
     def without(self, names: Collection[str], salt: bytes, by: int) -> Opening:
         """Return the opening for the time after some more parts are forgotten."""

@@ -22,10 +22,8 @@ from .fingerprints import listed_by
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
 
-NOTHING: Final = "—"
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
-MOST_OF_A_NAME: Final = 200
 # The field that holds the keys of a model, and what the trail has of such a key.
 type Reference = tuple[models.Field | None, Any]
 
@@ -46,7 +44,7 @@ def text_of(instance: models.Model) -> str:
         name = ""
     if not name or any(secret in name for secret in _secrets(instance)):
         name = f"{capfirst(instance._meta.verbose_name)} {instance.pk}"
-    return harmless(name[:MOST_OF_A_NAME])
+    return harmless(name[:200])
 
 
 def _secrets(instance: models.Model) -> Iterator[str]:
@@ -195,14 +193,13 @@ class Page:
 
     def _key(self, target: models.Field, data: Any) -> Any:
         """Return a key as Python has it; None for one that the model's keys can no longer be."""
-        try:
+        with suppress(ValidationError, values.UnreadableError):
             key = values.decode(target, data, using=self.using)
             if isinstance(key, int):
                 # A number that the column cannot hold cannot be asked for either.
                 pointed_to(target).run_validators(key)
-        except (ValidationError, values.UnreadableError):
-            return None
-        return key
+            return key
+        return None
 
     def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
         if target not in self._objects:
@@ -257,5 +254,5 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
         # Not all who may see the trail may see the values that another field decrypts.
         with suppress(ValidationError, ValueError, TypeError):
             value = model_field.to_python(data)
-            return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)
+            return display_for_value(dict(model_field.flatchoices).get(value, value), "—")
     return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
