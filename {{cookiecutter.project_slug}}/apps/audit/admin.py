@@ -94,14 +94,12 @@ class EntryAdmin(admin.ModelAdmin):
         # The name of the object on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
         subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
-        older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None
-        newest = request.path if shown.number > 1 else None
-        context = {"is_history": True, "older_url": older, "newest_url": newest}
+        context: dict[str, Any] = {"is_history": True, "pages": shown}
         if request.user.has_perm(MAY_FORGET):
             with suppress(CannotForgetError):
                 Person(label, key, DEFAULT_DB_ALIAS)
-                url = reverse("admin:audit_entry_forget", args=[label, quote(key)])
-                context["forget_url"] = url
+                arguments = [label, quote(key)]
+                context["forget_url"] = reverse("admin:audit_entry_forget", args=arguments)
         return self._show(request, shown, subject, heading="Audit trail", **context)
 
     def bring_back_view(self, request: HttpRequest, pk: int) -> HttpResponse:

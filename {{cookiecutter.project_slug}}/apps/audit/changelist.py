@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import InvalidPage, Page, Paginator
 from django.db import DataError, connections
 from django.db.models import JSONField, QuerySet, Value
@@ -40,7 +40,8 @@ class Pages(Paginator):
         except (DataError, OverflowError) as error:
             # A database cannot be asked for a number that is too large, or a text with a NUL.
             raise InvalidPage(str(error)) from error
-        self.has_more = len(some) > self.per_page
+        # Whether there is a further page is all that is known of their number.
+        self.num_pages = number + (len(some) > self.per_page)
         shown = entries.filter(pk__in=some[: self.per_page])
         return Page(list(shown), number, self)
 
@@ -73,11 +74,6 @@ class EntryList(ChangeList):
         page = presentation.Page(self.result_list, related=False)
         for entry in self.result_list:
             entry.page = page
-        if self.page_num > 1:
-            self.newest_url = self.get_query_string()
-            self.newer_url = self.get_query_string({PAGE_VAR: self.page_num - 1})
-        if self.paginator.has_more:
-            self.older_url = self.get_query_string({PAGE_VAR: self.page_num + 1})
 
 
 class ModelFilter(admin.SimpleListFilter):

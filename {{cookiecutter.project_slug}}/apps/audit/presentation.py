@@ -24,8 +24,6 @@ from .models import Entry
 
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
-# The field that holds the keys of a model, and what the trail has of such a key.
-type Reference = tuple[models.Field | None, Any]
 
 
 def local(moment: datetime) -> datetime:
@@ -179,12 +177,12 @@ class Page:
         for name, one, label in fields_of(model, changes):
             yield one, label, changes[name]
 
-    def _subject(self, entry: Entry) -> Reference:
+    def _subject(self, entry: Entry) -> tuple[models.Field | None, Any]:
         model = model_of(self.names.label(entry))
         # Who may see the trail sees what audited objects are called, and no others.
         return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
 
-    def _related(self, entry: Entry) -> Iterator[Reference]:
+    def _related(self, entry: Entry) -> Iterator[tuple[models.Field | None, Any]]:
         """Return the objects that are values of the changed fields of an entry."""
         for one, _, change in self._fields(entry):
             links = (change.get(side, ())[:MOST_LINKS] for side in ("added", "removed"))
