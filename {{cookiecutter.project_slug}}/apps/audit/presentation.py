@@ -95,24 +95,6 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
         yield name, one, capfirst(str(one.verbose_name)) if one else name
 
 
-def as_text(entries: Sequence[Entry]) -> Iterator[str]:
-    """Describe entries in lines for a terminal."""
-    page = Page(entries)
-    for entry in entries:
-        who = f"{entry.get_action_display()} by {actor_name(entry)}"
-        when, where = local(entry.created_at), entry.get_source_display().lower()
-        yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
-        if entry.action == Entry.Action.RESTORE:
-            yield "  {} entry #{}".format(*origin(entry.changes))
-        for change in page.changes(entry):
-            yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
-            for sign, text in (("-", change.old), ("+", change.new)):
-                if text is not None:
-                    lines = (text or "(empty)").expandtabs().splitlines()
-                    yield f"    {sign} " + "\n      ".join(lines)
-        yield ""
-
-
 class Page:
     """Entries that are shown together, and those objects they name that are still there.
 

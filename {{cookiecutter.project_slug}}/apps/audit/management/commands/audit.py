@@ -19,7 +19,7 @@ from apps.audit.backfill import backfill
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
 from apps.audit.person import CannotForgetError, Person
-from apps.audit.presentation import actor_name, as_text, local, model_of
+from apps.audit.presentation import Page, actor_name, local, model_of, origin
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
@@ -216,18 +216,29 @@ class Command(BaseCommand):
                 f"The trail has no entry of {model} {key}. It has those of the models in"
                 " AUDITED_MODELS, for example of accounts.User 1."
             )
-        for line in as_text(some[:limit]):
-            self.stdout.write(line)
+        page = Page(some[:limit])
+        for entry in some[:limit]:
+            who = f"{entry.get_action_display()} by {actor_name(entry)}"
+            when, where = local(entry.created_at), entry.get_source_display().lower()
+            self.stdout.write(f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}")
+            if entry.action == Entry.Action.RESTORE:
+                self.stdout.write("  {} entry #{}".format(*origin(entry.changes)))
+            for change in page.changes(entry):
+                masked = ": secret, not recorded" if change.masked else ""
+                self.stdout.write(f"  {change.label}{masked}")
+                for sign, text in (("-", change.old), ("+", change.new)):
+                    if text is not None:
+                        lines = (text or "(empty)").expandtabs().splitlines()
+                        self.stdout.write(f"    {sign} " + "\n      ".join(lines))
+            self.stdout.write("")
         if len(some) > limit:
             self.stdout.write(f"There are more entries: --limit {limit * 5}")
 
     def handle_backfill(self, *, database: str, model: str | None, **options: Any) -> None:
         """Record objects that are older than the trail, those of parents' tables first."""
-        every: Any = registry.audited_models().values()
-        chosen = sorted(every, key=lambda one: len(one.model.__mro__))
-        if model:
-            found: Any = model_of(model)
-            chosen = [*registry.covering(found)] if found else []
+        every = sorted(registry.audited_models(), key=lambda one: len(one.__mro__))
+        found = model_of(model) if model else None
+        chosen = [one for one in every if not model or (found and issubclass(found, one))]
         if not chosen:
             raise CommandError(
                 f"{model or '--all'} names no audited model of this project; give one of those in"
@@ -235,9 +246,9 @@ class Command(BaseCommand):
             )
         if faults := triggers.faults(connections[database]):
             raise CommandError(faults[0])
-        for audited in chosen:
-            added = backfill(audited, using=database)
-            self.stdout.write(f"{audited.model._meta.label}: {counted(added)} added.")
+        for one in chosen:
+            added = backfill(registry.audited_models()[one], using=database)
+            self.stdout.write(f"{one._meta.label}: {counted(added)} added.")
 
     def handle_stop(self, *, database: str, **options: Any) -> None:
         """Take the triggers off, also those that keep the trail append-only."""
