@@ -109,7 +109,9 @@ class Row(NamedTuple):
 
     def opened(self) -> bytes | None:
         """Return the fingerprint of an entry with forgotten parts; None if its opening is wrong."""
-        _, kept, gone = self.opening or Opening([], {}, {})
+        if self.opening is None:
+            return None
+        _, kept, gone = self.opening
         names, digests = [name for name, _ in self.parts], dict(self.parts)
         leaves = {name: bytes.fromhex(gone[name]) for name in gone if digests.get(name) == GONE}
         for name in kept.keys() & digests:
@@ -209,7 +211,7 @@ def _row(key: int, fixed: str, *rest: str | None) -> Row:
     for member in sorted(members.split(",")) if members else ():
         name, digest = member.split(":")
         parts.append((bytes.fromhex(name).decode(errors="replace"), digest))
-    return Row(key, fixed, parts, bool(digits), _opening(digits))
+    return Row(key, fixed, parts, bool(digits), _opening(digits) if digits else None)
 
 
 def _json(digits: str | None) -> Any:

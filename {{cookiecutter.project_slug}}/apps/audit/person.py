@@ -76,13 +76,10 @@ class Person:
         self._add(self.family, {self.key})
         # What belongs to a person has personal fields, and a foreign key to the person.
         for one in registry.audited_models().values():
-            for field in one.fields if one.personal else ():
-                if (
-                    isinstance(field, ForeignKey)
-                    and field.target_field.primary_key
-                    and issubclass(self.model, field.remote_field.model)
-                ):
-                    self._add([one], self._owned(one, field))
+            keys = [field for field in one.fields if isinstance(field, ForeignKey)]
+            for key in keys if one.personal else ():
+                if key.target_field.primary_key and issubclass(self.model, key.related_model):
+                    self._add([one], self._owned(one, key))
         if self.is_user:
             called = self._called()
             names = {name.lower() for name in called}
@@ -92,9 +89,9 @@ class Person:
             self.about |= _keys(tried.alias(name=Lower("object_repr")).filter(same))
             self.by = _keys(self.entries.filter(actor=self.pk))
             acting = self.entries.filter(actor_name__contains=" (by ", actor_name__endswith=")")
-            for key, name in acting.order_by().values_list("pk", "actor_name"):
+            for entry, name in acting.order_by().values_list("pk", "actor_name"):
                 if name.rpartition(" (by ")[2][:-1].lower() in names:
-                    self.by.add(key)
+                    self.by.add(entry)
         return self
 
     def is_there(self) -> bool:
