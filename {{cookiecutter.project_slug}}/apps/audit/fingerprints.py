@@ -124,11 +124,8 @@ class Row(NamedTuple):
         """Return the opening for the time after some more parts are forgotten."""
         salts = {name: _salt(salt, name).hex() for name, _ in self.parts}
         ids, kept, gone = self.opening or Opening([], salts, {})
-        lost = {
-            name: _leaf(bytes.fromhex(kept[name]), digest).hex()
-            for name, digest in self.parts
-            if name in names and name in kept
-        }
+        some, digests = kept.keys() & names, dict(self.parts)
+        lost = {name: _leaf(bytes.fromhex(kept[name]), digests[name]).hex() for name in some}
         left = {name: kept[name] for name in kept if name not in lost}
         return Opening([*ids, by], left, gone | lost)
 
