@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.models import Entry
-from apps.audit.presentation import as_text
 from apps.audit.restore import restore, state_after
 from apps.core.actor import acting_as
 
@@ -25,6 +24,7 @@ from ..conftest import register
 from ..examples.models import Article, Author, Tag
 from ..test_admin import page_of, reader
 from ..test_restore import article, latest, tags
+from ..test_seals import said
 from .models import Club, Hotel, Invoice, Note, Place
 from .tables import Book, Shelf, Stock
 
@@ -119,7 +119,8 @@ def test_a_restoration_leads_to_the_entry_it_came_from(
     history = reverse("admin:audit_entry_history_of", args=["audit_examples.Article", article.pk])
     for page in (page_of(note), history, "/admin/audit/entry/"):
         assert link in admin_client.get(page).text
-    assert f"  as it was after entry #{then.pk}" in [*as_text([note])]
+    terminal = said("history", "audit_examples.Article", str(article.pk))
+    assert f"  as it was after entry #{then.pk}\n" in terminal
     # It has a separate state, and confuses no other.
     assert state_after(note).values == state_after(then).values
     assert state_after(then).unknown == state_after(note).unknown == set()

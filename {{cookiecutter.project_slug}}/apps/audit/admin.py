@@ -1,5 +1,6 @@
 """The trail in the admin: lists, entries and histories, to read and nothing else."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -7,24 +8,26 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
-from django.db.models import Model, QuerySet
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from . import bringing_back, presentation
+from . import presentation, registry, triggers
+from .bringing_back import Preview
 from .changelist import EntryList, ModelFilter, Pages
 from .differences import harmless
-from .forget_page import forget_view
+from .forgetting import forget
 from .lineage import MODEL
 from .models import Entry
+from .person import CannotForgetError, Person
 from .restore import CannotRestoreError
 
-# How many of the latest entries are searched, which no index helps with.
-SEARCHED: Final = 400_000
 HISTORY_PAGE: Final = 20
+MAY_FORGET: Final = "audit.forget_person"
 
 
 @admin.register(Entry)
@@ -35,7 +38,7 @@ class EntryAdmin(admin.ModelAdmin):
     list_filter = ("action", ModelFilter, "created_at", "source")
     search_fields = ("object_repr", "object_id__exact", "actor_name")
     search_help_text = (
-        f"The name or key of an object, or who acted, in the latest {SEARCHED:,} entries"
+        f"The name or key of an object, or who acted, in the latest {Pages.count:,} entries"
     )
     sortable_by = ()
     show_full_result_count = False
@@ -67,18 +70,6 @@ class EntryAdmin(admin.ModelAdmin):
             *super().get_urls(),
         ]
 
-    def forget_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
-        """Forget a person."""
-        return forget_view(self, request, label, unquote(key))
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
-    ) -> tuple[QuerySet[Entry], bool]:
-        """Search the latest entries, so that a name that nothing has is not searched for long."""
-        if search_term.strip() and (latest := Entry.objects.only("pk").first()):
-            queryset = queryset.filter(pk__gt=latest.pk - SEARCHED)
-        return super().get_search_results(request, queryset, search_term)
-
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -103,33 +94,73 @@ class EntryAdmin(admin.ModelAdmin):
         # The name of the object on this page, also where its entries are those of a parent.
         last_name = next((entry.object_repr for entry in shown if entry.object_repr), "")
         subject = Entry(pk=shown[0].pk, model_label=label, object_id=key, object_repr=last_name)
-        older = f"?{PAGE_VAR}={shown.number + 1}" if entries.has_more else None
-        newest = request.path if shown.number > 1 else None
-        context = {"is_history": True, "older_url": older, "newest_url": newest}
+        context: dict[str, Any] = {"is_history": True, "pages": shown}
+        if request.user.has_perm(MAY_FORGET):
+            with suppress(CannotForgetError):
+                Person(label, key, DEFAULT_DB_ALIAS)
+                arguments = [label, quote(key)]
+                context["forget_url"] = reverse("admin:audit_entry_forget", args=arguments)
         return self._show(request, shown, subject, heading="Audit trail", **context)
 
     def bring_back_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what bringing a state back would change, and do it when the form is sent."""
         try:
-            preview = bringing_back.Preview(self._entry(request, str(pk)))
+            preview = Preview(self._entry(request, str(pk)))
         except CannotRestoreError as error:
             raise Http404(str(error)) from error
-        model, subject, url = preview.state.model, preview.step, history_url(preview.step)
-        if not bringing_back.is_allowed(self.admin_site, request, model, preview.instance):
+        if not self._may_bring_back(request, preview.state.model, preview.instance):
             raise PermissionDenied
-        context: dict[str, Any] = {"heading": "Bring back", "history_url": url}
+        url, fault = history_url(preview.step), ""
         if request.method == "POST" and preview.is_possible:
-            is_done, text = preview.restore(request.POST.get("latest", ""))
+            is_done, fault = preview.restore(request.POST.get("latest", ""))
             if is_done:
-                self.message_user(request, text, messages.SUCCESS)
+                self.message_user(request, fault, messages.SUCCESS)
                 return HttpResponseRedirect(url or "")
-            preview = bringing_back.Preview(preview.entry)
-            context["error"] = text
-        context |= {
-            "preview": preview,
-            "origin": presentation.origin({MODEL: preview.state.origin}),
-        }
-        return self._render(request, "bring_back", preview.page, subject, **context)
+            preview = Preview(preview.entry)
+        context = {"heading": "Bring back", "history_url": url, "preview": preview, "error": fault}
+        origin = presentation.origin({MODEL: preview.state.origin})
+        return self._about(
+            request, "bring_back", preview.page, preview.step, origin=origin, **context
+        )
+
+    def forget_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
+        """Show what would be forgotten of a person; do it when the form is sent with a reason."""
+        if not (self.has_view_permission(request) and request.user.has_perm(MAY_FORGET)):
+            raise PermissionDenied
+        key, fault, reason = unquote(key), "", request.POST.get("reason", "")
+        try:
+            people = [Person(label, key, alias).find() for alias in triggers.trails()]
+        except CannotForgetError as error:
+            raise Http404(str(error)) from error
+        history = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
+        if request.method == "POST":
+            try:
+                count = sum(one.entries for one in forget(label, key, reason))
+            except CannotForgetError as error:
+                fault = str(error)
+            else:
+                done = f"Values in {count:,} entries were forgotten."
+                text = done if count else "Already forgotten."
+                self.message_user(request, text, messages.SUCCESS)
+                return HttpResponseRedirect(history)
+        return self._render(
+            request,
+            "forget",
+            title=f"Forget {presentation.model_name(label)} {key}",
+            history_url=history,
+            about=sum(len(one.about) for one in people),
+            by=sum(len(one.by) for one in people),
+            models=[
+                (
+                    presentation.model_name(one),
+                    [text for _, _, text in presentation.fields_of(one, audited.personal)],
+                )
+                for one, audited in people[0].audited.items()
+            ],
+            is_there=any(one.is_there() for one in people),
+            reason=reason,
+            error=fault,
+        )
 
     def _entry(self, request: HttpRequest, pk: str) -> Entry:
         if not self.has_view_permission(request):
@@ -145,9 +176,7 @@ class EntryAdmin(admin.ModelAdmin):
         """Show entries, with links to their object and their actors."""
         page = presentation.Page([*entries, subject])
         model = presentation.model_of(page.names.label(subject))
-        context["may_bring_back"] = bringing_back.is_allowed(
-            self.admin_site, request, model, page.object(subject)
-        )
+        context["may_bring_back"] = self._may_bring_back(request, model, page.object(subject))
         context["rows"] = [
             {
                 "entry": entry,
@@ -158,20 +187,24 @@ class EntryAdmin(admin.ModelAdmin):
             }
             for entry in entries
         ]
-        return self._render(request, "entries", page, subject, **context)
+        return self._about(request, "entries", page, subject, **context)
 
-    def _render(
+    def _about(
         self, request: HttpRequest, template: str, page: Any, subject: Entry, **context: Any
     ) -> HttpResponse:
-        context |= self.admin_site.each_context(request) | {
-            "opts": self.opts,
-            "media": self.media,
+        """Render a page about an object."""
+        context |= {
             "title": f"{context['heading']}: {page.name(subject)}",
             "name": page.name(subject),
             "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
         }
+        return self._render(request, template, **context)
+
+    def _render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        context |= self.admin_site.each_context(request)
+        context |= {"opts": self.opts, "media": self.media}
         request.current_app = self.admin_site.name
         return TemplateResponse(request, f"admin/audit/entry/{template}.html", context)
 
@@ -199,6 +232,16 @@ class EntryAdmin(admin.ModelAdmin):
         names = entry.page.names.today(entry, entry.touched or ())
         fields = presentation.fields_of(entry.page.names.label(entry), names)
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)
+
+    def _may_bring_back(self, request: HttpRequest, model: Any, instance: Model | None) -> bool:
+        """Whether a user may bring an object's states back: change it, or add one that is gone."""
+        if model is None or not registry.covering(model):
+            return False
+        site, own = self.admin_site, admin.ModelAdmin(model, self.admin_site)
+        own = site.get_model_admin(model) if site.is_registered(model) else own
+        if instance is None:
+            return own.has_add_permission(request)
+        return own.has_change_permission(request, instance)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""

@@ -3,12 +3,9 @@
 from copy import copy
 from typing import Any, Final
 
-from django.contrib.admin import AdminSite
-from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import ManyToManyField, Model, QuerySet
-from django.http import HttpRequest
 
 from . import registry
 from .lineage import LAST
@@ -20,21 +17,6 @@ REFUSED: Final = (
     "The database has refused this state, so nothing was changed. Another object has a value that"
     " must be unique, a required value is missing, or an object that this one needs is gone."
 )
-
-
-def is_allowed(
-    site: AdminSite, request: HttpRequest, model: type[Model] | None, instance: Model | None
-) -> bool:
-    """Whether a user may bring states of an object back: change it, or add one that is deleted."""
-    if model is None or not registry.covering(model):
-        return False
-    if not site.is_registered(model):
-        codename = get_permission_codename("change" if instance else "add", model._meta)
-        return request.user.has_perm(f"{model._meta.app_label}.{codename}")
-    own = site.get_model_admin(model)
-    if instance is None:
-        return own.has_add_permission(request)
-    return own.has_change_permission(request, instance)
 
 
 class Preview:

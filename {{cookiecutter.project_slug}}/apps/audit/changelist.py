@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import InvalidPage, Page, Paginator
 from django.db import DataError, connections
 from django.db.models import JSONField, QuerySet, Value
@@ -24,9 +24,9 @@ TOUCHED: Final = {
 
 
 class Pages(Paginator):
-    """Pages up to the 1,000,000th entry, of which there may be fewer: none is counted."""
+    """Pages up to the 400,000th entry, of which there may be fewer: none is counted."""
 
-    count = 1_000_000
+    count = 400_000
 
     def page(self, number: int | str) -> Page[Any]:
         """Read one entry more than the page shows, to know whether there are further ones."""
@@ -40,7 +40,8 @@ class Pages(Paginator):
         except (DataError, OverflowError) as error:
             # A database cannot be asked for a number that is too large, or a text with a NUL.
             raise InvalidPage(str(error)) from error
-        self.has_more = len(some) > self.per_page
+        # Whether there is a further page is all that is known of their number.
+        self.num_pages = number + (len(some) > self.per_page)
         shown = entries.filter(pk__in=some[: self.per_page])
         return Page(list(shown), number, self)
 
@@ -48,7 +49,8 @@ class Pages(Paginator):
 class EntryList(ChangeList):
     """A page of the list, with what its objects are called.
 
-    ``bound`` is how many of the latest entries a filter looks through, when no index serves it.
+    ``bound`` is how many of the latest entries a filter or a search looks through, when no index
+    serves it. So what nothing matches is not looked for long.
     """
 
     bound = 0
@@ -56,8 +58,8 @@ class EntryList(ChangeList):
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Entry]:
         entries: QuerySet[Entry] = super().get_queryset(*args, **kwargs)
         filters = self.get_filters_params()
-        latest = Entry.objects.only("pk").first() if filters and "actor" not in filters else None
-        if latest:
+        is_bound = bool(self.query.strip()) or (filters and "actor" not in filters)
+        if is_bound and (latest := Entry.objects.only("pk").first()):
             self.bound = Pages.count
             entries = entries.filter(pk__gt=latest.pk - self.bound)
         touched = RawSQL(TOUCHED[connections[entries.db].vendor], [], JSONField())  # noqa: S611
@@ -72,11 +74,6 @@ class EntryList(ChangeList):
         page = presentation.Page(self.result_list, related=False)
         for entry in self.result_list:
             entry.page = page
-        if self.page_num > 1:
-            self.newest_url = self.get_query_string()
-            self.newer_url = self.get_query_string({PAGE_VAR: self.page_num - 1})
-        if self.paginator.has_more:
-            self.older_url = self.get_query_string({PAGE_VAR: self.page_num + 1})
 
 
 class ModelFilter(admin.SimpleListFilter):

@@ -112,50 +112,37 @@ class Row(NamedTuple):
         if self.opening is None:
             return None
         _, kept, gone = self.opening
-        if sorted([*kept, *gone]) != sorted(name for name, _ in self.parts) or any(
-            name in gone and digest != GONE for name, digest in self.parts
-        ):
-            return None
-        return self._combine(
-            [
-                bytes.fromhex(gone[name])
-                if name in gone
-                else _leaf(bytes.fromhex(kept[name]), digest)
-                for name, digest in self.parts
-            ]
-        )
+        names, digests = [name for name, _ in self.parts], dict(self.parts)
+        leaves = {name: bytes.fromhex(gone[name]) for name in gone if digests.get(name) == GONE}
+        for name in kept.keys() & digests:
+            leaves[name] = _leaf(bytes.fromhex(kept[name]), digests[name])
+        # Each part is either kept or gone. One that is gone has no value any more.
+        is_whole = sorted([*kept, *gone]) == sorted(names) == sorted(leaves)
+        return self._combine([leaves[name] for name in names]) if is_whole else None
 
     def without(self, names: Collection[str], salt: bytes, by: int) -> Opening:
         """Return the opening for the time after some more parts are forgotten."""
         salts = {name: _salt(salt, name).hex() for name, _ in self.parts}
         ids, kept, gone = self.opening or Opening([], salts, {})
-        lost = {
-            name: _leaf(bytes.fromhex(kept[name]), digest).hex()
-            for name, digest in self.parts
-            if name in names and name in kept
-        }
+        some, digests = kept.keys() & names, dict(self.parts)
+        lost = {name: _leaf(bytes.fromhex(kept[name]), digests[name]).hex() for name in some}
         left = {name: kept[name] for name in kept if name not in lost}
         return Opening([*ids, by], left, gone | lost)
 
     def is_lawful(self, label: str, said: dict[int, dict[str, Any]]) -> bool:
         """Whether entries of the action ``forget`` list the entry, and each part that it lacks."""
-        _, _, gone = opening = self.opening or Opening([], {}, {})
-        by = [said.get(key, {}) for key in opening.by]
-
-        def is_listed(one: dict[str, Any], name: str) -> bool:
-            if name == ".actor_name":
-                return lists(one, "actor", self.key)
-            fields = one.get("fields")
-            return lists(one, "object", self.key) and (
-                name == ".object_repr" or (isinstance(fields, dict) and lists(fields, label, name))
-            )
-
-        about = ("object", "actor")
-        return (
-            bool(by and gone)
-            and all(any(lists(one, what, self.key) for what in about) for one in by)
-            and all(any(is_listed(one, name) for one in by) for name in gone)
-        )
+        by, _, gone = self.opening or Opening([], {}, {})
+        listed = set[str]()
+        for one in (said.get(key, {}) for key in by):
+            is_object, is_actor = (lists(one, what, self.key) for what in ("object", "actor"))
+            if not (is_object or is_actor):
+                return False
+            if is_object:
+                fields = {name for name in gone if lists(one.get("fields"), label, name)}
+                listed |= {".object_repr", *fields}
+            if is_actor:
+                listed.add(".actor_name")
+        return bool(gone) and gone.keys() <= listed
 
     def _combine(self, leaves: list[bytes]) -> bytes:
         head = json.dumps([self.fixed, [name for name, _ in self.parts]])
@@ -195,9 +182,9 @@ def statements(using: str, **only: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield key, said if isinstance(said, dict) else {}
 
 
-def lists(said: dict[str, Any], what: str, value: Any) -> bool:
+def lists(said: Any, what: str, value: Any) -> bool:
     """Whether a list in a statement has a value."""
-    listed = said.get(what)
+    listed = said.get(what) if isinstance(said, dict) else None
     return isinstance(listed, list) and value in listed
 
 
@@ -212,7 +199,7 @@ def read_openings(using: str, keys: Collection[int]) -> Iterator[tuple[int, Open
     text = RawSQL(COLUMNS[connections[using].vendor][-1], [])  # noqa: S611
     found = Entry.objects.using(using).filter(pk__in=keys).order_by("pk")
     for key, digits in found.values_list("pk", text):
-        yield key, _opening(_json(digits))
+        yield key, _opening(digits)
 
 
 def _row(key: int, fixed: str, *rest: str | None) -> Row:
@@ -221,7 +208,7 @@ def _row(key: int, fixed: str, *rest: str | None) -> Row:
     for member in sorted(members.split(",")) if members else ():
         name, digest = member.split(":")
         parts.append((bytes.fromhex(name).decode(errors="replace"), digest))
-    return Row(key, fixed, parts, bool(digits), _opening(_json(digits)))
+    return Row(key, fixed, parts, bool(digits), _opening(digits) if digits else None)
 
 
 def _json(digits: str | None) -> Any:
@@ -232,25 +219,16 @@ def _json(digits: str | None) -> Any:
         return None
 
 
-def _opening(found: Any) -> Opening | None:
+def _opening(digits: str | None) -> Opening | None:
     """Read an opening; None if there is none, or one that the module did not write."""
-    if not isinstance(found, dict) or [*map(type, map(found.get, Opening._fields))] != [
-        list,
-        dict,
-        dict,
-    ]:
+    try:
+        by, kept, gone = opening = Opening(**_json(digits))
+        # Two spellings of a hash, or of the list, would have the same fingerprint.
+        is_right = sorted({*by}) == by and {*map(type, by)} <= {int}
+        hashes = (*kept.values(), *gone.values())
+        return opening if is_right and all(map(DIGITS.fullmatch, hashes)) else None
+    except (TypeError, AttributeError):
         return None
-    opening = Opening(**found) if len(found) == 3 else None
-    is_right = (
-        opening
-        and all(type(key) is int for key in opening.by)
-        and sorted({*opening.by}) == opening.by
-        and all(
-            isinstance(digits, str) and DIGITS.fullmatch(digits)
-            for digits in (*opening.kept.values(), *opening.gone.values())
-        )
-    )
-    return opening if is_right else None
 
 
 def _salt(salt: bytes, name: str) -> bytes:

@@ -5,6 +5,7 @@ in the same transaction, and says who has done so, when and why.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection
 from itertools import batched
 from typing import Any, Final, NamedTuple
@@ -60,7 +61,7 @@ def forget(
             " 3 May'."
         )
     done: list[Result] = []
-    aliases = triggers.trails() if databases is None else databases
+    aliases = databases or triggers.trails()
     alias, was_found = "", False
     try:
         for alias in aliases:
@@ -109,15 +110,15 @@ def _forget_some(person: Person, reason: str, keys: Collection[int]) -> int:
     parts = {key: some for key, row in rows.items() if (some := person.parts(entries[key], row))}
     if not parts:
         return 0
-    said: dict[str, Any] = {"reason": reason, "fields": {}, "object": [], "actor": []}
+    fields = defaultdict[str, set[str]](set)
     for key, names in parts.items():
-        fields = said["fields"].setdefault(entries[key].model_label, set())
-        fields |= {name for name in names if not name.startswith(".")}
-        if names - {".actor_name"}:
-            said["object"].append(key)
-        if ".actor_name" in names:
-            said["actor"].append(key)
-    said["fields"] = {label: sorted(names) for label, names in said["fields"].items() if names}
+        fields[entries[key].model_label] |= {name for name in names if name[0] != "."}
+    said = {
+        "reason": reason,
+        "fields": {label: sorted(names) for label, names in fields.items()},
+        "object": [key for key, names in parts.items() if names != {".actor_name"}],
+        "actor": [key for key, names in parts.items() if ".actor_name" in names],
+    }
     who = who_acts(current_actor(), person.using)
     if person.is_user and who["actor_id"] == actor_id(person.pk, person.using):
         who["actor_name"] = FORGOTTEN

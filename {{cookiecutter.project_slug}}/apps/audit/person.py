@@ -1,10 +1,9 @@
 """A person on the trail: which entries are about them, and which parts of these are personal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import batched
 from typing import Any, Final
 
-from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router
@@ -15,8 +14,9 @@ from django.db.models.functions import Cast, Lower
 from . import registry
 from .fields import pointed_to
 from .fingerprints import GONE, Row
-from .lineage import Names, Span
+from .lineage import Names
 from .models import Entry
+from .presentation import model_of
 from .registry import Audited
 
 BATCH: Final = 1000
@@ -43,15 +43,15 @@ class Person:
     """
 
     def __init__(self, label: str, key: str, using: str) -> None:
-        self.label, self.key, self.using = label, key, using
-        self.entries, self.about, self.by = Entry.objects.using(using), set[int](), set[int]()
-        try:
-            self.model: Any = apps.get_model(label)._meta.concrete_model
-        except (LookupError, ValueError) as error:
+        self.using, self.entries = using, Entry.objects.using(using)
+        self.about, self.by, self.audited = set[int](), set[int](), dict[str, Audited]()
+        model: Any = model_of(label)
+        if model is None:
             raise CannotForgetError(
                 f"There is no model {label!r} in this project; a label is for example accounts.User."
-            ) from error
-        self.label = self.model._meta.label
+            )
+        self.model = model._meta.concrete_model
+        self.label, self.key = self.model._meta.label, key
         self.is_user = self.model is get_user_model()._meta.concrete_model
         self.family = [
             one
@@ -69,26 +69,29 @@ class Person:
         except ValidationError as error:
             raise self.never_was() from error
         self.key = registry.object_key(self.model, self.pk, using)
-        self.audited: dict[str, Audited] = {}
 
     def find(self) -> "Person":
         """Read which entries are about the person, and which are about what the person did."""
-        self.names, self.audited = Names(self.entries), {}
-        self.about = self._of(self.family, {self.key})
-        for one, relation in self._relations():
-            self.about |= self._of([one], self._owned(one, relation))
+        self.names = Names(self.entries)
+        self._add(self.family, {self.key})
+        # What belongs to a person has personal fields, and a foreign key to the person.
+        for one in registry.audited_models().values():
+            keys = [field for field in one.fields if isinstance(field, ForeignKey)]
+            for key in keys if one.personal else ():
+                if key.target_field.primary_key and issubclass(self.model, key.related_model):
+                    self._add([one], self._owned(one, key))
         if self.is_user:
             called = self._called()
             names = {name.lower() for name in called}
             tried = self._entries(self.family).filter(object_id="", action="failed")
             # LOWER of SQLite knows only the letters of ASCII.
             same = Q(object_repr__in=called) | Q(name__in=names)
-            self.about |= _keys([tried.alias(name=Lower("object_repr")).filter(same)])
-            self.by = _keys([self.entries.filter(actor=self.pk)])
+            self.about |= _keys(tried.alias(name=Lower("object_repr")).filter(same))
+            self.by = _keys(self.entries.filter(actor=self.pk))
             acting = self.entries.filter(actor_name__contains=" (by ", actor_name__endswith=")")
-            for key, name in acting.order_by().values_list("pk", "actor_name"):
+            for entry, name in acting.order_by().values_list("pk", "actor_name"):
                 if name.rpartition(" (by ")[2][:-1].lower() in names:
-                    self.by.add(key)
+                    self.by.add(entry)
         return self
 
     def is_there(self) -> bool:
@@ -114,22 +117,11 @@ class Person:
                 found.add(".object_repr")
         return found & {*left}
 
-    def _relations(self) -> Iterator[tuple[Audited, ForeignKey]]:
-        """Return the models that belong to a person: they have personal fields and a key to it."""
-        for one in registry.audited_models().values():
-            for field in one.fields if one.personal else ():
-                if (
-                    isinstance(field, ForeignKey)
-                    and field.target_field.primary_key
-                    and issubclass(self.model, field.remote_field.model)
-                ):
-                    yield one, field
-
-    def _of(self, family: Sequence[Audited], keys: Iterable[str]) -> set[int]:
-        """Return the ids of the entries of objects of some models."""
+    def _add(self, family: list[Audited], keys: Iterable[str]) -> None:
+        """Count the entries of objects of some models as entries about the person."""
         self.audited |= {one.model._meta.label: one for one in family}
-        of_models = self._entries(family)
-        return _keys(of_models.filter(object_id__in=some) for some in batched(keys, BATCH))
+        for some in batched(keys, BATCH):
+            self.about |= _keys(self._entries(family).filter(object_id__in=some))
 
     def _entries(self, family: Iterable[Audited]) -> QuerySet[Entry]:
         labels = [one.model._meta.label for one in family]
@@ -160,7 +152,7 @@ class Person:
         return {name for name in found if name}
 
     def _values(
-        self, family: Iterable[Audited], fields: set[str]
+        self, family: list[Audited], fields: set[str]
     ) -> Iterator[tuple[QuerySet[Entry], Any]]:
         """Return the entries of some models, and the text of each old and new value in them."""
         for one in family:
@@ -168,17 +160,12 @@ class Person:
                 entries = self.entries.order_by().filter(
                     model_label=span.label, pk__gt=span.after, pk__lte=span.until
                 )
-                for name in _then(span, fields):
+                # How the fields were called then.
+                former = {then for then, today in span.names.items() if today in fields}
+                for name in former | (fields - span.names.keys()):
                     for side in ("old", "new"):
                         yield entries, Cast(KT(f"changes__{name}__{side}"), TextField())
 
 
-def _then(span: Span, names: Iterable[str]) -> set[str]:
-    """Return how fields of today were called in the entries of a span."""
-    today = set(names)
-    former = {then for then, now in span.names.items() if now in today}
-    return former | (today - span.names.keys())
-
-
-def _keys(found: Iterable[QuerySet[Entry]]) -> set[int]:
-    return {key for entries in found for key in entries.order_by().values_list("pk", flat=True)}
+def _keys(entries: QuerySet[Entry]) -> set[int]:
+    return {*entries.order_by().values_list("pk", flat=True)}

@@ -18,15 +18,12 @@ from django.utils.text import capfirst
 from . import registry, values
 from .differences import Change, harmless
 from .fields import FORGOTTEN, is_djangos, pointed_to
+from .fingerprints import listed_by
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
 
-NOTHING: Final = "—"
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
-MOST_OF_A_NAME: Final = 200
-# The field that holds the keys of a model, and what the trail has of such a key.
-type Reference = tuple[models.Field | None, Any]
 
 
 def local(moment: datetime) -> datetime:
@@ -45,7 +42,7 @@ def text_of(instance: models.Model) -> str:
         name = ""
     if not name or any(secret in name for secret in _secrets(instance)):
         name = f"{capfirst(instance._meta.verbose_name)} {instance.pk}"
-    return harmless(name[:MOST_OF_A_NAME])
+    return harmless(name[:200])
 
 
 def _secrets(instance: models.Model) -> Iterator[str]:
@@ -96,24 +93,6 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
     for name in sorted(names, key=lambda name: [*fields, name].index(name)):
         one = fields.get(name)
         yield name, one, capfirst(str(one.verbose_name)) if one else name
-
-
-def as_text(entries: Sequence[Entry]) -> Iterator[str]:
-    """Describe entries in lines for a terminal."""
-    page = Page(entries)
-    for entry in entries:
-        who = f"{entry.get_action_display()} by {actor_name(entry)}"
-        when, where = local(entry.created_at), entry.get_source_display().lower()
-        yield f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}"
-        if entry.action == Entry.Action.RESTORE:
-            yield "  {} entry #{}".format(*origin(entry.changes))
-        for change in page.changes(entry):
-            yield f"  {change.label}{': secret, not recorded' if change.masked else ''}"
-            for sign, text in (("-", change.old), ("+", change.new)):
-                if text is not None:
-                    lines = (text or "(empty)").expandtabs().splitlines()
-                    yield f"    {sign} " + "\n      ".join(lines)
-        yield ""
 
 
 class Page:
@@ -167,17 +146,11 @@ class Page:
             ]
         if entry.action == Entry.Action.FORGET:
             said = entry.changes.get(MODEL, {})
-            count = len({*said.get("object", ()), *said.get("actor", ())})
-            return [
-                Change("Reason", new=str(said.get("reason"))),
-                Change("Entries", new=f"{count:,}"),
-            ]
-        found = [self._change(one, label, change) for one, label, change in self._fields(entry)]
-        return [
-            one
-            for one in found
-            if entry.action == Entry.Action.UPDATE or any((one.masked, one.old, one.new))
-        ]
+            count = f"{len(listed_by(said)):,}"
+            return [Change("Reason", new=str(said.get("reason"))), Change("Entries", new=count)]
+        found = [self._change(*described) for described in self._fields(entry)]
+        is_update = entry.action == Entry.Action.UPDATE
+        return [one for one in found if is_update or one.masked or one.old or one.new]
 
     def _fields(self, entry: Entry) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         changes = self.names.changes(entry)
@@ -186,12 +159,12 @@ class Page:
         for name, one, label in fields_of(model, changes):
             yield one, label, changes[name]
 
-    def _subject(self, entry: Entry) -> Reference:
+    def _subject(self, entry: Entry) -> tuple[models.Field | None, Any]:
         model = model_of(self.names.label(entry))
         # Who may see the trail sees what audited objects are called, and no others.
         return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
 
-    def _related(self, entry: Entry) -> Iterator[Reference]:
+    def _related(self, entry: Entry) -> Iterator[tuple[models.Field | None, Any]]:
         """Return the objects that are values of the changed fields of an entry."""
         for one, _, change in self._fields(entry):
             links = (change.get(side, ())[:MOST_LINKS] for side in ("added", "removed"))
@@ -200,19 +173,18 @@ class Page:
 
     def _key(self, target: models.Field, data: Any) -> Any:
         """Return a key as Python has it; None for one that the model's keys can no longer be."""
-        try:
+        with suppress(ValidationError, values.UnreadableError):
             key = values.decode(target, data, using=self.using)
             if isinstance(key, int):
                 # A number that the column cannot hold cannot be asked for either.
                 pointed_to(target).run_validators(key)
-        except (ValidationError, values.UnreadableError):
-            return None
-        return key
+            return key
+        return None
 
     def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
-        return (
-            self._objects[target].get(self._key(target, data)) if target in self._objects else None
-        )
+        if target not in self._objects:
+            return None
+        return self._objects[target].get(self._key(target, data))
 
     def _change(
         self, model_field: models.Field | None, label: str, change: dict[str, Any]
@@ -262,5 +234,5 @@ def _plain_text(model_field: Any, data: Any) -> str | None:
         # Not all who may see the trail may see the values that another field decrypts.
         with suppress(ValidationError, ValueError, TypeError):
             value = model_field.to_python(data)
-            return display_for_value(dict(model_field.flatchoices).get(value, value), NOTHING)
+            return display_for_value(dict(model_field.flatchoices).get(value, value), "—")
     return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)

@@ -94,22 +94,17 @@ class RowHistory:
             raise values.UnreadableError(many.name)
         target = many.remote_field.model._meta.pk
         # Without a constraint the same pair can be there twice.
-        now = links = Counter(links_now(many, self.pk, self.using))
-        recorded = dict[Any, Any]()
+        now = Counter(links_now(many, self.pk, self.using))
+        links, recorded = now.copy(), dict[Any, Any]()
         for _, changes in self.later:
             if any("added" in changes[name] for name in changes.keys() - self.known):
                 # They may have been the links of this field.
                 raise values.UnreadableError(many.name)
-            change = changes.get(many.name, {})
-            added, removed = (
-                [
-                    (values.decode(target, key, using=self.using), key)
-                    for key in change.get(verb, ())
-                ]
-                for verb in ("added", "removed")
-            )
-            recorded |= dict([*added, *removed])
-            links = links - Counter(key for key, _ in added) + Counter(key for key, _ in removed)
+            for verb, step in (("added", -1), ("removed", 1)):
+                for data in changes.get(many.name, {}).get(verb, ()):
+                    key = values.decode(target, data, using=self.using)
+                    recorded[key], links[key] = data, max(0, links[key] + step)
+        links = +links  # without those that were not there
         if links.keys() != now.keys():
             lost, new = links.keys() - now.keys(), now.keys() - links.keys()
             self.changes[many.name] = {

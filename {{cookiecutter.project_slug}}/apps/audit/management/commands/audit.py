@@ -19,11 +19,10 @@ from apps.audit.backfill import backfill
 from apps.audit.differences import harmless
 from apps.audit.models import Entry, Seal
 from apps.audit.person import CannotForgetError, Person
-from apps.audit.presentation import actor_name, as_text, local, model_of
+from apps.audit.presentation import Page, actor_name, local, model_of, origin
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
-NO_SEALS: Final = "There are no seals; `audit seal` adds the first."
 FILTERS: Final = {
     # The label as it was recorded, because the project may no longer have the model.
     "model": "model_label__iexact",
@@ -92,12 +91,11 @@ class Command(BaseCommand):
         does = "Replace the personal values and the name of a person by a mark."
         forget = verbs.add_parser("forget", help=does, description=does)
         forget.add_argument("--database", choices=tuple(connections), help="Default: all of them.")
-        forget.add_argument("model", metavar="app.Model")
-        forget.add_argument("key", help="The primary key of the object.")
         forget.add_argument("--reason", required=True, help="Why; it stays on the trail.")
         history = add("history", "Show what happened to one object, the latest first.")
-        history.add_argument("model", metavar="app.Model")
-        history.add_argument("key", help="The primary key of the object.")
+        for one in (forget, history):
+            one.add_argument("model", metavar="app.Model")
+            one.add_argument("key", help="The primary key of the object.")
         history.add_argument("--limit", type=number, default=20, help="Default: 20.")
         missing = add("backfill", "Record objects that are older than the trail as they are now.")
         which = missing.add_mutually_exclusive_group(required=True)
@@ -153,8 +151,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
         if found:
             raise CommandError(f"The trail is not as it was sealed. Findings: {found:,}.")
-        whole = f"The trail is as it was sealed, up to seal {last.number}." if last else NO_SEALS
-        self.stdout.write(whole)
+        whole = last and f"The trail is as it was sealed, up to seal {last.number}."
+        self.stdout.write(whole or "There are no seals; `audit seal` adds the first.")
 
     def handle_prune(
         self, *, database: str, older_than: timedelta, dry_run: bool, no_input: bool, **options: Any
@@ -218,18 +216,29 @@ class Command(BaseCommand):
                 f"The trail has no entry of {model} {key}. It has those of the models in"
                 " AUDITED_MODELS, for example of accounts.User 1."
             )
-        for line in as_text(some[:limit]):
-            self.stdout.write(line)
+        page = Page(some[:limit])
+        for entry in some[:limit]:
+            who = f"{entry.get_action_display()} by {actor_name(entry)}"
+            when, where = local(entry.created_at), entry.get_source_display().lower()
+            self.stdout.write(f"#{entry.pk}  {when:%Y-%m-%d %H:%M:%S %Z}  {who}, {where}")
+            if entry.action == Entry.Action.RESTORE:
+                self.stdout.write("  {} entry #{}".format(*origin(entry.changes)))
+            for change in page.changes(entry):
+                masked = ": secret, not recorded" if change.masked else ""
+                self.stdout.write(f"  {change.label}{masked}")
+                for sign, text in (("-", change.old), ("+", change.new)):
+                    if text is not None:
+                        lines = (text or "(empty)").expandtabs().splitlines()
+                        self.stdout.write(f"    {sign} " + "\n      ".join(lines))
+            self.stdout.write("")
         if len(some) > limit:
             self.stdout.write(f"There are more entries: --limit {limit * 5}")
 
     def handle_backfill(self, *, database: str, model: str | None, **options: Any) -> None:
         """Record objects that are older than the trail, those of parents' tables first."""
-        every: Any = registry.audited_models().values()
-        chosen = sorted(every, key=lambda one: len(one.model.__mro__))
-        if model:
-            found: Any = model_of(model)
-            chosen = [*registry.covering(found)] if found else []
+        every = sorted(registry.audited_models(), key=lambda one: len(one.__mro__))
+        found = model_of(model) if model else None
+        chosen = [one for one in every if not model or (found and issubclass(found, one))]
         if not chosen:
             raise CommandError(
                 f"{model or '--all'} names no audited model of this project; give one of those in"
@@ -237,9 +246,9 @@ class Command(BaseCommand):
             )
         if faults := triggers.faults(connections[database]):
             raise CommandError(faults[0])
-        for audited in chosen:
-            added = backfill(audited, using=database)
-            self.stdout.write(f"{audited.model._meta.label}: {counted(added)} added.")
+        for one in chosen:
+            added = backfill(registry.audited_models()[one], using=database)
+            self.stdout.write(f"{one._meta.label}: {counted(added)} added.")
 
     def handle_stop(self, *, database: str, **options: Any) -> None:
         """Take the triggers off, also those that keep the trail append-only."""
