@@ -23,7 +23,7 @@ from apps.audit.presentation import Page
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
-from ..test_admin import objects, page_of, reader
+from ..test_admin import page_of, reader
 from .models import Note, Review
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +34,10 @@ LIST = "/admin/audit/entry/"
 
 def changes_of(entry: Entry) -> list[Change]:
     return Page([entry]).changes(entry)
+
+
+def objects(response: Any) -> list[str]:
+    return [entry.page.name(entry) for entry in response.context["cl"].result_list]
 
 
 def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:
