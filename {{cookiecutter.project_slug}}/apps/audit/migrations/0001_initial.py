@@ -27,9 +27,7 @@ class Migration(migrations.Migration):
                 "ordering": ("number",),
                 "indexes": [
                     models.Index(
-                        condition=models.Q(("kind", "pruning")),
-                        fields=["until"],
-                        name="audit_pruning",
+                        condition=models.Q(kind="pruning"), fields=["until"], name="audit_pruning"
                     )
                 ],
             },
@@ -95,15 +93,15 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["model_label", "object_id", "-id"], name="audit_object"),
                     models.Index(
-                        condition=models.Q(("actor__isnull", False)),
+                        condition=models.Q(actor__isnull=False),
                         fields=["actor", "-id"],
                         name="audit_actor",
                     ),
                     models.Index(
-                        condition=models.Q(("action", "rename")), fields=["id"], name="audit_rename"
+                        condition=models.Q(action="rename"), fields=["id"], name="audit_rename"
                     ),
                     models.Index(
-                        condition=models.Q(("action", "forget")), fields=["id"], name="audit_forget"
+                        condition=models.Q(action="forget"), fields=["id"], name="audit_forget"
                     ),
                 ],
             },
