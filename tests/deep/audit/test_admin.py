@@ -24,7 +24,7 @@ from apps.audit.presentation import Page
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
-from ..test_admin import objects, page_of, reader
+from ..test_admin import page_of, reader
 from .models import Note, Review
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +41,10 @@ def leads(response: Any, rel: str) -> str:
     """Return where the link to the next or the previous page leads; an empty text for no link."""
     found = re.search(rf'href="([^"]*)" rel="{rel}"', response.text)
     return unescape(found[1]) if found else ""
+
+
+def objects(response: Any) -> list[str]:
+    return [entry.page.name(entry) for entry in response.context["cl"].result_list]
 
 
 def history_of(reader: Any, label: str, key: str, **query: Any) -> list[str]:

@@ -186,6 +186,16 @@ def test_failures_of_the_next_minute_count_again(monkeypatch: pytest.MonkeyPatch
     assert [told["failures"] for *_, told in recorded()] == [1, 2, 4, 1]
 
 
+def test_a_flood_of_failures_gets_few_entries() -> None:
+    for _ in range(40):
+        authenticate(username="ada", password="wrong")
+    assert [told["failures"] for *_, told in recorded()] == [1, 2, 4, 8, 16, 32]
+    for number in range(200):
+        authenticate(username=f"name {number}", password="wrong")
+    assert len(recorded()) == 100 + 7
+    assert recorded()[-1] == ("failed", "", "", {"entries left out": 64})
+
+
 def test_what_a_login_says_is_of_no_field(admin_client: Any) -> None:
     article = Article.objects.create(title="One", address="2001:db8::1")
     changes = {"address": {"old": None, "new": "192.0.2.1"}}

@@ -85,18 +85,11 @@ def triggers(capture: Capture) -> Iterator[Trigger]:
     vendor = capture.connection.vendor
     names = {"entries": capture.at(Entry), "seals": capture.at(Seal)}
     names["last_assigned_id"] = LAST_ASSIGNED_ID[vendor].format(schema=capture.schema)
-    forgets = FORGETS.format(
-        **names,
-        **PARTS[vendor],
-        mark=FORGOTTEN,
-        is_not=capture.is_not,
-        same=_same(capture, Entry, CHANGEABLE),
-    )
+    same = _same(capture, Entry, CHANGEABLE)
+    more = PARTS[vendor] | {"mark": FORGOTTEN, "is_not": capture.is_not, "same": same}
+    forgets, pruned = FORGETS.format(**names, **more), PRUNED.format(**names)
     salted = SALTED.format(same=_same(capture, Seal, {"salts"}))
-    for table, changed, gone in (
-        (ENTRIES, forgets, PRUNED.format(**names)),
-        (SEALS, salted, "TRUE"),
-    ):
+    for table, changed, gone in ((ENTRIES, forgets, pruned), (SEALS, salted, "TRUE")):
         refusal = REFUSAL.format(table=table)
         yield capture.refusal(table, "UPDATE", changed, refusal)
         yield capture.refusal(table, "DELETE", gone, refusal)
@@ -112,11 +105,10 @@ def triggers(capture: Capture) -> Iterator[Trigger]:
 
 def _same(capture: Capture, model: type[Model], changeable: Set[str]) -> str:
     """Return the condition that an UPDATE leaves all other columns as they are."""
-    columns = (field.column for field in model._meta.local_concrete_fields)
     return " AND ".join(
-        f"NOT (NEW.{column} {capture.is_not} OLD.{column})"
-        for column in columns
-        if column not in changeable
+        f"NOT (NEW.{field.column} {capture.is_not} OLD.{field.column})"
+        for field in model._meta.local_concrete_fields
+        if field.column not in changeable
     )
 
 
@@ -127,5 +119,4 @@ def last_assigned_id(connection: BaseDatabaseWrapper) -> int:
     """
     with connection.cursor() as cursor:
         cursor.execute(LAST_ASSIGNED_ID[connection.vendor].format(schema=""))
-        last: int = cursor.fetchone()[0]
-        return last
+        return int(cursor.fetchone()[0])

@@ -39,23 +39,20 @@ def backfill(audited: Audited, *, using: str = DEFAULT_DB_ALIAS) -> int:
         BusyError: when other transactions hold for half a minute what a batch has to lock. The
             batches before it stay on the trail.
     """
-    added, batch = 0, _Batch(audited, using)
+    added, failed, batch = 0, 0, _Batch(audited, using)
     while batch.has_more:
-        added += _patiently(batch)
-    return added
-
-
-def _patiently(batch: "_Batch") -> int:
-    for _ in range(ATTEMPTS):
         try:
-            return batch.add()
+            added, failed = added + batch.add(), 0
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) not in NO_LOCK:
                 raise
-    raise BusyError(
-        f"Another transaction holds rows of {batch.label} that the backfill has to lock, for too"
-        " long; run it again when that has ended, and it goes on."
-    )
+            failed += 1
+            if failed == ATTEMPTS:
+                raise BusyError(
+                    f"Another transaction holds rows of {batch.label} that the backfill has to"
+                    " lock, for too long; run it again when that has ended, and it goes on."
+                ) from error
+    return added
 
 
 class _Batch:
@@ -98,8 +95,8 @@ class _Batch:
         with transaction.atomic(using=self.using), connections[self.using].cursor() as cursor:
             cursor.execute(f"{self.keys}{after} ORDER BY {self.pk} LIMIT {BATCH}", last)
             keys = [key for (key,) in cursor.fetchall()]
-            self.has_more = len(keys) == BATCH
             if not keys:
+                self.has_more = False
                 return 0
             for statement in self.patience:
                 cursor.execute(statement)
@@ -109,5 +106,5 @@ class _Batch:
                     cursor.execute(statement)
                 cursor.execute(self.insert, [keys[0], keys[-1]])
                 added = cursor.rowcount
-        self.last = keys[-1]
+        self.last, self.has_more = keys[-1], len(keys) == BATCH
         return added

@@ -5,7 +5,7 @@ migration.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,7 +13,7 @@ from django.db.backends.utils import truncate_name
 from django.db.models import Field, Model
 
 from . import registry
-from .fields import MASKED
+from .fields import JSON_NULL, MASKED
 from .models import Entry
 from .registry import Audited, Link, Recorded
 
@@ -31,6 +31,9 @@ NULL, OPEN = "'null'", "'{'"
 MANY, FEW = "/*audit+", "/*audit "
 
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
+
+# The columns of each table.
+type Columns = Mapping[str, Set[str]]
 
 
 class Trigger(NamedTuple):
@@ -52,6 +55,11 @@ def user_field() -> Any:
     """Return the field with the names of users, which may be a parent's."""
     user = ACTOR.remote_field.model
     return user._meta.get_field(user.USERNAME_FIELD)
+
+
+def script(statements: Iterable[str]) -> str:
+    """Return SQL for statements, one after the other."""
+    return "".join(f"{statement}; " for statement in statements)
 
 
 def literal(text: str) -> str:
@@ -88,34 +96,21 @@ class Capture:
     removal: Callable[[str], str]
 
     def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        schema: str,
-        columns: Mapping[str, Set[str]],
-        *,
-        migrating: bool,
+        self, connection: BaseDatabaseWrapper, schema: str, columns: Columns, *, migrating: bool
     ) -> None:
         self.connection, self.schema, self.columns = connection, schema, columns
         self.migrating = migrating
 
-    def whole(self, recorded: Recorded, action: str, row: str, source: str = "") -> list[str]:
+    def whole(self, recorded: Recorded, action: str, row: str, source: str = "") -> str:
         """Return statements that record new rows, or those that are deleted, with their links."""
-        is_deletion, own = action == "delete", []
-        verb = "removed" if is_deletion else "added"
+        verb = "removed" if action == "delete" else "added"
         links = [self._linked(link, verb, row, source) for link in self._links(recorded)]
-        if audited := recorded.audited:
-            members = []
-            for field in self._fields(audited):
-                value = self.value(field, self.column(row, field))
-                values = (value, NULL) if is_deletion else (NULL, value)
-                members.append(self._member(audited, field.name, *values))
-            pk = self.column(row, audited.model._meta.pk)
-            own = [self._entry(audited, action, pk, members, source, row)]
-        return [*links, *own] if is_deletion else [*own, *links]
+        own = [self._row(recorded.audited, action, row, source)] if recorded.audited else []
+        return script([*links, *own] if action == "delete" else [*own, *links])
 
     def cases(
         self, recorded: Recorded, old: str = "OLD", new: str = "NEW", pairs: str = ""
-    ) -> Iterator[tuple[str, str, list[str]]]:
+    ) -> Iterator[tuple[str, str, str]]:
         """Name what an UPDATE can do to a row: when that is, and the statements that record it.
 
         It gives the row another key, other values or another link. ``pairs`` is SQL for all old
@@ -129,10 +124,9 @@ class Capture:
             pk, own = audited.model._meta.pk, Recorded(audited)
             rekeyed = self._differs(pk, old, new)
             rows = source(rekeyed)
-            both = [*self.whole(own, "delete", old, rows), *self.whole(own, "create", new, rows)]
-            yield "rekey", rekeyed, both
-            changes = self._changes(audited, old, new)
-            if changes:
+            deletion = self.whole(own, "delete", old, rows)
+            yield "rekey", rekeyed, deletion + self.whole(own, "create", new, rows)
+            if changes := self._changes(audited, old, new):
                 members = [
                     f"CASE WHEN {condition} THEN {member} ELSE '' END"
                     for condition, member in changes.items()
@@ -140,22 +134,18 @@ class Capture:
                 changed = f"NOT ({rekeyed}) AND ({' OR '.join(changes)})"
                 key = self.column(new, pk)
                 entry = self._entry(audited, "update", key, members, source(changed), new)
-                yield "update", changed, [entry]
+                yield "update", changed, script([entry])
         for number, link in enumerate(self._links(recorded)):
             moved = " OR ".join(self._differs(end, old, new) for end in (link.source, link.target))
             sides = (("removed", old), ("added", new))
-            both = [self._linked(link, *side, source(moved)) for side in sides]
+            both = script(self._linked(link, *side, source(moved)) for side in sides)
             yield f"move{number}", moved, both
 
     def state(self, audited: Audited, source: str) -> str:
         """Return the statement that records rows ``r`` as they are, each with its links."""
-        members = [
-            self._member(audited, field.name, NULL, self.value(field, self.column("r", field)))
-            for field in self._fields(audited)
-        ]
         pk = self.column("r", audited.model._meta.pk)
-        members += [self._linked_now(link, pk) for link in self.links_of(audited)]
-        return self._entry(audited, "state", pk, members, source, "r")
+        links = [self._linked_now(link, pk) for link in self.links_of(audited)]
+        return self._row(audited, "state", "r", source, links)
 
     def links_of(self, audited: Audited) -> list[Link]:
         """List how the links of an audited model are recorded, of those whose columns are there."""
@@ -170,6 +160,14 @@ class Capture:
         """Return SQL for texts, none of them NULL, one after the other."""
         return f"({' || '.join(texts)})"
 
+    def json(self, kind: str, member: str, text: str) -> str:
+        """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""
+        wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || {text} || '}}'"
+        return (
+            f"CASE WHEN {kind} = 'null' OR {member} IS NOT NULL THEN {wrapped}"
+            f" ELSE coalesce({text}, 'null') END"
+        )
+
     def quote(self, name: str) -> str:
         """Return a name as SQL takes it."""
         return self.connection.ops.quote_name(name)
@@ -181,6 +179,18 @@ class Capture:
     def column(self, row: str, field: Any) -> str:
         """Return SQL for a column of a row."""
         return f"{row}.{self.quote(field.column)}"
+
+    def _row(
+        self, audited: Audited, action: str, row: str, source: str, more: Sequence[str] = ()
+    ) -> str:
+        """Return the statement that records all values of rows, and more members."""
+        members = []
+        for field in self._fields(audited):
+            value = self.value(field, self.column(row, field))
+            values = (value, NULL) if action == "delete" else (NULL, value)
+            members.append(self._member(audited, field.name, *values))
+        pk = self.column(row, audited.model._meta.pk)
+        return self._entry(audited, action, pk, [*members, *more], source, row)
 
     def _changes(self, audited: Audited, old_row: str, new_row: str) -> dict[str, str]:
         """Return the conditions that values of a row have changed, and what is recorded then."""
@@ -216,7 +226,7 @@ class Capture:
             joint = "AND" if " WHERE " in source else "WHERE"
             tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
         tail += self.grouped.format(pk=pk)
-        return self._entry(link.audited, "update", pk, [change], tail)
+        return self._entry(link.audited, "update", pk, [change], tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
         """Return SQL for the member of the changes that names all links of a row, if there are any."""
@@ -254,13 +264,7 @@ class Capture:
         return literal(_key(name) + MASKED)
 
     def _entry(
-        self,
-        audited: Audited,
-        action: str,
-        pk: str,
-        members: Sequence[str],
-        tail: str = "",
-        row: str = "",
+        self, audited: Audited, action: str, pk: str, members: Sequence[str], tail: str, row: str
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
         listed = f"substr({self.joined(*members)}, 2)" if members else "''"

@@ -16,12 +16,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from apps.core.actor import (
-    current_actor,
-    current_impersonator,
-    current_request_id,
-    current_source,
-)
+from apps.core.actor import current_actor, current_impersonator, current_request_id, current_source
 
 from . import append_only, lineage, registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO
@@ -169,9 +164,12 @@ class SQLiteWrapper(Wrapper):
                 if not READS.match(sql) and REPLACES.search(sql):
                     return self._replace(execute, sql)
             elif " SELECT " in sql and (copied := COPIES.match(sql)):
-                if self._is_renamed(*copied.groups()):
+                (new, old), tables = copied.groups(), registry.tables_that_matter()
+                is_moved = new in tables and old not in tables
+                # The rows of a recorded table that is only renamed move to another one.
+                if is_moved and Triggers(self.connection, {old}).found:
                     return self.change_tables(execute, sql)
-                self._fill(sql, copied[2])
+                self._fill(sql, old)
             return execute(sql)
         finally:
             self.told = outer
@@ -193,11 +191,6 @@ class SQLiteWrapper(Wrapper):
             fill = f'UPDATE "{table}" SET {column} = {filled[0]} WHERE {column} IS NULL'  # noqa: S608
             with self.connection.cursor() as cursor:
                 cursor.execute(fill)
-
-    def _is_renamed(self, new: str, old: str) -> bool:
-        """Whether a recorded table is only renamed, so that its rows move to another one."""
-        tables = registry.tables_that_matter()
-        return new in tables and old not in tables and bool(Triggers(self.connection, {old}).found)
 
     def _replace(self, execute: Execute, sql: str) -> Any:
         """Let SQLite fire triggers for replaced rows, which it does only on request."""

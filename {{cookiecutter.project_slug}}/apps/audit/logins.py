@@ -46,17 +46,13 @@ def record_failure(
     name = credentials.get(model.USERNAME_FIELD) or credentials.get("username") or ""
     name = _harmless(name, MOST_OF_A_NAME) if _may_name(model) else ""
     failures, of = count("audit", name.casefold(), seconds=SECONDS), "failures"
-    if _is_recorded(failures):
+    # The 1st, 2nd, 4th, 8th and so on get an entry.
+    if failures.bit_count() == 1:
         failures_recorded = count("audit failures", seconds=SECONDS)
         if failures_recorded > MOST_FAILURES:
             name, of, failures = "", "entries left out", failures_recorded - MOST_FAILURES
-        if _is_recorded(failures):
+        if failures.bit_count() == 1:
             _add(Entry.Action.FAILED_LOGIN, request, None, name, **{of: failures})
-
-
-def _is_recorded(number: int) -> bool:
-    """Whether a failure gets an entry: the 1st, 2nd, 4th, 8th and so on."""
-    return number & (number - 1) == 0
 
 
 def _may_name(model: Any) -> bool:

@@ -3,23 +3,14 @@
 An UPDATE of one row has a separate trigger, which is faster.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import batched
 from typing import Any, Final
 
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import (
-    ACTOR,
-    MANY,
-    MOST_OF_TWO,
-    OPEN,
-    PREFIX,
-    Capture,
-    Trigger,
-    name_of,
-    user_field,
-)
+from .capture import ACTOR, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 from .models import Entry
 from .registry import Recorded
@@ -28,7 +19,7 @@ from .registry import Recorded
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
 # No setting of a session can mislead a function, and nothing is compiled for one row.
-SETTINGS: Final = {"search_path": "pg_catalog, pg_temp", "jit": "off"}
+SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
 
 class PostgreSQLCapture(Capture):
@@ -38,9 +29,16 @@ class PostgreSQLCapture(Capture):
     keys, grouped = "string_agg({keys}, ',' ORDER BY {key})", " GROUP BY {pk}"
     all_keys = keys
     now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"
-    find_schema = "SELECT quote_ident(current_schema()) || '.'"
+    who = {
+        "created_at": "moment",
+        "actor_id": "actor",
+        "actor_name": "name",
+        "source": "coalesce(said[2], 'database')",
+        "request_id": "coalesce(said[3], '')",
+    }
     find_columns = """
-        SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        SELECT quote_ident(current_schema()) || '.', relname, attname
+        FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s)))
             AND (relkind = 'r' OR relkind = 'p' AND relname = 'audit_entry') AND NOT relispartition
             AND pg_table_is_visible(pg_class.oid) AND attnum > 0 AND NOT attisdropped
@@ -54,68 +52,46 @@ class PostgreSQLCapture(Capture):
         WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.who = {
-            "created_at": "moment",
-            "actor_id": "actor",
-            "actor_name": "name",
-            "source": "coalesce(said[2], 'database')",
-            "request_id": "coalesce(said[3], '')",
-        }
-
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
-        asked, table = self._who_acts(), model._meta.db_table
-
-        def trigger(event: str, body: str, rows: str = "") -> Trigger:
-            name = name_of(event.split()[1], model._meta.label)
-            return self._trigger(name, table, event, body, rows)
-
+        asked, on = self._who_acts(), (model._meta.label, model._meta.db_table)
+        old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
         created = self.whole(recorded, "create", "r", " FROM new_rows AS r")
-        yield trigger("AFTER INSERT", asked + _all(created), "NEW TABLE AS new_rows")
+        yield self._trigger("INSERT", *on, "AFTER INSERT", asked + created, new_rows)
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
-        yield trigger("AFTER DELETE", some + gone + _all(deleted), "OLD TABLE AS old_rows")
+        yield self._trigger("DELETE", *on, "AFTER DELETE", some + gone + deleted, old_rows)
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
-        yield trigger("BEFORE TRUNCATE", asked + _all(there))
-        yield from self._updates(model, recorded, asked)
-
-    def _updates(self, model: type[Model], recorded: Recorded, asked: str) -> Iterator[Trigger]:
-        """Make two triggers, of which the front of a statement says which one is to act.
-
-        One row is recorded faster by itself, even more so when it does not change. Many rows are
-        recorded faster together. Old and new rows come in the same order; what belongs to
-        another key than before is recorded as deleted and created, so the order does no harm.
-        """
-        table, label, name = model._meta.db_table, model._meta.label, self.quote(f"{PREFIX}row")
+        yield self._trigger("TRUNCATE", *on, "BEFORE TRUNCATE", asked + there)
+        # The front of a statement says which of two triggers on UPDATE is to act. One row is
+        # recorded faster by itself, even more so when it does not change.
         many = f"starts_with(current_query(), '{MANY}')"
         rows = "".join(
-            f"IF {condition} THEN {asked}{_all(statements)}END IF; "
+            f"IF {condition} THEN {asked}{statements}END IF; "
             for _, condition, statements in self.cases(recorded)
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
-        yield self._trigger(name_of("update", label), table, "AFTER UPDATE", body)
+        yield self._trigger("update", *on, "AFTER UPDATE", body)
+        # Many rows are recorded faster together. Old and new rows come in the same order. What has
+        # another key than before is recorded as deleted and created, so the order does no harm.
+        # A full join is no nested loop, which a plan for few rows would be.
+        name = self.quote(f"{PREFIX}row")
         old, new = (
             f"(SELECT row_number() OVER () AS {name}, * FROM {rows}) AS {alias}"  # noqa: S608
             for rows, alias in (("old_rows", "o"), ("new_rows", "n"))
         )
-        # A full join is no nested loop, which a plan for few rows would be.
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
-        cases = (_all(statements) for _, _, statements in self.cases(recorded, "o", "n", pairs))
+        cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
         body = f"IF NOT {many} THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
-        transition = "OLD TABLE AS old_rows NEW TABLE AS new_rows"
-        yield self._trigger(name_of("updates", label), table, "AFTER UPDATE", body, transition)
+        yield self._trigger("updates", *on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         refuse = f"RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation'"
         row = "NEW" if event in ("INSERT", "UPDATE") else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
-        name = name_of(f"keep {event}", table)
-        # Also in the sessions of a replica: their rows arrive together with their entries.
-        return self._trigger(name, table, f"BEFORE {event}", body, always=True)
+        return self._trigger(f"keep {event}", table, table, f"BEFORE {event}", body)
 
     def removal(self, name: str) -> str:
         # A trigger goes with its function.
@@ -125,11 +101,8 @@ class PostgreSQLCapture(Capture):
         field = pointed_to(field)
         match field.get_internal_type():
             case "JSONField":
-                wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || {sql}::text || '}}'"
-                return (
-                    f"CASE WHEN jsonb_typeof({sql}::jsonb) = 'null' OR {sql} -> '{JSON_NULL}'"
-                    f" IS NOT NULL THEN {wrapped} ELSE coalesce({sql}::text, 'null') END"
-                )
+                kind = f"jsonb_typeof({sql}::jsonb)"
+                return self.json(kind, f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
             case "DecimalField":
                 sql = f"{sql}::text"
             case "BinaryField":
@@ -146,16 +119,15 @@ class PostgreSQLCapture(Capture):
 
     def joined(self, *texts: str) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
-        if len(texts) > MOST_ARGUMENTS:
-            rest = self.joined(*texts[MOST_ARGUMENTS:])
-            return f"{self.joined(*texts[:MOST_ARGUMENTS])} || {rest}"
-        return f"concat({', '.join(texts)})"
+        return " || ".join(f"concat({', '.join(some)})" for some in batched(texts, MOST_ARGUMENTS))
 
     def _trigger(
-        self, name: str, table: str, event: str, body: str, rows: str = "", *, always: bool = False
+        self, name: str, label: str, table: str, event: str, body: str, rows: str = ""
     ) -> Trigger:
         """Return a trigger and its function; ``rows`` names all that a statement has written."""
-        timing, action = event.split()
+        # Also in the sessions of a replica: its rows arrive together with their entries.
+        always = name.startswith("keep ")
+        name, (timing, action) = name_of(name, label), event.split()
         each = not rows and action != "TRUNCATE"
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
@@ -163,7 +135,7 @@ class PostgreSQLCapture(Capture):
             f" said text[]; actor {ACTOR.db_type(self.connection)}; name text := '';"
             f" BEGIN {body}RETURN NULL; END"
         )
-        settings = " ".join(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
+        settings = " ".join(f"SET {setting}" for setting in SETTINGS)
         quoted, on = self.quote(name), self.quote(table)
         creation = [
             self.removal(name),
@@ -175,14 +147,9 @@ class PostgreSQLCapture(Capture):
             *([f"ALTER TABLE {on} ENABLE ALWAYS TRIGGER {quoted}"] if always else []),
         ]
         old, new = (f"{one}_rows" if one.upper() in rows else None for one in ("old", "new"))
-        found = [f"{setting}={value}" for setting, value in SETTINGS.items()]
         enabled = "A" if always else "O"
-        return Trigger(
-            name,
-            table,
-            creation,
-            [table, body, found, False, "plpgsql", kind, old, new, enabled, None],
-        )
+        found = [table, body, [*SETTINGS], False, "plpgsql", kind, old, new, enabled, None]
+        return Trigger(name, table, creation, found)
 
     def _who_acts(self, rows: str = "") -> str:
         """Return statements that read who acts from the comment in front of a statement.
@@ -225,10 +192,6 @@ class PostgreSQLCapture(Capture):
             f" WHERE known.actor_id = {key} ORDER BY known.id DESC LIMIT 1)"
         )
         return f"coalesce({', '.join([*names, 'NULL'])})", known
-
-
-def _all(statements: Iterable[str]) -> str:
-    return "".join(f"{statement}; " for statement in statements)
 
 
 def _holds_decimals(field: Any) -> bool:

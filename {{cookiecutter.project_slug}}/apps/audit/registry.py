@@ -19,12 +19,10 @@ from apps.core import modules
 from .fields import key_type
 
 # The values of fields whose names have one of these words never reach the trail.
-SECRETS: Final = (
-    *("password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "api_key"),
-    *("private_key", "access_key", "signing_key", "session_key", "otp", "recovery_code"),
-    *("credential", "pin"),
+SECRET: Final = re.compile(
+    r"(?:^|[_\d])(?:password|passwd|pwd|passphrase|secret|token|apikey|api_key|private_key"
+    r"|access_key|signing_key|session_key|otp|recovery_code|credential|pin)s?(?:[_\d]|$)"
 )
-SECRET: Final = re.compile(rf"(?:^|[_\d])(?:{'|'.join(SECRETS)})s?(?:[_\d]|$)")
 # Where a word begins in a name such as userPassword or HTTPToken.
 WORD: Final = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # The fields that usually hold the name of an object, the best first.
@@ -34,14 +32,8 @@ PERSONAL: Final = ("first_name", "last_name", "address")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options with which a model was registered; None for one that was not given."""
-
-    exclude: frozenset[str] | None
-    mask: frozenset[str]
-    name: str | None
-    personal: frozenset[str] | None
+# The options that ``register`` was given for a model, each with the names of fields.
+type Options = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,20 +107,16 @@ def register(
         AppRegistryNotReady: before the models are loaded.
     """
     model = _concrete(model)
-    before = _registered.copy()
-    _registered[model] = Options(
-        None if exclude is None else _listed(model, "exclude", exclude),
-        _listed(model, "mask", mask),
-        None if name is None else min(_listed(model, "name", [name])),
-        None if personal is None else _listed(model, "personal", personal),
-    )
-    try:
-        for base in _with_parents(model):
-            _refuse(_audited_as(base))
-    except ImproperlyConfigured:
-        _registered.clear()
-        _registered.update(before)
-        raise
+    named = None if name is None else [name]
+    given = {"exclude": exclude, "mask": mask, "name": named, "personal": personal}
+    options = {
+        option: _listed(model, option, names)
+        for option, names in given.items()
+        if names is not None
+    }
+    for base in _with_parents(model):
+        _refuse(_audited_as(base, _registered | {model: options}))
+    _registered[model] = options
     forget_what_was_derived()
 
 
@@ -138,11 +126,7 @@ def register_settings() -> None:
     It is a list of labels, or maps each label to the options of ``register``.
     """
     listed: Any = getattr(settings, "AUDITED_MODELS", [])
-    if isinstance(listed, str):
-        raise ImproperlyConfigured(
-            f"AUDITED_MODELS is the text {listed!r}; it must be a list of labels,"
-            f" for example [{listed!r}]."
-        )
+    _refuse_text(listed, "AUDITED_MODELS", "labels")
     for label in listed:
         options = listed[label] if isinstance(listed, Mapping) else {}
         if _concrete(label) in _registered:
@@ -158,7 +142,7 @@ def register_settings() -> None:
 
 def forget_what_was_derived() -> None:
     """Empty the caches, after the list of audited models has changed."""
-    for cached in (audited_models, recorded, covering, is_masked, tables_that_matter):
+    for cached in (audited_models, recorded, covering, tables_that_matter):
         cached.cache_clear()
 
 
@@ -166,7 +150,7 @@ def forget_what_was_derived() -> None:
 def audited_models() -> dict[type[Model], Audited]:
     """Return how each audited model is recorded, in the order of registration."""
     bases = (base for model in _registered for base in _with_parents(model))
-    return {base: _audited_as(base) for base in dict.fromkeys(bases)}
+    return {base: _audited_as(base, _registered) for base in dict.fromkeys(bases)}
 
 
 @cache
@@ -208,7 +192,6 @@ def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> st
         return str(pk)
 
 
-@cache
 def is_masked(model: type[Model], name: str) -> bool:
     """Whether the values of a field of a model stay out of the trail."""
     return any(name in audited.masked for audited in covering(model))
@@ -224,21 +207,21 @@ def _with_parents(model: type[Model]) -> list[type[Model]]:
     return [model, *(parent for parent in model._meta.all_parents if not parent._meta.proxy)]
 
 
-def _audited_as(model: type[Model]) -> Audited:
+def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -> Audited:
     """Combine the options of a model with those that its heirs give for its columns."""
     columns = {column.name: column for column in model._meta.local_concrete_fields}
     many = model._meta.local_many_to_many
-    heirs = {heir: said for heir, said in _registered.items() if issubclass(heir, model)}
-    excluded = {name for said in heirs.values() for name in said.exclude or ()}
+    heirs = {heir: said for heir, said in registered.items() if issubclass(heir, model)}
+    excluded = {name for said in heirs.values() for name in said.get("exclude", ())}
     # The model's own options come before the defaults of its heirs.
     if issubclass(model, AbstractBaseUser) and any(
-        said.exclude is None for said in ([heirs[model]] if model in heirs else heirs.values())
+        "exclude" not in said for said in ([heirs[model]] if model in heirs else heirs.values())
     ):
         excluded.add("last_login")
-    masked = {name for said in heirs.values() for name in said.mask}
+    masked = {name for said in heirs.values() for name in said["mask"]}
     masked |= {name for name in (*columns, *(each.name for each in many)) if is_secret(name)}
-    names = [said.name for said in heirs.values() if said.name in columns] or NAMES
-    name = next((name for name in names if name in columns), None)
+    asked = [name for said in heirs.values() for name in said.get("name", ()) if name in columns]
+    name = next((name for name in asked or NAMES if name in columns), None)
     return Audited(
         model,
         tuple(
@@ -255,8 +238,8 @@ def _audited_as(model: type[Model]) -> Audited:
 
 def _personal(model: type[Model], said: Options) -> frozenset[str]:
     """Return the personal fields of a model; some may have been removed from it."""
-    if said.personal is not None:
-        return said.personal
+    if "personal" in said:
+        return said["personal"]
     label, named = model._meta.label, frozenset[str]()
     if issubclass(model, AbstractBaseUser):
         name = getattr(model, "USERNAME_FIELD", "username")
@@ -304,11 +287,7 @@ def _link(many: Any) -> tuple[Any, Any, Any]:
 
 def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[str]:
     """Return the names that an option lists, or say which of them the model does not have."""
-    if isinstance(given, str):
-        raise ImproperlyConfigured(
-            f"{option} of {model._meta.label} is the text {given!r} for the audit trail; it must"
-            f" be a list of names of fields, for example [{given!r}]."
-        )
+    _refuse_text(given, f"{option} of {model._meta.label} for the audit trail", "names of fields")
     names = {field.name for field in (*model._meta.concrete_fields, *model._meta.many_to_many)}
     listed = frozenset(given)
     for name in listed - names:
@@ -317,6 +296,15 @@ def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[
             f" has no such field.{_suggestion(name, names)}"
         )
     return listed
+
+
+def _refuse_text(given: Any, option: str, members: str) -> None:
+    """Refuse a text in the place of a list."""
+    if isinstance(given, str):
+        raise ImproperlyConfigured(
+            f"{option} is the text {given!r}; it must be a list of {members}, for example"
+            f" [{given!r}]."
+        )
 
 
 def _concrete(model: type[Model] | str) -> type[Model]:

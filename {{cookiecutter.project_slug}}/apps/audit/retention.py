@@ -23,9 +23,8 @@ def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
     the future keeps all entries after it, until that time has passed.
     Raises ``BusyError`` as ``seals.last_complete_id`` does.
     """
-    entries = (
-        Entry.objects.using(using).filter(pk__lte=seals.last_complete_id(using)).order_by("pk")
-    )
+    last = seals.last_complete_id(using)
+    entries = Entry.objects.using(using).filter(pk__lte=last).order_by("pk")
     young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
     return entries if young is None else entries.filter(pk__lt=young)
 
@@ -46,12 +45,10 @@ def prune(old: QuerySet[Entry]) -> int:
     if until > seals.covered(using, kind=Seal.Kind.PRUNING):
         for _ in seals.seal(using):
             pass
-        last, kind = Seal.objects.using(using).last(), Seal.Kind.PRUNING
+        last = Seal.objects.using(using).last()
+        link = {"kind": Seal.Kind.PRUNING, "until": until, "count": old.count()}
         # Another run of `audit seal` may have been faster, and may not have sealed these yet.
-        is_sealed = seals.covered(using) >= until
-        if not (
-            is_sealed and seals.add_link(using, last, kind=kind, until=until, count=old.count())
-        ):
+        if seals.covered(using) < until or not seals.add_link(using, last, **link):
             raise seals.BusyError(
                 "Another run has added to the chain of seals. Nothing was removed; run it again."
             )

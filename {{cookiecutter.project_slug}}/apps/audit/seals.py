@@ -52,10 +52,8 @@ def last_complete_id(using: str, *, patience: float = 10) -> int:
         BusyError: if one of them has not ended by then.
     """
     # An entry under an id that was not assigned says nothing about others.
-    entries = Entry.objects.using(using).filter(
-        pk__lte=append_only.last_assigned_id(connections[using])
-    )
-    latest = _highest(entries)
+    assigned = append_only.last_assigned_id(connections[using])
+    latest = _highest(Entry.objects.using(using).filter(pk__lte=assigned))
     deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
         if time.monotonic() >= deadline:
@@ -147,7 +145,7 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
         yield Finding("triggers", (), fault)
     links, last, after = Seal.objects.using(using).order_by("number"), None, LOWEST
     while link := links.filter(number__gt=last.number if last else LOWEST).first():
-        yield from _seal_faults(using, link, last)
+        yield from _seal_faults(link, last)
         yield from _entry_faults(using, link, after)
         last, after = link, max(after, link.until)
     latest = _highest(Entry.objects.using(using))
@@ -162,7 +160,7 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
         yield Finding("seal", noted[:1], f"Seal {noted[0]} is not the one that was noted.")
 
 
-def _seal_faults(using: str, link: Seal, last: Seal | None) -> Iterator[Finding]:
+def _seal_faults(link: Seal, last: Seal | None) -> Iterator[Finding]:
     number, expected = link.number, last.number + 1 if last else 1
     if number != expected:
         yield Finding("seal", (expected,), f"Seal {expected} is gone: seal {number} is next.")
@@ -199,21 +197,14 @@ def _opening_faults(using: str, link: Seal, rows: Sequence[Row]) -> Iterator[Fin
     """Find entries with forgotten parts that no statement lists, or whose salts were kept."""
     if not rows:
         return
-    labels = dict(
-        Entry.objects.using(using)
-        .filter(pk__in=[row.key for row in rows])
-        .values_list("pk", "model_label")
-    )
-    said = dict(
-        statements(
-            using, pk__in={key for row in rows for key in (row.opening.by if row.opening else ())}
-        )
-    )
+    entries = Entry.objects.using(using).only("model_label").in_bulk([row.key for row in rows])
+    by = {key for row in rows if row.opening for key in row.opening.by}
+    said = dict(statements(using, pk__in=by))
     # Read again: a person may have been forgotten since the link was read.
     link.refresh_from_db(fields=["salts"])
     left = {key for key, (_, salt) in contents(link).items() if any(salt)}
     for row in rows:
-        if not row.is_lawful(labels[row.key], said):
+        if not row.is_lawful(entries[row.key].model_label, said):
             text = f"Entry {row.key} lacks values, and no entry says that they were forgotten."
             yield Finding("changed", (row.key,), text)
         if row.key in left:

@@ -1,12 +1,12 @@
 """The trail's triggers on SQLite: one for each kind of change of a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
-from .capture import OPEN, PREFIX, Capture, Trigger, name_of
+from .capture import PREFIX, Capture, Trigger, name_of
 from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
 
@@ -17,9 +17,8 @@ WHO: Final = f"{PREFIX}who"
 class SQLiteCapture(Capture):
     """See ``Capture``."""
 
-    find_schema = ""
     find_columns = """
-        SELECT tables.name, columns.name FROM sqlite_master AS tables
+        SELECT '', tables.name, columns.name FROM sqlite_master AS tables
         JOIN pragma_table_xinfo(tables.name) AS columns
         WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
     """
@@ -36,16 +35,14 @@ class SQLiteCapture(Capture):
         table, label = model._meta.db_table, model._meta.label
         for event, action, row in (("INSERT", "create", "NEW"), ("DELETE", "delete", "OLD")):
             # None for a join table that has no columns of a link while it is changed.
-            if statements := self.whole(recorded, action, row):
-                yield self._trigger(event, label, table, f"AFTER {event}", "TRUE", statements)
-        for name, condition, statements in self.cases(recorded):
-            yield self._trigger(name, label, table, "AFTER UPDATE", condition, statements)
+            if body := self.whole(recorded, action, row):
+                yield self._trigger(event, label, table, f"AFTER {event}", "TRUE", body)
+        for name, condition, body in self.cases(recorded):
+            yield self._trigger(name, label, table, "AFTER UPDATE", condition, body)
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
-        statements = [f"SELECT RAISE(ABORT, '{text}')"]
-        return self._trigger(
-            f"keep {event}", table, table, f"BEFORE {event}", condition, statements
-        )
+        body = f"SELECT RAISE(ABORT, '{text}'); "
+        return self._trigger(f"keep {event}", table, table, f"BEFORE {event}", condition, body)
 
     def removal(self, name: str) -> str:
         return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
@@ -56,11 +53,8 @@ class SQLiteCapture(Capture):
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {_text(sql)} END"
             case "JSONField":
-                wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || json({sql}) || '}}'"
-                return (
-                    f"CASE WHEN json_type({sql}) = 'null' OR json_type({sql}, '$.{JSON_NULL}')"
-                    f" IS NOT NULL THEN {wrapped} ELSE coalesce(json({sql}), 'null') END"
-                )
+                member = f"json_type({sql}, '$.{JSON_NULL}')"
+                return self.json(f"json_type({sql})", member, f"json({sql})")
             case "DateTimeField":
                 zone = "+00:00" if settings.USE_TZ else ""
                 return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
@@ -81,16 +75,9 @@ class SQLiteCapture(Capture):
         return f"{sql} COLLATE BINARY" if has_other_equals(field) else sql
 
     def _trigger(
-        self,
-        name: str,
-        label: str,
-        table: str,
-        event: str,
-        condition: str,
-        statements: Sequence[str],
+        self, name: str, label: str, table: str, event: str, condition: str, body: str
     ) -> Trigger:
         name = name_of(name, label)
-        body = "".join(f"{statement}; " for statement in statements)
         sql = (
             f"CREATE TRIGGER {self.quote(name)} {event} ON {self.quote(table)} WHEN {condition}"
             f" BEGIN {body}END"

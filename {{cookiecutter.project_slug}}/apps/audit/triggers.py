@@ -41,32 +41,30 @@ class Triggers:
         self.connection, self.kind = connection, CAPTURES[connection.vendor]
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
-        columns: dict[str, set[str]] = {}
-        for table, column in self._rows(self.kind.find_columns, json.dumps(names)):
+        rows = self._rows(self.kind.find_columns, json.dumps(names))
+        schema, columns = max((row[0] for row in rows), default=""), dict[str, set[str]]()
+        for _, table, column in rows:
             columns.setdefault(table, set()).add(column)
-        found = self._rows(self.kind.find_schema) if self.kind.find_schema else [("",)]
         # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
-        self.capture = self.kind(connection, found[0][0], columns, migrating=migrating)
+        self.capture = self.kind(connection, schema, columns, migrating=migrating)
         self.wanted = {} if self.lost else self._wanted(tables)
         self.found = {
             name: found
             for name, *found in self._rows(self.kind.find_triggers, PREFIX)
             if tables is None or found[0] in tables
         }
-
-    def missing(self) -> list[Trigger]:
-        """List the triggers that are not there, or are not what they should be."""
-        return [one for one in self.wanted.values() if self.found.get(one.name) != one.found]
-
-    def superfluous(self) -> list[str]:
-        """List the names of triggers of the trail that should not be there."""
-        return sorted(self.found.keys() - self.wanted)
+        # The triggers that are not there or not what they should be, and the names of others that
+        # should not be there.
+        self.missing = [
+            one for name, one in self.wanted.items() if self.found.get(name) != one.found
+        ]
+        self.superfluous = sorted(self.found.keys() - self.wanted)
 
     def put_right(self) -> None:
         """Add, replace and remove; what is as it should be is not locked."""
-        statements = [sql for one in self.missing() for sql in one.creation]
-        self._run(statements + [self.capture.removal(name) for name in self.superfluous()])
+        statements = [sql for one in self.missing for sql in one.creation]
+        self._run(statements + [self.capture.removal(name) for name in self.superfluous])
 
     def drop(self) -> None:
         """Take the triggers off."""
@@ -128,10 +126,9 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
     found = {
         one.name: f"on the table {one.table} is"
         f" {'not what it should be' if one.name in there.found else 'missing'}"
-        for one in there.missing()
-    } | dict.fromkeys(there.superfluous(), "should not be there")
-    with connection.cursor() as cursor:
-        views = {*connection.introspection.table_names(cursor, include_views=True)}
+        for one in there.missing
+    } | dict.fromkeys(there.superfluous, "should not be there")
+    views = {*connection.introspection.table_names(include_views=True)}
     return [
         f"The trigger {name} of the audit trail {why}. {remedy}" for name, why in found.items()
     ] + [

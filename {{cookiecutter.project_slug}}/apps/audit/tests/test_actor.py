@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from apps.audit.models import Entry
-from apps.core.actor import acting_as
 
 from .examples.models import Author
 
@@ -34,11 +33,3 @@ def test_the_user_of_the_request_and_nobody_in_the_next(client: Any, ada: Any) -
     first, second = Entry.objects.filter(model_label="audit_examples.Author").order_by("pk")
     assert (first.actor_id, first.actor_name, second.actor_name) == (ada.pk, "ada", "")
     assert (first.source, first.request_id) == ("request", response["X-Request-ID"])
-
-
-def test_users_who_delete_their_own_account_stay_on_the_trail(ada: Any) -> None:
-    key = ada.pk
-    with acting_as(ada):
-        ada.delete()
-    entry = Entry.objects.latest("pk")
-    assert (entry.actor_id, entry.actor_name, entry.object_repr) == (key, "ada", "ada")

@@ -1,4 +1,4 @@
-"""The trail as lines of JSON, and as lines to read."""
+"""The trail as lines of JSON."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
-from .examples.models import Article, Author, Tag
+from .examples.models import Author, Tag
 from .test_seals import said
 
 pytestmark = pytest.mark.django_db
@@ -35,14 +35,3 @@ def test_each_entry_is_one_line(ada: Any) -> None:
     assert (fields["action"], fields["object_repr"]) == ("create", "Zoë\nLine two")
     assert (fields["actor"], fields["source"]) == (ada.pk, "job")
     assert fields["changes"] == {"name": {"old": None, "new": "Zoë\nLine two"}}
-
-
-def test_a_history_can_be_read_in_lines(admin_user: Any) -> None:
-    with acting_as(admin_user, source="request"):
-        article = Article.objects.create(title="First", access_token="one")
-    Article.objects.update(title="Second", access_token="two")
-    changed, created = said("history", "audit_examples.Article", str(article.pk)).split("\n\n")[:2]
-    assert "Changed by the system, command" in changed
-    assert "  Headline\n    - First\n    + Second\n" in changed
-    assert "  Access token: secret, not recorded" in changed
-    assert "Created by admin, request" in created
