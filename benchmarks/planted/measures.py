@@ -201,7 +201,7 @@ def sent_by_many(processes: Processes, queue: str, relays: int, jobs: int) -> in
 
 def waiting(queue: str) -> int:
     """Return how many messages wait in a queue."""
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     with app.connection_for_read() as connection:
         return int(connection.default_channel.queue_declare(queue, passive=True).message_count)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def broker(notes: Callable[[], list[str]]) -> None:
     """Give Celery a broker for each test."""
-    from apps.handoff import celery  # noqa: F401 - the app of the tasks
+    from apps.handoff import celery_app  # noqa: F401 - the app of the tasks
 
 
 def row() -> Handoff:
@@ -91,7 +91,7 @@ def test_routes_and_a_default_queue_are_followed(
     settings.CELERY_TASK_ROUTES = {tasks.shared.name: {"queue": "reports"}}
     settings.CELERY_TASK_DEFAULT_QUEUE = "other"
     use_broker("memory://")
-    from apps.handoff import celery  # noqa: F401
+    from apps.handoff import celery_app  # noqa: F401
 
     tasks.shared.delay("path", "text")
     tasks.retry_in.delay("path", 0)
@@ -105,7 +105,7 @@ def test_a_job_is_held_back_to_the_rate_that_the_settings_name(
     name = "apps.handoff.tests.example.tasks.record"
     settings.CELERY_TASK_ANNOTATIONS = {name: {"rate_limit": "30/m"}}
     use_broker("memory://")
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
     from apps.handoff.worker import register_jobs
 
     register_jobs()

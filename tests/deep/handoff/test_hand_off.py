@@ -19,7 +19,7 @@ from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.core.jobs import hand_off_many
 from apps.handoff import shared_tasks
-from apps.handoff.celery import app
+from apps.handoff.celery_app import app
 from apps.handoff.models import Handoff, Status, time_ordered_id
 
 from ..example.tasks import add, record, shared

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def celery_tasks(notes: Notes) -> Any:
     """Return Celery's tasks by their names."""
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     worker.register_jobs()
     return app.tasks
@@ -252,7 +252,7 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
 ) -> None:
     settings.CELERY_WORKER_CONCURRENCY = 3
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
-    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
+    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
 
     assert celery_settings["worker_concurrency"] == 3
     options = celery_settings["broker_transport_options"]
@@ -263,7 +263,7 @@ def test_settings_of_the_project_win_and_options_of_the_broker_add_up(
 def test_names_at_the_broker_begin_with_the_prefix(celery_tasks: Any, settings: Settings) -> None:
     """Two projects may use the same server."""
     settings.CELERY_QUEUE_PREFIX = "My / shop."
-    celery_settings = sys.modules["apps.handoff.celery"].celery_settings()
+    celery_settings = sys.modules["apps.handoff.celery_app"].celery_settings()
 
     names = [queue.name for queue in celery_settings["task_queues"]]
     assert "My-shop.default" in names

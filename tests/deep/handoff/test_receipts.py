@@ -353,7 +353,7 @@ def test_a_job_has_its_own_options(settings: Settings, notes: Notes) -> None:
     assert work_off() == 2
 
     assert Handoff.objects.get().status == Status.FAILED
-    from apps.handoff.celery import app
+    from apps.handoff.celery_app import app
 
     assert app.tasks[path].time_limit == 7
     assert app.tasks[tasks.add.module_path].time_limit is None

@@ -152,21 +152,14 @@ def restore(state: State) -> tuple[Model, set[str]]:
         IntegrityError: if another object has a unique value by now. At the commit also if a
             foreign key leads to an object that is gone.
     """
-    model, using, meta = state.model, state.using, state.model._meta
-    name = f"{meta.verbose_name} {state.pk}"
-    if state.exists is None:
-        raise CannotRestoreError(
-            f"The trail does not know {name} then: `audit backfill` recorded it later. Take the"
-            " state after that entry, or a later one."
-        )
-    if not state.exists:
-        raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
-    get: Any = meta.get_field
+    model, using = state.model, state.using
+    _refuse_missing(state)
+    get: Any = model._meta.get_field
     columns = [(get(each), value) for each, value in state.values.items()]
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
-        instance = there or model(pk=meta.pk.to_python(state.pk))
+        instance = there or model(pk=model._meta.pk.to_python(state.pk))
         entries = Entry.objects.using(using).of(instance)
         before = entries.first()
         for column, value in columns:
@@ -180,16 +173,31 @@ def restore(state: State) -> tuple[Model, set[str]]:
         others = state.unknown | _restore_links(instance, state)
         last = entries.all().first()
         if state.origin and last and last != before:
-            # Say which entry this came from, after the last entry of its changes.
-            Entry(
-                **who_acts(current_actor(), using),
-                action=Entry.Action.RESTORE,
-                model_label=registry.covering(model)[-1].model._meta.label,
-                object_id=last.object_id,
-                object_repr=last.object_repr,
-                changes={MODEL: state.origin},
-            ).save(using=using)
+            _note(state, last)
         return instance, others
+
+
+def _refuse_missing(state: State) -> None:
+    name = f"{state.model._meta.verbose_name} {state.pk}"
+    if state.exists is None:
+        raise CannotRestoreError(
+            f"The trail does not know {name} then: `audit backfill` recorded it later. Take the"
+            " state after that entry, or a later one."
+        )
+    if not state.exists:
+        raise CannotRestoreError(f"There was no {name} then. To get there, delete it.")
+
+
+def _note(state: State, last: Entry) -> None:
+    """Say on the trail which entry a restoration came from, after the last entry of its changes."""
+    Entry(
+        **who_acts(current_actor(), state.using),
+        action=Entry.Action.RESTORE,
+        model_label=registry.covering(state.model)[-1].model._meta.label,
+        object_id=last.object_id,
+        object_repr=last.object_repr,
+        changes={MODEL: state.origin},
+    ).save(using=state.using)
 
 
 def _restore_links(instance: Model, state: State) -> set[str]:

@@ -105,7 +105,7 @@ class Relay(Thread):
         It is not from Celery's pool. In each new child process kombu closes the connections of the
         pool, and so would close this process's socket too.
         """
-        from .celery import app
+        from .celery_app import app
 
         return app.connection_for_write()
 
@@ -270,7 +270,7 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
         Exception: an error of the broker or its client. The connection is then closed, because
             a late answer could be taken for the answer to another request.
     """
-    from .celery import app
+    from .celery_app import app
 
     try:
         connection.ensure_connection(**ONE_TRY)
@@ -312,7 +312,7 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
 
 
 def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
-    from .celery import app
+    from .celery_app import app
 
     # A broker that was emptied meanwhile has no queues.
     queue.declare()

@@ -12,7 +12,7 @@ from django.utils.json import normalize_json
 
 from apps.core.jobs import database_argument
 
-from . import celery  # noqa: F401 - shared tasks use this Celery app from now on
+from . import celery_app  # noqa: F401 - shared tasks use this Celery app from now on
 from .backend import insert
 from .models import time_ordered_id
 

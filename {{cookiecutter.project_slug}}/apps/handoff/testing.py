@@ -16,7 +16,7 @@ def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
     Returns:
         The number of attempts.
     """
-    from .celery import app
+    from .celery_app import app
     from .worker import register_jobs
 
     register_jobs()

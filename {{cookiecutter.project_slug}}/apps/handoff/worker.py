@@ -153,7 +153,7 @@ class JobTask(HandedOffTask):
 
 def register_jobs() -> None:
     """Register a Celery task for every declared job, with the name of the job."""
-    from .celery import app
+    from .celery_app import app
 
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:

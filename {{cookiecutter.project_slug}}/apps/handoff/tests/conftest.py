@@ -50,8 +50,9 @@ def use_broker(
 
     def use(url: str) -> None:
         settings.CELERY_BROKER_URL = url
-        monkeypatch.delitem(sys.modules, "apps.handoff.celery", raising=False)
-        monkeypatch.delattr(apps.handoff, "celery", raising=False)
+        for name in ("celery", "celery_app"):
+            monkeypatch.delitem(sys.modules, f"apps.handoff.{name}", raising=False)
+            monkeypatch.delattr(apps.handoff, name, raising=False)
 
     yield use
     pools.reset()
@@ -64,7 +65,7 @@ def sent(use_broker: Callable[[str], None]) -> Callable[[], list[Message]]:
     found: list[Message] = []
 
     def messages() -> list[Message]:
-        from apps.handoff.celery import app
+        from apps.handoff.celery_app import app
 
         with app.connection_for_read() as connection:
             queues: list[Any] = list(app.amqp.queues.values())

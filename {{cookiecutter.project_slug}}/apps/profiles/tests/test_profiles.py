@@ -70,6 +70,16 @@ def test_a_missing_profile_is_created_when_it_is_asked_for(tmp_path: Path) -> No
         assert Profile.objects.for_user(user) == Profile.objects.for_user(user)
 
 
+def test_the_backfill_creates_what_is_missing(
+    ada: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_profile("grace")
+    for _ in range(2):
+        call_command("backfill_profiles")
+    assert capsys.readouterr().out == "Created 1 profile.\nCreated 0 profiles.\n"
+    assert Profile.objects.count() == 2
+
+
 def test_users_change_their_own_profile(ada: User, client: Client) -> None:
     assert client.get("/profile/").headers["Location"] == "/accounts/login/?next=/profile/"
     grace = without_profile("grace")
