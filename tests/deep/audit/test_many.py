@@ -68,7 +68,7 @@ def pages(actor: Any, middle: int) -> dict[str, str]:
     author = "model=audit_examples.Author"
     return {
         "the list": LIST,
-        "an older page": f"{LIST}?p={ROWS // 100}",
+        "an older page": f"{LIST}?p={min(ROWS // 100, Pages.count // 50)}",
         "a model with many entries": f"{LIST}?{author}",
         "a model with few entries": f"{LIST}?model=audit_examples.Tag",
         "a model and an action": f"{LIST}?{author}&action=update",
