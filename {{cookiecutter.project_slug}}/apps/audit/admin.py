@@ -110,14 +110,14 @@ class EntryAdmin(admin.ModelAdmin):
             raise Http404(str(error)) from error
         if not self._may_bring_back(request, preview.state.model, preview.instance):
             raise PermissionDenied
-        url, fault = history_url(preview.step), ""
+        url, text = history_url(preview.step), ""
         if request.method == "POST" and preview.is_possible:
-            is_done, fault = preview.restore(request.POST.get("latest", ""))
+            is_done, text = preview.restore(request.POST.get("latest", ""))
             if is_done:
-                self.message_user(request, fault, messages.SUCCESS)
+                self.message_user(request, text, messages.SUCCESS)
                 return HttpResponseRedirect(url or "")
             preview = Preview(preview.entry)
-        context = {"heading": "Bring back", "history_url": url, "preview": preview, "error": fault}
+        context = {"heading": "Bring back", "history_url": url, "preview": preview, "error": text}
         origin = presentation.origin({MODEL: preview.state.origin})
         return self._about(
             request, "bring_back", preview.page, preview.step, origin=origin, **context
@@ -237,8 +237,12 @@ class EntryAdmin(admin.ModelAdmin):
         """Whether a user may bring an object's states back: change it, or add one that is gone."""
         if model is None or not registry.covering(model):
             return False
-        site, own = self.admin_site, admin.ModelAdmin(model, self.admin_site)
-        own = site.get_model_admin(model) if site.is_registered(model) else own
+        site = self.admin_site
+        own = (
+            site.get_model_admin(model)
+            if site.is_registered(model)
+            else admin.ModelAdmin(model, site)
+        )
         if instance is None:
             return own.has_add_permission(request)
         return own.has_change_permission(request, instance)
