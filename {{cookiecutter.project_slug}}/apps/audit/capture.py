@@ -158,7 +158,8 @@ class Capture:
 
     def joined(self, *texts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
-        return f"({' || '.join(texts)})"
+        # Two literals become one.
+        return f"({' || '.join(texts)})".replace("' || '", "")
 
     def json(self, kind: str, member: str, text: str) -> str:
         """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the log imports this module before there are models
 type Source = Literal["request", "job", "command"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Actor:
     """The user of a request, or a user that code names. A comparison does not look them up."""
 
@@ -34,17 +34,21 @@ class Actor:
     def user(self) -> AbstractBaseUser | None:
         """The acting user, or None: also for anonymous visitors and during the lookup itself."""
         source = self.request if self.named_user is None else self.named_user
-        if any(source is one for _, one in _looked_up.get()):
+        under_way = _looked_up.get()
+        if any(source is one for one in under_way):
             return None  # an authentication backend asks, for example because it writes
-        with Block(_looked_up, lambda: source):
+        token = _looked_up.set((*under_way, source))
+        try:
             user = self.named_user or getattr(self.request, "user", None)
             return user if user is not None and user.is_authenticated else None
+        finally:
+            _looked_up.reset(token)
 
 
 NO_ACTOR = Actor()
 _actors: ContextVar[Values[Actor]] = ContextVar("actors", default=())
 # The requests and lazy users whose lookup has not ended.
-_looked_up: ContextVar[Values[object]] = ContextVar("looked_up", default=())
+_looked_up: ContextVar[tuple[object, ...]] = ContextVar("looked_up", default=())
 
 
 def current_actor() -> AbstractBaseUser | None:
