@@ -1,7 +1,8 @@
-"""Write what the documents say of the modules: docs/modules/, README.md and the workflow.
+"""Write what the documents say of the modules and of their code.
 
-They are made of the registry and of the modules' READMEs. ``make draw`` runs this after a change
-of either; ``--check`` compares: exit status 1 when a document is out of date.
+The lines in links to code are those of the code. docs/modules/, README.md and the workflow are made
+of the registry and of the modules' READMEs. ``make draw`` runs this after a change of any of them;
+``--check`` compares: exit status 1 when a document is out of date.
 """
 
 import argparse
@@ -13,11 +14,13 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
+from scripts.code_links import linked  # noqa: E402
 from scripts.module_pages import pages  # noqa: E402
 from scripts.written import between_marks, update  # noqa: E402
 
 Registry = dict[str, dict[str, Any]]
 
+PROJECT: Final = "{{cookiecutter.project_slug}}"
 PAGES: Final = "docs/modules"
 README: Final = "README.md"
 # The row of the table of modules for the apps that every project has.
@@ -34,7 +37,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--root", type=Path, default=ROOT, help="the template (this one)")
     options = parser.parse_args()
-    return update(options.root, documents(options.root), check=options.check)
+    # First, because the pages of the modules are made of these.
+    stale = update(options.root, linked(options.root, PROJECT), check=options.check)
+    return update(options.root, documents(options.root), check=options.check) or stale
 
 
 def documents(root: Path) -> dict[str, str | None]:

@@ -213,6 +213,29 @@ def test_a_part_that_is_out_of_date_is_noticed(
     assert path.read_text(encoding="utf-8") == kept
 
 
+@pytest.mark.parametrize("file", ["docs/learning-path.md", "apps/taskboard/README.md"])
+def test_a_link_to_another_line_of_code_is_noticed(repository: Template, file: str) -> None:
+    path = repository.source / file
+    kept = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"\.py#L\d+", ".py#L1", kept), encoding="utf-8")
+    done = write_documents("--check", "--root", repository.root)
+    name = f"{TEMPLATE.source.name}/{file} is out of date: run make draw.\n"
+    assert (done.returncode, done.stdout.partition("docs/modules")[0]) == (1, name)
+    write_documents("--root", repository.root)
+    assert path.read_text(encoding="utf-8") == kept
+    assert write_documents("--check", "--root", repository.root).returncode == 0
+
+
+@pytest.mark.parametrize("link", ["[`gone`](apps.py#L1)", "[`TaskboardConfig`](gone.py#L1)"])
+def test_a_link_to_no_code_is_refused_in_one_sentence(repository: Template, link: str) -> None:
+    path = repository.source / "apps" / "taskboard" / "README.md"
+    path.write_text(path.read_text(encoding="utf-8") + link, encoding="utf-8")
+    done = write_documents("--root", repository.root)
+    assert done.returncode == 1
+    assert "does not define" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_readme_without_its_marks_is_refused_in_one_sentence(repository: Template) -> None:
     path = repository.root / "README.md"
     path.write_text(path.read_text(encoding="utf-8").replace("<!-- end tree -->\n", ""))

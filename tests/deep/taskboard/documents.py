@@ -1,9 +1,7 @@
-"""The documents of the taskboard, whose links name a piece of code and the line where it starts."""
+"""The documents of the taskboard, whose links name a piece of code and its line."""
 
-import ast
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,45 +21,9 @@ CODE_LINK: Final = re.compile(
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def with_right_lines(document: Path, text: str) -> str:
-    """Return the text with the line of every link to code as it is now.
-
-    Raises:
-        LookupError: when a file does not define what the link names.
-    """
-
-    def right(link: re.Match[str]) -> str:
-        line = line_of((document.parent / link["path"]).resolve(), link["name"])
-        return re.sub(r"#L\d+", f"#L{line}", link[0])
-
-    return CODE_LINK.sub(right, text)
-
-
 def to_update(document: Path) -> Path:
     """Return the same document in the folder that ``UPDATE_DOCUMENTS`` names."""
     return Path(UPDATED) / document.relative_to(settings.BASE_DIR)
-
-
-def line_of(file: Path, name: str) -> int:
-    """Return the line where a file starts to define a name, such as ``Task.save``."""
-    nodes = list(ast.parse(file.read_text(encoding="utf-8")).body)
-    found: ast.stmt | None = None
-    for part in name.split("."):
-        found = next((node for node in nodes if part in _defined(node)), None)
-        if found is None:
-            raise LookupError(f"{file} does not define {name}.")
-        nodes = list(getattr(found, "body", []))
-    assert found
-    decorators: list[ast.expr] = getattr(found, "decorator_list", [])
-    return min([found.lineno, *(each.lineno for each in decorators)])
-
-
-def _defined(node: ast.stmt) -> Iterator[str]:
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            yield name
 
 
 def rows(text: str, head: str) -> list[list[str]]:
