@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from benchmarks.audit import PEERS, POSTGRES_PEERS
+from scripts.code_links import line_of
 from tests.checks import commands
 from tests.checks.check import expect_none
 from tests.checks.findings import CONVENTIONS, Place
@@ -234,6 +235,23 @@ def test_a_link_to_no_code_is_refused_in_one_sentence(repository: Template, link
     assert done.returncode == 1
     assert "does not define" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "start"),
+    [
+        ("receivers.py", "protect_task_in_progress", "@receiver(pre_delete"),
+        ("receivers.py", "remind", "@receiver(task_overdue"),
+        ("models.py", "Task.save", "    def save("),
+        ("receivers.py", "SLOW_REQUEST", "SLOW_REQUEST = "),
+        ("signals.py", "task_completed", "task_completed: Final"),
+    ],
+)
+def test_a_link_leads_to_decorators_methods_and_values(file: str, name: str, start: str) -> None:
+    path = TEMPLATE.source / "apps" / "taskboard" / file
+    line = line_of(path, name)
+    assert line is not None
+    assert path.read_text(encoding="utf-8").splitlines()[line - 1].startswith(start)
 
 
 def test_a_readme_without_its_marks_is_refused_in_one_sentence(repository: Template) -> None:

@@ -50,26 +50,3 @@ def test_each_pattern_of_the_learning_path_has_a_mistake_and_code() -> None:
     for section in sections:
         assert "- Mistake: " in section, section
         assert CODE_LINK.search(section), section
-
-
-def test_a_link_to_code_that_is_gone_is_found() -> None:
-    text = "[`complete`](services.py#L1) [`vanished`](services.py#L1)"
-    with pytest.raises(LookupError, match="vanished"):
-        with_right_lines(README, text)
-    right = with_right_lines(README, text.partition(" ")[0])
-    line = int(right.partition("#L")[2].strip(")"))
-    lines = (README.parent / "services.py").read_text(encoding="utf-8").splitlines()
-    assert lines[line - 1].startswith("def complete(")
-
-
-def test_a_link_leads_to_decorators_methods_and_values() -> None:
-    folder = README.parent
-    for file, name, start in (
-        ("receivers.py", "protect_task_in_progress", "@receiver(pre_delete"),
-        ("receivers.py", "remind", "@receiver(task_overdue"),
-        ("models.py", "Task.save", "    def save("),
-        ("receivers.py", "SLOW_REQUEST", "SLOW_REQUEST = "),
-        ("signals.py", "task_completed", "task_completed: Final"),
-    ):
-        lines = (folder / file).read_text(encoding="utf-8").splitlines()
-        assert lines[line_of(folder / file, name) - 1].startswith(start)
