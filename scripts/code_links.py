@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-CODE_LINK: Final = re.compile(
-    r"\[`(?P<name>[\w.]+)(?:\(\))?`\]\((?P<path>[\w./-]+\.py)#L(?P<line>\d+)\)"
-)
+CODE_LINK: Final = re.compile(r"\[`(?P<name>[\w.]+)(?:\(\))?`\]\((?P<path>[\w./-]+\.py)#L\d+\)")
 
 
 def linked(root: Path, source: str) -> dict[str, str]:

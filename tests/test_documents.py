@@ -234,6 +234,7 @@ def test_a_link_to_no_code_is_refused_in_one_sentence(repository: Template, link
     done = write_documents("--root", repository.root)
     assert done.returncode == 1
     assert "does not define" in done.stderr
+    assert "gone" in done.stderr
     assert "Traceback" not in done.stderr
 
 
