@@ -7,6 +7,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -119,9 +120,9 @@ def hand_off_many(
         hand_off(job, *each, using=using)
 
 
+@lru_cache  # reading a signature is slow
 def database_argument(function: Callable[..., Any], given: int, using: str) -> dict[str, str]:
     """Return the argument ``using``, if a function has it after ``given`` positional ones."""
     parameters = inspect.signature(function).parameters
     by_position = [each.name for each in parameters.values() if each.kind != each.KEYWORD_ONLY]
-    is_missing = "using" in parameters and "using" not in by_position[:given]
-    return {"using": using} if is_missing else {}
+    return {"using": using} if "using" in parameters.keys() - by_position[:given] else {}
