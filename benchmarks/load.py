@@ -135,7 +135,7 @@ def loaded(
             started = time.monotonic()
             answers = sign_up(connect, options.clients, options.seconds)
             taken = time.monotonic() - started
-        found = settled(project, variables, folder / "mail", answers, options.drain)
+        found = wait_and_count(project, variables, folder / "mail", answers, options.drain)
     errors = errors_in(folder / "log", watched.dead_since)
     return judge(answers, found, taken, errors, watched), errors
 
@@ -212,10 +212,10 @@ def asked(
     return answer, text
 
 
-def settled(
+def wait_and_count(
     project: Path, variables: dict[str, str], mail: Path, answers: Answers, patience: float
 ) -> dict[str, list[str]]:
-    """Wait until every mail is there, or the patience is at its end; then count everything."""
+    """Wait until every mail is there, or the time is over; then count everything."""
     end = time.monotonic() + patience
     expected = set(answers.signed_up)
     while True:

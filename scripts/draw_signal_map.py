@@ -1,8 +1,8 @@
 """Write templates/signal_map.md, from which the docs/signals.md of every project is made.
 
 ``make draw`` runs this after a change of any receiver of the template. It bakes the project with
-all modules and asks it, so that a bake need not. ``--python`` names an interpreter that has the
-packages of that project already.
+all modules and asks it, so that a bake does not have to. ``--python`` names an interpreter that
+has the packages of that project already.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def template_of(found: list[tuple[str, list[str]]], modules: list[str]) -> str:
     A line that several things share is written once: at the first of them that is there.
 
     Raises:
-        SystemExit: for a line that Jinja would take for its own.
+        SystemExit: for a line that Jinja would interpret.
     """
     text: list[str] = []
     condition = ""

@@ -40,7 +40,7 @@ def page(root: Path, name: str, entry: dict[str, Any] | None, modules: list[str]
 
 
 def facts_of(name: str, entry: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """Say how a project gets the module, and what else than its folder comes with it."""
+    """Say how a project gets the module, and what comes with it besides its folder."""
     yield "Module", f"[`{name}`](<{up(f'apps/{name}')}>)"
     if entry is None:
         yield "In a project", "always"

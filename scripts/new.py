@@ -50,8 +50,8 @@ def main() -> None:
     print(f"    cd {shlex.quote(shown)} && {PYTHON} manage.py runserver")
     if set_here := [name for name in own if name in os.environ]:
         print(
-            f"Your environment sets {', '.join(set_here)}. The server heeds that before .env;"
-            " it was left out here.",
+            f"Your environment sets {', '.join(set_here)}. The server prefers that to .env;"
+            " this command ignored it.",
             file=sys.stderr,
         )
 

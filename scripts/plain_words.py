@@ -94,7 +94,7 @@ class Prose:
         )
 
     def faults(self) -> Iterator[str]:
-        """Say what a rewritten document must not have."""
+        """Yield what a document must not have."""
         if self.average > AVERAGE:
             yield f"{self.name}: {self.average:.1f} words a sentence; at most {AVERAGE}"
         for each in self.too_long:

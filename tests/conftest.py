@@ -50,7 +50,7 @@ def bakery(cookies_session: Cookies, run_folder: Path) -> Bakery:
 
 @pytest.fixture
 def all_on(bakery: Bakery, tmp_path: Path) -> BakedProject:
-    """A project with every module, for a test alone.
+    """A project with every module, for one test only.
 
     On SQLite its database is a file in its folder.
     """
@@ -59,7 +59,7 @@ def all_on(bakery: Bakery, tmp_path: Path) -> BakedProject:
 
 @pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.whole)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Either database of projects, as the URL of a new one; empty for the one of the settings."""
+    """Each kind of database, as the URL of a new one; an empty URL means that of the settings."""
     if request.param == "SQLite":
         return ""
     require_services()
@@ -68,7 +68,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty_database(bakery: Bakery, database_url: str, tmp_path: Path) -> Iterator[str]:
-    """Either database of projects, as the URL of one that is there and empty."""
+    """Each kind of database, as the URL of an existing empty one."""
     if not database_url:
         yield f"sqlite:///{tmp_path / 'database.sqlite3'}"
         return

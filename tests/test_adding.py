@@ -106,7 +106,7 @@ def with_one_more(folder: Path, addition: Addition) -> Template:
 def test_what_is_drawn_knows_the_new_module(
     bakery: Bakery, tmp_path: Path, addition: Addition
 ) -> None:
-    """Everything that the scripts write names it, and none of them has anything to add."""
+    """Everything that the scripts write names the module, and a second run changes nothing."""
     template = with_one_more(tmp_path / "clone", addition)
     before = written(template)
     repository.draw(template, bakery.environment())
@@ -145,7 +145,7 @@ def written(template: Template) -> dict[str, str]:
 def test_modules_of_any_kind_pass_the_tests_of_the_repository(
     bakery: Bakery, tmp_path: Path
 ) -> None:
-    """All at once, since each is baked alone as well."""
+    """All at once, because each is also baked alone."""
     template = with_one_more(tmp_path / "clone", INVENTIONS[0])
     for addition in INVENTIONS[1:]:
         addition.add_to(template)
@@ -162,7 +162,7 @@ def test_modules_of_any_kind_pass_the_tests_of_the_repository(
 
 @pytest.mark.whole
 def test_the_steps_can_be_followed_in_a_fresh_clone(bakery: Bakery, tmp_path: Path) -> None:
-    """As somebody does who has git, make and Python: nothing was installed there before."""
+    """As a person with git, make and Python does it: nothing else was installed before."""
     template = with_one_more(tmp_path / "clone", EXAMPLE)
     bakery.environment()
     repository.share_environments(template)

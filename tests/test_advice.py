@@ -1,4 +1,4 @@
-"""Advice that people get is followed here: it has to lead on."""
+"""These tests follow the advice that messages and documents give. It has to work."""
 
 import json
 import re

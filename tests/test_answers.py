@@ -174,7 +174,7 @@ def test_a_default_that_is_no_choice_is_refused(home: Home, answer: str) -> None
 
 @pytest.mark.parametrize("answer", ["YES", True, "on"])
 def test_a_default_of_the_user_is_heeded(home: Home, answer: str | bool) -> None:
-    """Those of other templates are none of ours."""
+    """Defaults for other templates are ignored."""
     chosen = dict.fromkeys(TEMPLATE.registry, answer)
     others = {"use_docker": "ja", "license": "MIT"}
     outcome = home.bake("--no-input", "--config-file", defaults(home, **others, **chosen))
@@ -222,7 +222,7 @@ def test_an_existing_folder_is_refused_and_left_alone(home: Home) -> None:
 
 
 def test_a_project_is_never_overwritten(home: Home) -> None:
-    """Cookiecutter would delete the folder of its apps, somebody's own among them."""
+    """Cookiecutter would delete its folder of apps, with the owner's own apps."""
     assert home.bake("--no-input").status == 0
     own = home.output / "my_project" / "apps" / "mine" / "models.py"
     own.parent.mkdir()

@@ -58,7 +58,7 @@ def url() -> str:
 
 
 def configure(project: BakedProject, text: str) -> BakedProject:
-    """Write settings of the owner's own at the end of the project's."""
+    """Add an owner's settings at the end of the project's settings."""
     path = project.path / "config" / "settings.py"
     settings = path.read_text(encoding="utf-8")
     path.write_text(f"{settings}\n{textwrap.dedent(text)}", encoding="utf-8")
@@ -72,7 +72,7 @@ def expect_both(project: BakedProject, variables: dict[str, str], *options: str)
 
 
 def test_server_side_binding(all_on: BakedProject, url: str) -> None:
-    """Values travel beside the statement, never in it."""
+    """The driver sends values separately from the statement."""
     project = configure(
         plant(all_on), 'DATABASES["default"]["OPTIONS"] = {"server_side_binding": True}'
     )
@@ -80,7 +80,7 @@ def test_server_side_binding(all_on: BakedProject, url: str) -> None:
 
 
 def test_a_pool(all_on: BakedProject, url: str, tmp_path: Path) -> None:
-    """Connections go from one thread to another, with whatever was said on them before."""
+    """Threads pass connections on, with the state that earlier statements left."""
     packages = tmp_path / "packages"
     installed = run(
         [UV, "pip", "install", "--target", packages, "--no-deps", POOL], folder=tmp_path
@@ -129,7 +129,7 @@ def port() -> Iterator[int]:
 
 
 def test_a_pooler_that_gives_out_transactions(all_on: BakedProject, url: str, port: int) -> None:
-    """Nothing that a session says is sure to be there, or to be gone, in its next transaction."""
+    """The state of a session may or may not last until its next transaction."""
     project = configure(
         plant(all_on),
         """

@@ -9,8 +9,8 @@ from tests.support.project import BakedProject
 
 pytestmark = pytest.mark.whole
 
-# The folders whose tests write. Those that change tables are by themselves: on SQLite that takes
-# the longer the more triggers there are, whatever they are of. The others are in parts, because
+# The folders whose tests write. Those that change tables run separately: on SQLite, such a change
+# takes longer with each trigger in the database. The others are in parts, because
 # Django makes all tables in one transaction. On PostgreSQL it holds a lock for each table and each
 # function, and a server has room for some thousands of locks.
 PARTS = {

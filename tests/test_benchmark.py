@@ -27,7 +27,7 @@ def test_the_last_line_holds_the_ratios_of_a_bake() -> None:
     assert done.returncode == 0, done.stderr
     ratios = json.loads(done.stdout.splitlines()[-1])
     assert list(ratios) == ["all_on_over_floor", "all_off_over_floor", "hooks_share"]
-    # One round on a busy machine says no more than that something was measured.
+    # One round on a busy machine only shows that something was measured.
     assert all(ratios[name] > 0 for name in ("all_on_over_floor", "all_off_over_floor"))
     assert ratios["hooks_share"] < 1
 
@@ -94,7 +94,7 @@ def test_a_short_load_amid_trouble_loses_nothing() -> None:
 
 def test_trouble_that_is_worse_than_it_may_be_is_noticed() -> None:
     whole = {kind: ["a", "b"] for kind in ("users", "profiles", "entries", "mails")}
-    # The second is answered with an error while the pool is dead, and there all the same.
+    # The second got an error while the pool was dead, but its row exists.
     answers = Answers(signed_up=["a"], unknown=["b"], errors=[(11, 19)])
     answers.statuses[500] += 1
 

@@ -34,7 +34,7 @@ def other_template(folder: Path) -> Path:
 def test_templates_with_extensions_share_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in the tests of somebody who has several; whichever comes first."""
+    """A person may test several templates in one process, in any order."""
     monkeypatch.delitem(sys.modules, EVERYBODYS, raising=False)
     other = other_template(tmp_path / "other template")
     for number, template in enumerate([other, ROOT, other, ROOT]):

@@ -1,4 +1,4 @@
-"""The template's filters, by themselves."""
+"""The template's filters, without a bake."""
 
 import ast
 import tomllib

@@ -272,7 +272,7 @@ def test_a_licence_can_be_chosen_later(bakery: Bakery, history: History, tmp_pat
 
 @pytest.mark.whole
 def test_what_an_update_prints_about_a_name_that_is_none(history: History, tmp_path: Path) -> None:
-    """Cruft passes over a misspelt module without a word; the template does not."""
+    """Cruft silently ignores a misspelt module; the template refuses it."""
     project = history.create(NEW, folder=tmp_path)
     done = project.workplace.cruft(
         "update", "--skip-apply-ask", "--variables-to-update", '{"audti": true}',

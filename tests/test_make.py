@@ -1,4 +1,4 @@
-"""``make new`` and its siblings, as somebody has them who has git, make and Python only."""
+"""``make new`` and its siblings, for a person with git, make and Python only."""
 
 import importlib.metadata
 import os

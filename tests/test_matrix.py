@@ -51,7 +51,7 @@ def test_project(bakery: Bakery, combination: Combination, check: Check) -> None
 def test_a_copy_has_nothing_of_tests_that_run_in_the_project(
     bakery: Bakery, tmp_path: Path
 ) -> None:
-    """Others run them while a test copies the project, and would be found as files too many."""
+    """Other processes run tests while one copies the project, and write files there."""
     project = bakery.bake(TEMPLATE, Combination(()))
     for name in ("test.sqlite3", "test.sqlite3-wal", "apps/__pycache__/core.pyc"):
         (project.path / name).parent.mkdir(exist_ok=True)

@@ -108,7 +108,7 @@ def test_the_tests_of_a_project_pass_in_another_language(all_on: BakedProject) -
 
 @pytest.mark.parametrize("zone", ["America/St_Johns", "Pacific/Kiritimati"])
 def test_the_tests_pass_in_another_time_zone(all_on: BakedProject, zone: str) -> None:
-    """Half an hour beside the others, or a day ahead."""
+    """One zone is half an hour off, the other is a day ahead."""
     change(all_on, "config/settings.py", 'TIME_ZONE = "UTC"', f'TIME_ZONE = "{zone}"')
     expect_none(commands.own_tests(all_on))
 

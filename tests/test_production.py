@@ -232,7 +232,7 @@ def test_any_server_finds_the_settings(bakery: Bakery, server: str) -> None:
 
 
 def test_gunicorn_believes_no_proxy_by_itself(bakery: Bakery) -> None:
-    """BEHIND_PROXY says whether a header is believed; anybody can send one."""
+    """Only BEHIND_PROXY makes the project believe a header, because any client can send one."""
     assert configured(bakery.project(Combination(())), "forwarded_allow_ips") == "[]"
 
 

@@ -27,7 +27,7 @@ PAGE = ("signals", "--check")
 
 @dataclass(frozen=True)
 class Mistake:
-    """Python that goes to the end of a file of the project, and who has to say what of it."""
+    """Python to add to a file of the project, the command that must find it, and its message."""
 
     source: str
     command: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Brokers of a run's own, which it takes down, empties or lets hang."""
+"""Brokers for one run only, which it stops, empties or freezes."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""A database of a run's own: a file, or one on a PostgreSQL server that others use too."""
+"""A database for one run: a file, or a database on a shared PostgreSQL server."""
 
 import uuid
 from collections.abc import Iterator

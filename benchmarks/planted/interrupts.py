@@ -1,4 +1,4 @@
-"""How a run ends when somebody has enough of it."""
+"""How a run ends when a person interrupts it."""
 
 import signal
 import sys

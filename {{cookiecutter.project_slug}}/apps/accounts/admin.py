@@ -6,14 +6,14 @@ from django.utils.translation import gettext_lazy as _
 
 from .models import User
 
-# Only one field, where people log in with their e-mail address.
+# Only one field, if people log in with their e-mail address.
 NAMES = tuple(dict.fromkeys((User.USERNAME_FIELD, User.get_email_field_name())))
 PASSWORDS = ("usable_password", "password1", "password2")
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Users; the form for a new user also asks for the e-mail address."""
+    """Users. The form for a new user also asks for the e-mail address."""
 
     list_display = (*NAMES, "first_name", "last_name", "is_staff")
     search_fields = (*NAMES, "first_name", "last_name")
@@ -26,5 +26,5 @@ class UserAdmin(DjangoUserAdmin):
     add_fieldsets = ((None, {"classes": ("wide",), "fields": (*NAMES, *PASSWORDS)}),)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[type[InlineModelAdmin]]:
-        """Show inlines for existing users only, because receivers create the rows of a new one."""
+        """Show inlines for existing users only, because receivers create a new user's rows."""
         return list(super().get_inlines(request, obj)) if obj else []

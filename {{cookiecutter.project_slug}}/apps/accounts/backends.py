@@ -14,7 +14,7 @@ from .models import User
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 900
-# Failures within these seconds: of a name from one address, and of a name or an address in all.
+# Failures in these seconds: for a name from one address, and for a name or an address in total.
 FAILURES: Final = 10
 FAILURES_AT_ALL: Final = 100
 

@@ -1,4 +1,4 @@
-"""Sign-up, which Django does not have, and views of Django with limits for strangers."""
+"""Sign-up, which Django does not have, and Django's reset views with limits."""
 
 from threading import Thread
 from typing import Any, Final
@@ -19,7 +19,7 @@ from apps.core.limits import client_address, count
 from .forms import SignUpForm
 from .tasks import mail_password_reset
 
-# In one hour: two limits for a client's address, and one for the mails to a box.
+# In one hour: two limits for the address of a client, and one for the mails to a mailbox.
 SIGN_UPS: Final = 30
 RESETS: Final = 10
 RESET_MAILS: Final = 3
@@ -57,7 +57,7 @@ class SignUpView(CreateView):
 
 
 def mail_in_thread(*arguments: str | bool) -> None:
-    """Run the job beside the request, so that its duration does not tell which addresses exist."""
+    """Run the job beside the request, so that its time does not show which addresses exist."""
     try:
         hand_off(mail_password_reset, *arguments)
     finally:

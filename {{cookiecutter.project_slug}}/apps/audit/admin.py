@@ -32,7 +32,7 @@ MAY_FORGET: Final = "audit.forget_person"
 
 @admin.register(Entry)
 class EntryAdmin(admin.ModelAdmin):
-    """The trail, to read. Entries cannot be added, changed or deleted here."""
+    """The trail, read-only. Entries cannot be added, changed or deleted here."""
 
     list_display = ("created_at", "action", "object_name", "who", "changed_fields")
     list_filter = ("action", ModelFilter, "created_at", "source")
@@ -234,7 +234,7 @@ class EntryAdmin(admin.ModelAdmin):
         return Truncator(", ".join(label for _, _, label in fields)).chars(60)
 
     def _may_bring_back(self, request: HttpRequest, model: Any, instance: Model | None) -> bool:
-        """Whether a user may bring an object's states back: change it, or add one that is gone."""
+        """Whether a user may change the object, or add it again if it was deleted."""
         if model is None or not registry.covering(model):
             return False
         site = self.admin_site
@@ -258,7 +258,7 @@ class EntryAdmin(admin.ModelAdmin):
 
 
 def history_url(entry: Entry) -> str | None:
-    """Return the address of the history of an entry's object; None for a renaming, of none."""
+    """Return the address of the history of an entry's object; None if it is about no object."""
     arguments = [entry.model_label, quote(entry.object_id)]
     return reverse("admin:audit_entry_history_of", args=arguments) if entry.object_id else None
 
@@ -267,6 +267,6 @@ def actor_url(entry: Entry) -> str:
     """Return the address of the list of all that the actor of an entry did."""
     query: dict[str, Any] = {"actor": entry.actor_id}
     if entry.actor_id is None:
-        # Of no account: a user of the database, or the system, which has no name either.
+        # There is no account: a user of the database, or the system, which also has no name.
         query = {"actor__isnull": True, "actor_name": entry.actor_name}
     return reverse("admin:audit_entry_changelist", query=query)

@@ -19,7 +19,7 @@ from .seals import BusyError
 from .triggers import Triggers
 
 BATCH: Final = 2000
-# A batch that waits lets other writers wait, too. They would find a deadlock after a second.
+# While a batch waits, other writers wait for it. PostgreSQL looks for deadlocks after a second.
 PATIENCE: Final = "SET LOCAL lock_timeout = '200ms'"
 ATTEMPTS: Final = 150
 # PostgreSQL's codes for a lock that was not free in time, and for a deadlock.
@@ -36,8 +36,8 @@ def backfill(audited: Audited, *, using: str = DEFAULT_DB_ALIAS) -> int:
     Returns the number of entries that were added.
 
     Raises:
-        BusyError: when other transactions hold for half a minute what a batch has to lock. The
-            batches before it stay on the trail.
+        BusyError: when other transactions hold rows of a batch for half a minute. The entries of
+            earlier batches stay on the trail.
     """
     added, failed, batch = 0, 0, _Batch(audited, using)
     while batch.has_more:
@@ -82,7 +82,7 @@ class _Batch:
         insert = capture.state(audited, rows + missing).replace("%", "%%")
         self.insert = f"{insert} AND {within}"
         tables = sorted({capture.at(link.source.model) for link in capture.links_of(audited)})
-        # No lock on rows keeps out a link that is added while links are read.
+        # Locks on rows do not prevent new links while links are read.
         locks = [f"LOCK TABLE {table} IN SHARE MODE" for table in tables]
         self.patience, self.locks = ([PATIENCE], locks) if capture.lock_rows else ([], [])
 

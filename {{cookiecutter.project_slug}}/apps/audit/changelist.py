@@ -24,7 +24,7 @@ TOUCHED: Final = {
 
 
 class Pages(Paginator):
-    """Pages up to the 400,000th entry, of which there may be fewer: none is counted."""
+    """Pages up to the 400,000th entry. Entries are never counted, so there may be fewer."""
 
     count = 400_000
 
@@ -34,23 +34,23 @@ class Pages(Paginator):
         entries: Any = self.object_list
         start = (number - 1) * self.per_page
         try:
-            # By the keys, or the database would work out the columns of all entries before them.
+            # Only keys: the database would also compute the columns of all entries before them.
             keys = entries.values_list("pk", flat=True)
             some = list(keys[start : start + self.per_page + 1])
         except (DataError, OverflowError) as error:
             # A database cannot be asked for a number that is too large, or a text with a NUL.
             raise InvalidPage(str(error)) from error
-        # Whether there is a further page is all that is known of their number.
+        # Only the existence of a next page is known, not the number of pages.
         self.num_pages = number + (len(some) > self.per_page)
         shown = entries.filter(pk__in=some[: self.per_page])
         return Page(list(shown), number, self)
 
 
 class EntryList(ChangeList):
-    """A page of the list, with what its objects are called.
+    """A page of the list, with the names of its objects.
 
     ``bound`` is how many of the latest entries a filter or a search looks through, when no index
-    serves it. So what nothing matches is not looked for long.
+    serves it. So a search without a match ends soon.
     """
 
     bound = 0
@@ -66,7 +66,7 @@ class EntryList(ChangeList):
         return entries.defer("changes").annotate(touched=touched)
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """Keep the order whatever the address says: another one would sort the whole trail."""
+        """Keep this order, because any other one would sort the whole trail."""
         return ["-id"]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -91,7 +91,7 @@ class ModelFilter(admin.SimpleListFilter):
         if not self.value():
             return queryset
         if connections[queryset.db].vendor == "sqlite":
-            # It would take the index on models and objects whenever there is one, and then read
-            # and sort all entries of a model; an expression keeps it off.
+            # SQLite would use the index on models and objects, and then read and sort all entries
+            # of the model. An expression prevents that.
             return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
         return queryset.filter(model_label=self.value())

@@ -1,4 +1,4 @@
-"""System checks: what would keep the trail from being complete."""
+"""System checks for faults that make the trail incomplete."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from .models import Entry
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Find databases that the trail cannot be kept in, without asking any."""
+    """Find databases that cannot hold the trail, without a query."""
     return [error for alias in connections for error in _errors(alias)]
 
 
 def check_triggers(
     app_configs: Sequence[AppConfig] | None, *, databases: Sequence[str] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Find triggers that are missing or are not what they should be; ``--database`` asks for it.
+    """Find triggers that are missing or are not what they should be; only with ``--database``.
 
-    No errors, which would stop ``migrate``, the way to mend them.
+    It gives warnings, because an error would stop ``migrate``, which repairs the triggers.
     """
     return [
         Warning(fault, id="audit.W001")

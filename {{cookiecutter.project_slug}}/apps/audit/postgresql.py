@@ -74,8 +74,8 @@ class PostgreSQLCapture(Capture):
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
         yield self._trigger("update", *on, "AFTER UPDATE", body)
-        # Many rows are recorded faster together. Old and new rows come in the same order. What has
-        # another key than before is recorded as deleted and created, so the order does no harm.
+        # Many rows are recorded faster together. Old and new rows come in the same order. A row whose
+        # key changes is recorded as deleted and created, so the order does no harm.
         # A full join is no nested loop, which a plan for few rows would be.
         name = self.quote(f"{PREFIX}row")
         old, new = (

@@ -19,7 +19,7 @@ class TaskForm(forms.ModelForm):
 
 
 class PersonForm(forms.Form):
-    """One person, to assign or to remove; there may be too many for a list."""
+    """One person to assign or to remove. There may be too many people for a list."""
 
     person = forms.ModelChoiceField(User.objects.all())
 

@@ -38,7 +38,7 @@ class TaskInProgressError(ProtectedError):
 
 
 def check_size(file: FieldFile) -> None:
-    """Refuse an attachment that is too large; let one pass that the disk has lost."""
+    """Refuse an attachment that is too large; accept one whose file is lost."""
     with suppress(FileNotFoundError):
         if file.size > ATTACHMENT_SIZE:
             raise ValidationError(f"A file may have {filesizeformat(ATTACHMENT_SIZE)} at most.")
@@ -188,7 +188,7 @@ class Task(WithSlug):
 
 class NotificationQuerySet(BulkSignalsQuerySet["Notification"]):
     def forget(self, user_pk: Any) -> int:
-        """Delete those of a user, and call the user "Somebody" in others; return how many."""
+        """Delete a user's notifications, and name the user "Somebody" in others; return how many."""
         changed, _ = self.filter(user_id=user_pk).delete()
         user = User.objects.using(self.db).filter(pk=user_pk).first()
         if user is None:

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 SLOW_REQUEST = 1.0  # seconds
 
-# Mails in an hour: that one account sets off, and that one person gets. The board tells the rest.
+# Mails in an hour that one account causes, and that one person gets. Others are on the board only.
 SET_OFF = 100
 RECEIVED = 30
 
@@ -53,7 +53,7 @@ def discard_replaced_attachment(
     update_fields: frozenset[str] | None,
     **kwargs: Any,
 ) -> None:
-    """Before a task is saved, look which file it replaces, and delete that after the commit."""
+    """Find the file that a save of a task replaces, and delete it after the commit."""
     if instance._state.adding or "attachment" not in (update_fields or {"attachment"}):
         return
     before = Task.objects.using(using).filter(pk=instance.pk).values_list("attachment", flat=True)
@@ -102,7 +102,7 @@ def tell_creator_of_edit(
 def protect_task_in_progress(
     sender: type[Task], instance: Task, using: str, origin: Any, **kwargs: Any
 ) -> None:
-    """Refuse to delete a task in progress, unless it goes along with its project."""
+    """Refuse to delete a task in progress, unless its project is deleted too."""
     origin_model = origin.model if isinstance(origin, QuerySet) else type(origin)
     if origin is not None and not issubclass(origin_model, Task):
         return
@@ -114,7 +114,7 @@ def protect_task_in_progress(
 
 @receiver(post_delete, sender=Task)
 def discard_attachment(sender: type[Task], instance: Task, using: str, **kwargs: Any) -> None:
-    """Delete the file of a deleted task, after the commit: a rollback must find it in place."""
+    """Delete the file of a deleted task after the commit, because a rollback needs the file."""
     if instance.attachment:
         hand_off(discard_file, instance.attachment.name, using=using)
 
@@ -151,7 +151,7 @@ def announce_assignees(
                 ids = {near: instance.pk, far: pk}
                 task_assigned.announce(TaskAssigned(**ids, by_id=by_id, using=using))
         case "pre_remove" | "pre_clear":
-            # Only before the change does the table show who was assigned.
+            # The table shows who was assigned only before the change.
             leaving = links.select_for_update().order_by(far).values_list(far, flat=True)
             vars(instance)["leaving"] = list(leaving)
         case "post_remove" | "post_clear":
@@ -183,13 +183,13 @@ _started: ContextVar[tuple[dict[str, Any], float] | None] = ContextVar("started"
 
 @receiver(request_started)
 def note_start(sender: Any, **kwargs: Any) -> None:
-    """Note the request and the time, when it comes in: WSGI sends environ, ASGI scope."""
+    """Note each request and its time of arrival; WSGI sends environ, ASGI sends scope."""
     _started.set((kwargs.get("environ") or kwargs["scope"], perf_counter()))
 
 
 @receiver(request_finished)
 def log_slow_request(sender: Any, **kwargs: Any) -> None:
-    """Write a request that took long to the log, when its response has been sent."""
+    """Log a request that took long, after its response has been sent."""
     started = _started.get()
     _started.set(None)
     if started and (seconds := perf_counter() - started[1]) >= SLOW_REQUEST:
@@ -273,7 +273,7 @@ def tell(using: str, task_id: int, user_id: int, text: str) -> None:
 
 
 def may_be_mailed(user_id: int) -> bool:
-    """Count one mail more; False when the acting account, or this person, has had enough."""
+    """Count one more mail; False when the acting account or this person has reached a limit."""
     actor = current_actor()
     set_off = count("mails by", str(actor.pk)) if actor else 0
     return set_off <= SET_OFF and count("mails for", str(user_id)) <= RECEIVED

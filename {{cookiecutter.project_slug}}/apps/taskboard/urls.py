@@ -11,7 +11,7 @@ class BoardSlugConverter(StringConverter):
 
 
 class BoardFileConverter(PathConverter):
-    """The name of a file; without NUL, which PostgreSQL takes in a text for an error."""
+    """The name of a file, without NUL, which PostgreSQL refuses in a text."""
 
     regex = r"[^\0]+"
 

@@ -24,7 +24,7 @@ from .forms import PersonForm, SearchForm, TaskForm
 from .models import Project, Task, TaskInProgressError
 
 LATEST = 10
-FOUND = 10  # people, of those whom a search finds
+FOUND = 10  # people that a search shows
 
 
 class IndexView(LoginRequiredMixin, CreateView):

@@ -8,7 +8,7 @@ from .models import Welcome
 
 @admin.register(Welcome)
 class WelcomeAdmin(admin.ModelAdmin):
-    """Which welcomes were sent and which are still due, to look at."""
+    """Shows which welcome mails were sent and which are still due; read-only."""
 
     list_display = ("user", "owed_since", "sent_at", "attempts", "last_error")
     list_filter = (("sent_at", admin.EmptyFieldListFilter), "owed_since")

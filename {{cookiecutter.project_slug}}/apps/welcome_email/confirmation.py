@@ -1,4 +1,4 @@
-"""Links that confirm an address: only its owner gets one."""
+"""Links that confirm an address. Only the owner of the address gets one."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ def confirmation_link(user: User) -> str:
 
 
 def user_of(token: str) -> User | None:
-    """Return the user whose address a link confirms; None when it is old, wrong or another's."""
+    """Return the user whose address a link confirms; None for an old or wrong link."""
     try:
         pk, email = signing.loads(token, salt=SALT, max_age=settings.PASSWORD_RESET_TIMEOUT)
     except signing.BadSignature:

@@ -1,4 +1,4 @@
-"""The record of a welcome: what makes sure that a user gets one, and only one."""
+"""The record of a welcome mail: with it, a user gets exactly one."""
 
 from datetime import timedelta
 
@@ -7,11 +7,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-# Longer than any mail server takes to answer: a claim this old was left by a process that died.
-# A backend that tries a failed job again for a quarter of an hour comes back after that.
+# No mail server takes this long to answer, so the process of an older claim has died. A backend
+# that repeats failed jobs should still do so after this time.
 CLAIM_EXPIRES_AFTER = timedelta(minutes=10)
 
-# As mail servers do, the module gives up some day on an address that takes no mail.
+# After this time the module gives up on an address that takes no mail, as mail servers do.
 OWED_FOR = timedelta(days=7)
 
 
@@ -26,17 +26,17 @@ class WelcomeQuerySet(models.QuerySet["Welcome"]):
         return self.owed().filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=expired))
 
     def claim(self, pk: int) -> bool:
-        """Take a due welcome, so that no one else sends it too; False when it is not due.
+        """Claim a due welcome, so that no other job sends it too; False when it is not due.
 
-        One UPDATE decides: of two jobs that run at once, only one gets it.
+        One UPDATE decides. Of two jobs that run at once, only one gets the row.
         """
         return self.due().filter(pk=pk).update(claimed_at=timezone.now()) == 1
 
 
 class Welcome(models.Model):
-    """A user's welcome mail: owed from sign-up on, until it is sent or given up.
+    """A user's welcome mail. It is owed from the sign-up until it is sent or given up.
 
-    ``owed_since`` is None for as long as the user has no address. ``language`` is the one that
+    ``owed_since`` is None while the user has no address. ``language`` is the one that
     was active at sign-up; ``attempts`` counts failures; ``last_error`` is the latest of them, as
     Python writes it.
     """

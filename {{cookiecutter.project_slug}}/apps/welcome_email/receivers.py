@@ -27,7 +27,7 @@ def owe_welcome(
 ) -> None:
     """Note that a new user is owed a welcome mail, and send it after the commit.
 
-    A user without an address is sent it after the save that brings one.
+    A user without an address gets it after the save that adds one.
     """
     field = instance.get_email_field_name()
     address = getattr(instance, field)
@@ -37,7 +37,7 @@ def owe_welcome(
     elif address and field in (update_fields or {field}):
         waiting = Welcome.objects.using(using).filter(user_id=instance.pk, owed_since=None)
         welcome = waiting.first()
-    if welcome is None:  # as for users from before this module, who have none
+    if welcome is None:  # no new address, or a user who waits for no mail
         return
     welcome.owed_since = timezone.now() if address else None
     welcome.save(using=using)
@@ -49,7 +49,7 @@ def owe_welcome(
 def owe_welcomes(
     sender: Any, instances: tuple[AbstractBaseUser, ...], using: str, **kwargs: Any
 ) -> None:
-    """Note what users who were created in bulk are owed, and send it after the commit."""
+    """Note that users created in bulk are owed a welcome mail, and send it after the commit."""
     language, now = get_language() or "", timezone.now()
     welcomes = Welcome.objects.using(using).bulk_create(
         Welcome(

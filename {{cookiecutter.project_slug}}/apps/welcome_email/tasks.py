@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class ClaimedError(Exception):
-    """Somebody is sending the welcome, or has died while sending it."""
+    """Another process is sending the welcome, or died while it sent it."""
 
 
-# The claim has to be there for all to see before the mail goes out, and what went wrong
-# has to be kept although the job fails.
+# Other jobs must see the claim before the mail is sent, and the error must stay when the job
+# fails. So both are committed at once.
 @task
 @autocommit
 def send_welcome(pk: int, using: str) -> None:
@@ -33,8 +33,8 @@ def send_welcome(pk: int, using: str) -> None:
         using: the alias of the database that holds it.
 
     Raises:
-        ClaimedError: when it is being sent. Try it again later: the process that sends it may have
-            died.
+        ClaimedError: when another process is sending it. That process may have died, so try again
+            later.
         Exception: when the mail cannot be written, or the mail server does not take it.
             The welcome stays due, so that the job can be run again.
     """
@@ -48,7 +48,7 @@ def send_welcome(pk: int, using: str) -> None:
     try:
         message(welcome).send(using="default")
     except Exception as error:
-        # As Python writes it: also with NUL or half a character in it, a database takes that.
+        # repr() escapes NUL and half surrogate pairs, which a database may refuse.
         welcomes.filter(pk=pk).update(
             claimed_at=None, attempts=F("attempts") + 1, last_error=repr(error)
         )
@@ -57,7 +57,7 @@ def send_welcome(pk: int, using: str) -> None:
             " server; 'manage.py send_welcomes' sends every welcome that is still due.",
             welcome.user_id,
             error,
-            # An answer of the mail server needs no traceback; a mistake in a template does.
+            # An error of the mail server needs no traceback. A mistake in a template does.
             exc_info=not isinstance(error, OSError),
         )
         raise
@@ -77,7 +77,7 @@ def send_welcomes(using: str) -> tuple[int, int]:
             send_welcome.call(pk, using=using)
         except ClaimedError:
             continue  # another job was quicker
-        except Exception:  # noqa: BLE001 - it is logged, and the others may fare better
+        except Exception:  # noqa: BLE001 - it is logged, and other mails may succeed
             failed += 1
         tried += 1
     return tried, failed
@@ -86,7 +86,7 @@ def send_welcomes(using: str) -> tuple[int, int]:
 def message(welcome: Welcome) -> EmailMultiAlternatives:
     """Write the mail, as text and HTML, in the language of the sign-up.
 
-    Anybody may have typed the address. So of what was typed it holds the username alone.
+    Any person may have typed the address. So the username is the only typed text in the mail.
     """
     user = welcome.user
     context = {
@@ -98,7 +98,7 @@ def message(welcome: Welcome) -> EmailMultiAlternatives:
         subject = render_to_string("welcome_email/subject.txt", context)
         text = render_to_string("welcome_email/body.txt", context)
         html = render_to_string("welcome_email/body.html", context)
-    # A name with a line break in it must not add headers to the mail.
+    # A name with a line break must not add headers to the mail.
     mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=[user.email])
     mail.attach_alternative(html, "text/html")
     return mail

@@ -8,7 +8,7 @@ from .confirmation import user_of
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """Confirm an address by a button: programs that look into mails follow the link as well."""
+    """Confirm an address with a button, because programs that scan mails open links."""
     user = user_of(token)
     if user and request.method == "POST":
         user.confirmed_email = user.email

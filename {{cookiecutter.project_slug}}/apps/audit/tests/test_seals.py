@@ -1,4 +1,4 @@
-"""Seals show what was done to sealed entries past the triggers."""
+"""Seals show changes of sealed entries that bypass the triggers."""
 
 import io
 from typing import Any
@@ -32,7 +32,7 @@ def keys() -> list[int]:
 
 
 def force(statement: str, *parameters: Any) -> None:
-    """Run a statement past the triggers, as the owner of the database can."""
+    """Run a statement that bypasses the triggers, as the owner of the database can."""
     with triggers.without_protection(connection), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
 

@@ -8,12 +8,12 @@ from apps.audit.models import Entry
 
 
 def actions(instance: Model) -> list[str]:
-    """List what was done to an object, the first deed first."""
+    """List the actions on an object, the oldest first."""
     return [entry.action for entry in Entry.objects.of(instance).reverse()]
 
 
 def changes(instance: Model) -> list[dict[str, Any]]:
-    """List the changes of an object, each field as ``(old, new)``, the first deed first."""
+    """List the changes of an object, each field as ``(old, new)``, the oldest first."""
 
     def pair(change: dict[str, Any]) -> Any:
         return (change["old"], change["new"]) if "old" in change else change

@@ -1,4 +1,4 @@
-"""The acting user: found late, never leaked, and free where the view does not ask."""
+"""The acting user: looked up late, never leaked, without cost if the view does not ask."""
 
 import pytest
 from asgiref.sync import sync_to_async

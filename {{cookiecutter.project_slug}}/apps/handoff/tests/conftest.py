@@ -32,7 +32,7 @@ class Message:
 
 @pytest.fixture(autouse=True)
 def retries_at_once(settings: Settings) -> None:
-    """Let no attempt wait for its time; the project's other queues and backends stay."""
+    """Let attempts run without a pause; keep the project's other queues and backends."""
     entry = settings.TASKS["default"]
     entry = entry | {
         "BACKEND": "apps.handoff.backend.OutboxBackend",

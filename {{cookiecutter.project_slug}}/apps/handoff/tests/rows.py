@@ -9,11 +9,11 @@ from apps.handoff.models import Handoff, Status
 
 
 def row(status: Status, ago: timedelta = timedelta(minutes=1), **values: Any) -> Handoff:
-    """Write a row that came to a status some time ago.
+    """Write a row that got its status some time ago.
 
     Args:
         status: the status.
-        ago: when it came to it, and was due.
+        ago: how long ago it got the status, and was due.
         values: other columns.
     """
     then = timezone.now() - ago

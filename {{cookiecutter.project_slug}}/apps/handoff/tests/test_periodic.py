@@ -37,7 +37,7 @@ def next_at() -> datetime:
 
 
 def let_pass(time: timedelta) -> None:
-    """Let the clock of the database go on, or back, as far as a periodic job can tell."""
+    """Move the clock of the database forwards or backwards, as a periodic job sees it."""
     PeriodicJob.objects.update(next_at=F("next_at") - time)
 
 

@@ -28,7 +28,7 @@ def broker(notes: Notes) -> None:
 
 
 def running(job: Task, *args: Any) -> tuple[Run, Handoff]:
-    """Hand a job off, and let a process that is not there start it."""
+    """Hand a job off, and start it as a process that does not exist."""
     result = job.enqueue(*args)
     (row,) = claim("default", "default", 1)
     run = Run.of("default", result.id)

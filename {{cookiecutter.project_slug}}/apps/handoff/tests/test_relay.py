@@ -1,4 +1,4 @@
-"""The relay sends every job once, and again when that has come to nothing."""
+"""The relay sends every job once, and again when the message had no effect."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_a_job_is_sent_as_a_worker_expects_it(relay: Relay, sent: Sent) -> None:
     assert message.headers["task"] == "apps.handoff.tests.example.tasks.add"
     assert message.headers["id"] == result.id
     assert message.queue == "reports"
-    # A key and nothing else: who acts with what is in the row.
+    # A message holds only a key. The actor and the arguments are in the row.
     assert message.headers["handoff"] == ["default", result.id]
     assert message.body[:2] == [[], {}]
     assert (row().actor, row().request_id) == (str(ann.pk), "the-request")

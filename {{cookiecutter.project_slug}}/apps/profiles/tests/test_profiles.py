@@ -1,4 +1,4 @@
-"""Every way in which a user comes into being ends with exactly one profile."""
+"""Every way to create a user results in exactly one profile."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def ada() -> User:
 
 
 def without_profile(name: str) -> User:
-    """Return a user whom no signal was sent for."""
+    """Return a user for whom no signal was sent."""
     return User._base_manager.bulk_create([User(username=name)])[0]
 
 

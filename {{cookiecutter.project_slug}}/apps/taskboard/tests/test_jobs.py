@@ -36,7 +36,7 @@ def test_bulk_writes_are_heard_and_mailed_one_by_one(grace: User, mailoutbox: li
 
 
 def test_handing_off_fits_the_backend_of_the_project(settings: Any) -> None:
-    """The project's own backend waits for the commit too, and takes the jobs as they are."""
+    """The project's own backend waits for the commit too, and accepts the jobs unchanged."""
     assert issubclass(import_string(CONFIGURED["default"]["BACKEND"]), TransactionalBackend)
     settings.TASKS = CONFIGURED
     for job in (mail_notification, discard_file, announce_overdue):

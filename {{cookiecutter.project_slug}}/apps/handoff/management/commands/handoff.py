@@ -47,7 +47,7 @@ class Command(BaseCommand):
         status.add_argument("--fail-if-older-than", type=duration, metavar="5m", help=late)
         failed = "Exit with 1 if a job has failed."
         status.add_argument("--fail-if-failed", action="store_true", help=failed)
-        actions.add_parser("health", help="Exit with 1 if jobs have waited 5 minutes, none runs.")
+        actions.add_parser("health", help="Exit with 1 if jobs wait 5 minutes while none runs.")
         actions.add_parser("figures", help="Print figures for Prometheus.")
         flush = actions.add_parser("flush", help="Delete the rows of jobs that were done long ago.")
         age = "How long ago at least (s, m, h or d; default: 7d)."
