@@ -253,7 +253,10 @@ def configured(project: BakedProject, setting: str, **variables: str) -> str:
     ("variable", "value"),
     [
         ("PORT", "http"),
+        ("PORT", "65536"),
         ("WEB_HOST", "http://0.0.0.0"),
+        ("WEB_HOST", "127.0.0.1,0.0.0.0"),
+        ("WEB_HOST", ","),
         ("WEB_THREADS", "0"),
         ("WEB_CONCURRENCY", "0"),
         ("LOG_LEVEL", "loud"),
