@@ -13,8 +13,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ HOST = "www.example.com"
 NEVER_IN_GIT = [
     *(".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "backup.sqlite3", "var/media/x"),
     *("backup.dump", "january.jsonl", "apps/tls.key", "fullchain.pem"),
+    *("config/.env", "config/.env.production", "apps/db.sqlite3"),
 ]
 NEVER_IN_AN_IMAGE = [*NEVER_IN_GIT, ".git/config"]
 
@@ -114,14 +116,27 @@ def on_this_machine(command: str) -> str:
     return re.sub(r"--mount=\S+\s*", "", command)
 
 
+def without(root: Path, patterns: list[str]) -> Callable[[str, list[str]], list[str]]:
+    """Leave out what patterns name; only those with **/ count below the first folder."""
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        counted = [each for each in patterns if each[:3] == "**/" or Path(folder) == root]
+        return [
+            name
+            for name in names
+            if any(fnmatch(name, each.removeprefix("**/")) for each in counted)
+        ]
+
+    return ignored
+
+
 def copy(project: BakedProject, arguments: str, root: Path) -> None:
     """Copy files of the project as the image does, less what .dockerignore names."""
     ignored = project.read(".dockerignore").split()
     *sources, _ = shlex.split(arguments)
     for source in sources:
         if source == ".":
-            patterns = [line.removeprefix("**/").rstrip("/") for line in ignored]
-            leave_out = shutil.ignore_patterns(*patterns)
+            leave_out = without(project.path, [line.rstrip("/") for line in ignored])
             shutil.copytree(project.path, root, ignore=leave_out, dirs_exist_ok=True)
         elif "[" not in source:
             shutil.copy(project.path / source, root)
@@ -253,7 +268,10 @@ def configured(project: BakedProject, setting: str, **variables: str) -> str:
     ("variable", "value"),
     [
         ("PORT", "http"),
+        ("PORT", "65536"),
         ("WEB_HOST", "http://0.0.0.0"),
+        ("WEB_HOST", "127.0.0.1,0.0.0.0"),
+        ("WEB_HOST", ","),
         ("WEB_THREADS", "0"),
         ("WEB_CONCURRENCY", "0"),
         ("LOG_LEVEL", "loud"),
@@ -375,6 +393,18 @@ def test_a_composition_has_what_its_modules_need_and_no_rights_that_it_does_not(
         assert service["pids_limit"], name
         assert service["logging"]["driver"] == "local", name
         assert "healthcheck" in service or service["restart"] == "no", name
+
+
+def test_a_composition_passes_on_each_variable_of_the_example(project: BakedProject) -> None:
+    """A value in .env that no container gets would look as if it counted."""
+    example = re.findall(r"^#?([A-Z_]+)=", project.read(".env.example"), re.M)
+    passed = composition(project)["services"]["web"]["environment"]
+    # The composition has servers of its own, and is no development.
+    assert {*example} - {*passed} == {"DEBUG"}
+    own = {name for name, value in passed.items() if f"${{{name}:" not in value}
+    servers = [entry.get("compose", {}) for entry in TEMPLATE.registry.values()]
+    known = {name for one in servers for each in one.values() for name in each["environment"]}
+    assert own <= {"DATABASE_URL", *known}
 
 
 def test_the_servers_of_a_composition_ask_for_a_password(project: BakedProject) -> None:

@@ -25,8 +25,8 @@ worker_class = "gthread"
 try:
     logconfig_dict: dict[str, Any] = deepcopy(settings.LOGGING)
     # With a port only, Gunicorn would listen to every machine.
-    host = env.read("WEB_HOST", env.hosts, ["127.0.0.1"], "127.0.0.1")[0]
-    bind = f"{host}:{env.read('PORT', env.positive, 8000, '8000')}"
+    host = env.read("WEB_HOST", env.host, "127.0.0.1", "127.0.0.1")
+    bind = f"{host}:{env.read('PORT', env.port, 8000, '8000')}"
     workers = env.read("WEB_CONCURRENCY", env.positive, 1, "2")
     # Clients that are slow or wait for the database are likely to hold fewer at a time.
     threads = env.read("WEB_THREADS", env.positive, 16, "16")

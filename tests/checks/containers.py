@@ -14,6 +14,7 @@ OTHER_READERS = {
     "POSTGRES_PASSWORD": "the image of PostgreSQL",
     "WEB_CONCURRENCY": "Gunicorn",
     "WEB_PORT": "the composition itself",
+    "WEB_THREADS": "gunicorn.conf.py",
 }
 # Where a server's image keeps its data. PostgreSQL has another place from 18 on.
 DATA = {

@@ -7,29 +7,32 @@ An empty variable counts as not set, because Compose and CI systems pass such va
 import os
 import re
 from collections.abc import Callable
-from email.utils import parseaddr
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from django.core.exceptions import ImproperlyConfigured
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 YES: Final = ("1", "true", "yes", "on", "y", "t")
 NO: Final = ("0", "false", "no", "off", "n", "f")
 HOST: Final = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]"
+CONTROLS: Final = r"\x00-\x1f\x7f-\xa0\u2028\u2029"
+# Mail would drop a part of a name with any of these signs, unless it is in quotes.
+SIGNS: Final = rf'@:;,<>()\[\]"{CONTROLS}'
+BOX: Final = rf"[^ {SIGNS}]+@[\w-]+(\.[\w-]+)*"
 # The message does not repeat the URL, because any part of a wrong URL may be a password.
 UNKNOWN_URL: Final = (
-    "is no URL that this project knows (in a password write / as %2F, @ as %40, # as %23, ? as %3F"
-    " and so on)"
+    "is no URL that this project knows (in a password write / as %2F, @ as %40, # as %23 and so on)"
 )
 # A name or password may contain an @, because many providers use addresses as names.
 SERVER: Final = re.compile(
     r"(?P<scheme>smtp|smtps|smtp\+tls|smtp\+ssl)://"
-    r"((?P<username>[^\s:/?#]*)(:(?P<password>[^\s/?#]*))?@)?"
-    r"(?P<host>[^\s@:/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
+    r"((?P<username>[^\s:/?#]+):(?P<password>[^\s/?#]+)@)?"
+    r"(?P<host>[^\s@:/?#%,\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?/?"
 )
 PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465, "smtps": 465}
 WITHOUT_SERVER: Final = {
@@ -45,26 +48,28 @@ def load(path: Path) -> None:
     Raises:
         ImproperlyConfigured: when the file cannot be read, or would turn DEBUG on in production.
     """
+    found: dict[str, str] = {}
     try:
-        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        for name, value, original, is_wrong in parse_stream(StringIO(text)):
+            has_value = value is not None or name is None  # a comment has neither
+            if is_wrong or not has_value or not f"{name}".isprintable() or "\0" in original.string:
+                raise ValueError(f"see from line {original.line} on")
+            if name:
+                found[name] = value or ""
+    except (OSError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"The file {path} cannot be read as text in UTF-8; make one with cp .env.example .env"
+            f"The file {path} has other text than lines of NAME=value in UTF-8 ({error}); make one"
+            " with cp .env.example .env"
         ) from None
-    for name, value in found.items():
-        if value is None or not name.isprintable():
-            raise ImproperlyConfigured(
-                f"The file {path} has {name!r} in place of NAME=value; write for example DEBUG=1"
-            )
     # Production sets these in the environment. Then the file is left over from development.
     given = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if os.environ.get(name)]
-    if given and "DEBUG" not in os.environ and (found.get("DEBUG") or "").lower() in YES:
+    if given and "DEBUG" not in os.environ and found.get("DEBUG", "").strip().lower() in YES:
         raise ImproperlyConfigured(
             f"The file {path} sets DEBUG, but the environment sets {given[0]} as in production;"
             " delete the file, or set DEBUG in the environment, for example DEBUG=0"
         )
-    for name, value in found.items():
-        os.environ.setdefault(name, value or "")
+    os.environ.update(found | dict(os.environ))
 
 
 def read[T](name: str, kind: Callable[[str], T], default: T | None, example: str) -> T:
@@ -95,16 +100,15 @@ def flag(given: str) -> bool:
     return given.lower() in YES
 
 
-def number(given: str, least: int = 0) -> int:
+def number(given: str, least: int = 0, most: int = 999_999_999) -> int:
     """Read a whole number."""
-    if not re.fullmatch("[0-9]{1,9}", given):
-        raise ValueError(f"is {given!r}, which is no whole number from {least} to 999999999")
-    if int(given) < least:
-        raise ValueError(f"is {given!r}, which is less than {least}")
+    if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
+        raise ValueError(f"is {given!r}, which is no whole number from {least} to {most}")
     return int(given)
 
 
 positive: Final = partial(number, least=1)
+port: Final = partial(number, least=1, most=65535)
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -119,32 +123,29 @@ def one_of(*words: str) -> Callable[[str], str]:
     return word
 
 
-def _list(what: str, pattern: str, given: str) -> list[str]:
-    found = [part.strip() for part in given.split(",") if part.strip()]
-    for part in found:
-        if not re.fullmatch(pattern, part):
-            raise ValueError(f"has {part!r}, which is no {what}")
-    return found
-
-
-hosts: Final = partial(_list, "host name", rf"\*|\.?({HOST})")
-origins: Final = partial(
-    _list, "origin with a scheme and a host", rf"https?://(\*\.)?({HOST})(:[0-9]+)?"
-)
-
-
-def address(given: str) -> str:
-    """Read an e-mail address, with or without a name before it."""
-    if not given.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(given)[1]):
-        raise ValueError(f"is {given!r}, which is no e-mail address")
+def _one(what: str, pattern: str, given: str) -> str:
+    if not re.fullmatch(pattern, given):
+        raise ValueError(f"has {given!r}, which is no {what}")
     return given
+
+
+def _list(what: str, pattern: str, given: str) -> list[str]:
+    found = [_one(what, pattern, part.strip()) for part in given.split(",") if part.strip()]
+    return found or [_one(what, pattern, given)]
+
+
+host: Final = partial(_one, "host name", HOST)
+hosts: Final = partial(_list, "host name", rf"\*|\.?({HOST})")
+origin: Final = partial(_one, "origin", rf"https?://({HOST})(:[0-9]+)?")
+origins: Final = partial(_list, "origin", rf"https?://(\*\.)?({HOST})(:[0-9]+)?")
+address: Final = partial(_one, "e-mail address", rf'{BOX}|([^{SIGNS}]*|"[^"{CONTROLS}]*") ?<{BOX}>')
 
 
 def secret_key(given: str) -> str:
     """Read a secret key."""
     if given.startswith("django-insecure-"):
         raise ValueError("is the key for development, which everybody knows")
-    if given.startswith("$("):
+    if given.startswith(("$(", "`", "${")):
         raise ValueError("is a command instead of the text that the command prints")
     return given
 
@@ -152,9 +153,8 @@ def secret_key(given: str) -> str:
 def database(given: str) -> dict[str, Any]:
     """Read the URL of a database, as an entry of ``DATABASES``."""
     if file := re.fullmatch(r"sqlite://(:memory:|/[^\s?#]+)", given):
-        name = unquote(file[1].removeprefix("/"))
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
-    url = re.fullmatch(r"postgres(?:ql)?(://(?!.*[/?].*@)[^\s#]*)", given)
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": unquote(file[1].removeprefix("/"))}
+    url = re.fullmatch(r"postgres(?:ql)?(://(?!.*[@/?].*@)[^\s#]*)", given)
     if not url:
         raise ValueError(UNKNOWN_URL)
     from psycopg import ProgrammingError

@@ -396,6 +396,10 @@ def test_each_subject_has_a_count_that_expires() -> None:
         ("\uff41\uff44\uff41", "else@example.com"),
         ("\u0430da", "else@example.com"),
         ("else", "ADA@Example.com"),
+        ("else", '"ada"@example.com'),
+        ("else", "ada@\uff45xample.com"),
+        ("else", "ada@exam\u00adple.com"),
+        ("else", "ad\u0131@example.com"),
     ],
 )
 def test_names_and_addresses_that_look_alike_are_one_account(

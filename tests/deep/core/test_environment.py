@@ -35,7 +35,10 @@ KINDS: dict[str, Any] = {
     "positive": environment.positive,
     "level": environment.one_of("DEBUG", "INFO"),
     "format": environment.one_of("line", "json"),
+    "port": environment.port,
+    "host": environment.host,
     "hosts": environment.hosts,
+    "origin": environment.origin,
     "origins": environment.origins,
     "address": environment.address,
     "key": environment.secret_key,
@@ -53,8 +56,10 @@ KINDS: dict[str, Any] = {
         ("number", "0", 0),
         ("number", "31536000", 31536000),
         ("positive", "16", 16),
+        ("port", "65535", 65535),
         ("level", "debug", "DEBUG"),
         ("format", "JSON", "json"),
+        ("host", "[::1]", "[::1]"),
         ("hosts", "a.example, .b.example,", ["a.example", ".b.example"]),
         ("hosts", "*", ["*"]),
         ("hosts", "127.0.0.1,[::1],localhost", ["127.0.0.1", "[::1]", "localhost"]),
@@ -64,6 +69,7 @@ KINDS: dict[str, Any] = {
             "https://*.a.example, http://localhost:8000",
             ["https://*.a.example", "http://localhost:8000"],
         ),
+        ("origin", "http://[::1]:8000", "http://[::1]:8000"),
         ("address", "me@example.com", "me@example.com"),
         ("address", "Shop <me@example.com>", "Shop <me@example.com>"),
         ("address", '"Shop, Inc" <me@example.com>', '"Shop, Inc" <me@example.com>'),
@@ -88,7 +94,8 @@ def test_a_value_is_understood(
             ("number", value, f"is {value!r}, which is no whole number")
             for value in ("1m", "-1", "1.5", "1_000", "٣", "None", "1e3", "9999999999")
         ),
-        ("positive", "0", "is '0', which is less than 1"),
+        ("positive", "0", "is '0', which is no whole number from 1 to 999999999"),
+        ("port", "65536", "is '65536', which is no whole number from 1 to 65535"),
         ("level", "verbose", "is 'verbose', but must be one of DEBUG, INFO"),
         ("level", "10", "is '10', but must be one of DEBUG, INFO"),
         ("format", "text", "is 'text', but must be one of line, json"),
@@ -104,25 +111,49 @@ def test_a_value_is_understood(
                 "::1",
                 "bücher.example",
                 "$HOST",
+                ",",
             )
+        ),
+        *(
+            ("host", value, f"has {value!r}, which is no host name")
+            for value in ("*", ".a.example", "a.example,b.example", ",")
         ),
         ("hosts", "a.example;b.example", "has 'a.example;b.example', which is no host name"),
         *(
             ("origins", value, f"has {value!r}, which is no origin")
-            for value in ("a.example", "https://a.example/", "https://a.example/x", "https://", "*")
+            for value in (
+                "a.example",
+                "https://a.example/",
+                "https://a.example/x",
+                "https://",
+                "*",
+                ",",
+            )
         ),
         *(
-            ("address", value, f"is {value!r}, which is no e-mail address")
+            ("origin", value, f"has {value!r}, which is no origin")
+            for value in ("https://*.a.example", "https://a.example,https://b.example", ",")
+        ),
+        *(
+            ("address", value, f"has {value!r}, which is no e-mail address")
             for value in (
                 "shop",
                 "Shop <shop>",
                 "Shop, Inc <me@a.example>",
                 "me@",
+                "me@.example",
+                "mailto:me@a.example",
+                "me@a.example # shop",
+                "me@exa mple.com",
+                "Shop [x] <me@a.example>",
+                "Shop <me@a.example",
                 "a@b.example\nBcc: c@d.example",
                 "$FROM",
             )
         ),
         ("key", "$(openssl rand -base64 48)", "is a command"),
+        ("key", "`openssl rand -base64 48`", "is a command"),
+        ("key", "${SECRET_KEY}", "is a command"),
         ("key", "django-insecure-0123", "is the key for development"),
     ],
 )
@@ -252,6 +283,7 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "postgres://me:secret?ret@db:5433/shop",
                 "postgres://me:12/secret@db:5433/shop",
                 "postgres://me:sec ret@db:5433/shop",
+                "postgres://me:pass@secret@db:5433/shop",
                 "postgres://db:secret/shop",
                 "sqlite://",
                 "sqlite:///",
@@ -286,6 +318,11 @@ def test_mail_is_written_to_the_folder_that_is_named(url: str, folder: str) -> N
                 "smtp://mail.example.com:99999",
                 "smtp://mail.example.com:0",
                 "smtp://mail.example.com/secret",
+                "smtp://mail%2Fsecret",
+                "smtp://secret,mail.example.com",
+                "smtp://secret@mail.example.com",
+                "smtp://:secret@mail.example.com",
+                "smtp://secret:@mail.example.com",
                 "filemail://",
                 "filemail://srv/mail",
                 "consolemail://secret",
@@ -373,10 +410,21 @@ def test_a_file_of_any_editor_is_read(
 @pytest.mark.parametrize(
     ("written", "why"),
     [
-        ("NAMED=1\n".encode("utf-16"), "cannot be read as text in UTF-8"),
-        ("NAMED=1\n".encode("utf-16-le"), "in place of NAME=value"),
-        ("NAMED=é\n".encode("latin-1"), "cannot be read as text in UTF-8"),
-        (b"NAMED\n", "has 'NAMED' in place of NAME=value"),
+        ("NAMED=1\n".encode("utf-16"), "other text than lines of NAME=value in UTF-8"),
+        ("NAMED=1\n".encode("utf-16-le"), "see from line 1 on"),
+        ("NAMED=é\n".encode("latin-1"), "other text than lines of NAME=value in UTF-8"),
+        *(
+            (b"OTHER=2\n" + line, "see from line 2 on")
+            for line in (
+                b"NAMED\n",
+                b"NAMED: 1\n",
+                b"set NAMED=1\n",
+                b'NAMED="1\n',
+                b"NAMED='1' 2\n",
+                b"NAMED=1\0\n",
+                "\u200bNAMED=1\n".encode(),
+            )
+        ),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused(written: bytes, why: str, tmp_path: Path) -> None:
@@ -410,6 +458,7 @@ def test_a_file_of_development_does_not_turn_debug_on_in_production(
     assert done.returncode == 1
     refusal = done.stderr.splitlines()[-1]
     assert f"sets DEBUG, but the environment sets {name} as in production" in refusal
+    assert loaded(tmp_path, "DEBUG=' yes '\n", **{name: "of-production"}).returncode == 1
     assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="0").stdout == "False\n"
     assert loaded(tmp_path, "DEBUG=1\n", **{name: "x"}, DEBUG="1").stdout == "True\n"
     assert loaded(tmp_path, "DEBUG=0\n", **{name: "x"}).stdout == "False\n"

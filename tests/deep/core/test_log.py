@@ -132,6 +132,7 @@ CYCLE["self"] = CYCLE
         ({"a": None, "b": {(1,): 1}}, None),
         ({"a": True, "b": {(1,): 1}}, True),
         ({1: 2}, None),
+        ({(1, 2): 3}, None),
         ({"level": "x", "logger": "x", "time": "x", "request_id": "x", "request": "x"}, None),
     ],
     ids=lambda value: None,
@@ -155,7 +156,17 @@ RESET = f"/accounts/reset/MQ/{SECRET}/"
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", [RESET, RESET.rstrip("/"), f"{RESET}more/", f"/else{RESET}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        RESET,
+        RESET.rstrip("/"),
+        f"{RESET}more/",
+        f"{RESET}\u200b",
+        f"/accounts/reset/MQ/{SECRET}%0A/",
+        f"/else{RESET}",
+    ],
+)
 @pytest.mark.parametrize("method", ["get", "post", "put"])
 def test_no_line_about_a_request_contains_the_secret_of_its_path(
     client: Client, log: StringIO, path: str, method: str
@@ -184,6 +195,10 @@ def test_gunicorn_itself_writes_no_secret_when_a_request_fails() -> None:
     )
     assert RequestFilter().filter(record)
     assert record.getMessage() == "Error handling request GET /accounts/..."
+    text = f"Invalid request from ip=::1: Invalid HTTP request line: 'GET {RESET}é HTTP/1.1'"
+    record = logging.LogRecord("gunicorn.error", 30, "", 0, text, (), None)
+    assert RequestFilter().filter(record)
+    assert record.getMessage() == "Invalid request from ip=::1: Invalid HTTP request line"
 
 
 def access(**parts: Any) -> logging.LogRecord:

@@ -1,9 +1,12 @@
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib.auth.forms import UserCreationForm
-from django.contrib.auth.validators import ASCIIUsernameValidator
+from django.core.validators import RegexValidator
 
 from .models import User
+
+# Other letters look like these. Mail systems replace some of them, and ignore quotes.
+PLAIN: Final = RegexValidator(r"^[!#-~]+\Z", "Use ASCII letters, digits and signs, but no quotes.")
 
 
 class SignUpForm(UserCreationForm):
@@ -13,7 +16,7 @@ class SignUpForm(UserCreationForm):
         model = User
         fields: ClassVar = [User.USERNAME_FIELD, User.get_email_field_name()]
 
-    def clean_username(self) -> str:
-        """Refuse letters of other alphabets, because some look like ASCII letters."""
-        ASCIIUsernameValidator()(self.cleaned_data["username"])
-        return super().clean_username()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in {*self.Meta.fields}:
+            self.fields[name].validators.append(PLAIN)

@@ -38,7 +38,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         objs = list(objs)
         if not objs or not has_listeners:
             return super().bulk_create(objs, batch_size, *conflicts, *args, **options)
-        using = self._written_database()
+        using = self.select_for_update().db
         with transaction.atomic(using=using, savepoint=False):
             created = super().bulk_create(objs, batch_size, *conflicts, *args, **options)
             pks = tuple(row.pk for row in created)
@@ -54,7 +54,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         objs, fields = list(objs), list(fields)
         if not objs or not bulk_updated.has_listeners(self.model):
             return super().bulk_update(objs, fields, batch_size)
-        using = self._written_database()
+        using = self.select_for_update().db
         # Django updates in batches. The update() of this class would send a signal for each.
         rows: QuerySet[Row] = QuerySet(self.model, self.query.chain(), using)
         pks = tuple(dict.fromkeys(row.pk for row in objs))
@@ -71,7 +71,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         field = self.model._meta.get_field
         if any(name == "pk" or getattr(field(name), "primary_key", False) for name in kwargs):
             raise self._refusal("update() of a primary key changes the keys that it sends")
-        using = self._written_database()
+        using = self.select_for_update().db
         with transaction.atomic(using=using, savepoint=False):
             pks = self._locked_keys(using)
             count = super().update(**kwargs)
@@ -82,7 +82,7 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
         """Delete the rows, then send ``bulk_deleted``; see ``QuerySet.delete``."""
         if not bulk_deleted.has_listeners(self.model):
             return super().delete()
-        using = self._written_database()
+        using = self.select_for_update().db
         with transaction.atomic(using=using, savepoint=False):
             pks = self._locked_keys(using)
             total, by_model = super().delete()
@@ -96,9 +96,6 @@ class BulkSignalsQuerySet[Row: Model](QuerySet[Row]):
 
     # Without this, ``Model.objects.delete()`` would delete all rows.
     delete.queryset_only = True  # type: ignore[attr-defined]
-
-    def _written_database(self) -> str:
-        return self.select_for_update().db
 
     def _locked_keys(self, using: str) -> tuple[Any, ...]:
         rows = self.model._base_manager.using(using).select_for_update().order_by("pk")

@@ -55,8 +55,9 @@ class RequestFilter(logging.Filter):
                 setattr(record, field, parts[part])
             return not (parts["U"] in PROBES and parts["s"] == "200")
         if isinstance(parts, tuple) and hasattr(request, "resolver_match"):
-            record.args = tuple(route_of(request) if it == request.path else it for it in parts)
+            record.args = tuple(route_of(request) if str(it)[:1] == "/" else it for it in parts)
         elif isinstance(parts, tuple) and record.name == "gunicorn.error":
+            record.msg = str(record.msg).partition(": '")[0]  # the line of a wrong request
             record.args = tuple(without_secret(it) if str(it)[:1] == "/" else it for it in parts)
         return True
 
@@ -67,7 +68,7 @@ def dumps(line: Mapping[str, Any], **options: Any) -> str:
         return json.dumps(line, allow_nan=False, **options)
     except (TypeError, ValueError, RecursionError):
         plain = {
-            name: value if isinstance(value, str | int | datetime | None) else shortened(value)
+            f"{name}": value if isinstance(value, str | int | datetime | None) else shortened(value)
             for name, value in line.items()
         }
         return json.dumps(plain, **options)

@@ -1,5 +1,6 @@
 """The broker, which ``CELERY_BROKER_URL`` names: messages wait there for a worker."""
 
+import re
 from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -8,6 +9,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 SCHEMES: Final = ("memory://", "redis://", "rediss://", "amqp://", "amqps://")
+# kombu drops some of the other parts, and others turn TLS on although their value is false.
+SERVER: Final = r"://[^/?#]*(/[^@?#]*)?"
+KNOWN: Final = re.compile(
+    rf"(memory|amqps?){SERVER}|rediss?{SERVER}(\?(&?ssl_\w+=[^@?&#]+)+)?", re.IGNORECASE
+)
 
 # The seconds that one step may take: to connect, or to get an answer.
 PATIENCE: Final = 2
@@ -26,11 +32,12 @@ def broker_url() -> SplitResult:
     with suppress(ValueError):
         url: SplitResult = urlsplit(settings.CELERY_BROKER_URL)
         url.port  # noqa: B018 - raises for a wrong port
-        if settings.CELERY_BROKER_URL.lower().startswith(SCHEMES):
+        if KNOWN.fullmatch(settings.CELERY_BROKER_URL):
             return url
     raise ImproperlyConfigured(
-        f"CELERY_BROKER_URL is no URL that begins with one of {', '.join(SCHEMES)}. Write memory://"
-        " for the worker's own memory, or the address of a server, for example"
-        " redis://:password@127.0.0.1:6379/0 or amqp://user:password@127.0.0.1:5672//. In a"
-        " password write / as %2F, @ as %40, # as %23 and so on."
+        f"CELERY_BROKER_URL is no URL that begins with one of {', '.join(SCHEMES)}, or has unknown"
+        " options after a ?. Write memory:// for the worker's own memory, or the address of a"
+        " server, for example redis://:password@127.0.0.1:6379/0 or"
+        " amqp://user:password@127.0.0.1:5672//. In a password write / as %2F, @ as %40, # as %23"
+        " and so on."
     )

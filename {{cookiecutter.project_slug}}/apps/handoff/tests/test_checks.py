@@ -25,6 +25,10 @@ def test_unknown_options_are_refused(settings: Settings) -> None:
         "redis://:ge/heim@127.0.0.1:6379/0",
         "127.0.0.1:6379",
         "redis:/ann:geheim@loft",
+        "redis://:12/heim@127.0.0.1",
+        "redis://:12#heim@127.0.0.1",
+        "amqp://ann:geheim@loft//?ssl=false",
+        "redis://:geheim@loft/0?tls=true",
         "filesystem:///srv/jobs",
     ],
 )
