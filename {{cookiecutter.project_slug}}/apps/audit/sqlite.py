@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
 from .capture import PREFIX, Capture, Trigger, name_of
-from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
+from .values import JSON_NULL, has_other_equals, is_json, pointed_to
 
 # The Python function that tells the triggers who acts.
 WHO: Final = f"{PREFIX}who"
