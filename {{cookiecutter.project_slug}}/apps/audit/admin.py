@@ -56,11 +56,9 @@ class Pages(Paginator):
 
 
 class EntryList(ChangeList):
-    """A page of the list, with what its objects are called.
+    """A page of the list, with what its objects are called."""
 
-    ``bound`` is how many of the latest entries a filter or a search without an index looks through.
-    """
-
+    # How many of the latest entries a filter or a search without an index looks through.
     bound = 0
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Entry]:

@@ -46,10 +46,7 @@ class Preview:
         self.changes = self.page.changes(self.step)
 
     def restore(self, latest: str) -> tuple[bool, str]:
-        """Bring the state back, and say whether it was, and what is not as it was.
-
-        ``latest`` is that of the state which the user has seen.
-        """
+        """Bring the state back unless ``latest``, of what the user has seen, is not that of today."""
         using, rows = self.state.using, QuerySet[Model](self.state.model, using=self.state.using)
         try:
             with transaction.atomic(using=using):

@@ -21,12 +21,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         return self._called(labels, registry.object_key(model, instance.pk, self.db))
 
     def named(self, label: str, key: str) -> "EntryQuerySet":
-        """Select the history of one object, also of one whose model is gone or was changed.
-
-        Args:
-            label: the label of its model, ``"shop.Order"``.
-            key: its primary key, as Python or as the column writes it.
-        """
+        """Select the history of the object with a model's label, which may be gone, and a key."""
         if "\x00" in label + key:
             return self.none()
         try:

@@ -1,9 +1,4 @@
-"""Receivers: of connections, of migrations, and of logins.
-
-Logins are recorded if the user model is audited: who logged in, who logged out, and under which
-names it failed. Nothing of the credentials except the name is recorded, and no name if its field
-is masked or excluded.
-"""
+"""Receivers: of connections, of migrations, and of logins, if the user model is audited."""
 
 from typing import Any, Final
 
@@ -70,7 +65,7 @@ def record_failure(
     """Add an entry when a login has failed; of many under one name only some are recorded."""
     model = get_user_model()
     name = credentials.get(model.USERNAME_FIELD) or credentials.get("username") or ""
-    name = _harmless(name, MOST_OF_A_NAME) if _may_name(model) else ""
+    name = harmless(str(name)[:MOST_OF_A_NAME])[:MOST_OF_A_NAME] if _may_name(model) else ""
     failures, of = count("audit", name.casefold(), seconds=SECONDS), "failures"
     # The 1st, 2nd, 4th, 8th and so on get an entry.
     if failures.bit_count() == 1:
@@ -101,7 +96,8 @@ def _add(action: str, request: Any, user: Any, name: str = "", **more: int) -> N
         key = registry.object_key(model, user.pk, using)
         named = [one.name.attname for one in covering if one.name]
         name = str(getattr(user, named[-1]) or "")[:MOST_OF_A_NAME] if named else ""
-    told = {"address": _harmless(client_address(request), MOST_OF_AN_ADDRESS)} | more
+    address = harmless(client_address(request)[:MOST_OF_AN_ADDRESS])[:MOST_OF_AN_ADDRESS]
+    told = {"address": address} | more
     Entry(
         action=action,
         model_label=covering[-1].model._meta.label,
@@ -110,7 +106,3 @@ def _add(action: str, request: Any, user: Any, name: str = "", **more: int) -> N
         changes={each: {"old": None, "new": value} for each, value in told.items() if value},
         **context.who_acts(user, using),
     ).save(using=using)
-
-
-def _harmless(text: Any, most: int) -> str:
-    return harmless(str(text)[:most])[:most]
