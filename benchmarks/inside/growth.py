@@ -26,7 +26,7 @@ project.DATABASES["default"] |= LONG
 django.setup()
 
 from apps.accounts.models import User  # noqa: E402
-from apps.audit import retention, seals  # noqa: E402
+from apps.audit import seals  # noqa: E402
 from apps.audit.models import Entry, Seal  # noqa: E402
 from apps.core.actor import acting_as  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
@@ -293,7 +293,7 @@ def prune() -> dict[str, float]:
     # By the ids: the entry of the reader of the pages is the first, and young.
     old = Entry.objects.filter(pk__lte=ENTRIES // 10).order_by("pk")
     with clocked() as clock:
-        removed = retention.prune(old)
+        removed = seals.prune(old)
     return {
         "entries": removed,
         "seconds": round(clock.seconds, 1),

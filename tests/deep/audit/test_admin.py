@@ -18,9 +18,8 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from apps.accounts.models import User
-from apps.audit.differences import Change
 from apps.audit.models import Entry
-from apps.audit.presentation import Page
+from apps.audit.presentation import Change, Page
 from apps.core.actor import acting_as
 
 from ..examples.models import Article, Author, Tag
@@ -261,7 +260,7 @@ def test_the_latest_entries_are_searched_for_names_and_keys(
     author = Author.objects.create(name="Ada")
     found = reader.get(LIST, {"q": author.pk, "model": "audit_examples.Author"})
     assert objects(found) == ["Ada"]
-    monkeypatch.setattr("apps.audit.changelist.Pages.count", 4)
+    monkeypatch.setattr("apps.audit.admin.Pages.count", 4)
     monkeypatch.setattr("apps.audit.admin.EntryAdmin.list_per_page", 3)
     assert objects(reader.get(LIST, {"q": "old"})) == []
     assert objects(reader.get(LIST, {"q": "new-"})) == ["#new-4", "#new-3", "#new-2"]
@@ -395,7 +394,7 @@ def test_many_rows_cost_no_more_queries_than_few(
 def test_what_no_column_can_hold_matches_nothing(reader: Any, query: str) -> None:
     response = reader.get(f"{LIST}?{query}")
     # A database cannot even be asked for some of it.
-    assert response.status_code == 302 or objects(response) == []
+    assert response.status_code in (302, 400) or objects(response) == []
 
 
 def test_a_value_that_cannot_be_written_as_text_is_shown(reader: Any) -> None:

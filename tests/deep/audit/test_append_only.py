@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import QuerySet
 
-from apps.audit import append_only, triggers
+from apps.audit import triggers
 from apps.audit.capture import PREFIX
 from apps.audit.models import Entry, Seal
 
@@ -125,7 +125,7 @@ def test_seals_are_refused_too() -> None:
 def test_a_link_cannot_cover_more_than_the_trail_has_had(
     entry: Entry, kind: str, beyond: int
 ) -> None:
-    last = append_only.last_assigned_id(connection)
+    last = triggers.last_assigned_id(connection)
     values: dict[str, Any] = {"kind": kind, "count": Entry.objects.count(), "digest": ""}
     with pytest.raises(IntegrityError, match="takes only the next link"), transaction.atomic():
         Seal.objects.create(number=1, until=last + beyond, **values)
@@ -156,11 +156,11 @@ def test_a_pruning_has_to_say_how_many_entries_go(entry: Entry, wrong: int) -> N
 
 
 def test_ids_are_counted_also_when_their_entries_have_gone(entry: Entry) -> None:
-    last = append_only.last_assigned_id(connection)
+    last = triggers.last_assigned_id(connection)
     assert last == entry.pk
     with triggers.without_protection(connection):
         execute("DELETE FROM audit_entry WHERE id >= %s", 0)
-    assert append_only.last_assigned_id(connection) == last
+    assert triggers.last_assigned_id(connection) == last
 
 
 def test_a_temporary_table_opens_nothing(entry: Entry) -> None:

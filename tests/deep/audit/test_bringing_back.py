@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Model
 from django.db.models.signals import pre_save
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -388,6 +389,21 @@ def test_a_change_in_the_meantime_is_shown_first(admin_client: Any) -> None:
         assert Author.objects.get().name == "Three"
     admin_client.post(address(then), {"latest": page.context["preview"].state.latest})
     assert Author.objects.get().name == "One"
+
+
+def test_logins_and_restorations_are_no_change_in_the_meantime(admin_client: Any) -> None:
+    user = User.objects.create_user("ada", first_name="Ada")
+    created = latest(user)
+    user.first_name = "Bob"
+    user.save()
+    changed = latest(user)
+    Client().force_login(user)
+    assert latest(user).action == "login"
+    for then, name in ((created, "Ada"), (changed, "Bob"), (created, "Ada")):
+        assert "was brought back" in send(admin_client, then).text
+        user.refresh_from_db()
+        assert user.first_name == name
+        assert latest(user).action == "restore"
 
 
 def test_an_error_of_the_database_is_a_message_and_nothing_is_half_done(

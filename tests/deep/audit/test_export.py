@@ -3,10 +3,7 @@
 # Fixtures of the contract tests are imported, and named again by the tests that use them.
 # ruff: noqa: F401, F811
 
-import io
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,19 +53,6 @@ def test_dates_are_those_of_the_time_zone_of_the_project() -> None:
     with override_settings(TIME_ZONE="Asia/Tokyo"):
         assert moment("2026-01-31").isoformat() == "2026-01-30T15:00:00+00:00"
         assert moment("2026-01-31T00:00Z").isoformat() == "2026-01-31T00:00:00+00:00"
-
-
-def test_a_reader_who_has_seen_enough_is_no_error(ada: Any, tmp_path: Path) -> None:
-    class Pipe(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
-    with (tmp_path / "output").open("w", encoding="utf-8") as output:
-        real, sys.stdout = sys.stdout, output
-        try:
-            call_command("audit", "export", stdout=Pipe())
-        finally:
-            sys.stdout = real
 
 
 def test_a_long_trail_is_read_in_pieces(

@@ -15,9 +15,9 @@ from django.db import IntegrityError, OperationalError, connection, connections,
 from django.db.models import Model
 from django.utils import timezone
 
-from apps.audit import forgetting, retention, seals, triggers
+from apps.audit import forgetting, seals, triggers
 from apps.audit.models import Entry, Seal
-from apps.audit.person import CannotForgetError, Person
+from apps.audit.forgetting import CannotForgetError, Person
 from apps.audit.restore import restore, state_after, state_at
 from apps.core import modules
 from apps.core.actor import acting_as
@@ -275,7 +275,7 @@ def test_an_entry_that_was_added_as_forgotten_is_found(grace: Any, by: list[int]
 
 def test_retention_goes_on(grace: Any) -> None:
     forget(grace.pk)
-    retention.prune(retention.older_than(timezone.now(), using="default"))
+    seals.prune(seals.older_than(timezone.now(), using="default"))
     assert not Entry.objects.exists()
     assert found() == []
 

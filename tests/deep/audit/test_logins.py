@@ -24,7 +24,7 @@ from django.urls import path
 from django.utils.connection import ConnectionDoesNotExist
 
 from apps.accounts.models import User
-from apps.audit import logins, registry, triggers
+from apps.audit import receivers, registry, triggers
 from apps.audit.capture import FEW
 from apps.audit.context import Wrapper
 from apps.audit.models import Entry
@@ -140,7 +140,7 @@ def test_mute_does_not_silence_it(client: Any, admin_user: Any) -> None:
         client.force_login(admin_user)
     assert len(recorded()) == 1
     with pytest.raises(TypeError):
-        mute(logins.record_login).__enter__()
+        mute(receivers.record_login).__enter__()
 
 
 def test_one_statement_more(client: Any, admin_user: Any, restored: None) -> None:
@@ -172,7 +172,7 @@ def test_the_address_is_the_proxys_word_only_behind_one(
     settings.BEHIND_PROXY = True
     request = request_of(AnonymousUser(), HTTP_X_FORWARDED_FOR="\x00" * 1000)
     authenticate(request, username="bob", password="wrong")
-    assert len(recorded()[1][3]["address"]) == logins.MOST_OF_AN_ADDRESS
+    assert len(recorded()[1][3]["address"]) == receivers.MOST_OF_AN_ADDRESS
 
 
 def test_failures_of_the_next_minute_count_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.audit.changelist import Pages
+from apps.audit.admin import Pages
 from apps.audit.models import Entry
 
 from ..examples.models import Author

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from apps.audit import retention, seals, triggers
+from apps.audit import seals, triggers
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
@@ -77,7 +77,7 @@ def test_a_partition_is_pruned_by_detaching_it(bound: int) -> None:
     assert where() == ["audit_entry_2", "audit_entry_rest"]
     assert list(seals.verify("default")) == []
     assert Seal.objects.filter(kind=Seal.Kind.PRUNING).get().until == bound - 1
-    assert retention.prune(Entry.objects.filter(pk__lt=bound + 2).order_by("pk")) == 2
+    assert seals.prune(Entry.objects.filter(pk__lt=bound + 2).order_by("pk")) == 2
     assert list(seals.verify("default")) == []
 
 

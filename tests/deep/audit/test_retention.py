@@ -11,7 +11,7 @@ from django.core.management import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from apps.audit import retention, seals, triggers
+from apps.audit import seals, triggers
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author

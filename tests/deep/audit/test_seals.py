@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from apps.audit import fingerprints, retention, seals, triggers
+from apps.audit import fingerprints, seals, triggers
 from apps.audit.models import Entry, Seal
 
 from ..examples.models import Author
@@ -305,12 +305,12 @@ def test_who_begins_to_write_later_is_not_waited_for(monkeypatch: pytest.MonkeyP
 def test_what_retention_removes_meanwhile_is_not_missed(
     keys: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, digest_of = retention.older_than(timezone.now(), using="default"), seals.digest_of
+    old, digest_of = seals.older_than(timezone.now(), using="default"), seals.digest_of
 
     def prune(link: Seal, last: Seal | None) -> str:
         # Once the first of the seals is read.
         monkeypatch.undo()
-        retention.prune(old)
+        seals.prune(old)
         return digest_of(link, last)
 
     monkeypatch.setattr(seals, "digest_of", prune)
@@ -370,7 +370,7 @@ def test_an_id_that_was_not_given_out_is_found_and_holds_up_no_seal(keys: list[i
     Author.objects.create(name="New")
     assert "Sealed 1 entry" in said("seal")
     assert found() == [("inserted", (2**62,))]
-    assert not retention.older_than(timezone.now(), using="default").filter(pk=2**62).exists()
+    assert not seals.older_than(timezone.now(), using="default").filter(pk=2**62).exists()
 
 
 @only_postgresql
@@ -387,9 +387,9 @@ def test_a_role_that_owns_nothing_can_seal_verify_and_prune(keys: list[int]) -> 
         Entry(object_repr="New").save()
         assert len(list(seals.seal("default"))) == 1
         assert found() == []
-        old = retention.older_than(timezone.now(), using="default")
+        old = seals.older_than(timezone.now(), using="default")
         count = old.count()
-        assert retention.prune(old) == count > 0
+        assert seals.prune(old) == count > 0
         assert found() == []
         cursor.execute("RESET ROLE")
 

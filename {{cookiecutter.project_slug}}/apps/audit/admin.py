@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import InvalidPage
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Model
+from django.core.paginator import InvalidPage, Page, Paginator
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import JSONField, Model, QuerySet, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Concat
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,16 +20,86 @@ from django.utils.text import Truncator
 
 from . import presentation, registry, triggers
 from .bringing_back import Preview
-from .changelist import EntryList, ModelFilter, Pages
-from .differences import harmless
-from .forgetting import forget
+from .forgetting import CannotForgetError, Person, forget
 from .lineage import MODEL
 from .models import Entry
-from .person import CannotForgetError, Person
+from .presentation import harmless
 from .restore import CannotRestoreError
 
 HISTORY_PAGE: Final = 20
 MAY_FORGET: Final = "audit.forget_person"
+# The list names the changed fields. Their values may be long, so they stay in the database.
+TOUCHED: Final = {
+    "postgresql": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
+        (SELECT jsonb_agg(key) FROM jsonb_object_keys(changes) AS key) END""",
+    "sqlite": """CASE action WHEN 'restore' THEN changes WHEN 'update' THEN
+        (SELECT json_group_array(key) FROM json_each(changes)) END""",
+}
+
+
+class Pages(Paginator):
+    """Pages up to the 400,000th entry, of which there may be fewer: none is counted."""
+
+    count = 400_000
+
+    def page(self, number: int | str) -> Page[Any]:
+        """Read one entry more than the page shows, to know whether there are further ones."""
+        number = self.validate_number(number)
+        entries: Any = self.object_list
+        start = (number - 1) * self.per_page
+        # By the keys, or the database would work out the columns of all entries before them.
+        some = list(entries.values_list("pk", flat=True)[start : start + self.per_page + 1])
+        # Whether there is a further page is all that is known of their number.
+        self.num_pages = number + (len(some) > self.per_page)
+        shown = entries.filter(pk__in=some[: self.per_page])
+        return Page(list(shown), number, self)
+
+
+class EntryList(ChangeList):
+    """A page of the list, with what its objects are called."""
+
+    # How many of the latest entries a filter or a search without an index looks through.
+    bound = 0
+
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Entry]:
+        entries: QuerySet[Entry] = super().get_queryset(*args, **kwargs)
+        filters = self.get_filters_params()
+        is_bound = bool(self.query.strip()) or (filters and "actor" not in filters)
+        if is_bound and (latest := Entry.objects.only("pk").first()):
+            self.bound = Pages.count
+            entries = entries.filter(pk__gt=latest.pk - self.bound)
+        touched = RawSQL(TOUCHED[connections[entries.db].vendor], [], JSONField())  # noqa: S611
+        return entries.defer("changes").annotate(touched=touched)
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """Keep the order whatever the address says: another one would sort the whole trail."""
+        return ["-id"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        page = presentation.Page(self.result_list, related=False)
+        for entry in self.result_list:
+            entry.page = page
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """Entries of one model."""
+
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        labels = [model._meta.label for model in registry.audited_models()]
+        names = [(label, presentation.model_name(label)) for label in labels]
+        return sorted(names, key=lambda name: name[1].lower())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        if not self.value():
+            return queryset
+        if connections[queryset.db].vendor == "sqlite":
+            # An expression keeps it off the index, with which it would sort all entries of a model.
+            return queryset.alias(label=Concat("model_label", Value(""))).filter(label=self.value())
+        return queryset.filter(model_label=self.value())
 
 
 @admin.register(Entry)
@@ -60,13 +132,12 @@ class EntryAdmin(admin.ModelAdmin):
         return EntryList
 
     def get_urls(self) -> list[URLPattern]:
-        history = self.admin_site.admin_view(self.history_of_view)
-        back = self.admin_site.admin_view(self.bring_back_view)
-        forget = self.admin_site.admin_view(self.forget_view)
+        wrap = self.admin_site.admin_view
+        of, forget = "of/<str:label>/<path:key>/", "forget/<str:label>/<path:key>/"
         return [
-            path("of/<str:label>/<path:key>/", history, name="audit_entry_history_of"),
-            path("<int:pk>/bring-back/", back, name="audit_entry_bring_back"),
-            path("forget/<str:label>/<path:key>/", forget, name="audit_entry_forget"),
+            path(of, wrap(self.history_of_view), name="audit_entry_history_of"),
+            path(forget, wrap(self.forget_view), name="audit_entry_forget"),
+            path("<int:pk>/bring-back/", wrap(self.bring_back_view), name="audit_entry_bring_back"),
             *super().get_urls(),
         ]
 
@@ -140,8 +211,7 @@ class EntryAdmin(admin.ModelAdmin):
                 fault = str(error)
             else:
                 done = f"Values in {count:,} entries were forgotten."
-                text = done if count else "Already forgotten."
-                self.message_user(request, text, messages.SUCCESS)
+                self.message_user(request, done if count else "Already forgotten.")
                 return HttpResponseRedirect(history)
         return self._render(
             request,
@@ -150,11 +220,8 @@ class EntryAdmin(admin.ModelAdmin):
             history_url=history,
             about=sum(len(one.about) for one in people),
             by=sum(len(one.by) for one in people),
-            models=[
-                (
-                    presentation.model_name(one),
-                    [text for _, _, text in presentation.fields_of(one, audited.personal)],
-                )
+            fields=[
+                (presentation.model_name(one), presentation.fields_of(one, audited.personal))
                 for one, audited in people[0].audited.items()
             ],
             is_there=any(one.is_there() for one in people),
@@ -170,9 +237,7 @@ class EntryAdmin(admin.ModelAdmin):
             raise Http404("The trail has no such entry.")
         return entry
 
-    def _show(
-        self, request: HttpRequest, entries: Any, subject: Entry, **context: Any
-    ) -> HttpResponse:
+    def _show(self, request: Any, entries: Any, subject: Entry, **context: Any) -> HttpResponse:
         """Show entries, with links to their object and their actors."""
         page = presentation.Page([*entries, subject])
         model = presentation.model_of(page.names.label(subject))
@@ -211,11 +276,10 @@ class EntryAdmin(admin.ModelAdmin):
     @admin.display(description="object")
     def object_name(self, entry: Any) -> str:
         """Name an object and its model, and lead to its history."""
-        model, name = presentation.model_name(entry.page.names.label(entry)), entry.page.name(entry)
-        url = history_url(entry)
+        model, url = presentation.model_name(entry.page.names.label(entry)), history_url(entry)
         if url is None:
             return f"{model} {harmless(entry.object_repr)}".rstrip()
-        return format_html('{} <a href="{}">{}</a>', model, url, name)
+        return format_html('{} <a href="{}">{}</a>', model, url, entry.page.name(entry))
 
     @admin.display(description="actor")
     def who(self, entry: Entry) -> str:
@@ -238,11 +302,8 @@ class EntryAdmin(admin.ModelAdmin):
         if model is None or not registry.covering(model):
             return False
         site = self.admin_site
-        own = (
-            site.get_model_admin(model)
-            if site.is_registered(model)
-            else admin.ModelAdmin(model, site)
-        )
+        is_registered, default = site.is_registered(model), admin.ModelAdmin(model, site)
+        own = site.get_model_admin(model) if is_registered else default
         if instance is None:
             return own.has_add_permission(request)
         return own.has_change_permission(request, instance)

@@ -12,7 +12,7 @@ class AuditConfig(modules.ModuleConfig):
     summary = "A trail of who changed what, from what to what."
 
     def ready(self) -> None:
-        from . import checks, logins, receivers, registry  # noqa: F401
+        from . import checks, receivers, registry  # noqa: F401
 
         registry.register_settings()
         register(checks.check_settings)

@@ -1,8 +1,4 @@
-"""Objects that are older than the trail: an entry for each, with its state at that moment.
-
-The database writes the entries, a few thousand in each transaction. A run that was interrupted
-can be repeated: it goes on with the rows that have no entry yet.
-"""
+"""Objects that are older than the trail: an entry for each, with its state at that moment."""
 
 from typing import Final
 
@@ -29,15 +25,8 @@ NO_LOCK: Final = ("55P03", "40P01")
 def backfill(audited: Audited, *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Add an entry for each row of which the trail has neither the creation nor a state.
 
-    Args:
-        audited: how the model is recorded, one of ``registry.audited_models()``.
-        using: the alias of the database.
-
-    Returns the number of entries that were added.
-
-    Raises:
-        BusyError: when other transactions hold rows of a batch for half a minute. The entries of
-            earlier batches stay on the trail.
+    Returns the number of entries. Raises ``BusyError`` when other transactions hold for half a
+    minute what a batch has to lock. The batches before it stay on the trail.
     """
     added, failed, batch = 0, 0, _Batch(audited, using)
     while batch.has_more:

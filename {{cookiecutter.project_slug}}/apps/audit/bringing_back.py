@@ -24,9 +24,7 @@ class Preview:
 
     ``step`` holds them in the form of an entry, to be shown like one. ``left_out`` lists the
     fields that cannot be brought back, with the reasons. If ``is_blocked``, they prevent it all.
-
-    Raises:
-        CannotRestoreError: when the project no longer has the model, or does not audit it.
+    It raises ``CannotRestoreError`` as ``state_after`` does.
     """
 
     def __init__(self, entry: Entry) -> None:
@@ -48,21 +46,16 @@ class Preview:
         self.changes = self.page.changes(self.step)
 
     def restore(self, latest: str) -> tuple[bool, str]:
-        """Bring the state back, and say whether it was, and what is not as it was.
-
-        Args:
-            latest: the id of the latest entry of the object that the user has seen.
-        """
-        state = self.state
-        rows: QuerySet[Model] = QuerySet(state.model, using=state.using)
-        entries = Entry.objects.using(state.using).of(state.model(pk=state.pk))
+        """Bring the state back unless ``latest``, of what the user has seen, is not that of today."""
+        using, rows = self.state.using, QuerySet[Model](self.state.model, using=self.state.using)
         try:
-            with transaction.atomic(using=state.using):
+            with transaction.atomic(using=using):
                 # Others who want to change the object wait until this is done.
-                rows.filter(pk=state.pk).select_for_update().first()
-                if str(entries.values_list("pk", flat=True).first()) != latest:
+                rows.filter(pk=self.state.pk).select_for_update().first()
+                now = Preview(self.entry).state
+                if str(now.latest) != latest:
                     raise ValidationError("The object was changed in the meantime. Look again.")
-                instance, others = restore(state)
+                instance, others = restore(now)
         except ValidationError as error:
             return False, f"Nothing was changed. {' '.join(error.messages)}"
         except (IntegrityError, DataError):

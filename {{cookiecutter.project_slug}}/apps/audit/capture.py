@@ -13,9 +13,9 @@ from django.db.backends.utils import truncate_name
 from django.db.models import Field, Model
 
 from . import registry
-from .fields import JSON_NULL, MASKED
 from .models import Entry
 from .registry import Audited, Link, Recorded
+from .values import JSON_NULL, MASKED
 
 # Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
 # of their names, and an underscore comes before small letters. It takes 63 characters.
@@ -26,8 +26,7 @@ MOST_OF_TWO: Final = 124
 # Parts of JSON in SQL.
 NULL, OPEN = "'null'", "'{'"
 
-# How a statement begins that says who acts: one that may change many rows, and any other one. Both
-# have as many characters.
+# How a statement begins that says who acts: one that may change many rows, and any other one.
 MANY, FEW = "/*audit+", "/*audit "
 
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
@@ -70,12 +69,9 @@ def literal(text: str) -> str:
 class Capture:
     """Makes the triggers of one database. A subclass knows the SQL of its kind of database.
 
-    Args:
-        connection: the database.
-        schema: the schema of the trail, quoted and with a dot; empty on SQLite.
-        columns: the columns that the tables have at the moment.
-        migrating: whether tables are being changed. Columns that the model lacks are recorded
-            without their values then, because they may be masked under another name.
+    ``schema`` is that of the trail, quoted and with a dot; empty on SQLite. ``columns`` are those
+    that the tables have at the moment. With ``migrating``, columns that the model lacks are
+    recorded without their values, because they may be masked under another name.
     """
 
     # How to compare two values, and how to gather the links of an object in one entry, if at all.

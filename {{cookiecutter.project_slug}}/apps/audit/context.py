@@ -1,10 +1,8 @@
 """Tells the triggers who acts, and adapts them when a table changes.
 
-Each connection has one of Django's wrappers around its statements. On SQLite the triggers call a
-Python function. On PostgreSQL a statement that may write to an audited table begins with a
-comment, which the triggers find in ``current_query()``. The comment needs no additional statement
-and no state of the session, so it works with poolers and pools. It holds keys and no names,
-because it appears in logs.
+On SQLite the triggers call a Python function. On PostgreSQL a statement that may write to an
+audited table begins with a comment, which the triggers find in ``current_query()``. It needs no
+state of the session, so it works with poolers. It holds keys and no names, as it appears in logs.
 """
 
 import re
@@ -18,10 +16,10 @@ from django.utils import timezone
 
 from apps.core.actor import current_actor, current_impersonator, current_request_id, current_source
 
-from . import append_only, lineage, registry
+from . import lineage, registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO
 from .sqlite import WHO
-from .triggers import KEPT, Triggers
+from .triggers import ENTRIES, KEPT, Triggers
 
 type Execute = Callable[[str], Any]
 
@@ -142,7 +140,7 @@ class Wrapper:
         known = {*registry.tables_that_matter(), *KEPT}
         named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
         # Every trigger names the table of entries.
-        tables = known if append_only.ENTRIES in named else named
+        tables = known if ENTRIES in named else named
         if tables and self.connection.vendor == "sqlite":
             Triggers(self.connection, tables).drop()
         result = execute(sql)

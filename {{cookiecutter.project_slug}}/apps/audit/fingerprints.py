@@ -1,25 +1,24 @@
 """Fingerprints of entries: each part of an entry can be forgotten, and the rest still be verified.
 
 The parts are the two names and each field in ``changes``. Each has a secret salt, and its leaf is
-a hash of the salt and the value. The fingerprint is a hash of all leaves and the other columns.
-
-For a forgotten part the entry keeps the leaf, and for the others their salts. That is enough to
-compute the fingerprint. A forgotten value cannot be found by guessing, because its salt is gone.
+a hash of the salt and the value. The fingerprint is a hash of all leaves and the other columns. For
+a forgotten part the entry keeps the leaf, and for the others their salts.
 """
 
 import hashlib
 import json
 import re
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from django.db import connections
 from django.db.models import Min, QuerySet
 from django.db.models.expressions import RawSQL
 
-from .fields import FORGOTTEN, MARKS
+from .lineage import MODEL
 from .models import Entry
+from .values import FORGOTTEN, MARKS
 
 # A link of the chain has the id of each entry with its fingerprint, and apart from them the salts.
 LAYOUT: Final = struct.Struct(">q16s")
@@ -94,6 +93,18 @@ class Opening(NamedTuple):
     gone: dict[str, str]
 
 
+class Statement(NamedTuple):
+    """What an entry of the action ``forget`` says: the reason, the entries and their fields."""
+
+    reason: str
+    object: Set[int]
+    actor: Set[int]
+    fields: Mapping[str, Set[str]]
+
+
+NOTHING: Final = Statement("", frozenset(), frozenset(), {})
+
+
 class Row(NamedTuple):
     """The hashes that the database computes for an entry: of its columns, and of each part."""
 
@@ -129,18 +140,16 @@ class Row(NamedTuple):
         left = {name: kept[name] for name in kept if name not in lost}
         return Opening([*ids, by], left, gone | lost)
 
-    def is_lawful(self, label: str, said: dict[int, dict[str, Any]]) -> bool:
+    def is_lawful(self, label: str, said: Mapping[int, Statement]) -> bool:
         """Whether entries of the action ``forget`` list the entry, and each part that it lacks."""
         by, _, gone = self.opening or Opening([], {}, {})
         listed = set[str]()
-        for one in (said.get(key, {}) for key in by):
-            is_object, is_actor = (lists(one, what, self.key) for what in ("object", "actor"))
-            if not (is_object or is_actor):
+        for one in (said.get(key, NOTHING) for key in by):
+            if self.key not in one.object | one.actor:
                 return False
-            if is_object:
-                fields = {name for name in gone if lists(one.get("fields"), label, name)}
-                listed |= {".object_repr", *fields}
-            if is_actor:
+            if self.key in one.object:
+                listed |= {".object_repr", *one.fields.get(label, ())}
+            if self.key in one.actor:
                 listed.add(".actor_name")
         return bool(gone) and gone.keys() <= listed
 
@@ -169,37 +178,23 @@ def pieces(using: str, after: int, until: int) -> Iterator[list[Row]]:
             yield rows
 
 
-def statements(using: str, **only: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Return the statements of entries with the action ``forget``, and the ids of these entries.
-
-    A statement that cannot be read is empty.
-    """
+def statements(using: str, **only: Any) -> Iterator[tuple[int, Statement]]:
+    """Return the statements of entries with the action ``forget``, and the ids of these entries."""
     entries = Entry.objects.using(using).filter(action=Entry.Action.FORGET, **only)
     text = RawSQL(WHOLE[connections[using].vendor], [])  # noqa: S611
     for key, digits in entries.order_by("pk").values_list("pk", text).iterator(chunk_size=10):
-        changes = _json(digits)
-        said = changes.get("") if isinstance(changes, dict) else None
-        yield key, said if isinstance(said, dict) else {}
+        yield key, statement(_json(digits))
 
 
-def lists(said: Any, what: str, value: Any) -> bool:
-    """Whether a list in a statement has a value."""
-    listed = said.get(what) if isinstance(said, dict) else None
-    return isinstance(listed, list) and value in listed
-
-
-def listed_by(said: dict[str, Any]) -> set[int]:
-    """Return the ids of all entries that a statement lists."""
-    listed = (said.get(what) for what in ("object", "actor"))
-    return {key for some in listed if isinstance(some, list) for key in some if type(key) is int}
-
-
-def read_openings(using: str, keys: Collection[int]) -> Iterator[tuple[int, Opening | None]]:
-    """Read the openings of some entries by their ids."""
-    text = RawSQL(COLUMNS[connections[using].vendor][-1], [])  # noqa: S611
-    found = Entry.objects.using(using).filter(pk__in=keys).order_by("pk")
-    for key, digits in found.values_list("pk", text):
-        yield key, _opening(digits)
+def statement(changes: Any) -> Statement:
+    """Read a statement; it is empty if the module did not write it."""
+    try:
+        said = changes[MODEL]
+        fields = {label: {*names} for label, names in said["fields"].items()}
+        about, by = ({*map(int, said[what])} for what in ("object", "actor"))
+        return Statement(str(said["reason"]), about, by, fields)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return NOTHING
 
 
 def _row(key: int, fixed: str, *rest: str | None) -> Row:
@@ -211,16 +206,16 @@ def _row(key: int, fixed: str, *rest: str | None) -> Row:
     return Row(key, fixed, parts, bool(digits), _opening(digits) if digits else None)
 
 
-def _json(digits: str | None) -> Any:
+def _json(digits: str) -> Any:
     """Return JSON from the hexadecimal digits of its text; None if it is not JSON."""
     try:
-        return json.loads(bytes.fromhex(digits or ""))
+        return json.loads(bytes.fromhex(digits))
     except ValueError:
         return None
 
 
-def _opening(digits: str | None) -> Opening | None:
-    """Read an opening; None if there is none, or one that the module did not write."""
+def _opening(digits: str) -> Opening | None:
+    """Read an opening; None if it is one that the module did not write."""
     try:
         by, kept, gone = opening = Opening(**_json(digits))
         # Two spellings of a hash, or of the list, would have the same fingerprint.

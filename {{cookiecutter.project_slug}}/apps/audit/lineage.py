@@ -1,8 +1,8 @@
 """Former names of models and fields, to read entries that are older than a renaming.
 
-Each renaming by a migration is an entry. It is written in the transaction that notes the migration
-as applied, or as no longer applied. ``model_label`` is the label after the renaming. ``changes``
-maps the new name of a field to ``{"renamed": <the old name>}``. The empty name means the model.
+Each renaming is an entry, written in the transaction that notes the migration as applied or no
+longer applied. ``model_label`` is the label after it. ``changes`` maps the new name of a field to
+``{"renamed": <the old name>}``. The empty name means the model.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,8 +32,7 @@ class Renaming(NamedTuple):
 class Span(NamedTuple):
     """Entries under one label: those after the id ``after``, up to the id ``until``.
 
-    ``names`` maps names that fields had then to those of today, None for a field that has
-    gone. Names that it lacks have not changed.
+    ``names`` maps names of fields that have changed since to those of today, None for a gone field.
     """
 
     label: str
@@ -47,11 +46,7 @@ _planned: Final[dict[str, dict[tuple[str, str], list[Renaming]]]] = {}
 
 
 class Names:
-    """All renamings that a trail has, read at once.
-
-    Args:
-        entries: the whole trail.
-    """
+    """All renamings that a trail has, read at once from all its entries."""
 
     def __init__(self, entries: QuerySet[Any]) -> None:
         renames = entries.filter(action="rename").order_by("-pk")
@@ -106,8 +101,7 @@ class Names:
     def changes(self, entry: Any) -> dict[str, Any]:
         """Return the changes of an entry under the names of today."""
         if entry.action == "rename" or MODEL in entry.changes:
-            # Such an entry says something of the object as a whole.
-            return {}
+            return {}  # It says something of the object as a whole.
         if entry.action not in WRITES:
             return dict(entry.changes)
         return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))

@@ -21,12 +21,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         return self._called(labels, registry.object_key(model, instance.pk, self.db))
 
     def named(self, label: str, key: str) -> "EntryQuerySet":
-        """Select the history of one object, also of one whose model is gone or was changed.
-
-        Args:
-            label: the label of its model, ``"shop.Order"``.
-            key: its primary key, as Python or as the column writes it.
-        """
+        """Select the history of the object with a model's label, which may be gone, and a key."""
         if "\x00" in label + key:
             return self.none()
         try:
@@ -39,12 +34,19 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         return self.filter(names.condition(labels), object_id=key).order_by("-pk")
 
 
+# As functions, choices are no part of the migrations.
+def actions() -> list[tuple[str, str]]:
+    return Entry.Action.choices
+
+
+def sources() -> list[tuple[str, str]]:
+    return Entry.Source.choices
+
+
 class Entry(models.Model):
-    """One change of one object.
+    """One change of one object. Order entries by id, because clocks may step back.
 
-    ``source`` says from where the change came, and ``request_id`` which request was
-    at the beginning of it, also of a job's; it is empty where there was none.
-
+    ``request_id`` names the request that led to the change, also in a job; it may be empty.
     ``changes`` maps the name of each changed field, as it was called then, to one of
 
     - ``{"old": …, "new": …}``, values that ``apps.audit.values.decode`` reads;
@@ -54,10 +56,6 @@ class Entry(models.Model):
     - ``{"forgotten": true}`` for a personal value that was forgotten; the member ``(forgotten)``
       then holds what the seals need;
     - ``{"renamed": …}``, the old name of a field, or of the model under the empty name.
-
-    Ids grow in the order of the changes to an object; clocks may step back, so
-    order by id. No deletion elsewhere removes an entry. The foreign key to the actor has no
-    constraint, and a deletion never follows it. The name of the actor is kept as text.
     """
 
     class Action(models.TextChoices):
@@ -80,7 +78,7 @@ class Entry(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField("time", default=timezone.now)
-    action = models.CharField(max_length=7, choices=Action)
+    action = models.CharField(max_length=7, choices=actions)
     model_label = models.CharField("model", max_length=201)
     object_id = models.TextField()
     object_repr = models.CharField(max_length=200, blank=True)
@@ -93,7 +91,7 @@ class Entry(models.Model):
         related_name="+",
     )
     actor_name = models.CharField("actor", max_length=254, blank=True)
-    source = models.CharField(max_length=8, choices=Source, default=Source.COMMAND)
+    source = models.CharField(max_length=8, choices=sources, default=Source.COMMAND)
     request_id = models.CharField("request", max_length=64, blank=True)
     changes = models.JSONField(default=dict)
 
@@ -124,9 +122,8 @@ class Seal(models.Model):
 
     A link of the kind ``entries`` holds a fingerprint of each entry after those of the link
     before it, up to the entry ``until``. A link of the kind ``pruning`` says that retention
-    removes all entries up to ``until``. The database accepts no other deletion. ``digest``
-    covers the link and the digest of the link before, whose ``number`` is smaller by one. It does
-    not cover ``salts``, which holds zeros for forgotten entries.
+    removes all entries up to ``until``. ``digest`` covers the link and the digest of the link
+    before, but not ``salts``, which holds zeros for forgotten entries.
     """
 
     class Kind(models.TextChoices):

@@ -11,9 +11,9 @@ from django.db.models import Field, Model
 
 from . import registry
 from .capture import ACTOR, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
-from .fields import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 from .models import Entry
 from .registry import Recorded
+from .values import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}

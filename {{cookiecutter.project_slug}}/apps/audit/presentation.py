@@ -1,9 +1,11 @@
 """Entries as people read them: what objects are called, and what has changed in their fields."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final
@@ -16,14 +18,52 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from . import registry, values
-from .differences import Change, harmless
-from .fields import FORGOTTEN, is_djangos, pointed_to
-from .fingerprints import listed_by
+from .fingerprints import statement
 from .lineage import MODEL, WRITES, Names
 from .models import Entry
+from .values import FORGOTTEN, is_djangos, pointed_to
 
 # Names of linked objects that are listed; a bulk change can link thousands.
 MOST_LINKS: Final = 50
+# Characters that are shown of a text, and at least before the first that differs.
+MOST: Final = 2000
+CONTEXT: Final = 100
+# Characters that a terminal obeys instead of showing them, that change the direction of text, or
+# that are halves of characters. JSON may hold such halves, but UTF-8 cannot.
+UNSHOWN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """Escape what is not to be seen in a text, as JSON does: ``\\u001b``."""
+    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+@dataclass
+class Change:
+    """One changed field, in words; ``old`` and ``new`` are None for no value."""
+
+    label: str
+    old: str | None = None
+    new: str | None = None
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        old, new = self.old or "", self.new or ""
+        first, least = 0, min(len(old), len(new))
+        # In pieces: a loop over millions of characters takes too long.
+        while first < least and old[first : first + CONTEXT] == new[first : first + CONTEXT]:
+            first += CONTEXT
+        self.label = harmless(self.label)
+        self.old = None if self.old is None else _shown(self.old, first - CONTEXT)
+        self.new = None if self.new is None else _shown(self.new, first - CONTEXT)
+
+
+def _shown(text: str, start: int) -> str:
+    """Show a text from about ``start`` on; a short one from its beginning."""
+    start = start if start > 0 and len(text) > MOST else 0
+    left = len(text) - start - MOST
+    end = f"… {left:,} characters more" if left > 0 else ""
+    return harmless(f"{'…' * (start > 0)}{text[start : start + MOST]}{end}")
 
 
 def local(moment: datetime) -> datetime:
@@ -32,10 +72,7 @@ def local(moment: datetime) -> datetime:
 
 
 def text_of(instance: models.Model) -> str:
-    """Return what an object is called, at most 200 characters, without masked values.
-
-    Neither its own nor those of objects that its name is made of are in it.
-    """
+    """Return what an object is called, at most 200 characters, without any masked value."""
     try:
         name = str(instance)
     except Exception:  # noqa: BLE001  a name that cannot be made must not stop the page
@@ -98,12 +135,8 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
 class Page:
     """Entries that are shown together, and those objects they name that are still there.
 
-    It costs one query for each model, whatever the number of entries and objects.
-
-    Args:
-        entries: what is shown.
-        related: whether objects are looked up that are values of changed fields.
-        names: the renamings, if they have been read already.
+    It costs one query for each model, whatever the number of entries and objects. ``related`` says
+    whether objects that are values of changed fields are looked up, too.
     """
 
     def __init__(
@@ -145,9 +178,9 @@ class Page:
                 for name, change in entry.changes.items()
             ]
         if entry.action == Entry.Action.FORGET:
-            said = entry.changes.get(MODEL, {})
-            count = f"{len(listed_by(said)):,}"
-            return [Change("Reason", new=str(said.get("reason"))), Change("Entries", new=count)]
+            said = statement(entry.changes)
+            count = f"{len(said.object | said.actor):,}"
+            return [Change("Reason", new=said.reason), Change("Entries", new=count)]
         found = [self._change(*described) for described in self._fields(entry)]
         is_update = entry.action == Entry.Action.UPDATE
         return [one for one in found if is_update or one.masked or one.old or one.new]
@@ -175,20 +208,17 @@ class Page:
         """Return a key as Python has it; None for one that the model's keys can no longer be."""
         with suppress(ValidationError, values.UnreadableError):
             key = values.decode(target, data, using=self.using)
-            if isinstance(key, int):
-                # A number that the column cannot hold cannot be asked for either.
-                pointed_to(target).run_validators(key)
+            # A number that the column cannot hold cannot be asked for either.
+            pointed_to(target).run_validators(key)
             return key
         return None
 
     def _find(self, target: models.Field | None, data: Any) -> models.Model | None:
-        if target not in self._objects:
-            return None
-        return self._objects[target].get(self._key(target, data))
+        return (
+            self._objects[target].get(self._key(target, data)) if target in self._objects else None
+        )
 
-    def _change(
-        self, model_field: models.Field | None, label: str, change: dict[str, Any]
-    ) -> Change:
+    def _change(self, model_field: Any, label: str, change: dict[str, Any]) -> Change:
         if "forgotten" in change:
             return Change(label, FORGOTTEN, FORGOTTEN)
         if "old" not in change:

@@ -16,7 +16,7 @@ from django.db.models import Field, ForeignKey, ManyToManyField, Model
 
 from apps.core import modules
 
-from .fields import key_type
+from .values import key_type
 
 # The values of fields whose names have one of these words never reach the trail.
 SECRET: Final = re.compile(
@@ -56,10 +56,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """How a row of a join table is recorded: on the object that has the many-to-many field.
-
-    ``source`` and ``target`` are the foreign keys of the row.
-    """
+    """How a row of a join table, with two foreign keys, is recorded: on the object of the source."""
 
     audited: Audited
     field: ManyToManyField
@@ -88,9 +85,8 @@ def register(
 ) -> None:
     """Audit a model from now on; call it in ``AppConfig.ready()``.
 
-    Proxies of the model and models that inherit from it are recorded as this
-    model. A parent with a separate table holds columns of the model, so it is
-    audited as well. A second call replaces the options of the first.
+    Parents that hold columns of the model in a separate table are audited as well. A second call
+    replaces the options of the first.
 
     Args:
         model: a model or its label, ``"shop.Order"``; a proxy means its model.
@@ -101,18 +97,14 @@ def register(
             configuration lists, and the names and the address of a user model.
 
     Raises:
-        ImproperlyConfigured: for an unknown model or field, a model without a
-            table, the trail itself, a key of an unknown type, or links that are
-            more than two keys.
+        ImproperlyConfigured: for an unknown model or field, or one that cannot be recorded.
         AppRegistryNotReady: before the models are loaded.
     """
     model = _concrete(model)
     named = None if name is None else [name]
     given = {"exclude": exclude, "mask": mask, "name": named, "personal": personal}
     options = {
-        option: _listed(model, option, names)
-        for option, names in given.items()
-        if names is not None
+        each: _listed(model, each, names) for each, names in given.items() if names is not None
     }
     for base in _with_parents(model):
         _refuse(_audited_as(base, _registered | {model: options}))
@@ -121,10 +113,7 @@ def register(
 
 
 def register_settings() -> None:
-    """Audit the models that ``AUDITED_MODELS`` names and that no code has registered.
-
-    It is a list of labels, or maps each label to the options of ``register``.
-    """
+    """Audit the models of ``AUDITED_MODELS``, a list or mapping, that no code has registered."""
     listed: Any = getattr(settings, "AUDITED_MODELS", [])
     _refuse_text(listed, "AUDITED_MODELS", "labels")
     for label in listed:
@@ -173,10 +162,7 @@ def covering(sender: type[Model]) -> tuple[Audited, ...]:
 
 @cache
 def tables_that_matter() -> dict[str, Any]:
-    """Return the recorded tables, and those whose deletions change others in the database.
-
-    Each has the column of its key.
-    """
+    """Map recorded tables, and those whose deletions change others, to the columns of their keys."""
     every = apps.get_models(include_auto_created=True)
     keys = [key.remote_field for model in every for key in model._meta.local_fields]
     found = [*recorded(), *(key.model for key in keys if key and key.on_delete in BY_THE_DATABASE)]
@@ -214,9 +200,8 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
     heirs = {heir: said for heir, said in registered.items() if issubclass(heir, model)}
     excluded = {name for said in heirs.values() for name in said.get("exclude", ())}
     # The model's own options come before the defaults of its heirs.
-    if issubclass(model, AbstractBaseUser) and any(
-        "exclude" not in said for said in ([heirs[model]] if model in heirs else heirs.values())
-    ):
+    first = [heirs[model]] if model in heirs else heirs.values()
+    if issubclass(model, AbstractBaseUser) and any("exclude" not in said for said in first):
         excluded.add("last_login")
     masked = {name for said in heirs.values() for name in said["mask"]}
     masked |= {name for name in (*columns, *(each.name for each in many)) if is_secret(name)}
@@ -225,9 +210,9 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
     return Audited(
         model,
         tuple(
-            column
-            for column in columns.values()
-            if not (column.primary_key or column.generated or column.name in excluded)
+            one
+            for one in columns.values()
+            if not (one.primary_key or one.generated or one.name in excluded)
         ),
         tuple(each for each in many if each.name not in excluded),
         frozenset(masked),

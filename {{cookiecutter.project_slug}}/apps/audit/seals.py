@@ -10,14 +10,16 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import batched
 from typing import Any, Final, Literal, NamedTuple
 
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from . import append_only, triggers
-from .fingerprints import LAYOUT, SALT, Row, listed_by, pieces, read_openings, statements
+from . import triggers
+from .fingerprints import LAYOUT, SALT, Row, pieces, read, statements
 from .models import Entry, Seal
 
 # A transaction gets this lock before it gets ids of entries.
@@ -28,6 +30,12 @@ WRITERS: Final = """
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 LOWEST: Final = -(2**63)
+# Entries that are removed at a time.
+REMOVED: Final = 5000
+SOME: Final = """
+    DELETE FROM audit_entry WHERE id IN
+        (SELECT id FROM audit_entry WHERE id <= %s ORDER BY id LIMIT %s)
+"""
 
 
 class BusyError(Exception):
@@ -47,12 +55,10 @@ def last_complete_id(using: str, *, patience: float = 10) -> int:
 
     PostgreSQL assigns ids before the commit, so a later id can be committed first. The function
     waits at most ``patience`` seconds for the transactions that are writing, and blocks none.
-
-    Raises:
-        BusyError: if one of them has not ended by then.
+    Then it raises ``BusyError``.
     """
     # An entry under an id that was not assigned says nothing about others.
-    assigned = append_only.last_assigned_id(connections[using])
+    assigned = triggers.last_assigned_id(connections[using])
     latest = _highest(Entry.objects.using(using).filter(pk__lte=assigned))
     deadline, writers = time.monotonic() + patience, _writers(using)
     while writers:
@@ -68,8 +74,7 @@ def last_complete_id(using: str, *, patience: float = 10) -> int:
 
 def _writers(using: str) -> set[str]:
     if connections[using].vendor == "sqlite":
-        # It has one writer at a time, so ids have the order of the commits.
-        return set()
+        return set()  # It has one writer at a time, so ids have the order of the commits.
     with connections[using].cursor() as cursor:
         cursor.execute(WRITERS, [Entry._meta.db_table])
         return {name for (name,) in cursor.fetchall()}
@@ -100,10 +105,8 @@ def contents(link: Seal) -> dict[int, tuple[bytes, bytes]]:
     """Return the fingerprint and the salt of each entry that a link covers, by its id."""
     whole = len(link.fingerprints) - len(link.fingerprints) % LAYOUT.size
     prints = LAYOUT.iter_unpack(bytes(link.fingerprints[:whole]))
-    salts = bytes(link.salts)
-    return {
-        key: (found, salts[at * SALT : at * SALT + SALT]) for at, (key, found) in enumerate(prints)
-    }
+    salts = batched(bytes(link.salts), SALT)
+    return {key: (found, bytes(next(salts, ()))) for key, found in prints}
 
 
 def add_link(using: str, last: Seal | None, **values: Any) -> Seal | None:
@@ -151,7 +154,7 @@ def verify(using: str, *, noted: tuple[int, str] | None = None) -> Iterator[Find
     latest = _highest(Entry.objects.using(using))
     yield from _statement_faults(using)
     # Read last. Otherwise entries that are written meanwhile would be findings.
-    assigned = append_only.last_assigned_id(connections[using])
+    assigned = triggers.last_assigned_id(connections[using])
     for link in links.filter(until__gt=assigned, until__lte=after):
         yield Finding("seal", (link.number,), f"Seal {link.number} covers ids never assigned.")
     if latest > max(after, assigned):
@@ -185,7 +188,8 @@ def _entry_faults(using: str, link: Seal, after: int) -> Iterator[Finding]:
                 yield Finding("changed", (row.key,), f"Entry {row.key} was changed.")
             elif row.has_opening:
                 opened.append(row)
-        yield from _opening_faults(using, link, opened)
+        if opened:
+            yield from _opening_faults(using, link, opened)
     # Read after the entries: retention may have removed some since this began.
     removable = covered(using, kind=Seal.Kind.PRUNING) if sealed else LOWEST
     for key in sealed:
@@ -195,8 +199,6 @@ def _entry_faults(using: str, link: Seal, after: int) -> Iterator[Finding]:
 
 def _opening_faults(using: str, link: Seal, rows: Sequence[Row]) -> Iterator[Finding]:
     """Find entries with forgotten parts that no statement lists, or whose salts were kept."""
-    if not rows:
-        return
     entries = Entry.objects.using(using).only("model_label").in_bulk([row.key for row in rows])
     by = {key for row in rows if row.opening for key in row.opening.by}
     said = dict(statements(using, pk__in=by))
@@ -215,7 +217,50 @@ def _opening_faults(using: str, link: Seal, rows: Sequence[Row]) -> Iterator[Fin
 def _statement_faults(using: str) -> Iterator[Finding]:
     """Find statements that values were forgotten which are still there."""
     for key, said in statements(using):
-        for entry, opening in read_openings(using, listed_by(said)):
-            if opening is None or key not in opening.by:
-                text = f"Entry {key} says that values of entry {entry} were forgotten, but they are there."
+        for row in read(Entry.objects.using(using).filter(pk__in=said.object | said.actor)):
+            if row.opening is None or key not in row.opening.by:
+                text = f"Entry {key} says that values of entry {row.key} were forgotten, but they are there."
                 yield Finding("forgotten", (key,), text)
+
+
+def older_than(cutoff: datetime, *, using: str) -> QuerySet[Entry]:
+    """Select the entries from before a moment, up to the first that is younger, by id.
+
+    Raises ``BusyError`` as ``last_complete_id`` does.
+    """
+    last = last_complete_id(using)
+    entries = Entry.objects.using(using).filter(pk__lte=last).order_by("pk")
+    young = entries.filter(created_at__gte=cutoff).values_list("pk", flat=True).first()
+    return entries if young is None else entries.filter(pk__lt=young)
+
+
+def prune(old: QuerySet[Entry]) -> int:
+    """Remove what ``older_than`` has selected for good, and return the number of entries.
+
+    They are sealed first, so an entry that is put in their place is found. Then a link of the
+    chain says that they are removed. It is safe to run this again.
+
+    Raises:
+        BusyError: if another run or transaction writes to the trail; nothing was removed.
+    """
+    until, using = old.values_list("pk", flat=True).last(), old.db
+    if until is None:
+        return 0
+    if until > covered(using, kind=Seal.Kind.PRUNING):
+        for _ in seal(using):
+            pass
+        last = Seal.objects.using(using).last()
+        link = {"kind": Seal.Kind.PRUNING, "until": until, "count": old.count()}
+        # Another run of `audit seal` may have been faster, and may not have sealed these yet.
+        if covered(using) < until or not add_link(using, last, **link):
+            raise BusyError(
+                "Another run has added to the chain of  Nothing was removed; run it again."
+            )
+    gone, removed = 0, 1
+    with connections[using].cursor() as cursor:
+        while removed:
+            # In SQL, so that no entry is loaded for receivers of deletions.
+            cursor.execute(SOME, [until, REMOVED])
+            removed = cursor.rowcount
+            gone += removed
+    return gone

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
 from .capture import PREFIX, Capture, Trigger, name_of
-from .fields import JSON_NULL, has_other_equals, is_json, pointed_to
 from .registry import Recorded
+from .values import JSON_NULL, has_other_equals, is_json, pointed_to
 
 # The Python function that tells the triggers who acts.
 WHO: Final = f"{PREFIX}who"
@@ -63,10 +63,12 @@ class SQLiteCapture(Capture):
                 return _text(" || '-' || ".join(f"substr({sql}, {at}, {n})" for at, n in parts))
             case "DecimalField" if isinstance(field, DecimalField):
                 return _text(_decimal(sql, field.decimal_places or 0))
+        # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
+        real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
         # A column can hold a value of any type, whatever its own is.
         return (
             f"CASE typeof({sql}) WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
-            f" WHEN 'real' THEN {_float(sql)} ELSE json_quote({sql}) END"
+            f" WHEN 'real' THEN {real} ELSE json_quote({sql}) END"
         )
 
     def comparable(self, field: Field, sql: str) -> str:
@@ -87,11 +89,6 @@ class SQLiteCapture(Capture):
 
 def _text(sql: str) -> str:
     return f"json_quote(CAST({sql} AS TEXT))"
-
-
-def _float(sql: str) -> str:
-    # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
-    return f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
 
 
 def _decimal(sql: str, places: int) -> str:

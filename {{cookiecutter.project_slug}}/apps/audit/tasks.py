@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.core.jobs import autocommit
 
-from . import retention, seals, triggers
+from . import seals, triggers
 from .models import Seal
 
 logger = logging.getLogger(__name__)
@@ -31,5 +31,5 @@ def prune() -> None:
     if settings.AUDIT_KEPT_DAYS is not None:
         cutoff = timezone.now() - timedelta(days=settings.AUDIT_KEPT_DAYS)
         for alias in triggers.trails():
-            removed = retention.prune(retention.older_than(cutoff, using=alias))
+            removed = seals.prune(seals.older_than(cutoff, using=alias))
             logger.info("Removed %d entries from before %s in %s.", removed, cutoff, alias)

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import migrations, models
 from django.utils import timezone
 
+from apps.audit import models as audit
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -37,40 +39,14 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("created_at", models.DateTimeField(default=timezone.now, verbose_name="time")),
-                (
-                    "action",
-                    models.CharField(
-                        choices=[
-                            ("create", "Created"),
-                            ("update", "Changed"),
-                            ("delete", "Deleted"),
-                            ("rename", "Renamed"),
-                            ("state", "Recorded as it was"),
-                            ("restore", "Brought back"),
-                            ("forget", "Forgotten"),
-                            ("login", "Logged in"),
-                            ("logout", "Logged out"),
-                            ("failed", "Failed to log in"),
-                        ],
-                        max_length=7,
-                    ),
-                ),
+                ("action", models.CharField(choices=audit.actions, max_length=7)),
                 ("model_label", models.CharField(max_length=201, verbose_name="model")),
                 ("object_id", models.TextField()),
                 ("object_repr", models.CharField(blank=True, max_length=200)),
                 ("actor_name", models.CharField(blank=True, max_length=254, verbose_name="actor")),
                 (
                     "source",
-                    models.CharField(
-                        choices=[
-                            ("request", "Request"),
-                            ("job", "Job"),
-                            ("command", "Command"),
-                            ("database", "Database"),
-                        ],
-                        default="command",
-                        max_length=8,
-                    ),
+                    models.CharField(choices=audit.sources, default="command", max_length=8),
                 ),
                 ("request_id", models.CharField(blank=True, max_length=64, verbose_name="request")),
                 ("changes", models.JSONField(default=dict)),

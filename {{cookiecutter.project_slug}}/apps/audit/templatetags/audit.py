@@ -12,10 +12,7 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def audit_trail_url(context: Any) -> str | None:
-    """Return the address of the history of the object that a page of the admin shows.
-
-    None where its model is not audited, and for people who may not see the trail.
-    """
+    """Return the address of the history of the object that a page of the admin shows, if any."""
     request, instance = context.get("request"), context.get("original")
     model: type[Model] = type(instance)
     covering = registry.covering(model)

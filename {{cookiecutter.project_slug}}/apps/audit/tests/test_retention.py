@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.audit import retention, tasks, triggers
+from apps.audit import seals, tasks, triggers
 from apps.audit.models import Entry, Seal
 
 from .test_seals import found, said
@@ -20,7 +20,7 @@ NOW = timezone.now()
 @pytest.fixture
 def trail(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make a trail of ten entries, of which each is a day younger than the one before it."""
-    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(seals, "REMOVED", 3)
     with triggers.without_protection(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry")
     for days in range(10, 0, -1):

@@ -1,8 +1,6 @@
 """The trail on the command line: seal, verify, prune, forget, export, history and backfill."""
 
-import os
 import re
-import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -14,12 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from apps.audit import fingerprints, forgetting, registry, retention, seals, triggers
+from apps.audit import fingerprints, registry, seals, triggers
 from apps.audit.backfill import backfill
-from apps.audit.differences import harmless
+from apps.audit.forgetting import CannotForgetError, Person, forget
 from apps.audit.models import Entry, Seal
-from apps.audit.person import CannotForgetError, Person
-from apps.audit.presentation import Page, actor_name, local, model_of, origin
+from apps.audit.presentation import Page, actor_name, harmless, local, model_of, origin
 
 # Entries that are exported at a time: one can have megabytes.
 BATCH: Final = 100
@@ -112,41 +109,35 @@ class Command(BaseCommand):
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"handle_{verb}")(**options)
-            self.stdout.flush()
-        except BrokenPipeError:
-            # The reader has closed the pipe; Python would report it again at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (seals.BusyError, CannotForgetError) as error:
             raise CommandError(str(error)) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
-        """Seal, and print the last seal, to be noted elsewhere."""
         sealed = sum(link.count for link in seals.seal(database))
         self.stdout.write(f"Sealed {counted(sealed)}.")
         if last := Seal.objects.using(database).last():
             self.stdout.write(f"Last seal: {harmless(str(last))}")
 
     def handle_verify(self, *, database: str, noted: Any, **options: Any) -> None:
-        """Print the findings, all prunings, and since when nothing was sealed."""
-        last, covered, found = Seal.objects.using(database).last(), seals.covered(database), 0
+        links, entries = Seal.objects.using(database), Entry.objects.using(database)
+        last, covered, found = links.last(), seals.covered(database), 0
         for finding in seals.verify(database, noted=noted):
             found += 1
             self.stdout.write(harmless(finding.text))
-        for link in Seal.objects.using(database).filter(kind=Seal.Kind.PRUNING):
+        for link in links.filter(kind=Seal.Kind.PRUNING):
             self.stdout.write(
                 f"Entries up to {link.until}, {link.count:,} of them, were pruned on"
                 f" {local(link.created_at):%Y-%m-%d} (seal {link.number})."
             )
         for key, said in fingerprints.statements(database):
-            entry = Entry.objects.using(database).defer("changes").get(pk=key)
-            self.stdout.write(
-                harmless(
-                    f"Values of {counted(len(fingerprints.listed_by(said)))} about {entry.model_label}"
-                    f" {entry.object_id} were forgotten on {local(entry.created_at):%Y-%m-%d} by"
-                    f" {actor_name(entry)}: {said.get('reason')} (entry {key})."
-                )
+            entry, many = entries.defer("changes").get(pk=key), len(said.object | said.actor)
+            text = (
+                f"Values of {counted(many)} about {entry.model_label} {entry.object_id} were"
+                f" forgotten on {local(entry.created_at):%Y-%m-%d} by {actor_name(entry)}:"
+                f" {said.reason} (entry {key})."
             )
-        unsealed = Entry.objects.using(database).filter(pk__gt=covered).order_by("pk")
+            self.stdout.write(harmless(text))
+        unsealed = entries.filter(pk__gt=covered).order_by("pk")
         if since := unsealed.values_list("created_at", flat=True).first():
             self.stdout.write(f"Entries since {local(since):%Y-%m-%d %H:%M:%S} are not sealed yet.")
         if found:
@@ -157,9 +148,8 @@ class Command(BaseCommand):
     def handle_prune(
         self, *, database: str, older_than: timedelta, dry_run: bool, no_input: bool, **options: Any
     ) -> None:
-        """Remove old entries, after a question."""
         cutoff = timezone.now() - older_than
-        old = retention.older_than(cutoff, using=database)
+        old = seals.older_than(cutoff, using=database)
         if not (count := old.count()):
             self.stdout.write("No entry is that old.")
             return
@@ -167,28 +157,23 @@ class Command(BaseCommand):
         if dry_run:
             self.stdout.write(f"Would remove {what}.")
         elif no_input or input(f"Remove {what} for good? [y/N] ").strip().lower() == "y":
-            self.stdout.write(f"Removed {counted(retention.prune(old))}.")
+            self.stdout.write(f"Removed {counted(seals.prune(old))}.")
         else:
             self.stdout.write("Nothing was removed.")
 
     def handle_forget(
         self, *, database: str | None, model: str, key: str, reason: str, **options: Any
     ) -> None:
-        """Forget a person in one database, or in each that has a trail."""
-        done = forgetting.forget(model, key, reason, [database] if database else None)
+        done = forget(model, key, reason, [database] if database else None)
         for one in done:
             also = f" and {one.rows:,} other row(s)" if one.rows else ""
             self.stdout.write(f"Forgot values in {counted(one.entries)}{also} of {one.using!r}.")
             if one.is_there:
-                self.stdout.write(
-                    f"The table in {one.using!r} still has {model} {key}, and the trail records"
-                    " later changes of it."
-                )
+                self.stdout.write(f"The table in {one.using!r} still has {model} {key}.")
         if not any(one.entries or one.rows for one in done):
             self.stdout.write(f"{model} {key} is already forgotten.")
 
     def handle_export(self, *, database: str, subject: Any, **options: Any) -> None:
-        """Write lines of JSON, as ``dumpdata`` does; only some entries are in memory at a time."""
         chosen = {by: options[name] for name, by in FILTERS.items() if options[name] is not None}
         found = entries = Entry.objects.using(database).filter(**chosen).order_by("pk")
         if subject:
@@ -209,7 +194,6 @@ class Command(BaseCommand):
     def handle_history(
         self, *, database: str, model: str, key: str, limit: int, **options: Any
     ) -> None:
-        """Show the entries of one object."""
         some = list(Entry.objects.using(database).named(model, key)[: limit + 1])
         if not some:
             raise CommandError(
@@ -235,9 +219,9 @@ class Command(BaseCommand):
             self.stdout.write(f"There are more entries: --limit {limit * 5}")
 
     def handle_backfill(self, *, database: str, model: str | None, **options: Any) -> None:
-        """Record objects that are older than the trail, those of parents' tables first."""
+        # The tables of parents come first.
         every = sorted(registry.audited_models(), key=lambda one: len(one.__mro__))
-        found = model_of(model) if model else None
+        found = model_of(model or "")
         chosen = [one for one in every if not model or (found and issubclass(found, one))]
         if not chosen:
             raise CommandError(
@@ -251,6 +235,5 @@ class Command(BaseCommand):
             self.stdout.write(f"{one._meta.label}: {counted(added)} added.")
 
     def handle_stop(self, *, database: str, **options: Any) -> None:
-        """Take the triggers off, also those that keep the trail append-only."""
         triggers.Triggers(connections[database]).drop()
         self.stdout.write(f"Nothing is recorded in {database!r} any more. `migrate` changes that.")

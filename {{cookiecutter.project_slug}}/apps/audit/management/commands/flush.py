@@ -8,7 +8,6 @@ from django.core.management.commands import flush
 from django.db import connections
 
 from apps.audit import triggers
-from apps.audit.append_only import ENTRIES
 
 
 class Command(flush.Command):
@@ -16,7 +15,7 @@ class Command(flush.Command):
 
     def handle(self, **options: Any) -> None:
         connection = connections[options["database"]]
-        if ENTRIES not in connection.introspection.table_names():
+        if triggers.ENTRIES not in connection.introspection.table_names():
             # A database of which the routers keep the trail away.
             super().handle(**options)
             return
@@ -31,4 +30,4 @@ class Command(flush.Command):
             super().handle(**options)
             with connection.cursor() as cursor:
                 # Rows that were deleted after the entries have added new ones.
-                cursor.execute(f"DELETE FROM {ENTRIES}")  # noqa: S608
+                cursor.execute(f"DELETE FROM {triggers.ENTRIES}")  # noqa: S608
