@@ -38,7 +38,7 @@ TOUCHED: Final = {
 
 
 class Pages(Paginator):
-    """Pages up to the 400,000th entry, of which there may be fewer: none is counted."""
+    """Pages up to the 400,000th entry. Entries are never counted, so there may be fewer."""
 
     count = 400_000
 
@@ -47,16 +47,16 @@ class Pages(Paginator):
         number = self.validate_number(number)
         entries: Any = self.object_list
         start = (number - 1) * self.per_page
-        # By the keys, or the database would work out the columns of all entries before them.
+        # Only keys: the database would also compute the columns of all entries before them.
         some = list(entries.values_list("pk", flat=True)[start : start + self.per_page + 1])
-        # Whether there is a further page is all that is known of their number.
+        # Only the existence of a next page is known, not the number of pages.
         self.num_pages = number + (len(some) > self.per_page)
         shown = entries.filter(pk__in=some[: self.per_page])
         return Page(list(shown), number, self)
 
 
 class EntryList(ChangeList):
-    """A page of the list, with what its objects are called."""
+    """A page of the list, with the names of its objects."""
 
     # How many of the latest entries a filter or a search without an index looks through.
     bound = 0
@@ -72,7 +72,7 @@ class EntryList(ChangeList):
         return entries.defer("changes").annotate(touched=touched)
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """Keep the order whatever the address says: another one would sort the whole trail."""
+        """Keep this order, because any other one would sort the whole trail."""
         return ["-id"]
 
     def get_results(self, request: HttpRequest) -> None:

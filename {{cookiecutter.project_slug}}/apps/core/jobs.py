@@ -1,7 +1,4 @@
-"""Background jobs that start after the commit, and never after a rollback.
-
-A job is a function with ``django.tasks.task``. ``hand_off`` queues it, and so does ``enqueue``.
-"""
+"""Background jobs: functions with ``@task`` that start after the commit, never without it."""
 
 import inspect
 from abc import abstractmethod
