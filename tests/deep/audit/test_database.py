@@ -1052,6 +1052,22 @@ def test_a_table_that_is_made_of_partitions_cannot_be_recorded() -> None:
     assert "Reading is audited, but audit_examples_reading is no table that can" in fault
 
 
+@on_postgresql
+@pytest.mark.parametrize("name", ['odd"."readings', "ö" * 40])
+def test_a_table_that_the_database_knows_by_another_name_is_told(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is in a schema, which Django does not know of; PostgreSQL cuts the second off."""
+    execute("CREATE SCHEMA odd")
+    monkeypatch.setattr(Reading._meta, "db_table", name)
+    with registered(Reading):
+        assert triggers.faults(connection) == []
+        execute(f'CREATE TABLE "{name}" (device varchar(50), value integer, at integer)')
+        Reading.objects.create(device="a")
+        (fault,) = triggers.faults(connection)
+    assert f"Reading is audited, but {name} is no table that can" in fault
+
+
 @committed
 def test_a_transaction_that_is_undone_leaves_nothing_however_it_was_written() -> None:
     before = Entry.objects.count()

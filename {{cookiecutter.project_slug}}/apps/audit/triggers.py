@@ -8,12 +8,12 @@ action ``forget`` lists them. A link has the next number, and covers no entry th
 
 import json
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from . import registry
 from .capture import PREFIX, Capture, Trigger, user_field
@@ -194,15 +194,22 @@ def faults(connection: BaseDatabaseWrapper) -> list[str]:
         f" {'not what it should be' if one.name in there.found else 'missing'}"
         for one in there.missing
     } | dict.fromkeys(there.superfluous, "should not be there")
-    views = {*connection.introspection.table_names(include_views=True)}
     return [
         f"The trigger {name} of the audit trail {why}. {remedy}" for name, why in found.items()
     ] + [
         f"{model._meta.label} is audited, but {model._meta.db_table} is no table that can have"
         " triggers: nothing is recorded. Take the model off AUDITED_MODELS."
         for model in registry.recorded()
-        if model._meta.db_table in views - there.recorded
+        if model._meta.db_table not in there.recorded and _can_be_read(model, connection.alias)
     ]
+
+
+def _can_be_read(model: type[Model], using: str) -> bool:
+    """Whether a query of a model works, also where no table has the name, as with a view."""
+    with suppress(DatabaseError), transaction.atomic(using=using):
+        QuerySet(model, using=using).exists()
+        return True
+    return False
 
 
 @contextmanager
