@@ -1,7 +1,7 @@
 """The task backend that writes jobs into the outbox, in the transaction that hands them off."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import batched
 from typing import Any, Final
@@ -44,6 +44,17 @@ DEFAULT_OPTIONS: Final[dict[str, Any]] = {
     "LEASE": 30,
     "AUTOCOMMIT": (),
     "JOBS": {},
+}
+# What else each option can be.
+KINDS: Final[dict[str, Callable[[Any], bool]]] = {
+    "RETRIES": lambda value: isinstance(value, int) and value >= 0,
+    "BACKOFF": lambda value: isinstance(value, int | float) and value >= 0,
+    "TIME_LIMIT": lambda value: value is None or (isinstance(value, int | float) and value > 0),
+    "LEASE": lambda value: isinstance(value, int | float) and value > 0,
+    "AUTOCOMMIT": lambda value: isinstance(value, list | tuple | set),
+    "JOBS": lambda value: isinstance(value, dict)
+    and all(isinstance(options, dict) for options in value.values()),
+    "DATABASE": lambda value: value in outboxes(),
 }
 # ``OPTIONS["JOBS"]`` can set these for one job, by its path.
 JOB_OPTIONS: Final = ("RETRIES", "BACKOFF", "TIME_LIMIT")
@@ -123,20 +134,32 @@ class OutboxBackend(TransactionalBackend):
         raise TaskResultDoesNotExist(result_id)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Refuse an unknown broker and unknown options."""
+        """Refuse an unknown broker, unknown options and values of a wrong kind."""
         errors: list[CheckMessage] = []
         try:
             broker_url()
         except ImproperlyConfigured as error:
             errors.append(Error(str(error), id="handoff.E001"))
-        unknown = set(self.options) - {*DEFAULT_OPTIONS, "DATABASE"}
-        for options in self.options.get("JOBS", {}).values():
-            unknown |= set(options) - set(JOB_OPTIONS)
-        if unknown:
-            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] has no {', '.join(sorted(unknown))}."
-            hint = f"There are {', '.join(DEFAULT_OPTIONS)}; for one job {', '.join(JOB_OPTIONS)}."
-            errors.append(Error(sentence, hint=hint, id="handoff.E002"))
+        wrong = mistakes(self.options, KINDS)
+        if "JOBS" not in wrong:
+            for options in self.options.get("JOBS", {}).values():
+                wrong |= mistakes(options, JOB_OPTIONS)
+        if wrong:
+            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] cannot have "
+            sentence += ", ".join(f"{name} = {value!r}" for name, value in sorted(wrong.items()))
+            defaults = ", ".join(f"{name} = {value!r}" for name, value in DEFAULT_OPTIONS.items())
+            hint = f"The defaults are {defaults}; one job can have {', '.join(JOB_OPTIONS)}."
+            errors.append(Error(f"{sentence}.", hint=hint, id="handoff.E002"))
         return errors
+
+
+def mistakes(options: dict[Any, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the options that are unknown, or whose value is of a wrong kind."""
+    return {
+        str(name): value
+        for name, value in options.items()
+        if name not in names or not KINDS[name](value)
+    }
 
 
 def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:

@@ -113,6 +113,15 @@ def _watch() -> None:
                         cut.shutdown(socket.SHUT_RDWR)
 
 
+def reset(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection if it is too old or broken, or if a job has left its transaction open."""
+    if connection.in_atomic_block:
+        connection.close()
+        del connections[connection.alias]  # Django keeps it in the transaction
+    else:
+        connection.close_if_unusable_or_obsolete()
+
+
 @receiver(connection_created)
 def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Let PostgreSQL notice soon that a process of a worker, or its machine, is gone."""

@@ -8,18 +8,19 @@ import os
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import cache, cached_property
 from itertools import groupby
 from operator import attrgetter
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
+from django.db import OperationalError as LockedError
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from kombu import Producer
@@ -30,7 +31,7 @@ from .broker import ONE_TRY
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import hand_off_due
-from .receipts import Run
+from .receipts import Run, SupersededError
 
 logger = logging.getLogger(__name__)
 
@@ -65,22 +66,35 @@ NOT_SENT: Final = (
     " TASKS['default']['QUEUES']."
 )
 
-# The worker must not fork while one of these threads runs a statement or sends a message. Each
-# thread has its own lock, so that threads do not wait for each other.
-fork_locks: Final[list[Lock]] = []
+# The worker must not fork while one of these threads runs a statement or sends a message.
+running: Final[list["Relay"]] = []
 _held_for_fork: Final = ExitStack()
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
-    for lock in fork_locks:
-        if lock.acquire(timeout=max(0, end - time.monotonic())):
-            _held_for_fork.callback(lock.release)
+    for relay in running:
+        if relay.lock.acquire(timeout=max(0, end - time.monotonic())):
+            _held_for_fork.callback(relay.lock.release)
+            # A process that inherits a connection to SQLite has no locks. Its commits can be lost.
+            if relay.database.vendor == "sqlite":
+                relay.database.close()
 
 
 if sys.platform != "win32":  # Windows has no fork
     release = _held_for_fork.close
     os.register_at_fork(before=_before_fork, after_in_parent=release, after_in_child=release)
+
+
+class Ended(NamedTuple):
+    """The end of an attempt whose own process could not write it; see ``worker.end_attempt``."""
+
+    key: str
+    worker: str
+    error: BaseException
+    for_good: bool | None
+    reported: float  # on the monotonic clock
+    run: Run | None = None
 
 
 class Relay(Thread):
@@ -93,6 +107,8 @@ class Relay(Thread):
         super().__init__(name=f"relay of {alias}", daemon=True)
         self.alias = alias
         self.stopping = Event()
+        self.lock = Lock()
+        self.ended: deque[Ended] = deque()
         self.periodic_not_before = 0.0
         # For each queue or EVERYTHING: the failures in a row, and the time of the next try.
         self.failures: Counter[str] = Counter()
@@ -112,11 +128,13 @@ class Relay(Thread):
     def run(self) -> None:
         """Send due jobs until ``stop`` is called."""
         last_sent = 0.0
-        lock = Lock()
-        fork_locks.append(lock)
+        self.database = connections[self.alias]
+        self.database.inc_thread_sharing()  # another thread closes it, before a fork
+        running.append(self)
         try:
             while not self.stopping.is_set():
-                with lock:
+                with self.lock:
+                    self.write_ends()
                     sent = self.send_due()
                 if sent:
                     last_sent = time.monotonic()
@@ -124,13 +142,45 @@ class Relay(Thread):
                     is_idle = time.monotonic() - last_sent > IDLE_AFTER
                     self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
-            fork_locks.remove(lock)
+            running.remove(self)
+            self.write_ends()
             connections.close_all()
             self.connection.release()
 
     def stop(self) -> None:
         """Let ``run`` return after the current messages."""
         self.stopping.set()
+
+    def write_ends(self) -> None:
+        """Write the ends of attempts.
+
+        PostgreSQL keeps the lock of a dead process until its query ends. Such an end waits for the
+        next look, but not for longer than the lease of the job.
+        """
+        for _ in range(len(self.ended)):
+            end = self.ended.popleft()
+            try:
+                with cut_when_silent(self.alias):
+                    connect_with_limit(self.alias)
+                    self._write_end(end)
+            except Exception:
+                logger.exception("The job %s will be sent again when its time is over.", end.key)
+                connections[self.alias].close_if_unusable_or_obsolete()
+
+    def _write_end(self, end: Ended) -> None:
+        run = end.run or Run.of(self.alias, end.key)
+        if run and run.row.status == Status.SENT:  # it ended before it was started
+            run.start(end.worker)
+        if run is None or run.row.worker != end.worker:
+            return
+        try:
+            with suppress(SupersededError), transaction.atomic(using=self.alias):
+                list(run.rows().select_for_update(nowait=True).values_list("pk"))
+                run.fail(end.error, for_good=end.for_good)
+        except LockedError:
+            if time.monotonic() > end.reported + run.lease.total_seconds():
+                raise
+            self.ended.append(end._replace(run=run))
 
     def send_due(self) -> bool:
         """Send due jobs, at most two batches of each queue; return whether there were any.
@@ -327,8 +377,6 @@ def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
                 queue=row.queue,
                 declare=[],
                 headers={"handoff": [alias, str(row.pk)]},
-                retries=row.attempts,
-                ignore_result=True,
                 # Lost messages are sent again, so the broker need not write them to disk.
                 delivery_mode="transient",
                 producer=producer,
