@@ -444,8 +444,9 @@ def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None
     (error,) = task_backends["default"].check()
     assert error.msg == "TASKS['default']['OPTIONS'] cannot have LEASE = 1."
     assert error.hint == (
-        "The defaults are RETRIES = 8, BACKOFF = 5, TIME_LIMIT = None, LEASE = 30, AUTOCOMMIT = (),"
-        " JOBS = {}; one job can have RETRIES, BACKOFF, TIME_LIMIT."
+        "The defaults are RETRIES = 8, BACKOFF = 5, TIME_LIMIT = None, LEASE = 30,"
+        " AUTOCOMMIT = (), JOBS = {}, DATABASE = 'default'; one job can have RETRIES, BACKOFF,"
+        " TIME_LIMIT."
     )
 
 

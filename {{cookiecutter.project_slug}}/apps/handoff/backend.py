@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Field
 from django.dispatch import Signal
 from django.tasks import Task, TaskResult, TaskResultStatus, task_backends
@@ -37,24 +37,21 @@ STATUSES: Final = {
 # The rows of one INSERT at most; fewer if the database takes fewer parameters.
 ROWS_AT_ONCE: Final = 10_000
 
-DEFAULT_OPTIONS: Final[dict[str, Any]] = {
-    "RETRIES": 8,
-    "BACKOFF": 5,
-    "TIME_LIMIT": None,
-    "LEASE": 30,
-    "AUTOCOMMIT": (),
-    "JOBS": {},
-}
-# What else each option can be.
-KINDS: Final[dict[str, Callable[[Any], bool]]] = {
-    "RETRIES": lambda value: isinstance(value, int) and value >= 0,
-    "BACKOFF": lambda value: isinstance(value, int | float) and value >= 0,
-    "TIME_LIMIT": lambda value: value is None or (isinstance(value, int | float) and value > 0),
-    "LEASE": lambda value: isinstance(value, int | float) and value > 0,
-    "AUTOCOMMIT": lambda value: isinstance(value, list | tuple | set),
-    "JOBS": lambda value: isinstance(value, dict)
-    and all(isinstance(options, dict) for options in value.values()),
-    "DATABASE": lambda value: value in outboxes(),
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number above 0."""
+    return isinstance(value, int | float) and value > 0
+
+
+# For each option its default, and whether it can have a value.
+OPTIONS: Final[dict[str, tuple[Any, Callable[[Any], bool]]]] = {
+    "RETRIES": (8, lambda value: isinstance(value, int) and value >= 0),
+    "BACKOFF": (5, lambda value: value == 0 or is_number(value)),
+    "TIME_LIMIT": (None, lambda value: value is None or is_number(value)),
+    "LEASE": (30, is_number),
+    "AUTOCOMMIT": ((), lambda value: isinstance(value, list | tuple | set)),
+    "JOBS": ({}, lambda value: isinstance(value, dict)),
+    "DATABASE": (DEFAULT_DB_ALIAS, lambda value: value in outboxes()),
 }
 # ``OPTIONS["JOBS"]`` can set these for one job, by its path.
 JOB_OPTIONS: Final = ("RETRIES", "BACKOFF", "TIME_LIMIT")
@@ -140,26 +137,27 @@ class OutboxBackend(TransactionalBackend):
             broker_url()
         except ImproperlyConfigured as error:
             errors.append(Error(str(error), id="handoff.E001"))
-        wrong = mistakes(self.options, KINDS)
-        if "JOBS" not in wrong:
-            for options in self.options.get("JOBS", {}).values():
-                wrong |= mistakes(options, JOB_OPTIONS)
+        wrong = mistakes(self.options, OPTIONS)
+        if isinstance(jobs := self.options.get("JOBS"), dict):
+            for options in jobs.values():
+                wrong += mistakes(options, JOB_OPTIONS)
         if wrong:
-            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] cannot have "
-            sentence += ", ".join(f"{name} = {value!r}" for name, value in sorted(wrong.items()))
-            defaults = ", ".join(f"{name} = {value!r}" for name, value in DEFAULT_OPTIONS.items())
+            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] cannot have {', '.join(sorted(wrong))}."
+            defaults = ", ".join(f"{name} = {default!r}" for name, (default, _) in OPTIONS.items())
             hint = f"The defaults are {defaults}; one job can have {', '.join(JOB_OPTIONS)}."
-            errors.append(Error(f"{sentence}.", hint=hint, id="handoff.E002"))
+            errors.append(Error(sentence, hint=hint, id="handoff.E002"))
         return errors
 
 
-def mistakes(options: dict[Any, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the options that are unknown, or whose value is of a wrong kind."""
-    return {
-        str(name): value
+def mistakes(options: Any, names: Iterable[str]) -> list[str]:
+    """List the options that are unknown, or whose value is of a wrong kind."""
+    if not isinstance(options, dict):
+        return [repr(options)]
+    return [
+        f"{name} = {value!r}"
         for name, value in options.items()
-        if name not in names or not KINDS[name](value)
-    }
+        if name not in names or not OPTIONS[name][1](value)
+    ]
 
 
 def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
@@ -210,7 +208,7 @@ def option(backend: str, name: str, job: str = "") -> Any:
     alias = backend or "default"
     options = task_backends[alias].options if alias in task_backends else {}
     own = options.get("JOBS", {}).get(job, {})
-    return own.get(name, options.get(name, DEFAULT_OPTIONS[name]))
+    return own.get(name, options.get(name, OPTIONS[name][0]))
 
 
 def job_named(name: str) -> Task | None:

@@ -182,13 +182,8 @@ def register_jobs() -> None:
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:
             continue
-        attributes = {
-            "name": name,
-            "job": job,
-            "autocommit": getattr(job.func, "autocommit", False),
-            "backend_alias": job.backend,
-        }
-        app.register_task(type(job.name, (JobTask,), attributes)())
+        own = {"autocommit": getattr(job.func, "autocommit", False), "backend_alias": job.backend}
+        app.register_task(type(job.name, (JobTask,), {"name": name, "job": job, **own})())
     for task in app.tasks.values():
         if not isinstance(task, HandedOffTask):
             raise ImproperlyConfigured(f"{task.name} has another base than {NO_BASE}")
