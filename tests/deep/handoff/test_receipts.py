@@ -444,9 +444,8 @@ def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None
     (error,) = task_backends["default"].check()
     assert error.msg == "TASKS['default']['OPTIONS'] cannot have LEASE = 1."
     assert error.hint == (
-        "The defaults are RETRIES = 8, BACKOFF = 5, TIME_LIMIT = None, LEASE = 30,"
-        " AUTOCOMMIT = (), JOBS = {}, DATABASE = 'default'; one job can have RETRIES, BACKOFF,"
-        " TIME_LIMIT."
+        "There are RETRIES, BACKOFF, TIME_LIMIT, LEASE, AUTOCOMMIT, JOBS, DATABASE; for one job"
+        " RETRIES, BACKOFF, TIME_LIMIT."
     )
 
 

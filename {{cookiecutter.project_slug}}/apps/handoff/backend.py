@@ -74,12 +74,7 @@ class OutboxBackend(TransactionalBackend):
         declared_jobs.setdefault(task.module_path, task)
 
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Write the job into the database ``using``, in its current transaction.
-
-        Raises:
-            InvalidTask, TypeError: see ``ready_result``.
-            DatabaseError: see ``insert``.
-        """
+        """Write the job into a database, in its current transaction; see ``ready_result``."""
         return self._write(task, [(args, kwargs)], using)[0]
 
     def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
@@ -93,37 +88,31 @@ class OutboxBackend(TransactionalBackend):
     def _write(
         self, task: Task, arguments: Iterable[tuple[Any, Any]], using: str
     ) -> list[TaskResult]:
-        """Write a job once for each pair of positional and keyword arguments."""
         results = [
             self.ready_result(task, args, kwargs, str(time_ordered_id()))
             for args, kwargs in arguments
         ]
-        common = {
-            "name": task.module_path,
-            "backend": self.alias,
-            "queue": task.queue_name,
-            "priority": task.priority,
+        insert(
+            using,
+            [(result.id, json.dumps([result.args, result.kwargs])) for result in results],
+            name=task.module_path,
+            backend=self.alias,
+            queue=task.queue_name,
+            priority=task.priority,
             **({"due_at": task.run_after} if task.run_after else {}),
-        }
-        rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in results]
-        insert(using, rows, **common)
-        now = timezone.now()
+        )
+        for result in results:
+            object.__setattr__(result, "enqueued_at", timezone.now())
 
         def send_signals() -> None:
             for result in results:
                 task_enqueued.send(type(self), task_result=result)
 
-        for result in results:
-            object.__setattr__(result, "enqueued_at", now)
         transaction.on_commit(send_signals, using=using, robust=True)
         return results
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Look up a job, in every database that has an outbox.
-
-        Raises:
-            TaskResultDoesNotExist: if there is no such job, or its function is gone.
-        """
+        """Look up a job in all outboxes; raise TaskResultDoesNotExist if it or its code is gone."""
         for alias in outboxes():
             row = Handoff.objects.using(alias).with_id(result_id)
             if row and (job := job_named(row.name)):
@@ -143,8 +132,7 @@ class OutboxBackend(TransactionalBackend):
                 wrong += mistakes(options, JOB_OPTIONS)
         if wrong:
             sentence = f"TASKS[{self.alias!r}]['OPTIONS'] cannot have {', '.join(sorted(wrong))}."
-            defaults = ", ".join(f"{name} = {default!r}" for name, (default, _) in OPTIONS.items())
-            hint = f"The defaults are {defaults}; one job can have {', '.join(JOB_OPTIONS)}."
+            hint = f"There are {', '.join(OPTIONS)}; for one job {', '.join(JOB_OPTIONS)}."
             errors.append(Error(sentence, hint=hint, id="handoff.E002"))
         return errors
 
@@ -164,15 +152,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     """Write rows into the outbox of a database, with one INSERT for each batch.
 
     This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
-
-    Args:
-        using: the alias of the database.
-        rows: for each job its id, and its arguments as JSON.
-        common: the columns with one value for all jobs. The actor and the request are added, and
-            the database fills in the other columns.
-
-    Raises:
-        DatabaseError: if the rows cannot be written.
+    ``rows`` has an id for each job, and its arguments as JSON. ``common`` has the columns with one
+    value for all jobs. The actor and the request are added, and the database fills in the others.
     """
     actor = current_actor()
     # A user who has just been deleted has no key.

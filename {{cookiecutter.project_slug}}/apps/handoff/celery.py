@@ -51,16 +51,20 @@ def leave_out_refused_queues(**kwargs: Any) -> None:
     """Do not read a queue that the broker refuses. The worker would end, and read no other."""
     from .relay import queue_at
 
-    for name in list(app.amqp.queues.consume_from):
-        with app.connection_for_read() as connection:
+    names, refused = list(app.amqp.queues.consume_from), {}
+    with app.connection_for_read() as connection:
+        for name in names:
             try:
                 with queue_at(connection, name) as queue:
                     queue.declare()
+            except connection.channel_errors as error:
+                refused[name] = error
             except (OperationalError, *connection.connection_errors):
                 return  # the broker is away, and the worker tries again
-            except Exception as error:  # noqa: BLE001 - each client has its own
-                logger.error(REFUSED, name, error)
-                app.amqp.queues.deselect(name)
+    if len(refused) < len(names):  # else this is about the broker, and the worker ends
+        for name, error in refused.items():
+            logger.error(REFUSED, name, error)
+            app.amqp.queues.deselect(name)
 
 
 @signals.setup_logging.connect

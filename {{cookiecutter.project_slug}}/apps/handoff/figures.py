@@ -53,12 +53,7 @@ def figures_text() -> str:
 
 
 def figures(request: HttpRequest) -> HttpResponse:
-    """Answer requests with the token. Without a token in the settings there is no such page.
-
-    Raises:
-        Http404: if the settings have no token.
-        PermissionDenied: if the request has another token or none, also for staff.
-    """
+    """Answer requests with the token. Without a token in the settings there is no such page."""
     if not settings.HANDOFF_FIGURES_TOKEN:
         raise Http404
     expected = f"Bearer {settings.HANDOFF_FIGURES_TOKEN}"

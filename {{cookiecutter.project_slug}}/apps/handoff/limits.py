@@ -66,11 +66,7 @@ def connect_with_limit(using: str) -> None:
 
 @contextmanager
 def limited(using: str) -> Iterator[None]:
-    """Run the block in a transaction with a limit for each statement.
-
-    Raises:
-        OperationalError: if PostgreSQL has ended a statement, or has not answered.
-    """
+    """Run the block in a transaction; PostgreSQL ends its long statements with OperationalError."""
     with cut_when_silent(using), transaction.atomic(using=using):
         if connections[using].vendor == "postgresql":
             with connections[using].cursor() as cursor:

@@ -105,10 +105,6 @@ class Run:
         The receipt is written first, so that only the commit follows the job. A kill in between
         would repeat the job's effects outside of the database. The receipt also locks the row, so
         that no other process can run the job while this one lives.
-
-        Raises:
-            SupersededError: if another process has taken over the job.
-            TransactionManagementError: if the job ended the transaction.
         """
         was_open = connections[self.database].in_atomic_block  # as in a test
         with ExitStack() as commit, transaction.atomic(using=self.database):
@@ -148,15 +144,10 @@ class Run:
             thread.join()
 
     def finish(self, value: Any, *, has_receipt: bool = False) -> None:
-        """Mark the job as done, and keep its return value if that can be JSON.
+        """Mark the job as done, and keep its return value if that can be JSON; see ``change``.
 
-        Args:
-            value: the return value.
-            has_receipt: whether this is inside ``in_transaction``. Then nothing is left to write
-                for a short job that returns None.
-
-        Raises:
-            SupersededError: if another process has taken over the job.
+        Inside ``in_transaction`` the job has its receipt. Nothing is left to write then for a short
+        job that returns None.
         """
         try:
             text = "" if value is None else json.dumps(normalize_json(value))
@@ -174,18 +165,10 @@ class Run:
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool | None = None
     ) -> float | None:
-        """Mark the attempt as failed, and set the time of the next one.
+        """Mark the attempt as failed; return the seconds until the next one, or None; see ``change``.
 
-        Args:
-            error: the reason of the failure.
-            pause: the seconds until the next attempt, if the job has asked for a certain pause.
-            for_good: whether there is no other attempt. By default ``RETRIES`` decides.
-
-        Returns:
-            The seconds until the next attempt; None if there is none.
-
-        Raises:
-            SupersededError: if the job is done, or another process has taken it over.
+        ``pause`` is what the job has asked for, in seconds. By default ``RETRIES`` decides whether
+        it has failed for good.
         """
         row, changes = self.row, {"sent_at": None, **error_columns(error)}
         if for_good is None:
@@ -209,11 +192,7 @@ class Run:
         return rows.filter(pk=self.row.pk, status=status, attempts=self.row.attempts)
 
     def change(self, was: str, **changes: Any) -> None:
-        """Change the row in the database and here.
-
-        Raises:
-            SupersededError: if its status or attempt has changed.
-        """
+        """Change the row here and there; raise SupersededError if its status or attempt changed."""
         if not self.rows(was).update(**changes):
             raise SupersededError
         assign(self.row, changes)

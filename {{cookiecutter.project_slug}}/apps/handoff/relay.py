@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
 from django.db import OperationalError as LockedError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from kombu import Producer
@@ -66,18 +67,18 @@ NOT_SENT: Final = (
     " TASKS['default']['QUEUES']."
 )
 
-# The worker must not fork while one of these threads runs a statement or sends a message.
-running: Final[list["Relay"]] = []
+# Of this worker, which must not fork while one of them runs a statement or sends a message.
+relays: Final[list["Relay"]] = []
 _held_for_fork: Final = ExitStack()
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
-    for relay in running:
+    for relay in relays:
         if relay.lock.acquire(timeout=max(0, end - time.monotonic())):
             _held_for_fork.callback(relay.lock.release)
             # A process that inherits a connection to SQLite has no locks. Its commits can be lost.
-            if relay.database.vendor == "sqlite":
+            if relay.database and relay.database.vendor == "sqlite":
                 relay.database.close()
 
 
@@ -108,6 +109,7 @@ class Relay(Thread):
         self.alias = alias
         self.stopping = Event()
         self.lock = Lock()
+        self.database: BaseDatabaseWrapper | None = None
         self.ended: deque[Ended] = deque()
         self.periodic_not_before = 0.0
         # For each queue or EVERYTHING: the failures in a row, and the time of the next try.
@@ -130,7 +132,6 @@ class Relay(Thread):
         last_sent = 0.0
         self.database = connections[self.alias]
         self.database.inc_thread_sharing()  # another thread closes it, before a fork
-        running.append(self)
         try:
             while not self.stopping.is_set():
                 with self.lock:
@@ -142,7 +143,6 @@ class Relay(Thread):
                     is_idle = time.monotonic() - last_sent > IDLE_AFTER
                     self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
-            running.remove(self)
             self.write_ends()
             connections.close_all()
             self.connection.release()
@@ -152,11 +152,7 @@ class Relay(Thread):
         self.stopping.set()
 
     def write_ends(self) -> None:
-        """Write the ends of attempts.
-
-        PostgreSQL keeps the lock of a dead process until its query ends. Such an end waits for the
-        next look, but not for longer than the lease of the job.
-        """
+        """Write the ends of attempts, or leave them for the next look while the row is locked."""
         for _ in range(len(self.ended)):
             end = self.ended.popleft()
             try:
@@ -177,7 +173,7 @@ class Relay(Thread):
             with suppress(SupersededError), transaction.atomic(using=self.alias):
                 list(run.rows().select_for_update(nowait=True).values_list("pk"))
                 run.fail(end.error, for_good=end.for_good)
-        except LockedError:
+        except LockedError:  # PostgreSQL keeps a lock of a dead process until its query ends
             if time.monotonic() > end.reported + run.lease.total_seconds():
                 raise
             self.ended.append(end._replace(run=run))
@@ -185,8 +181,7 @@ class Relay(Thread):
     def send_due(self) -> bool:
         """Send due jobs, at most two batches of each queue; return whether there were any.
 
-        After a failure there is a pause: of one queue, or of everything if the broker or the
-        database is away. Only the first failure in a row is logged.
+        After a failure the queue pauses, or everything if the broker or the database is away.
         """
         if self._pauses(EVERYTHING):
             return False
@@ -280,9 +275,8 @@ def due_queues(alias: str) -> list[str]:
 def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     """Mark due jobs of a queue as sent, so that no other relay sends them too; return them.
 
-    They are marked before they are sent, because a worker may be quicker than the next statement.
-    A job whose process died at its last attempt fails instead. The cost does not depend on the
-    backlog: each statement reads a limited part of an index.
+    They are marked first, because a worker may be quicker than the next statement. A job whose
+    process died at its last attempt fails instead. Each statement reads a limited part of an index.
     """
     outbox = Handoff.objects.using(alias).filter(queue=queue)
     with cut_when_silent(alias), transaction.atomic(using=alias):
@@ -315,10 +309,8 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
 def queue_at(connection: Any, name: str) -> Iterator[Any]:
     """Give a queue at the broker of kombu's connection, and connect if necessary.
 
-    Raises:
-        KeyError: if ``TASKS`` does not name the queue, so no worker would read it.
-        Exception: an error of the broker or its client. The connection is then closed, because
-            a late answer could be taken for the answer to another request.
+    Raises KeyError if ``TASKS`` does not name the queue. After an error the connection is closed,
+    because a late answer could be taken for the answer to another request.
     """
     from .celery_app import app
 
@@ -331,16 +323,9 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
 
 
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Send a message for each claimed job; return when the broker has all of them.
+    """Send a message for each claimed job of a queue; return when the broker has all of them.
 
-    Args:
-        alias: of the outbox.
-        rows: the jobs, all of one queue.
-        connection: kombu's, to the broker.
-
-    Raises:
-        Exception: see ``queue_at``. All the jobs are then waiting again. Some messages may have
-            arrived. A worker ignores them, because their jobs are waiting.
+    After an error all the jobs are waiting again. A worker ignores messages that have arrived.
     """
     try:
         with queue_at(connection, rows[0].queue) as queue:

@@ -36,18 +36,13 @@ class OutboxTask(CeleryTask):
         self, args: Any = (), kwargs: Any = None, *, using: str = DEFAULT_DB_ALIAS,
         countdown: float | None = None, eta: datetime | None = None, **options: Any,
     ) -> Any:  # fmt: skip
-        """Write a call into the outbox, in the current transaction; ``delay`` uses this too.
+        """Write a call into the outbox of a database, in the current transaction.
 
-        Args:
-            args, kwargs: the arguments, JSON-serialisable.
-            using: the alias of the database into which the call is written.
-            countdown, eta: the seconds until the call is due, or its time.
-            options: ``queue`` and ``priority``, in place of those of the task or its route. Any
-                other option is refused, also in a route.
+        ``options`` can have ``queue`` and ``priority``, in place of those of the task or its route.
 
         Raises:
-            TypeError: for another option, a naive time, or arguments that the task does not have
-                or that cannot be written as JSON.
+            TypeError: for another option, also in a route, a naive time, or arguments that the
+                task does not have or that cannot be written as JSON.
             QueueNotFound: if no worker reads the queue, as it is not in ``TASKS``.
         """
         args, kwargs = args or (), kwargs or {}
@@ -95,12 +90,9 @@ class OutboxTask(CeleryTask):
         eta: datetime | None = None, countdown: float | None = None,
         max_retries: int | None = None, **options: Any,
     ) -> Retry:  # fmt: skip
-        """Ask for another attempt with the same arguments. The row waits, and nothing is sent.
+        """Ask for another attempt by raising ``Retry``. The row waits, and nothing is sent.
 
-        Raises:
-            Retry: this ends the attempt, as in Celery.
-            TypeError: for other arguments or options, or a naive time.
-            Exception: ``exc``, after the last attempt.
+        Other arguments or options and naive times are refused with a ``TypeError``.
         """
         if args is not None or kwargs is not None or options or not throw:
             raise TypeError(f"{self.name} can be retried with the same arguments and options only.")
@@ -109,11 +101,11 @@ class OutboxTask(CeleryTask):
         request: Any = self.request
         limit = self.max_retries if max_retries is None else max_retries
         request.for_good = limit is not None and request.retries >= limit
-        is_eager, request.is_eager = request.is_eager, True  # then Celery itself sends nothing
-        try:
-            return super().retry(None, None, exc, throw, None, countdown, max_retries)
-        finally:
-            request.is_eager = is_eager
+        if exc and (request.for_good or request.called_directly):
+            raise exc
+        if request.for_good:
+            raise self.MaxRetriesExceededError(f"{self.name} was retried {limit} times.")
+        raise Retry(exc=exc, when=self.default_retry_delay if countdown is None else countdown)
 
 
 def aware(time: Any) -> datetime:
@@ -124,21 +116,10 @@ def aware(time: Any) -> datetime:
 
 
 def hand_off(task: Any, /, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:
-    """Write a call of a Celery task into the outbox, in the current transaction.
+    """Write a call of a Celery task into the outbox, and return its id in Celery.
 
-    ``task.delay(...)`` and ``task.apply_async(...)`` do the same in the default database.
-
-    Args:
-        task: a function decorated with ``celery.shared_task``, in ``tasks.py`` of an app. If it
-            has a parameter ``using``, it gets the alias.
-        args, kwargs: its arguments, JSON-serialisable.
-        using: the alias of the database into which the call is written.
-
-    Returns:
-        The id of the task in Celery.
-
-    Raises:
-        TypeError: if it is not a task, or see ``OutboxTask.apply_async``.
+    ``task.delay(...)`` does the same in the default database. If the task has a parameter
+    ``using``, it gets the alias of the database. For errors see ``OutboxTask.apply_async``.
     """
     if not isinstance(task, OutboxTask):
         raise TypeError(f"{task!r} is not a task: write hand_off(add, 1, 2), without a signature.")

@@ -23,7 +23,7 @@ from apps.core.actor import acting_as
 from .backend import declared_jobs, option, outboxes, result_of, send_signal
 from .limits import limited, reset
 from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, described
-from .relay import Ended, Relay
+from .relay import Ended, Relay, relays
 from .shared_tasks import OutboxTask
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,6 @@ FOREIGN: Final = (
     "The message %s for %s belongs to no job in the outbox, and is ignored: hand jobs off with"
     " enqueue or delay, and give each project at the same broker another CELERY_QUEUE_PREFIX."
 )
-
-NO_BASE: Final = "app.Task of apps.handoff.celery_app, so its calls would bypass the outbox."
-
-relays: Final[list[Relay]] = []
 
 DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
@@ -69,16 +65,12 @@ class HandedOffTask(OutboxTask):
     @property
     def time_limit(self) -> float | None:
         """The option for this task. A limit in its declaration replaces this property."""
-        limit: float | None = option(self.backend_alias, "TIME_LIMIT", self.name)
-        return limit
+        return option(self.backend_alias, "TIME_LIMIT", self.name)  # type: ignore[no-any-return]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run once, as the actor; commit the task's writes together with its receipt.
 
-        Raises:
-            Ignore: if the message is a duplicate or unknown.
-            Retry: if the task has failed and will be tried again.
-            Exception: the error of the task, after the last attempt.
+        Raises ``Ignore`` for a duplicate or unknown message, and ``Retry`` before another attempt.
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
@@ -93,11 +85,7 @@ class HandedOffTask(OutboxTask):
             return self.run_with_receipt(run, request.args, request.kwargs)
 
     def started(self, message: Any) -> Run:
-        """Start the job that a message names.
-
-        Raises:
-            Ignore: if there is no such row, or another task's, or it must not be started.
-        """
+        """Start the job that a message names; raise Ignore if it must not be started here."""
         request: Any = self.request
         run, (database, key) = None, row_named(request.headers)
         try:
@@ -186,7 +174,7 @@ def register_jobs() -> None:
         app.register_task(type(job.name, (JobTask,), {"name": name, "job": job, **own})())
     for task in app.tasks.values():
         if not isinstance(task, HandedOffTask):
-            raise ImproperlyConfigured(f"{task.name} has another base than {NO_BASE}")
+            raise ImproperlyConfigured(f"{task.name} needs app.Task of apps.handoff.celery_app.")
 
 
 @signals.worker_ready.connect
@@ -213,18 +201,11 @@ def await_relays(**kwargs: Any) -> None:
         relay.join(max(0, end - time.monotonic()))
 
 
-def end_attempt(
-    headers: Any, worker: str, error: BaseException, for_good: bool | None = None
-) -> None:
+def end_attempt(headers: Any, worker: str, error: BaseException, for_good: Any = None) -> None:
     """Let the relay mark an attempt as ended, from the worker's main process.
 
     The loop of the worker cannot wait for the row. The process of the job may still lock it until
-    the loop kills it. A message that does not belong to the outbox is ignored.
-
-    Args:
-        headers: the headers of the message.
-        worker: the name of the worker. It can end its own attempts only.
-        error, for_good: see ``Run.fail``.
+    the loop kills it. A worker can end its own attempts only, and ignores foreign messages.
     """
     alias, key = row_named(headers)
     for relay in relays:
