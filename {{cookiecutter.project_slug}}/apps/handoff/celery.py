@@ -20,10 +20,7 @@ from .limits import limit_connections, reset
 
 logger = logging.getLogger(__name__)
 
-REFUSED: Final = (
-    "The broker refuses the queue %s (%r). The worker does not read it: delete it at the broker,"
-    " then start the worker again."
-)
+REFUSED: Final = "The broker refuses the queue %s (%r). Delete it there, then restart the worker."
 
 # Celery tries to publish a heartbeat until it succeeds, and ignores signals meanwhile. So a worker
 # could not be stopped while its broker is frozen. Gossip is useless without heartbeats.

@@ -167,8 +167,7 @@ class Run:
     ) -> float | None:
         """Mark the attempt as failed; return the seconds until the next one, or None; see ``change``.
 
-        ``pause`` is what the job has asked for, in seconds. By default ``RETRIES`` decides whether
-        it has failed for good.
+        ``pause`` is what the job asks for, in seconds. By default ``RETRIES`` sets ``for_good``.
         """
         row, changes = self.row, {"sent_at": None, **error_columns(error)}
         if for_good is None:
