@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from asyncio import CancelledError
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
@@ -119,6 +120,59 @@ def retry_twice(self: CeleryTask) -> None:
     self.retry(exc=ValueError("each time"), countdown=0)
 
 
+@shared_task(bind=True, max_retries=12)
+def retry_often(self: CeleryTask) -> None:
+    """Fail each time, and allow twelve more attempts."""
+    self.retry(exc=ValueError("each time"), countdown=0)
+
+
+@shared_task
+def named(task: str) -> None:
+    """Take an argument with the name that Celery's own functions use."""
+
+
+@task
+def echo_job(job: str) -> str:
+    """Return an argument with the name that the kit's own functions use."""
+    return job
+
+
+@task
+def end(kind: str) -> None:
+    """Raise what is no usual exception."""
+    raise {"exit": SystemExit, "cancelled": CancelledError, "generator": GeneratorExit}[kind]("why")
+
+
+@task
+def fail_together() -> None:
+    """Fail with a group of exceptions, and a note about it."""
+    error = ExceptionGroup("both failed", [ValueError("one"), KeyError("two")])
+    error.add_note("a note")
+    raise error
+
+
+class UntoldError(Exception):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+@task
+def fail_untold() -> None:
+    """Fail with an error that cannot be told."""
+    raise UntoldError
+
+
+@task
+def leave_a_transaction_open() -> None:
+    """Write, and enter a block without leaving it."""
+    write("never committed")
+    transaction.atomic().__enter__()
+
+
 @shared_task(bind=True)
 def retry_otherwise(self: CeleryTask) -> None:
     """Ask for another attempt with other arguments."""
@@ -129,6 +183,14 @@ def retry_otherwise(self: CeleryTask) -> None:
 def fail_at_length(text: str) -> None:
     """Fail with a long text."""
     raise ValueError(text)
+
+
+@task
+def write_slowly(path: str) -> None:
+    """Note this run, wait for the worker to be stopped, and write."""
+    note(path, "writes slowly", 1)
+    time.sleep(4)
+    write("written slowly")
 
 
 @task

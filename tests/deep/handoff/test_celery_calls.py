@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Task as CeleryTask
 from celery import chain
 from celery.exceptions import QueueNotFound, Retry
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.utils import timezone
+from kombu import Queue
 from pytest_django import Settings
 
+from apps.core.jobs import hand_off
 from apps.handoff import shared_tasks
 from apps.handoff.models import Handoff, Status
 from apps.handoff.testing import work_off
@@ -144,6 +148,81 @@ def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixtur
     work_off()
 
     assert "with the same arguments and options only" in row().traceback
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        (("path", "text"), {"eta": datetime(2030, 1, 1)}, "no time with a zone"),
+        (("path", "text"), {"eta": "tomorrow"}, "no time with a zone"),
+        (("path", "text"), {"priority": 40_000}, "no small whole number"),
+        (("path", "text"), {"priority": "high"}, "no small whole number"),
+        ("text", {}, "no list or tuple"),
+        (("path",), {}, "missing a required argument: 'text'"),
+        (("path", "text", 3), {}, "too many positional arguments"),
+    ],
+)
+def test_a_call_that_cannot_work_is_refused(
+    arguments: Any, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        tasks.shared.apply_async(arguments, **options)
+    assert not Handoff.objects.exists()
+
+
+def test_a_queue_of_elsewhere_is_refused() -> None:
+    with pytest.raises(QueueNotFound, match="'elsewhere'"):
+        tasks.shared.apply_async(("path", "text"), queue=Queue("elsewhere"))
+
+
+def test_an_argument_can_have_the_name_of_a_parameter() -> None:
+    shared_tasks.hand_off(tasks.named, task="kept")
+    assert row().loaded_arguments() == ([], {"task": "kept"})
+    hand_off(tasks.echo_job, job="kept")
+    assert Handoff.objects.latest("id").loaded_arguments() == ([], {"job": "kept"})
+
+
+def test_a_route_sets_the_priority_and_nothing_that_would_be_ignored(
+    settings: Settings, use_broker: Callable[[str], None]
+) -> None:
+    settings.CELERY_TASK_ROUTES = {
+        tasks.shared.name: {"priority": 7},
+        tasks.retry_in.name: {"expires": 60},
+    }
+    use_broker("memory://")
+    from apps.handoff import celery_app  # noqa: F401
+
+    tasks.shared.delay("path", "text")
+    tasks.shared.apply_async(("path", "text"), priority=0)
+    found = Handoff.objects.order_by("id").values_list("queue", "priority")
+    assert list(found) == [("default", 7), ("default", 0)]
+    with pytest.raises(TypeError, match="cannot be handed off with expires"):
+        tasks.retry_in.delay("path", 1)
+
+
+def test_a_task_may_ask_for_more_attempts_than_the_options_allow() -> None:
+    tasks.retry_often.delay()
+
+    assert work_off() == 13
+
+    assert (row().status, row().error) == (Status.FAILED, "builtins.ValueError")
+
+
+@pytest.mark.parametrize("options", [{"throw": False}, {"eta": datetime(2030, 1, 1)}])
+def test_a_retry_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        tasks.shared.retry(**options)
+
+
+def test_a_task_that_bypasses_the_outbox_stops_the_worker() -> None:
+    from apps.handoff.celery_app import app
+
+    def bypass() -> None:
+        """Run without the outbox."""
+
+    app.task(bypass, name="bypassing", base=CeleryTask, shared=False)
+    with pytest.raises(ImproperlyConfigured, match="bypassing needs app.Task of"):
+        work_off()
 
 
 def test_a_retry_outside_of_a_worker_is_celerys_own(tmp_path: Path) -> None:

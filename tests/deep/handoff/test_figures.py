@@ -22,10 +22,11 @@ def test_counts_waits_and_rates_are_told_by_queue_and_job(
     for _ in range(5):
         row(Status.DONE, timedelta(minutes=1))
     row(Status.DONE, timedelta(hours=1))
-    row(Status.FAILED, queue='the "slow"', name="other")
+    row(Status.FAILED, queue='the "slow"\n\\ träge\t', name="other")
     call_command("handoff", "figures")
     lines = capsys.readouterr().out.splitlines()
-    other = r'database="default",queue="the \"slow\"",job="other"'
+    # Backslash, quote and newline are escaped, and nothing else.
+    other = r'database="default",queue="the \"slow\"\n\\ träge' + '\t",job="other"'
     for line in (
         "# TYPE handoff_jobs gauge",
         "handoff_jobs{" + SEND + ',status="sent"} 1',

@@ -15,6 +15,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app.utils import find_app
 from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
+from kombu import Message
 from pytest_django import Settings
 
 from apps.accounts.models import User
@@ -138,7 +139,10 @@ def delivered(celery_tasks: Any, task: str, message: Any) -> Any:
 
 @pytest.mark.parametrize(
     "message",
-    [["default", str(time_ordered_id())], ["default", "nonsense"], ["nowhere", "x"], 5, {"a": 1}],
+    [
+        ["default", str(time_ordered_id())], ["default", "nonsense"], ["nowhere", "x"], 5, {"a": 1},
+        ["__class__", "x"], ["default", 5], [[], {}],
+    ],
 )
 def test_a_message_without_a_row_is_refused_and_mentioned(
     celery_tasks: Any, message: Any, caplog: pytest.LogCaptureFixture
@@ -163,6 +167,24 @@ def test_a_forged_message_runs_nothing_but_what_the_row_says(
     headers = {"handoff": message, "actor": "1"}
     task.apply(["elsewhere", "forged"], task_id=str(row.pk), headers=headers)
     assert notes() == ["from the row nobody 1"]
+
+
+def test_nothing_of_a_message_but_its_key_is_read(celery_tasks: Any) -> None:
+    """Celery runs functions that a message names after a failure, and kills after its limit."""
+    name = tasks.record.module_path
+    other = {"task": tasks.shared.name, "args": ["path", "forged"], "immutable": True}
+    key = ["default", str(time_ordered_id())]
+    headers = {"id": "the-id", "task": name, "handoff": key}
+    more = {"timelimit": [1, 1], "expires": "2020-01-01T00:00:00", "eta": "2099-01-01T00:00:00"}
+    body = [["forged"], {"text": "forged"}, {"errbacks": [other], "chain": [other]}]
+    message = Message(body=json.dumps(body), content_type="application/json", headers=headers | more)
+
+    task = celery_tasks[name]
+    request = task.Request(message, app=task.app, body=message.body, headers=message.headers)
+
+    assert request.body == ((), {}, {})
+    assert (request.time_limits, request.eta, request.expires) == ((None, None), None, None)
+    assert request.request_dict["handoff"] == key
 
 
 def test_a_message_that_was_sent_without_the_outbox_is_refused_and_mentioned(
@@ -221,12 +243,12 @@ def test_a_failure_of_the_job_itself_is_not_reported_from_outside(
 def test_a_job_that_was_revoked_or_is_unknown_is_reported(
     celery_tasks: Any, ended: list[Any]
 ) -> None:
-    class Message:
+    class Unknown:
         headers: dict[str, Any] = {"handoff": {}}
 
     request = type("Request", (), {"hostname": "here", "headers": {"handoff": {}}})
     task_revoked.send(sender=None, request=request, terminated=True, signum=9, expired=False)
-    task_unknown.send(sender=request, message=Message, exc=None, name="apps.gone", id="the-id")
+    task_unknown.send(sender=request, message=Unknown, exc=None, name="apps.gone", id="the-id")
 
     assert [(call[1], str(call[2]), call[3]) for call in ended] == [
         ("here", "revoked", {"for_good": True}),
@@ -234,8 +256,13 @@ def test_a_job_that_was_revoked_or_is_unknown_is_reported(
     ]
 
 
-def test_work_that_was_not_handed_off_ends_without_a_receipt() -> None:
-    assert worker.end_attempt(None, "here", ValueError()) is None
+def test_work_that_was_not_handed_off_ends_without_a_receipt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "relays", [Relay()])
+    worker.end_attempt(None, "here", ValueError())
+    worker.end_attempt({"handoff": ["__class__", "x"]}, "here", ValueError())
+    assert not worker.relays[0].ended
 
 
 def test_the_worker_starts_one_relay_for_each_outbox(monkeypatch: pytest.MonkeyPatch) -> None:

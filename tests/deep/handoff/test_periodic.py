@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from celery.app.utils import find_app
-from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import SystemCheckError
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
@@ -175,7 +175,7 @@ def test_a_worker_does_not_start_with_a_mistake_in_the_list(
 ) -> None:
     settings.PERIODIC = [(FLUSH, 0)]
     use_broker("memory://")  # type: ignore[operator]
-    with pytest.raises(ImproperlyConfigured, match="PERIODIC has"):
+    with pytest.raises(SystemCheckError, match="PERIODIC has"):
         find_app("apps.handoff").loader.import_default_modules()
 
 

@@ -4,6 +4,7 @@
 # ruff: noqa: F401
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,10 @@ from django.tasks import Task, task_backends
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from apps.handoff import worker
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import ACCURACY, Run, SupersededError
-from apps.handoff.relay import claim, fork_locks, is_due
+from apps.handoff.relay import Relay, claim, is_due
 from apps.handoff.testing import work_off
 
 from ..test_receipts import broker, running, users
@@ -61,7 +63,9 @@ def test_a_transaction_of_the_job_is_undone_with_it() -> None:
     assert Handoff.objects.get().status == Status.FAILED
 
 
-@pytest.mark.parametrize("job", [tasks.close_the_connection, tasks.roll_back])
+@pytest.mark.parametrize(
+    "job", [tasks.close_the_connection, tasks.roll_back, tasks.leave_a_transaction_open]
+)
 def test_a_job_that_spoils_its_transaction_fails_and_leaves_nothing(
     job: Task, settings: Settings
 ) -> None:
@@ -254,38 +258,51 @@ def test_a_running_job_is_locked_against_the_relay() -> None:
     assert Handoff.objects.get().status == Status.DONE
 
 
-def test_a_killed_process_whose_query_still_runs_holds_nobody_up() -> None:
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Relay:
+    """Return the one relay of a worker."""
+    relay = Relay()
+    monkeypatch.setattr(worker, "relays", [relay])
+    return relay
+
+
+def in_a_thread(function: Callable[[], object]) -> None:
+    """Call a function with another connection to the database."""
+
+    def call() -> None:
+        function()
+        connection.close()
+
+    thread = Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def test_a_killed_process_whose_query_still_runs_holds_nobody_up(relay: Relay) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no process of its own that could go on.")
-    from apps.handoff import worker
 
     run, _ = running(tasks.add, 1, 2)
     error, message = TimeLimitExceeded(3), {"handoff": ["default", str(run.row.pk)]}
 
     with suppress(KilledError), run.in_transaction():
-        ended = worker.end_attempt(message, "elsewhere", error)
-        assert ended is not None
-        ended.join(0.5)
-        # New processes wait for this.
-        for lock in list(fork_locks):
-            assert lock.acquire(timeout=1)
-            lock.release()
-        assert ended.is_alive()
+        worker.end_attempt(message, "elsewhere", error)
+        in_a_thread(relay.write_ends)
+        assert len(relay.ended) == 1
         raise KilledError
 
-    assert ended is not None
-    ended.join()
+    in_a_thread(relay.write_ends)
+    assert not relay.ended
     again = Handoff.objects.get()
     assert (again.status, again.attempts) == (Status.WAITING, 1)
     assert again.error.endswith("TimeLimitExceeded")
 
 
 def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    settings: Settings, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no process of its own that could go on.")
-    from apps.handoff import worker
 
     options = {"LEASE": 0.1}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
@@ -293,10 +310,10 @@ def test_the_lock_of_a_killed_process_is_waited_for_no_longer_than_its_lease(
     message = {"handoff": ["default", str(run.row.pk)]}
 
     with suppress(KilledError), run.in_transaction():
-        ended = worker.end_attempt(message, "elsewhere", WorkerLostError("killed"))
-        assert ended is not None
-        ended.join(10)
-        assert not ended.is_alive()
+        worker.end_attempt(message, "elsewhere", WorkerLostError("killed"))
+        time.sleep(0.2)
+        in_a_thread(relay.write_ends)
+        assert not relay.ended
         raise KilledError
 
     assert Handoff.objects.get().status == Status.RUNNING
@@ -333,6 +350,43 @@ def test_a_failure_is_logged_with_the_call_and_what_to_do(
     assert Handoff.objects.get().status == Status.WAITING
 
 
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("exit", "builtins.SystemExit"),
+        ("generator", "builtins.GeneratorExit"),
+        ("cancelled", "asyncio.exceptions.CancelledError"),
+    ],
+)
+def test_an_unusual_end_of_a_job_is_a_failure(kind: str, error: str) -> None:
+    tasks.end.enqueue(kind)
+
+    assert work_off() == 9
+
+    row = Handoff.objects.get()
+    assert (row.status, row.error) == (Status.FAILED, error)
+    assert row.traceback.rstrip().endswith("why")
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        (tasks.fail_together, "ExceptionGroup: both failed (2 sub-exceptions)\na note and"),
+        (tasks.fail_untold, "UntoldError: <exception str() failed> and"),
+    ],
+)
+def test_a_failure_is_logged_whatever_the_error(
+    job: Task, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    job.enqueue()
+
+    assert work_off() == 9
+
+    assert Handoff.objects.get().status == Status.FAILED
+    assert f"{told} is not tried again" in caplog.text
+    assert not [entry for entry in caplog.records if "unexpected" in entry.getMessage()]
+
+
 def test_a_failure_with_a_long_text_makes_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
     tasks.fail_at_length.enqueue("x" * 900_000)
 
@@ -346,7 +400,9 @@ def test_a_failure_with_a_long_text_makes_no_long_line(caplog: pytest.LogCapture
 
 def test_a_job_has_its_own_options(settings: Settings, notes: Notes) -> None:
     path = tasks.fail_at_length.module_path
-    options = {"BACKOFF": 0, "JOBS": {path: {"RETRIES": 1, "TIME_LIMIT": 7}}}
+    of_celery = tasks.shared.name
+    jobs = {path: {"RETRIES": 1, "TIME_LIMIT": 7}, of_celery: {"TIME_LIMIT": 8}}
+    options = {"BACKOFF": 0, "JOBS": jobs}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
     tasks.fail_at_length.enqueue("short")
 
@@ -356,17 +412,40 @@ def test_a_job_has_its_own_options(settings: Settings, notes: Notes) -> None:
     from apps.handoff.celery_app import app
 
     assert app.tasks[path].time_limit == 7
+    assert app.tasks[of_celery].time_limit == 8
     assert app.tasks[tasks.add.module_path].time_limit is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"RETRIES": "3"},
+        {"RETRIES": -1},
+        {"BACKOFF": None},
+        {"TIME_LIMIT": 0},
+        {"TIME_LIMIT": "60"},
+        {"LEASE": 0},
+        {"AUTOCOMMIT": "apps.orders.tasks.send"},
+        {"JOBS": ["apps.orders.tasks.send"]},
+        {"JOBS": {"apps.orders.tasks.send": 3}},
+        {"JOBS": {"apps.orders.tasks.send": {"RETRIES": "3"}}},
+        {"DATABASE": "nowhere"},
+    ],
+)
+def test_an_option_of_a_wrong_kind_is_refused(options: Any, settings: Settings) -> None:
+    settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
+    (error,) = task_backends["default"].check()
+    assert "['OPTIONS'] cannot have" in error.msg
 
 
 def test_an_option_that_a_job_cannot_have_is_refused(settings: Settings) -> None:
     options = {"JOBS": {tasks.add.module_path: {"LEASE": 1}}}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
     (error,) = task_backends["default"].check()
-    assert error.msg == "TASKS['default']['OPTIONS'] has no LEASE."
+    assert error.msg == "TASKS['default']['OPTIONS'] cannot have LEASE = 1."
     assert error.hint == (
-        "There are RETRIES, BACKOFF, TIME_LIMIT, LEASE, AUTOCOMMIT, JOBS; for one job RETRIES,"
-        " BACKOFF, TIME_LIMIT."
+        "There are RETRIES, BACKOFF, TIME_LIMIT, LEASE, AUTOCOMMIT, JOBS, DATABASE; for one job"
+        " RETRIES, BACKOFF, TIME_LIMIT."
     )
 
 

@@ -87,6 +87,29 @@ def test_children_that_are_killed_leave_a_worker_that_works(
         assert worker.wait(DEADLINE) == 0
 
 
+def test_a_commit_in_a_new_child_outlives_the_end_of_the_worker(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    """A child that inherited a connection to SQLite wrote into a file that was deleted."""
+    queue, log, notes = f"test-{uuid4()}", tmp_path / "log", tmp_path / "notes"
+    environment = environment_of("memory://", new_database(), queue)
+    produce = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue, "write_slowly")
+    count = "from apps.accounts.models import User; print(User.objects.count())"
+    with program(*command(queue), environment=environment, output=log) as worker:
+        wait_for(lambda: "ready." in text(log), log)
+        for _ in range(2):
+            replace_one(worker.pid, log)
+        with program(*produce, environment=environment) as producing:
+            assert producing.wait(DEADLINE) == 0
+        wait_for(lambda: "writes slowly" in text(notes), log)
+        worker.terminate()
+        assert worker.wait(DEADLINE) == 0
+    shell = ("manage.py", "shell", "-v", "0", "-c", count)
+    with program(*shell, environment=environment, output=tmp_path / "count") as counting:
+        assert counting.wait(DEADLINE) == 0
+    assert text(tmp_path / "count").strip() == "2", "the actor, and what the job wrote"
+
+
 def test_a_statement_that_hangs_is_told_and_stops_nothing(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:

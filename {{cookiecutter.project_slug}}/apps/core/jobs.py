@@ -82,7 +82,7 @@ def autocommit[Function: Callable[..., Any]](function: Function) -> Function:
 
 
 def hand_off(
-    job: Task, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+    job: Task, /, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
 ) -> TaskResult | None:
     """Queue a job for the commit of the current transaction, and drop it on a rollback.
 

@@ -40,11 +40,9 @@ class HandoffAdmin(admin.ModelAdmin):
     has_change_permission = has_delete_permission = has_add_permission
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Allow it to users with the permission to change jobs."""
         return request.user.has_perm("handoff.change_handoff")
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        """Allow it to users with the permission to delete jobs."""
         return request.user.has_perm("handoff.delete_handoff")
 
     def changelist_view(

@@ -1,14 +1,14 @@
 """The task backend that writes jobs into the outbox, in the transaction that hands them off."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import batched
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Field
 from django.dispatch import Signal
 from django.tasks import Task, TaskResult, TaskResultStatus, task_backends
@@ -37,13 +37,21 @@ STATUSES: Final = {
 # The rows of one INSERT at most; fewer if the database takes fewer parameters.
 ROWS_AT_ONCE: Final = 10_000
 
-DEFAULT_OPTIONS: Final[dict[str, Any]] = {
-    "RETRIES": 8,
-    "BACKOFF": 5,
-    "TIME_LIMIT": None,
-    "LEASE": 30,
-    "AUTOCOMMIT": (),
-    "JOBS": {},
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number above 0."""
+    return isinstance(value, int | float) and value > 0
+
+
+# For each option its default, and whether it can have a value.
+OPTIONS: Final[dict[str, tuple[Any, Callable[[Any], bool]]]] = {
+    "RETRIES": (8, lambda value: isinstance(value, int) and value >= 0),
+    "BACKOFF": (5, lambda value: value == 0 or is_number(value)),
+    "TIME_LIMIT": (None, lambda value: value is None or is_number(value)),
+    "LEASE": (30, is_number),
+    "AUTOCOMMIT": ((), lambda value: isinstance(value, list | tuple | set)),
+    "JOBS": ({}, lambda value: isinstance(value, dict)),
+    "DATABASE": (DEFAULT_DB_ALIAS, lambda value: value in outboxes()),
 }
 # ``OPTIONS["JOBS"]`` can set these for one job, by its path.
 JOB_OPTIONS: Final = ("RETRIES", "BACKOFF", "TIME_LIMIT")
@@ -66,12 +74,7 @@ class OutboxBackend(TransactionalBackend):
         declared_jobs.setdefault(task.module_path, task)
 
     def hand_off(self, task: Task, args: Any, kwargs: Any, using: str) -> TaskResult:
-        """Write the job into the database ``using``, in its current transaction.
-
-        Raises:
-            InvalidTask, TypeError: see ``ready_result``.
-            DatabaseError: see ``insert``.
-        """
+        """Write the job into a database, in its current transaction; see ``ready_result``."""
         return self._write(task, [(args, kwargs)], using)[0]
 
     def hand_off_many(self, task: Task, arguments: Iterable[Sequence[Any]], using: str) -> None:
@@ -85,37 +88,31 @@ class OutboxBackend(TransactionalBackend):
     def _write(
         self, task: Task, arguments: Iterable[tuple[Any, Any]], using: str
     ) -> list[TaskResult]:
-        """Write a job once for each pair of positional and keyword arguments."""
         results = [
             self.ready_result(task, args, kwargs, str(time_ordered_id()))
             for args, kwargs in arguments
         ]
-        common = {
-            "name": task.module_path,
-            "backend": self.alias,
-            "queue": task.queue_name,
-            "priority": task.priority,
+        insert(
+            using,
+            [(result.id, json.dumps([result.args, result.kwargs])) for result in results],
+            name=task.module_path,
+            backend=self.alias,
+            queue=task.queue_name,
+            priority=task.priority,
             **({"due_at": task.run_after} if task.run_after else {}),
-        }
-        rows = [(result.id, json.dumps([result.args, result.kwargs])) for result in results]
-        insert(using, rows, **common)
-        now = timezone.now()
+        )
+        for result in results:
+            object.__setattr__(result, "enqueued_at", timezone.now())
 
         def send_signals() -> None:
             for result in results:
                 task_enqueued.send(type(self), task_result=result)
 
-        for result in results:
-            object.__setattr__(result, "enqueued_at", now)
         transaction.on_commit(send_signals, using=using, robust=True)
         return results
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Look up a job, in every database that has an outbox.
-
-        Raises:
-            TaskResultDoesNotExist: if there is no such job, or its function is gone.
-        """
+        """Look up a job in all outboxes; raise TaskResultDoesNotExist if it or its code is gone."""
         for alias in outboxes():
             row = Handoff.objects.using(alias).with_id(result_id)
             if row and (job := job_named(row.name)):
@@ -123,35 +120,40 @@ class OutboxBackend(TransactionalBackend):
         raise TaskResultDoesNotExist(result_id)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Refuse an unknown broker and unknown options."""
+        """Refuse an unknown broker, unknown options and values of a wrong kind."""
         errors: list[CheckMessage] = []
         try:
             broker_url()
         except ImproperlyConfigured as error:
             errors.append(Error(str(error), id="handoff.E001"))
-        unknown = set(self.options) - {*DEFAULT_OPTIONS, "DATABASE"}
-        for options in self.options.get("JOBS", {}).values():
-            unknown |= set(options) - set(JOB_OPTIONS)
-        if unknown:
-            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] has no {', '.join(sorted(unknown))}."
-            hint = f"There are {', '.join(DEFAULT_OPTIONS)}; for one job {', '.join(JOB_OPTIONS)}."
+        wrong = mistakes(self.options, OPTIONS)
+        if isinstance(jobs := self.options.get("JOBS"), dict):
+            for options in jobs.values():
+                wrong += mistakes(options, JOB_OPTIONS)
+        if wrong:
+            sentence = f"TASKS[{self.alias!r}]['OPTIONS'] cannot have {', '.join(sorted(wrong))}."
+            hint = f"There are {', '.join(OPTIONS)}; for one job {', '.join(JOB_OPTIONS)}."
             errors.append(Error(sentence, hint=hint, id="handoff.E002"))
         return errors
+
+
+def mistakes(options: Any, names: Iterable[str]) -> list[str]:
+    """List the options that are unknown, or whose value is of a wrong kind."""
+    if not isinstance(options, dict):
+        return [repr(options)]
+    return [
+        f"{name} = {value!r}"
+        for name, value in options.items()
+        if name not in names or not OPTIONS[name][1](value)
+    ]
 
 
 def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     """Write rows into the outbox of a database, with one INSERT for each batch.
 
     This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
-
-    Args:
-        using: the alias of the database.
-        rows: for each job its id, and its arguments as JSON.
-        common: the columns with one value for all jobs. The actor and the request are added, and
-            the database fills in the other columns.
-
-    Raises:
-        DatabaseError: if the rows cannot be written.
+    ``rows`` has an id for each job, and its arguments as JSON. ``common`` has the columns with one
+    value for all jobs. The actor and the request are added, and the database fills in the others.
     """
     actor = current_actor()
     # A user who has just been deleted has no key.
@@ -187,7 +189,7 @@ def option(backend: str, name: str, job: str = "") -> Any:
     alias = backend or "default"
     options = task_backends[alias].options if alias in task_backends else {}
     own = options.get("JOBS", {}).get(job, {})
-    return own.get(name, options.get(name, DEFAULT_OPTIONS[name]))
+    return own.get(name, options.get(name, OPTIONS[name][0]))
 
 
 def job_named(name: str) -> Task | None:

@@ -23,11 +23,9 @@ ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "in
 
 
 def broker_url() -> SplitResult:
-    """Return the parts of ``CELERY_BROKER_URL``.
+    """Return the parts of ``CELERY_BROKER_URL``, or raise ImproperlyConfigured.
 
-    Raises:
-        ImproperlyConfigured: if it is not a URL, or names an unknown kind of broker. The message
-            repeats no part of the URL, because the URL may contain a password.
+    The message repeats no part of the URL, because the URL may contain a password.
     """
     with suppress(ValueError):
         url: SplitResult = urlsplit(settings.CELERY_BROKER_URL)

@@ -1,20 +1,26 @@
 """The command ``celery -A apps.handoff worker`` loads this module."""
 
+import logging
 import os
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, Final
 
 import django
 from celery import signals
 from django.apps import apps
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.core.management import call_command
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
-
-from apps.core.periodic import periodic_jobs
+from kombu.exceptions import OperationalError
 
 from .celery_app import app
-from .limits import limit_connections
+from .limits import limit_connections, reset
+
+logger = logging.getLogger(__name__)
+
+REFUSED: Final = "The broker refuses the queue %s (%r). Delete it there, then restart the worker."
 
 # Celery tries to publish a heartbeat until it succeeds, and ignores signals meanwhile. So a worker
 # could not be stopped while its broker is frozen. Gossip is useless without heartbeats.
@@ -29,12 +35,33 @@ if not apps.apps_ready:
 
 @signals.import_modules.connect(sender=app)
 def find_jobs(**kwargs: Any) -> None:
-    """Import the jobs of every app when a worker starts."""
+    """Import the jobs of every app when a worker starts. A mistake in the settings ends it."""
     autodiscover_modules("tasks")
-    periodic_jobs()  # a worker runs no system checks, and this refuses a mistake in PERIODIC
+    call_command("check", stdout=StringIO())
     from .worker import register_jobs
 
     register_jobs()
+
+
+@signals.celeryd_after_setup.connect
+def leave_out_refused_queues(**kwargs: Any) -> None:
+    """Do not read a queue that the broker refuses. The worker would end, and read no other."""
+    from .relay import queue_at
+
+    names, refused = list(app.amqp.queues.consume_from), {}
+    with app.connection_for_read() as connection:
+        for name in names:
+            try:
+                with queue_at(connection, name) as queue:
+                    queue.declare()
+            except connection.channel_errors as error:
+                refused[name] = error
+            except (OperationalError, *connection.connection_errors):
+                return  # the broker is away, and the worker tries again
+    if len(refused) < len(names):  # else this is about the broker, and the worker ends
+        for name, error in refused.items():
+            logger.error(REFUSED, name, error)
+            app.amqp.queues.deselect(name)
 
 
 @signals.setup_logging.connect
@@ -61,4 +88,5 @@ def forget_connections(**kwargs: Any) -> None:
 def check_connections(sender: Any, **kwargs: Any) -> None:
     """Close connections to databases that are too old or broken, as before a request."""
     if not sender.request.is_eager:
-        close_old_connections()
+        for connection in connections.all(initialized_only=True):
+            reset(connection)

@@ -45,11 +45,7 @@ class Transport(memory.Transport):
 
 
 def celery_settings() -> dict[str, Any]:
-    """Return the settings of the app. Settings of the project replace those of the module.
-
-    Raises:
-        ImproperlyConfigured: if ``CELERY_BROKER_URL`` names no known broker.
-    """
+    """Return the settings of the app. Settings of the project replace those of the module."""
     project = {
         name.removeprefix("CELERY_").lower(): getattr(settings, name)
         for name in dir(settings)

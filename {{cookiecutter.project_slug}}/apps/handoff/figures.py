@@ -1,6 +1,5 @@
 """Figures of the outboxes in the text format of Prometheus."""
 
-import json
 from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
@@ -18,6 +17,8 @@ from .models import Handoff, Status
 # Rates are about the last minutes.
 MINUTES: Final = 5
 RECENTLY: Final = Now() - timedelta(minutes=MINUTES)
+# The format knows no other escapes.
+ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 COLUMNS: Final[dict[str, Any]] = {
     **{status.value: Count("pk", filter=Q(status=status)) for status in Status},
     "due_for": Now() - Min("due_at", filter=Q(status=Status.WAITING, due_at__lte=Now())),
@@ -33,7 +34,7 @@ def figures_text() -> str:
     lines = {metric: [f"# TYPE handoff_{metric} gauge"] for metric in metrics}
 
     def add(metric: str, value: float, **labels: str) -> None:
-        pairs = ",".join(f"{label}={json.dumps(text)}" for label, text in labels.items())
+        pairs = ",".join(f'{label}="{text.translate(ESCAPES)}"' for label, text in labels.items())
         name = f"handoff_{metric}" + "{" + pairs + "}"
         lines[metric].append(f"{name} {round(value, 3)}")
 
@@ -52,12 +53,7 @@ def figures_text() -> str:
 
 
 def figures(request: HttpRequest) -> HttpResponse:
-    """Answer requests with the token. Without a token in the settings there is no such page.
-
-    Raises:
-        Http404: if the settings have no token.
-        PermissionDenied: if the request has another token or none, also for staff.
-    """
+    """Answer requests with the token. Without a token in the settings there is no such page."""
     if not settings.HANDOFF_FIGURES_TOKEN:
         raise Http404
     expected = f"Bearer {settings.HANDOFF_FIGURES_TOKEN}"

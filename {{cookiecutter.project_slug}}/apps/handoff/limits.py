@@ -66,11 +66,7 @@ def connect_with_limit(using: str) -> None:
 
 @contextmanager
 def limited(using: str) -> Iterator[None]:
-    """Run the block in a transaction with a limit for each statement.
-
-    Raises:
-        OperationalError: if PostgreSQL has ended a statement, or has not answered.
-    """
+    """Run the block in a transaction; PostgreSQL ends its long statements with OperationalError."""
     with cut_when_silent(using), transaction.atomic(using=using):
         if connections[using].vendor == "postgresql":
             with connections[using].cursor() as cursor:
@@ -111,6 +107,15 @@ def _watch() -> None:
                     copy = os.dup(connection.connection.fileno())
                     with socket.socket(fileno=copy) as cut:
                         cut.shutdown(socket.SHUT_RDWR)
+
+
+def reset(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection if it is too old or broken, or if a job has left its transaction open."""
+    if connection.in_atomic_block:
+        connection.close()
+        del connections[connection.alias]  # Django keeps it in the transaction
+    else:
+        connection.close_if_unusable_or_obsolete()
 
 
 @receiver(connection_created)

@@ -22,11 +22,7 @@ LATE: Final = timedelta(minutes=5)
 
 
 def time_ordered_id() -> UUID:
-    """Return a new UUID of version 7.
-
-    The INSERT then has to return nothing. Ids are ordered by time: the index grows at its end, and
-    lists are in the order of the hand-off.
-    """
+    """Return a new UUID of version 7: ordered by time, so the index grows at its end."""
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 2**12 // 1_000_000
     random = secrets.randbits(62)
@@ -95,10 +91,7 @@ class HandoffQuerySet(models.QuerySet["Handoff"]):
         )
 
     def flush(self, age: timedelta) -> int:
-        """Delete the jobs that were done longer ago than ``age``; return how many there were.
-
-        Jobs that have failed stay.
-        """
+        """Delete jobs that were done longer ago than ``age``; return how many. Failed ones stay."""
         old = self.filter(finished_at__lt=Now() - age).order_by("pk").values("pk")
         total = 0
         while number := self.filter(pk__in=old[:DELETED_AT_ONCE]).delete()[0]:
@@ -166,8 +159,7 @@ class Handoff(models.Model):
     def call(self) -> str:
         """The job as a call: ``apps.orders.tasks.send(5, copy=True)``."""
         args, kwargs = self.loaded_arguments()
-        arguments = [repr(value) for value in args]
-        arguments += [f"{name}={value!r}" for name, value in kwargs.items()]
+        arguments = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
         return f"{self.name}({', '.join(arguments)})"
 
     def loaded_arguments(self) -> tuple[list[Any], dict[str, Any]]:

@@ -4,7 +4,7 @@ import json
 import logging
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,7 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import option, send_signal
-from .limits import cut_when_silent, limited
+from .limits import cut_when_silent, limited, reset
 from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ LONGEST_IN_LOG: Final = 1000
 NO_HEARTBEAT: Final = "The heartbeat of the job %s failed. After %d s without one it runs again."
 
 SPOILT: Final = (
-    "The job ended its transaction, so its writes are lost: close no connection in it, or mark it"
-    " with autocommit of apps.core.jobs."
+    "The job ended its transaction or left another one open, so its writes are lost: close no"
+    " connection in it, or mark it with autocommit of apps.core.jobs."
 )
 
 # The columns of a receipt. ``finished_at`` can be too early by so much.
@@ -105,11 +105,8 @@ class Run:
         The receipt is written first, so that only the commit follows the job. A kill in between
         would repeat the job's effects outside of the database. The receipt also locks the row, so
         that no other process can run the job while this one lives.
-
-        Raises:
-            SupersededError: if another process has taken over the job.
-            TransactionManagementError: if the job ended the transaction.
         """
+        was_open = connections[self.database].in_atomic_block  # as in a test
         with ExitStack() as commit, transaction.atomic(using=self.database):
             with cut_when_silent(self.database):
                 if not self.rows().update(**RECEIPT):
@@ -117,7 +114,9 @@ class Run:
             yield
             commit.enter_context(cut_when_silent(self.database))
         with cut_when_silent(self.database):
-            if not self.rows(Status.DONE).exists():
+            if is_spoilt := connections[self.database].in_atomic_block != was_open:
+                reset(connections[self.database])
+            if is_spoilt or not self.rows(Status.DONE).exists():
                 raise transaction.TransactionManagementError(SPOILT)
 
     @contextmanager
@@ -145,15 +144,10 @@ class Run:
             thread.join()
 
     def finish(self, value: Any, *, has_receipt: bool = False) -> None:
-        """Mark the job as done, and keep its return value if that can be JSON.
+        """Mark the job as done, and keep its return value if that can be JSON; see ``change``.
 
-        Args:
-            value: the return value.
-            has_receipt: whether this is inside ``in_transaction``. Then nothing is left to write
-                for a short job that returns None.
-
-        Raises:
-            SupersededError: if another process has taken over the job.
+        Inside ``in_transaction`` the job has its receipt. Nothing is left to write then for a short
+        job that returns None.
         """
         try:
             text = "" if value is None else json.dumps(normalize_json(value))
@@ -169,26 +163,19 @@ class Run:
                 self.change(Status.DONE if has_receipt else Status.RUNNING, **receipt)
 
     def fail(
-        self, error: BaseException, *, pause: float | None = None, for_good: bool = False
+        self, error: BaseException, *, pause: float | None = None, for_good: bool | None = None
     ) -> float | None:
-        """Mark the attempt as failed, and set the time of the next one.
+        """Mark the attempt as failed; return the seconds until the next one, or None; see ``change``.
 
-        Args:
-            error: the reason of the failure.
-            pause: the seconds until the next attempt, if the job has asked for a certain pause.
-            for_good: whether there must be no other attempt.
-
-        Returns:
-            The seconds until the next attempt; None if there is none.
-
-        Raises:
-            SupersededError: if the job is done, or another process has taken it over.
+        ``pause`` is what the job asks for, in seconds. By default ``RETRIES`` sets ``for_good``.
         """
         row, changes = self.row, {"sent_at": None, **error_columns(error)}
-        if for_good or row.attempts > option(row.backend, "RETRIES", row.name):
+        if for_good is None:
+            for_good = row.attempts > option(row.backend, "RETRIES", row.name)
+        if for_good:
             failed = {"status": Status.FAILED, "due_at": None, "failed_at": Now()}
             self.change(Status.RUNNING, **failed, **changes)
-            transaction.on_commit(partial(_report, row), using=self.database, robust=True)
+            transaction.on_commit(partial(_report, row, error), using=self.database, robust=True)
             return None
         if pause is None:
             longest = option(row.backend, "BACKOFF", row.name) * 2 ** (row.attempts - 1)
@@ -204,11 +191,7 @@ class Run:
         return rows.filter(pk=self.row.pk, status=status, attempts=self.row.attempts)
 
     def change(self, was: str, **changes: Any) -> None:
-        """Change the row in the database and here.
-
-        Raises:
-            SupersededError: if its status or attempt has changed.
-        """
+        """Change the row here and there; raise SupersededError if its status or attempt changed."""
         if not self.rows(was).update(**changes):
             raise SupersededError
         assign(self.row, changes)
@@ -222,18 +205,23 @@ def assign(row: Handoff, changes: dict[str, Any]) -> None:
 
 
 def error_columns(error: BaseException) -> dict[str, str]:
-    """Return the columns for an error.
-
-    No database stores half a surrogate pair, and PostgreSQL stores no NUL. They are replaced.
-    """
+    """Return the columns for an error."""
     kind = type(error)
-    text = "".join(traceback.format_exception(error)).replace("\0", "\ufffd")
-    text = shortened(text.encode(errors="replace").decode(), LONGEST_TRACEBACK)
+    text = shortened(traceback.format_exception(error), LONGEST_TRACEBACK)
     return {"error": f"{kind.__module__}.{kind.__qualname__}"[:255], "traceback": text}
 
 
-def shortened(text: str, limit: int) -> str:
-    """Cut the middle out of a text that is longer than ``limit`` characters."""
+def described(error: BaseException) -> str:
+    """Return the class and the text of an error, for the log."""
+    return shortened(traceback.format_exception_only(error), LONGEST_IN_LOG).rstrip()
+
+
+def shortened(parts: Iterable[str], limit: int) -> str:
+    """Join parts of a text, and cut its middle out if it is longer than ``limit`` characters.
+
+    No database stores half a surrogate pair, and PostgreSQL stores no NUL. They are replaced.
+    """
+    text = "".join(parts).replace("\0", "\ufffd").encode(errors="replace").decode()
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
@@ -244,10 +232,9 @@ def actor_named(key: str) -> Any:
     return SimpleLazyObject(lambda: users.filter(pk=key).first()) if key else None
 
 
-def _report(row: Handoff) -> None:
+def _report(row: Handoff, error: BaseException) -> None:
     """Log that a job has failed for good, and send ``task_finished``."""
     call = shortened(row.call, LONGEST_IN_LOG)
-    last_line = shortened(row.traceback.rstrip().rpartition("\n")[2], LONGEST_IN_LOG)
-    logger.error(FAILED, call, row.attempts, last_line, row.pk)
+    logger.error(FAILED, call, row.attempts, described(error), row.pk)
     with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
         send_signal(task_finished, row)

@@ -8,18 +8,20 @@ import os
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import cache, cached_property
 from itertools import groupby
 from operator import attrgetter
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, connections, transaction
+from django.db import OperationalError as LockedError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from kombu import Producer
@@ -30,7 +32,7 @@ from .broker import ONE_TRY
 from .limits import STATEMENT, connect_with_limit, cut_when_silent
 from .models import Handoff, Status
 from .periodic import hand_off_due
-from .receipts import Run
+from .receipts import Run, SupersededError
 
 logger = logging.getLogger(__name__)
 
@@ -65,22 +67,35 @@ NOT_SENT: Final = (
     " TASKS['default']['QUEUES']."
 )
 
-# The worker must not fork while one of these threads runs a statement or sends a message. Each
-# thread has its own lock, so that threads do not wait for each other.
-fork_locks: Final[list[Lock]] = []
+# Of this worker, which must not fork while one of them runs a statement or sends a message.
+relays: Final[list["Relay"]] = []
 _held_for_fork: Final = ExitStack()
 
 
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
-    for lock in fork_locks:
-        if lock.acquire(timeout=max(0, end - time.monotonic())):
-            _held_for_fork.callback(lock.release)
+    for relay in relays:
+        if relay.lock.acquire(timeout=max(0, end - time.monotonic())):
+            _held_for_fork.callback(relay.lock.release)
+            # A process that inherits a connection to SQLite has no locks. Its commits can be lost.
+            if relay.database and relay.database.vendor == "sqlite":
+                relay.database.close()
 
 
 if sys.platform != "win32":  # Windows has no fork
     release = _held_for_fork.close
     os.register_at_fork(before=_before_fork, after_in_parent=release, after_in_child=release)
+
+
+class Ended(NamedTuple):
+    """The end of an attempt whose own process could not write it; see ``worker.end_attempt``."""
+
+    key: str
+    worker: str
+    error: BaseException
+    for_good: bool | None
+    reported: float  # on the monotonic clock
+    run: Run | None = None
 
 
 class Relay(Thread):
@@ -93,6 +108,9 @@ class Relay(Thread):
         super().__init__(name=f"relay of {alias}", daemon=True)
         self.alias = alias
         self.stopping = Event()
+        self.lock = Lock()
+        self.database: BaseDatabaseWrapper | None = None
+        self.ended: deque[Ended] = deque()
         self.periodic_not_before = 0.0
         # For each queue or EVERYTHING: the failures in a row, and the time of the next try.
         self.failures: Counter[str] = Counter()
@@ -112,11 +130,12 @@ class Relay(Thread):
     def run(self) -> None:
         """Send due jobs until ``stop`` is called."""
         last_sent = 0.0
-        lock = Lock()
-        fork_locks.append(lock)
+        self.database = connections[self.alias]
+        self.database.inc_thread_sharing()  # another thread closes it, before a fork
         try:
             while not self.stopping.is_set():
-                with lock:
+                with self.lock:
+                    self.write_ends()
                     sent = self.send_due()
                 if sent:
                     last_sent = time.monotonic()
@@ -124,7 +143,7 @@ class Relay(Thread):
                     is_idle = time.monotonic() - last_sent > IDLE_AFTER
                     self.stopping.wait(IDLE_POLL if is_idle else POLL)
         finally:
-            fork_locks.remove(lock)
+            self.write_ends()
             connections.close_all()
             self.connection.release()
 
@@ -132,11 +151,37 @@ class Relay(Thread):
         """Let ``run`` return after the current messages."""
         self.stopping.set()
 
+    def write_ends(self) -> None:
+        """Write the ends of attempts, or leave them for the next look while the row is locked."""
+        for _ in range(len(self.ended)):
+            end = self.ended.popleft()
+            try:
+                with cut_when_silent(self.alias):
+                    connect_with_limit(self.alias)
+                    self._write_end(end)
+            except Exception:
+                logger.exception("The job %s will be sent again when its time is over.", end.key)
+                connections[self.alias].close_if_unusable_or_obsolete()
+
+    def _write_end(self, end: Ended) -> None:
+        run = end.run or Run.of(self.alias, end.key)
+        if run and run.row.status == Status.SENT:  # it ended before it was started
+            run.start(end.worker)
+        if run is None or run.row.worker != end.worker:
+            return
+        try:
+            with suppress(SupersededError), transaction.atomic(using=self.alias):
+                list(run.rows().select_for_update(nowait=True).values_list("pk"))
+                run.fail(end.error, for_good=end.for_good)
+        except LockedError:  # PostgreSQL keeps a lock of a dead process until its query ends
+            if time.monotonic() > end.reported + run.lease.total_seconds():
+                raise
+            self.ended.append(end._replace(run=run))
+
     def send_due(self) -> bool:
         """Send due jobs, at most two batches of each queue; return whether there were any.
 
-        After a failure there is a pause: of one queue, or of everything if the broker or the
-        database is away. Only the first failure in a row is logged.
+        After a failure the queue pauses, or everything if the broker or the database is away.
         """
         if self._pauses(EVERYTHING):
             return False
@@ -230,9 +275,8 @@ def due_queues(alias: str) -> list[str]:
 def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     """Mark due jobs of a queue as sent, so that no other relay sends them too; return them.
 
-    They are marked before they are sent, because a worker may be quicker than the next statement.
-    A job whose process died at its last attempt fails instead. The cost does not depend on the
-    backlog: each statement reads a limited part of an index.
+    They are marked first, because a worker may be quicker than the next statement. A job whose
+    process died at its last attempt fails instead. Each statement reads a limited part of an index.
     """
     outbox = Handoff.objects.using(alias).filter(queue=queue)
     with cut_when_silent(alias), transaction.atomic(using=alias):
@@ -265,10 +309,8 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
 def queue_at(connection: Any, name: str) -> Iterator[Any]:
     """Give a queue at the broker of kombu's connection, and connect if necessary.
 
-    Raises:
-        KeyError: if ``TASKS`` does not name the queue, so no worker would read it.
-        Exception: an error of the broker or its client. The connection is then closed, because
-            a late answer could be taken for the answer to another request.
+    Raises KeyError if ``TASKS`` does not name the queue. After an error the connection is closed,
+    because a late answer could be taken for the answer to another request.
     """
     from .celery_app import app
 
@@ -281,16 +323,9 @@ def queue_at(connection: Any, name: str) -> Iterator[Any]:
 
 
 def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
-    """Send a message for each claimed job; return when the broker has all of them.
+    """Send a message for each claimed job of a queue; return when the broker has all of them.
 
-    Args:
-        alias: of the outbox.
-        rows: the jobs, all of one queue.
-        connection: kombu's, to the broker.
-
-    Raises:
-        Exception: see ``queue_at``. All the jobs are then waiting again. Some messages may have
-            arrived. A worker ignores them, because their jobs are waiting.
+    After an error all the jobs are waiting again. A worker ignores messages that have arrived.
     """
     try:
         with queue_at(connection, rows[0].queue) as queue:
@@ -327,8 +362,6 @@ def _send(alias: str, rows: list[Handoff], queue: Any) -> None:
                 queue=row.queue,
                 declare=[],
                 headers={"handoff": [alias, str(row.pk)]},
-                retries=row.attempts,
-                ignore_result=True,
                 # Lost messages are sent again, so the broker need not write them to disk.
                 delivery_mode="transient",
                 producer=producer,

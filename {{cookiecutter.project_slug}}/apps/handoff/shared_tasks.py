@@ -1,11 +1,12 @@
 """Celery tasks, which are declared with ``shared_task``: each call writes a row of the outbox."""
 
+import inspect
 import json
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from celery import Task as CeleryTask
-from celery.exceptions import Retry
+from celery.exceptions import QueueNotFound, Retry
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from django.utils.json import normalize_json
@@ -21,6 +22,9 @@ REFUSED: Final = (
     " In place of a chain or a link, let this task hand off the next one."
 )
 
+# The database keeps small integers.
+PRIORITIES: Final = range(-(2**15), 2**15)
+
 
 class OutboxTask(CeleryTask):
     """A Celery task. Each call of it is a row of the outbox."""
@@ -30,42 +34,52 @@ class OutboxTask(CeleryTask):
 
     def apply_async(  # type: ignore[override]
         self, args: Any = (), kwargs: Any = None, *, using: str = DEFAULT_DB_ALIAS,
-        countdown: float | None = None, eta: datetime | None = None,
-        queue: str | None = None, priority: int | None = None, **options: Any,
+        countdown: float | None = None, eta: datetime | None = None, **options: Any,
     ) -> Any:  # fmt: skip
-        """Write a call into the outbox, in the current transaction; ``delay`` uses this too.
+        """Write a call into the outbox of a database, in the current transaction.
 
-        Args:
-            args, kwargs: the arguments, JSON-serialisable.
-            using: the alias of the database into which the call is written.
-            countdown, eta: the seconds until the call is due, or its time.
-            queue, priority: in place of those of the task.
-            options: any other option is refused.
+        ``options`` can have ``queue`` and ``priority``, in place of those of the task or its route.
 
         Raises:
-            TypeError: for another option, or an argument that cannot be written as JSON.
+            TypeError: for another option, also in a route, a naive time, or arguments that the
+                task does not have or that cannot be written as JSON.
             QueueNotFound: if no worker reads the queue, as it is not in ``TASKS``.
         """
-        # Only a key goes to the broker, so other options would have no effect.
-        options.setdefault("expires", self.expires)
-        if refused := sorted(name for name, value in options.items() if value is not None):
-            raise TypeError(REFUSED.format(self.name, ", ".join(refused)))
+        args, kwargs = args or (), kwargs or {}
+        if not isinstance(args, list | tuple):
+            raise TypeError(f"The arguments {args!r} are no list or tuple.")
+        if self.typing:
+            inspect.signature(self.run).bind(*args, **kwargs)
         if countdown is not None:
             eta = timezone.now() + timedelta(seconds=countdown)
-        queue = queue or getattr(self, "queue", None)
-        asked = {"queue": queue} if queue else {}
-        route = self.app.amqp.router.route(asked, self.name, args or (), kwargs)
+        place = self._place(args, kwargs, options)
         key = time_ordered_id()
         insert(
             using,
-            [(key, json.dumps([normalize_json(list(args or ())), normalize_json(kwargs or {})]))],
+            [(key, json.dumps([normalize_json(list(args)), normalize_json(kwargs)]))],
             name=self.name,
             backend=self.backend_alias,
-            queue=str(route["queue"].alias),
-            priority=priority or self.priority or 0,
-            **({"due_at": eta} if eta else {}),
+            **place,
+            **({"due_at": aware(eta)} if eta else {}),
         )
         return self.AsyncResult(str(key))
+
+    def _place(self, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Return queue and priority, as the call, the task or its route says."""
+        for name in ("queue", "expires"):
+            options.setdefault(name, getattr(self, name, None))
+        route = self.app.amqp.router.route(options, self.name, args, kwargs, self)
+        queue = route.pop("queue", None) or self.app.amqp.default_queue
+        priority = route.pop("priority", None)
+        priority = self.priority or 0 if priority is None else priority
+        # Only a key goes to the broker, so other options would have no effect.
+        if refused := sorted(name for name, value in route.items() if value is not None):
+            raise TypeError(REFUSED.format(self.name, ", ".join(refused)))
+        if queue.name not in self.app.amqp.queues:
+            raise QueueNotFound(f"Queue {queue.name!r} missing from task_queues")
+        if priority not in PRIORITIES:
+            raise TypeError(f"The priority {priority!r} is no small whole number.")
+        return {"queue": queue.alias or queue.name, "priority": priority}
 
     # These two need no code: a rollback removes the row.
     delay_on_commit = CeleryTask.delay
@@ -76,40 +90,36 @@ class OutboxTask(CeleryTask):
         eta: datetime | None = None, countdown: float | None = None,
         max_retries: int | None = None, **options: Any,
     ) -> Retry:  # fmt: skip
-        """Ask for another attempt with the same arguments. The row waits, and nothing is sent.
+        """Ask for another attempt by raising ``Retry``. The row waits, and nothing is sent.
 
-        Raises:
-            Retry: this ends the attempt, as in Celery.
-            TypeError: for other arguments or options.
-            Exception: ``exc``, after the last attempt.
+        Other arguments or options and naive times are refused with a ``TypeError``.
         """
-        if args is not None or kwargs is not None or options:
+        if args is not None or kwargs is not None or options or not throw:
             raise TypeError(f"{self.name} can be retried with the same arguments and options only.")
         if eta is not None:
-            countdown = max((eta - timezone.now()).total_seconds(), 0)
+            countdown = max((aware(eta) - timezone.now()).total_seconds(), 0)
         request: Any = self.request
         limit = self.max_retries if max_retries is None else max_retries
-        # Celery sends nothing itself for an eager request.
-        request.update(for_good=limit is not None and request.retries >= limit, is_eager=True)
-        return super().retry(None, None, exc, throw, None, countdown, max_retries)
+        request.for_good = limit is not None and request.retries >= limit
+        if exc and (request.for_good or request.called_directly):
+            raise exc
+        if request.for_good:
+            raise self.MaxRetriesExceededError(f"{self.name} was retried {limit} times.")
+        raise Retry(exc=exc, when=self.default_retry_delay if countdown is None else countdown)
 
 
-def hand_off(task: Any, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:
-    """Write a call of a Celery task into the outbox, in the current transaction.
+def aware(time: Any) -> datetime:
+    """Return a time that has a zone; refuse anything else with a ``TypeError``."""
+    if not isinstance(time, datetime) or timezone.is_naive(time):
+        raise TypeError(f"{time!r} is no time with a zone, such as timezone.now() returns.")
+    return time
 
-    ``task.delay(...)`` and ``task.apply_async(...)`` do the same in the default database.
 
-    Args:
-        task: a function decorated with ``celery.shared_task``, in ``tasks.py`` of an app. If it
-            has a parameter ``using``, it gets the alias.
-        args, kwargs: its arguments, JSON-serialisable.
-        using: the alias of the database into which the call is written.
+def hand_off(task: Any, /, *args: Any, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> str:
+    """Write a call of a Celery task into the outbox, and return its id in Celery.
 
-    Returns:
-        The id of the task in Celery.
-
-    Raises:
-        TypeError: if it is not a task, or an argument cannot be written as JSON.
+    ``task.delay(...)`` does the same in the default database. If the task has a parameter
+    ``using``, it gets the alias of the database. For errors see ``OutboxTask.apply_async``.
     """
     if not isinstance(task, OutboxTask):
         raise TypeError(f"{task!r} is not a task: write hand_off(add, 1, 2), without a signature.")

@@ -8,13 +8,10 @@ from .relay import claim, due_queues
 
 
 def work_off(using: str = DEFAULT_DB_ALIAS) -> int:
-    """Run the due jobs of a database, and the jobs that these hand off, in this process.
+    """Run the due jobs, and the jobs that these hand off; return the number of attempts.
 
     It works inside the transaction of a test, as in ``TestCase``. A job that fails is tried again
     as often as in a worker if ``BACKOFF`` is 0. Otherwise it waits in the outbox.
-
-    Returns:
-        The number of attempts.
     """
     from .celery_app import app
     from .worker import register_jobs

@@ -5,25 +5,25 @@ It also writes the end of attempts whose process cannot: it was killed, or never
 
 import logging
 import time
-from contextlib import closing, suppress
-from threading import Event, Lock, Thread
+from contextlib import suppress
 from typing import Any, Final, cast
 
+from billiard.common import terminate_handler_fired
 from celery import Task as CeleryTask
 from celery import exceptions, signals
 from celery.exceptions import Ignore, Retry
-from django.db import DatabaseError, OperationalError, connections, transaction
+from celery.worker.request import Request
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
 from django.tasks import Task, TaskContext
 from django.tasks.signals import task_finished, task_started
-from django.utils.connection import ConnectionDoesNotExist
 
 from apps.core.actor import acting_as
 
 from .backend import declared_jobs, option, outboxes, result_of, send_signal
-from .limits import connect_with_limit, cut_when_silent, limited
-from .models import Status
-from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, shortened
-from .relay import Relay, fork_locks
+from .limits import limited, reset
+from .receipts import LONGEST_IN_LOG, Run, SupersededError, actor_named, described
+from .relay import Ended, Relay, relays
 from .shared_tasks import OutboxTask
 
 logger = logging.getLogger(__name__)
@@ -33,15 +33,26 @@ FOREIGN: Final = (
     " enqueue or delay, and give each project at the same broker another CELERY_QUEUE_PREFIX."
 )
 
-relays: Final[list[Relay]] = []
-
 DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
-# Set when the worker is about to stop.
-stopping: Final = Event()
-# Seconds between two tries while the job of a killed process is still locked.
-LOCKED_POLL: Final = 0.25
+
+
+def row_named(headers: Any) -> tuple[str, str]:
+    """Return the database and the key that a message names, or empty texts."""
+    match (headers or {}).get("handoff"):
+        case [str(alias), str(key)] if alias in outboxes():
+            return alias, key
+    return "", ""
+
+
+class RowRequest(Request):
+    """A message of which only the key counts. Others could start tasks, and limit their time."""
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        headers = {name: message.headers.get(name) for name in ("id", "task", "handoff")}
+        options |= {"headers": {**headers, "ignore_result": True}, "decoded": True}
+        super().__init__(message, **options | {"body": ((), {}, {})})
 
 
 class HandedOffTask(OutboxTask):
@@ -49,14 +60,17 @@ class HandedOffTask(OutboxTask):
 
     abstract = True
     autocommit = False
+    Request = RowRequest
+
+    @property
+    def time_limit(self) -> float | None:
+        """The option for this task. A limit in its declaration replaces this property."""
+        return option(self.backend_alias, "TIME_LIMIT", self.name)  # type: ignore[no-any-return]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run once, as the actor; commit the task's writes together with its receipt.
 
-        Raises:
-            Ignore: if the message is a duplicate or unknown.
-            Retry: if the task has failed and will be tried again.
-            Exception: the error of the task, after the last attempt.
+        Raises ``Ignore`` for a duplicate or unknown message, and ``Retry`` before another attempt.
         """
         request: Any = self.request
         message = (request.headers or {}).get("handoff")
@@ -65,23 +79,17 @@ class HandedOffTask(OutboxTask):
             return super().__call__(*args, **kwargs)
         run = self.started(message)
         row = run.row
-        request.update(row=row, retries=row.attempts - 1, for_good=False)
+        request.update(row=row, retries=row.attempts - 1, for_good=None)
         request.args, request.kwargs = row.loaded_arguments()
         with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
             return self.run_with_receipt(run, request.args, request.kwargs)
 
     def started(self, message: Any) -> Run:
-        """Start the job that a message names.
-
-        Raises:
-            Ignore: if there is no such row, or another task's, or it must not be started.
-        """
+        """Start the job that a message names; raise Ignore if it must not be started here."""
         request: Any = self.request
-        run = None
+        run, (database, key) = None, row_named(request.headers)
         try:
-            # A message can have any content.
-            with suppress(TypeError, ValueError, ConnectionDoesNotExist):
-                database, key = message
+            if database:
                 with limited(database):
                     run = Run.of(database, key)
                     if run and run.row.name == self.name and run.start(request.hostname or ""):
@@ -105,32 +113,36 @@ class HandedOffTask(OutboxTask):
                 run.finish(value, has_receipt=not autocommit)
         except SupersededError:
             raise Ignore from None
-        except Exception as error:
+        except BaseException as error:
+            # The signal that ends this process raises SystemExit. The worker sees the end.
+            if isinstance(error, KeyboardInterrupt) or terminate_handler_fired():
+                raise
             raise self.failed(run, error) from error
         send_signal(task_finished, run.row)
         return value
 
-    def failed(self, run: Run, error: Exception) -> Exception:
+    def failed(self, run: Run, error: BaseException) -> Exception:
         """Mark an attempt as failed; return the exception for Celery."""
+        request: Any = self.request
         connection = connections[run.database]
-        if not connection.in_atomic_block:  # as in a test
-            # The connection may have been lost.
-            connection.close_if_unusable_or_obsolete()
-        cause, pause = error, None
+        if not (request.is_eager and connection.in_atomic_block):  # as in a test
+            reset(connection)
+        cause, pause, for_good = error, None, request.for_good
         if isinstance(error, Retry):
             cause, pause = error.exc or error, cast("float | None", error.when)
-        request: Any = self.request
+        elif not for_good:
+            for_good = None  # the task went on after its call of ``retry``
         try:
             with limited(run.database):
-                pause = run.fail(cause, pause=pause, for_good=request.for_good)
+                pause = run.fail(cause, pause=pause, for_good=for_good)
         except SupersededError:
             logger.exception("The job %s (%s) was done before this error.", self.name, run.row.pk)
             return Ignore()
-        told = shortened(repr(cause), LONGEST_IN_LOG)
+        told = described(cause)
         if pause is None:
             # Celery would end the worker after a MemoryError, and log a long text in full.
-            is_safe = not isinstance(cause, MemoryError) and told == repr(cause)
-            return cause if is_safe else RuntimeError(told)
+            is_safe = isinstance(cause, Exception) and not isinstance(cause, MemoryError)
+            return cause if is_safe and len(told) < LONGEST_IN_LOG else RuntimeError(told)
         return Retry(f"in {pause:.1f} s, after {told}", exc=cause, when=pause)  # type: ignore[arg-type]
 
 
@@ -158,14 +170,11 @@ def register_jobs() -> None:
     for name, job in declared_jobs.items():
         if getattr(app.tasks.get(name), "job", None) is job:
             continue
-        attributes = {
-            "name": name,
-            "job": job,
-            "autocommit": getattr(job.func, "autocommit", False),
-            "backend_alias": job.backend,
-            "time_limit": option(job.backend, "TIME_LIMIT", name),
-        }
-        app.register_task(type(job.name, (JobTask,), attributes)())
+        own = {"autocommit": getattr(job.func, "autocommit", False), "backend_alias": job.backend}
+        app.register_task(type(job.name, (JobTask,), {"name": name, "job": job, **own})())
+    for task in app.tasks.values():
+        if not isinstance(task, HandedOffTask):
+            raise ImproperlyConfigured(f"{task.name} needs app.Task of apps.handoff.celery_app.")
 
 
 @signals.worker_ready.connect
@@ -180,7 +189,6 @@ def start_relays(**kwargs: Any) -> None:
 @signals.worker_shutting_down.connect
 def stop_relays(**kwargs: Any) -> None:
     """Stop the relays when the worker is about to stop."""
-    stopping.set()
     for relay in relays:
         relay.stop()
 
@@ -193,54 +201,16 @@ def await_relays(**kwargs: Any) -> None:
         relay.join(max(0, end - time.monotonic()))
 
 
-def end_attempt(
-    headers: Any, worker: str, error: BaseException, for_good: bool = False
-) -> Thread | None:
-    """Mark an attempt as ended, from the worker's main process.
+def end_attempt(headers: Any, worker: str, error: BaseException, for_good: Any = None) -> None:
+    """Let the relay mark an attempt as ended, from the worker's main process.
 
-    This needs a thread. The process of the job may still hold its lock, and the worker's loop
-    must go on to kill it. A message that does not belong to the outbox is ignored.
-
-    Args:
-        headers: the headers of the message.
-        worker: the name of the worker. It can end its own attempts only.
-        error, for_good: see ``Run.fail``.
+    The loop of the worker cannot wait for the row. The process of the job may still lock it until
+    the loop kills it. A worker can end its own attempts only, and ignores foreign messages.
     """
-    message = (headers or {}).get("handoff")
-    if message is None:
-        return None
-    end = Thread(target=_end, args=(*message, worker, error, for_good), daemon=True)
-    end.start()
-    return end
-
-
-def _end(database: str, key: str, worker: str, error: BaseException, for_good: bool) -> None:
-    """Try until the end is written, but not for longer than the lease of the job."""
-    lock, start = Lock(), time.monotonic()
-    fork_locks.append(lock)
-    try:
-        while True:
-            with lock, closing(connections[database]), cut_when_silent(database):
-                connect_with_limit(database)
-                run = Run.of(database, key)
-                if run and run.row.status == Status.SENT:  # it ended before it was started
-                    run.start(worker)
-                if run is None or run.row.worker != worker:
-                    return
-                with suppress(OperationalError):  # while the row is locked
-                    with suppress(SupersededError), transaction.atomic(using=database):
-                        list(run.rows().select_for_update(nowait=True).values_list("pk"))
-                        run.fail(error, for_good=for_good)
-                    return
-            # PostgreSQL keeps the lock of a dead process until its query ends. Nothing else may
-            # wait for that, so ``lock`` is free here.
-            over = time.monotonic() > start + run.lease.total_seconds()
-            if over or stopping.wait(LOCKED_POLL):
-                raise OperationalError(f"The job {key} is still locked.")
-    except Exception:
-        logger.exception("The job %s will be sent again when its time is over.", key)
-    finally:
-        fork_locks.remove(lock)
+    alias, key = row_named(headers)
+    for relay in relays:
+        if relay.alias == alias:
+            relay.ended.append(Ended(key, worker, error, for_good, time.monotonic()))
 
 
 @signals.task_failure.connect

@@ -9,13 +9,13 @@ from pytest_django import Settings
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_unknown_options_are_refused(settings: Settings) -> None:
-    options = {"RETRY": 3, "BACKOFF": 1}
+def test_wrong_options_are_refused(settings: Settings) -> None:
+    options = {"RETRY": 3, "BACKOFF": 1, "LEASE": 0}
     backend = "apps.handoff.backend.OutboxBackend"
     settings.TASKS = {**settings.TASKS, "default": {"BACKEND": backend, "OPTIONS": options}}
 
     (error,) = [check for check in run_checks() if check.id == "handoff.E002"]
-    assert error.msg == "TASKS['default']['OPTIONS'] has no RETRY."
+    assert error.msg == "TASKS['default']['OPTIONS'] cannot have LEASE = 0, RETRY = 3."
 
 
 @pytest.mark.parametrize(

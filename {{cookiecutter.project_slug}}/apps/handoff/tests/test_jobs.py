@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.exceptions import MaxRetriesExceededError, QueueNotFound, Retry
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core.actor import acting_as
-from apps.handoff import shared_tasks
+from apps.handoff import shared_tasks, worker
 from apps.handoff.models import Handoff
 from apps.handoff.testing import work_off
 
@@ -69,3 +72,25 @@ def test_a_task_of_celery_gets_a_receipt_too(notes: Notes, tmp_path: Path) -> No
     assert work_off() == 1
     assert notes() == ["text ann 1"]
     assert Handoff.objects.get().return_value == '"text"'
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"expires": 9}, {"priority": 40_000}, {"eta": 9}, {"queue": "x"}]
+)
+def test_a_call_that_cannot_work_is_refused(wrong: dict[str, Any], notes: Notes) -> None:
+    with pytest.raises((TypeError, QueueNotFound)):
+        tasks.shared.apply_async(("path", "text"), **wrong)
+    with pytest.raises(TypeError):
+        tasks.shared.delay("path")
+    headers: Any = {"handoff": ["default", "no row"]}
+    assert tasks.shared.apply(headers=headers).state == "IGNORED"
+    with pytest.raises(Retry):
+        tasks.shared.retry(countdown=1)
+    with pytest.raises(TypeError):
+        tasks.shared.retry(throw=False)
+    with pytest.raises(KeyError):
+        tasks.shared.retry(exc=KeyError("last"), eta=timezone.now())
+    with pytest.raises(MaxRetriesExceededError):
+        tasks.shared.retry(max_retries=0)
+    worker.report_revocation(SimpleNamespace(headers=headers, hostname="here"))
+    worker.report_unknown(SimpleNamespace(hostname="here"), SimpleNamespace(headers=headers), "x")

@@ -40,7 +40,6 @@ class Command(BaseCommand):
     help = "Show the jobs that were handed off, and tidy up after them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the actions, each with its options."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="action")
         status = actions.add_parser("status", help="Count jobs; exit with 1 if a limit is passed.")
         late = "Exit with 1 if a job has waited longer for a worker (s, m, h or d)."
