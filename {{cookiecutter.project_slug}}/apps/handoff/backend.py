@@ -160,20 +160,21 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     common["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
     common["request_id"] = current_request_id()
     connection = connections[using]
-    columns = ("id", "arguments", *common)
-    fields: list[Field[Any, Any]] = [Handoff._meta.get_field(name) for name in columns]  # type: ignore[misc]
-    table, *quoted = map(connection.ops.quote_name, (Handoff._meta.db_table, *columns))
-    names, place = ", ".join(quoted), f"({', '.join(['%s'] * len(columns))})"
-    batch = min(ROWS_AT_ONCE, connection.ops.bulk_batch_size(fields, rows) or 1)
+
+    def prepared(name: str, value: Any) -> Any:
+        field: Field[Any, Any] = Handoff._meta.get_field(name)  # type: ignore[assignment]
+        return field.get_db_prep_save(value, connection)
+
+    same = [prepared(*column) for column in common.items()]
+    names = ", ".join(["id", "arguments", *common])
+    start = f"INSERT INTO {Handoff._meta.db_table} ({names}) VALUES "  # noqa: S608
+    place = f"(%s, %s{', %s' * len(same)})"
+    limit = connection.features.max_query_params
+    batch = min(ROWS_AT_ONCE, limit // (2 + len(same))) if limit else ROWS_AT_ONCE
     with connection.cursor() as cursor:
         for part in batched(rows, batch):
-            values = [
-                field.get_db_prep_save(value, connection)
-                for row in part
-                for field, value in zip(fields, (*row, *common.values()), strict=True)
-            ]
-            places = ", ".join([place] * len(part))
-            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {places}", values)  # noqa: S608
+            values = [each for key, text in part for each in (prepared("id", key), text, *same)]
+            cursor.execute(start + ", ".join([place] * len(part)), values)
 
 
 def outboxes() -> list[str]:

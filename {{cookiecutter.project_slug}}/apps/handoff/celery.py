@@ -48,8 +48,9 @@ def leave_out_refused_queues(**kwargs: Any) -> None:
     """Do not read a queue that the broker refuses. The worker would end, and read no other."""
     from .relay import queue_at
 
-    names, refused = list(app.amqp.queues.consume_from), {}
-    with app.connection_for_read() as connection:
+    names, refused = list(app.amqp.queues.consume_from), dict[str, Exception]()
+    connection: Any = app.connection_for_read()
+    with connection:
         for name in names:
             try:
                 with queue_at(connection, name) as queue:
@@ -59,9 +60,9 @@ def leave_out_refused_queues(**kwargs: Any) -> None:
             except (OperationalError, *connection.connection_errors):
                 return  # the broker is away, and the worker tries again
     if len(refused) < len(names):  # else this is about the broker, and the worker ends
-        for name, error in refused.items():
-            logger.error(REFUSED, name, error)
-            app.amqp.queues.deselect(name)
+        for name, reason in refused.items():
+            logger.error(REFUSED, name, reason)
+            app.amqp.queues.deselect([name])
 
 
 @signals.setup_logging.connect

@@ -68,8 +68,9 @@ class OutboxTask(CeleryTask):
         """Return queue and priority, as the call, the task or its route says."""
         for name in ("queue", "expires"):
             options.setdefault(name, getattr(self, name, None))
-        route = self.app.amqp.router.route(options, self.name, args, kwargs, self)
-        queue = route.pop("queue", None) or self.app.amqp.default_queue
+        router: Any = self.app.amqp.router
+        route = router.route(options, self.name, args, kwargs, self)
+        queue: Any = route.pop("queue", None) or self.app.amqp.default_queue
         priority = route.pop("priority", None)
         priority = self.priority or 0 if priority is None else priority
         # Only a key goes to the broker, so other options would have no effect.
@@ -105,7 +106,8 @@ class OutboxTask(CeleryTask):
             raise exc
         if request.for_good:
             raise self.MaxRetriesExceededError(f"{self.name} was retried {limit} times.")
-        raise Retry(exc=exc, when=self.default_retry_delay if countdown is None else countdown)
+        pause: Any = self.default_retry_delay if countdown is None else countdown
+        raise Retry(exc=exc, when=pause)
 
 
 def aware(time: Any) -> datetime:

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from billiard.common import terminate_handler_fired
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery import Task as CeleryTask
 from celery import exceptions, signals
 from celery.exceptions import Ignore, Retry
@@ -60,10 +60,10 @@ class HandedOffTask(OutboxTask):
 
     abstract = True
     autocommit = False
-    Request = RowRequest
+    Request = RowRequest  # type: ignore[assignment]
 
     @property
-    def time_limit(self) -> float | None:
+    def time_limit(self) -> int | None:  # type: ignore[override]
         """The option for this task. A limit in its declaration replaces this property."""
         return option(self.backend_alias, "TIME_LIMIT", self.name)  # type: ignore[no-any-return]
 
@@ -121,7 +121,7 @@ class HandedOffTask(OutboxTask):
         send_signal(task_finished, run.row)
         return value
 
-    def failed(self, run: Run, error: BaseException) -> Exception:
+    def failed(self, run: Run, error: Any) -> Exception:
         """Mark an attempt as failed; return the exception for Celery."""
         request: Any = self.request
         connection = connections[run.database]

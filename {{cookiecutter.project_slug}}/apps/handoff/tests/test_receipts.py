@@ -79,9 +79,10 @@ def test_a_killed_process_counts_as_a_failure(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = running(tasks.add, 1, 2)
-    monkeypatch.setattr(worker, "relays", [Relay()])
+    relay = Relay()
+    monkeypatch.setattr(worker, "relays", [relay])
     worker.end_attempt({"handoff": ["default", str(run.row.pk)]}, "elsewhere", error)
-    worker.relays[0].write_ends()
+    relay.write_ends()
 
     again = Handoff.objects.get()
     assert (again.status, again.attempts) == (Status.WAITING, 1)
