@@ -209,8 +209,8 @@ def test_each_link_costs_few_queries(keys: list[int], django_assert_num_queries:
     links = Seal.objects.count()
     # Three for each link: itself, the first of its entries, and all of them. One finds that there
     # is no other link, one the latest entry, one the ids that were assigned, and one the links
-    # beyond them. One more reads who was forgotten. The others find columns, triggers and views.
-    with django_assert_num_queries(3 * links + 5 + 3):
+    # beyond them. One more reads who was forgotten. The others find columns and triggers.
+    with django_assert_num_queries(3 * links + 5 + 2):
         assert found() == []
 
 
