@@ -191,7 +191,7 @@ class Run:
         return rows.filter(pk=self.row.pk, status=status, attempts=self.row.attempts)
 
     def change(self, was: str, **changes: Any) -> None:
-        """Change the row here and there; raise SupersededError if its status or attempt changed."""
+        """Change the row in the database and here; raise SupersededError if others changed it."""
         if not self.rows(was).update(**changes):
             raise SupersededError
         assign(self.row, changes)
