@@ -165,7 +165,7 @@ class Run:
     def fail(
         self, error: BaseException, *, pause: float | None = None, for_good: bool | None = None
     ) -> float | None:
-        """Mark the attempt as failed; return the seconds until the next one, or None; see ``change``.
+        """Mark the attempt as failed; return the seconds to the next one, or None; see ``change``.
 
         ``pause`` is what the job asks for, in seconds. By default ``RETRIES`` sets ``for_good``.
         """
