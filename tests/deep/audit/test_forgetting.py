@@ -16,8 +16,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from apps.audit import forgetting, seals, triggers
-from apps.audit.models import Entry, Seal
 from apps.audit.forgetting import CannotForgetError, Person
+from apps.audit.models import Entry, Seal
 from apps.audit.restore import restore, state_after, state_at
 from apps.core import modules
 from apps.core.actor import acting_as

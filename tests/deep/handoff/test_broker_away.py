@@ -201,7 +201,8 @@ def test_a_queue_that_the_broker_refuses_stops_no_other(
         (error,) = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
         assert f"queue {spoilt!r}, cannot be sent" in error.getMessage()
 
-        from apps.handoff.celery import app, leave_out_refused_queues
+        from apps.handoff.celery import leave_out_refused_queues
+        from apps.handoff.celery_app import app
 
         leave_out_refused_queues()
         assert spoilt not in app.amqp.queues.consume_from

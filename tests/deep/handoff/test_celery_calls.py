@@ -23,6 +23,8 @@ from apps.handoff.testing import work_off
 
 from . import tasks
 
+NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001 - without a zone
+
 pytestmark = pytest.mark.django_db
 
 
@@ -153,7 +155,7 @@ def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "options", "sentence"),
     [
-        (("path", "text"), {"eta": datetime(2030, 1, 1)}, "no time with a zone"),
+        (("path", "text"), {"eta": NAIVE}, "no time with a zone"),
         (("path", "text"), {"eta": "tomorrow"}, "no time with a zone"),
         (("path", "text"), {"priority": 40_000}, "no small whole number"),
         (("path", "text"), {"priority": "high"}, "no small whole number"),
@@ -208,7 +210,7 @@ def test_a_task_may_ask_for_more_attempts_than_the_options_allow() -> None:
     assert (row().status, row().error) == (Status.FAILED, "builtins.ValueError")
 
 
-@pytest.mark.parametrize("options", [{"throw": False}, {"eta": datetime(2030, 1, 1)}])
+@pytest.mark.parametrize("options", [{"throw": False}, {"eta": NAIVE}])
 def test_a_retry_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         tasks.shared.retry(**options)
@@ -220,8 +222,8 @@ def test_a_task_that_bypasses_the_outbox_stops_the_worker() -> None:
     def bypass() -> None:
         """Run without the outbox."""
 
-    app.task(bypass, name="bypassing", base=CeleryTask, shared=False)
-    with pytest.raises(ImproperlyConfigured, match="bypassing needs app.Task of"):
+    app.task(name="bypassing", base=CeleryTask, shared=False)(bypass)
+    with pytest.raises(ImproperlyConfigured, match=r"bypassing needs app\.Task of"):
         work_off()
 
 

@@ -140,8 +140,14 @@ def delivered(celery_tasks: Any, task: str, message: Any) -> Any:
 @pytest.mark.parametrize(
     "message",
     [
-        ["default", str(time_ordered_id())], ["default", "nonsense"], ["nowhere", "x"], 5, {"a": 1},
-        ["__class__", "x"], ["default", 5], [[], {}],
+        ["default", str(time_ordered_id())],
+        ["default", "nonsense"],
+        ["nowhere", "x"],
+        5,
+        {"a": 1},
+        ["__class__", "x"],
+        ["default", 5],
+        [[], {}],
     ],
 )
 def test_a_message_without_a_row_is_refused_and_mentioned(
@@ -174,10 +180,12 @@ def test_nothing_of_a_message_but_its_key_is_read(celery_tasks: Any) -> None:
     name = tasks.record.module_path
     other = {"task": tasks.shared.name, "args": ["path", "forged"], "immutable": True}
     key = ["default", str(time_ordered_id())]
-    headers = {"id": "the-id", "task": name, "handoff": key}
+    headers: Any = {"id": "the-id", "task": name, "handoff": key}
     more = {"timelimit": [1, 1], "expires": "2020-01-01T00:00:00", "eta": "2099-01-01T00:00:00"}
     body = [["forged"], {"text": "forged"}, {"errbacks": [other], "chain": [other]}]
-    message = Message(body=json.dumps(body), content_type="application/json", headers=headers | more)
+    message = Message(
+        body=json.dumps(body), content_type="application/json", headers=headers | more
+    )
 
     task = celery_tasks[name]
     request = task.Request(message, app=task.app, body=message.body, headers=message.headers)
@@ -259,10 +267,11 @@ def test_a_job_that_was_revoked_or_is_unknown_is_reported(
 def test_work_that_was_not_handed_off_ends_without_a_receipt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker, "relays", [Relay()])
+    relay = Relay()
+    monkeypatch.setattr(worker, "relays", [relay])
     worker.end_attempt(None, "here", ValueError())
     worker.end_attempt({"handoff": ["__class__", "x"]}, "here", ValueError())
-    assert not worker.relays[0].ended
+    assert not relay.ended
 
 
 def test_the_worker_starts_one_relay_for_each_outbox(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from celery.app.utils import find_app
-from django.core.management.base import SystemCheckError
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
