@@ -167,7 +167,8 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
 
     same = [prepared(*column) for column in common.items()]
     names = ", ".join(["id", "arguments", *common])
-    start = f"INSERT INTO {Handoff._meta.db_table} ({names}) VALUES "  # noqa: S608
+    table = connection.ops.quote_name(Handoff._meta.db_table)
+    start = f"INSERT INTO {table} ({names}) VALUES "  # noqa: S608
     place = f"(%s, %s{', %s' * len(same)})"
     limit = connection.features.max_query_params
     batch = min(ROWS_AT_ONCE, limit // (2 + len(same))) if limit else ROWS_AT_ONCE
