@@ -68,42 +68,48 @@ def locked(database: str) -> Iterator[None]:
         connection.rollback()
 
 
+@contextmanager
+def worker_with_new_children(
+    environment: dict[str, str], folder: Path, job: str, kills: int
+) -> Iterator[Callable[[], None]]:
+    """Run a worker of which idle children were killed; give a function that hands a job off."""
+    queue, log = environment["QUEUE"], folder / "log"
+    produce = ("-m", "apps.handoff.tests.deep.producer", str(folder / "notes"), queue, job)
+
+    def produce_one() -> None:
+        with program(*produce, environment=environment) as producing:
+            assert producing.wait(DEADLINE) == 0
+
+    with program(*command(queue), environment=environment, output=log) as worker:
+        wait_for(lambda: "ready." in text(log), log)
+        for _ in range(kills):
+            replace_one(worker.pid, log)
+        yield produce_one
+        worker.terminate()
+        assert worker.wait(DEADLINE) == 0
+
+
 def test_children_that_are_killed_leave_a_worker_that_works(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     """Idle ones, who once took the lock of their common queue along."""
-    queue, log, notes = f"test-{uuid4()}", tmp_path / "log", tmp_path / "notes"
-    environment = environment_of("memory://", new_database(), queue)
-    produce = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue, "note_once")
-    with program(*command(queue), environment=environment, output=log) as worker:
-        wait_for(lambda: "ready." in text(log), log)
-        for _ in range(KILLS):
-            replace_one(worker.pid, log)
+    environment = environment_of("memory://", new_database(), f"test-{uuid4()}")
+    log, notes = tmp_path / "log", tmp_path / "notes"
+    with worker_with_new_children(environment, tmp_path, "note_once", KILLS) as produce_one:
         for _ in range(JOBS):
-            with program(*produce, environment=environment) as producing:
-                assert producing.wait(DEADLINE) == 0
+            produce_one()
         wait_for(lambda: len(text(notes).splitlines()) == JOBS, log)
-        worker.terminate()
-        assert worker.wait(DEADLINE) == 0
 
 
 def test_a_commit_in_a_new_child_outlives_the_end_of_the_worker(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     """A child that inherited a connection to SQLite wrote into a file that was deleted."""
-    queue, log, notes = f"test-{uuid4()}", tmp_path / "log", tmp_path / "notes"
-    environment = environment_of("memory://", new_database(), queue)
-    produce = ("-m", "apps.handoff.tests.deep.producer", str(notes), queue, "write_slowly")
+    environment = environment_of("memory://", new_database(), f"test-{uuid4()}")
     count = "from apps.accounts.models import User; print(User.objects.count())"
-    with program(*command(queue), environment=environment, output=log) as worker:
-        wait_for(lambda: "ready." in text(log), log)
-        for _ in range(2):
-            replace_one(worker.pid, log)
-        with program(*produce, environment=environment) as producing:
-            assert producing.wait(DEADLINE) == 0
-        wait_for(lambda: "writes slowly" in text(notes), log)
-        worker.terminate()
-        assert worker.wait(DEADLINE) == 0
+    with worker_with_new_children(environment, tmp_path, "write_slowly", 2) as produce_one:
+        produce_one()
+        wait_for(lambda: "writes slowly" in text(tmp_path / "notes"), tmp_path / "log")
     shell = ("manage.py", "shell", "-v", "0", "-c", count)
     with program(*shell, environment=environment, output=tmp_path / "count") as counting:
         assert counting.wait(DEADLINE) == 0
