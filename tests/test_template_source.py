@@ -99,6 +99,54 @@ def apps_imported(path: Path) -> Iterator[str]:
                 yield rest.partition(".")[0]
 
 
+def names_missing(source: str) -> list[str]:
+    """Return each name that a file imports from a module of the apps that defines no such name."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "apps":
+            module = TEMPLATE.source.joinpath(*str(node.module).split("."))
+            names = {alias.name for alias in node.names}
+            found += [f"{node.module}.{name}" for name in sorted(names - names_in(module))]
+    return found
+
+
+def names_in(module: Path) -> set[str]:
+    """Return what can be imported from a module, by its path without ``.py``."""
+    beside = {each.stem for each in module.glob("*")}
+    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    if not file.exists():
+        return beside
+    defined = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                defined.add(node.name)
+            case ast.ImportFrom() | ast.Import():
+                defined |= {alias.asname or alias.name for alias in node.names}
+            case ast.Assign() | ast.AnnAssign():
+                defined |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return beside | defined
+
+
+def test_what_long_runs_import_exists() -> None:
+    """These files are imported in baked projects only, by tests and benchmarks that take long."""
+    files = sources(ROOT, "benchmarks/**/*.py", "tests/support/planted/*.py")
+    expect_none(
+        [
+            f"{path} imports {name}, which there is not"
+            for path, text in files.items()
+            for name in names_missing(text)
+        ]
+    )
+
+
+def test_an_import_of_nothing_is_noticed() -> None:
+    source = (
+        "from apps.core import lost, jobs\nfrom apps.gone import a\nfrom apps.core.jobs import b"
+    )
+    assert names_missing(source) == ["apps.core.lost", "apps.gone.a", "apps.core.jobs.b"]
+
+
 def sources(folder: Path, *parts: str) -> dict[str, str]:
     """Return path and text of every file of Python in parts of a folder."""
     return {
