@@ -755,8 +755,9 @@ def test_one_row_and_many_are_recorded_alike(ada: Any, beginning: str) -> None:
 
 @on_postgresql
 @committed
-def test_only_an_update_by_something_else_than_the_key_may_change_many_rows() -> None:
+def test_the_front_of_a_statement_says_whether_it_may_write_many_rows() -> None:
     author, seen = Author.objects.create(name="A"), list[str]()
+    article, tags = Article.objects.create(title="A"), [Tag.objects.create(slug=s) for s in "abc"]
 
     def look(execute: Any, sql: Any, *arguments: Any) -> Any:
         seen.extend(re.findall(r"^/\*audit.", sql))
@@ -768,7 +769,11 @@ def test_only_an_update_by_something_else_than_the_key_may_change_many_rows() ->
         Author.objects.bulk_update([author], ["name"])
         execute(f"UPDATE {AUTHOR} SET name = 'C'")
         Author.objects.create(name="D")
-    assert seen == ["/*audit ", "/*audit+", "/*audit+", "/*audit+", "/*audit "]
+        article.tags.add(tags[0])
+        article.tags.add(*tags[1:])
+        execute(f"INSERT INTO {AUTHOR} (name) SELECT name FROM {AUTHOR}")
+    one, many = "/*audit ", "/*audit+"
+    assert seen == [one, many, many, many, one, one, many, many]
 
 
 @on_sqlite

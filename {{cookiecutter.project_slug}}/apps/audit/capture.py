@@ -5,6 +5,7 @@ migration.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,8 @@ PREFIX: Final = "_audit_trail_"
 MOST_CHARACTERS: Final = 63
 # Of each name where two share one column.
 MOST_OF_TWO: Final = 124
-# Parts of JSON in SQL.
+# A literal, and parts of JSON in SQL.
+LITERAL: Final = re.compile("'(?:[^']|'')*'")
 NULL, OPEN = "'null'", "'{'"
 
 # How a statement begins that says who acts: one that may change many rows, and any other one.
@@ -97,10 +99,15 @@ class Capture:
         self.connection, self.schema, self.columns = connection, schema, columns
         self.migrating = migrating
 
-    def whole(self, recorded: Recorded, action: str, row: str, source: str = "") -> str:
-        """Return statements that record new rows, or those that are deleted, with their links."""
+    def whole(
+        self, recorded: Recorded, action: str, row: str, source: str = "", *, each: bool = False
+    ) -> str:
+        """Return statements that record new rows, or those that are deleted, with their links.
+
+        With ``each``, the links of an object are not gathered in one entry.
+        """
         verb = "removed" if action == "delete" else "added"
-        links = [self._linked(link, verb, row, source) for link in self._links(recorded)]
+        links = [self._linked(link, verb, row, source, each) for link in self._links(recorded)]
         own = [self._row(recorded.audited, action, row, source)] if recorded.audited else []
         return script([*links, *own] if action == "delete" else [*own, *links])
 
@@ -124,7 +131,7 @@ class Capture:
             yield "rekey", rekeyed, deletion + self.whole(own, "create", new, rows)
             if changes := self._changes(audited, old, new):
                 members = [
-                    f"CASE WHEN {condition} THEN {member} ELSE '' END"
+                    f"CASE WHEN {condition} THEN {self.joined(*member)} ELSE '' END"
                     for condition, member in changes.items()
                 ]
                 changed = f"NOT ({rekeyed}) AND ({' OR '.join(changes)})"
@@ -154,8 +161,17 @@ class Capture:
 
     def joined(self, *texts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
-        # Two literals become one.
-        return f"({' || '.join(texts)})".replace("' || '", "")
+        parts: list[str] = []
+        for text in texts:
+            if parts and LITERAL.fullmatch(text) and LITERAL.fullmatch(parts[-1]):
+                parts[-1] = parts[-1][:-1] + text[1:]  # two literals become one
+            else:
+                parts.append(text)
+        return self.concatenated(parts)
+
+    def concatenated(self, parts: Sequence[str]) -> str:
+        """Return the shortest SQL that does so."""
+        return f"({' || '.join(parts)})"
 
     def json(self, kind: str, member: str, text: str) -> str:
         """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""
@@ -181,15 +197,15 @@ class Capture:
         self, audited: Audited, action: str, row: str, source: str, more: Sequence[str] = ()
     ) -> str:
         """Return the statement that records all values of rows, and more members."""
-        members = []
+        members: list[str] = []
         for field in self._fields(audited):
             value = self.value(field, self.column(row, field))
             values = (value, NULL) if action == "delete" else (NULL, value)
-            members.append(self._member(audited, field.name, *values))
+            members += self._member(audited, field.name, *values)
         pk = self.column(row, audited.model._meta.pk)
         return self._entry(audited, action, pk, [*members, *more], source, row)
 
-    def _changes(self, audited: Audited, old_row: str, new_row: str) -> dict[str, str]:
+    def _changes(self, audited: Audited, old_row: str, new_row: str) -> dict[str, list[str]]:
         """Return the conditions that values of a row have changed, and what is recorded then."""
         changes = {}
         for field in self._fields(audited):
@@ -200,30 +216,33 @@ class Capture:
             known = {field.column for field in audited.model._meta.local_concrete_fields}
             for column in sorted(self.columns[audited.model._meta.db_table] - known):
                 old, new = (f"CAST({r}.{self.quote(column)} AS TEXT)" for r in (old_row, new_row))
-                changes[f"{old} {self.is_not} {new}"] = self._masked(column)
+                changes[f"{old} {self.is_not} {new}"] = [self._masked(column)]
         return changes
 
     def _differs(self, field: Field, *rows: str) -> str:
         old, new = (self.comparable(field, self.column(row, field)) for row in rows)
         return f"{old} {self.is_not} {new}"
 
-    def _linked(self, link: Link, verb: str, row: str, source: str = "") -> str:
+    def _linked(self, link: Link, verb: str, row: str, source: str = "", each: bool = False) -> str:
         """Return the statement that records links, of each object that has the field."""
         pk, target = self.column(row, link.source), self.column(row, link.target)
-        keys = self.keys.format(keys=self.value(link.target, target), key=target)
+        keys = self.value(link.target, target)
+        if not each:
+            keys = self.keys.format(keys=keys, key=target)
         added, removed = (keys, "''") if verb == "added" else ("''", keys)
         name = link.field.name
         start = literal(_key(name) + '{"added":[')
-        change = self.joined(start, added, "'],\"removed\":['", removed, "']}'")
+        change = [start, added, "'],\"removed\":['", removed, "']}'"]
         if name in link.audited.masked:
-            change = self._masked(name)
+            change = [self._masked(name)]
         tail = source
         if not link.source.model._meta.auto_created:
             # Columns of other tables may be NULL. SQLite is faster without a condition.
             joint = "AND" if " WHERE " in source else "WHERE"
             tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
-        tail += self.grouped.format(pk=pk)
-        return self._entry(link.audited, "update", pk, [change], tail, "")
+        if not each:
+            tail += self.grouped.format(pk=pk)
+        return self._entry(link.audited, "update", pk, change, tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
         """Return SQL for the member of the changes that names all links of a row, if there are any."""
@@ -250,12 +269,11 @@ class Capture:
     def _fields(self, audited: Audited) -> list[Field]:
         return [field for field in audited.fields if self.has(audited.model, field)]
 
-    def _member(self, audited: Audited, name: str, old: str, new: str) -> str:
-        """Return SQL for a member of the changes, with a comma in front."""
+    def _member(self, audited: Audited, name: str, old: str, new: str) -> list[str]:
+        """Return SQL for the parts of a member of the changes, with a comma in front."""
         if name in audited.masked:
-            return self._masked(name)
-        start = literal(_key(name) + '{"old":')
-        return self.joined(start, old, "',\"new\":'", new, "'}'")
+            return [self._masked(name)]
+        return [literal(_key(name) + '{"old":'), old, "',\"new\":'", new, "'}'"]
 
     def _masked(self, name: str) -> str:
         return literal(_key(name) + MASKED)
@@ -264,8 +282,11 @@ class Capture:
         self, audited: Audited, action: str, pk: str, members: Sequence[str], tail: str, row: str
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
-        listed = f"substr({self.joined(*members)}, 2)" if members else "''"
-        changes = self.joined(OPEN, listed, "'}'")
+        first, *more = members or ["','"]
+        # Without the first comma.
+        is_known = LITERAL.fullmatch(first)
+        listed = ["'" + first[2:], *more] if is_known else [f"substr({self.joined(*members)}, 2)"]
+        changes = self.joined(OPEN, *listed, "'}'")
         type_of_changes = Entry._meta.get_field("changes").db_type(self.connection)
         columns = {
             **self.who,

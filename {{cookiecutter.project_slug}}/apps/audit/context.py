@@ -25,7 +25,6 @@ type Execute = Callable[[str], Any]
 
 # The beginning of Django's statements that write rows, with the table.
 WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
-UPDATES: Final = re.compile(r"\s*(?:UPDATE|WITH)\b", re.IGNORECASE)
 # The beginning of statements that write no row. All others may write some.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
@@ -113,8 +112,11 @@ class Wrapper:
         found, tables = WRITES.match(sql), registry.tables_that_matter()
         if found[1] not in tables if found else READS.match(sql):
             return execute(sql)
-        key = f'"{found[1]}"."{tables[found[1]]}"' if found else ""
-        one = not UPDATES.match(sql) or (found and sql.endswith(f"WHERE {key} = %s"))
+        one = found and (
+            ("), (" not in sql and " SELECT " not in sql)
+            if "INSERT" in found[0]
+            else sql.endswith(f'WHERE "{found[1]}"."{tables[found[1]]}" = %s')
+        )
         return execute(f"{self.comment(FEW if one else MANY)} {sql}")
 
     def comment(self, beginning: str) -> str:

@@ -10,14 +10,15 @@ from typing import Any, Final
 from django.db.models import Field, Model
 
 from . import registry
-from .capture import ACTOR, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
+from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
+from .values import JSON_NULL, has_other_equals, is_djangos, is_json, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
+PLAIN: Final = ("IntegerField", "AutoField", "BooleanField")
 # No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
@@ -55,7 +56,12 @@ class PostgreSQLCapture(Capture):
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
         asked, on = self._who_acts(), (model._meta.label, model._meta.db_table)
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
-        created = self.whole(recorded, "create", "r", " FROM new_rows AS r")
+        # The front of a statement says whether it is about one row.
+        few, many = (f"starts_with(current_query(), '{front}')" for front in (FEW, MANY))
+        what = recorded, "create", "r", " FROM new_rows AS r"
+        created = self.whole(*what)
+        if recorded.links:  # to gather the links of an object takes longer than to add one
+            created = f"IF {few} THEN {self.whole(*what, each=True)}ELSE {created}END IF; "
         yield self._trigger("INSERT", *on, "AFTER INSERT", asked + created, new_rows)
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
@@ -65,9 +71,8 @@ class PostgreSQLCapture(Capture):
         yield self._trigger("DELETE", *on, "AFTER DELETE", some + gone + deleted, old_rows)
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
         yield self._trigger("TRUNCATE", *on, "BEFORE TRUNCATE", asked + there)
-        # The front of a statement says which of two triggers on UPDATE is to act. One row is
-        # recorded faster by itself, even more so when it does not change.
-        many = f"starts_with(current_query(), '{MANY}')"
+        # One of two triggers on UPDATE acts. One row is recorded faster by itself, even more so
+        # when it does not change.
         rows = "".join(
             f"IF {condition} THEN {asked}{statements}END IF; "
             for _, condition, statements in self.cases(recorded)
@@ -105,6 +110,9 @@ class PostgreSQLCapture(Capture):
                 return self.json(kind, f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
             case "DecimalField":
                 sql = f"{sql}::text"
+            # Faster than to_json(), and the same text.
+            case name if is_djangos(field, "django.db.") and name.endswith(PLAIN):
+                return f"coalesce({sql}::text, 'null')"
             case "BinaryField":
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
             case _ if _holds_decimals(field):
@@ -117,9 +125,9 @@ class PostgreSQLCapture(Capture):
             return f"{sql}::text"
         return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
 
-    def joined(self, *texts: str) -> str:
+    def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
-        return " || ".join(f"concat({', '.join(some)})" for some in batched(texts, MOST_ARGUMENTS))
+        return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, MOST_ARGUMENTS))
 
     def _trigger(
         self, name: str, label: str, table: str, event: str, body: str, rows: str = ""
