@@ -6,7 +6,7 @@ migration.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,8 +33,8 @@ MANY, FEW = "/*audit+", "/*audit "
 
 ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
-# The columns of each table.
-type Columns = Mapping[str, Set[str]]
+# The columns of each table, with their types and without lengths.
+type Columns = Mapping[str, Mapping[str, str]]
 
 
 class Trigger(NamedTuple):
@@ -159,6 +159,10 @@ class Capture:
         """Whether the table of a model has the column of a field at the moment."""
         return field.column in self.columns.get(model._meta.db_table, ())
 
+    def type_of(self, field: Any) -> str:
+        """Return the type of a column, which a later step of a migration may change."""
+        return self.columns[field.model._meta.db_table][field.column]
+
     def joined(self, *texts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
         parts: list[str] = []
@@ -214,7 +218,7 @@ class Capture:
             changes[differs] = self._member(audited, field.name, old, new)
         if self.migrating:
             known = {field.column for field in audited.model._meta.local_concrete_fields}
-            for column in sorted(self.columns[audited.model._meta.db_table] - known):
+            for column in sorted(self.columns[audited.model._meta.db_table].keys() - known):
                 old, new = (f"CAST({r}.{self.quote(column)} AS TEXT)" for r in (old_row, new_row))
                 changes[f"{old} {self.is_not} {new}"] = [self._masked(column)]
         return changes

@@ -13,12 +13,13 @@ from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_djangos, is_json, key_type, pointed_to
+from .values import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
-PLAIN: Final = ("IntegerField", "AutoField", "BooleanField")
+# Types whose text is JSON.
+PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
 # No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
@@ -38,7 +39,8 @@ class PostgreSQLCapture(Capture):
         "request_id": "coalesce(said[3], '')",
     }
     find_columns = """
-        SELECT quote_ident(current_schema()) || '.', relname, attname
+        SELECT quote_ident(current_schema()) || '.', relname, attname,
+            format_type(atttypid, NULL)
         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s)))
             AND (relkind = 'r' OR relkind = 'p' AND relname = 'audit_entry') AND NOT relispartition
@@ -103,19 +105,17 @@ class PostgreSQLCapture(Capture):
         return f"DROP FUNCTION IF EXISTS {self.schema}{self.quote(name)} CASCADE"
 
     def value(self, field: Field, sql: str) -> str:
-        field = pointed_to(field)
+        kind, field = self.type_of(field), pointed_to(field)
         match field.get_internal_type():
-            case "JSONField":
-                kind = f"jsonb_typeof({sql}::jsonb)"
-                return self.json(kind, f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
+            case _ if kind in PLAIN:
+                return f"coalesce({sql}::text, 'null')"
+            case "JSONField" if kind == "jsonb":
+                return self.json(f"jsonb_typeof({sql})", f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
             case "DecimalField":
                 sql = f"{sql}::text"
-            # Faster than to_json(), and the same text.
-            case name if is_djangos(field, "django.db.") and name.endswith(PLAIN):
-                return f"coalesce({sql}::text, 'null')"
-            case "BinaryField":
+            case "BinaryField" if kind == "bytea":
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
-            case _ if _holds_decimals(field):
+            case _ if kind.endswith("[]") and _holds_decimals(field):
                 sql = f"{sql}::text[]"
         return f"coalesce(to_json({sql})::text, 'null')"
 

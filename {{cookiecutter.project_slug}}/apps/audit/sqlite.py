@@ -18,7 +18,7 @@ class SQLiteCapture(Capture):
     """See ``Capture``."""
 
     find_columns = """
-        SELECT '', tables.name, columns.name FROM sqlite_master AS tables
+        SELECT '', tables.name, columns.name, lower(columns.type) FROM sqlite_master AS tables
         JOIN pragma_table_xinfo(tables.name) AS columns
         WHERE tables.type = 'table' AND tables.name IN (SELECT value FROM json_each(%s))
     """
@@ -48,13 +48,23 @@ class SQLiteCapture(Capture):
         return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
 
     def value(self, field: Field, sql: str) -> str:
+        is_own = self.type_of(field) == (field.db_type(self.connection) or "").lower()
         field = pointed_to(field)
-        match field.get_internal_type():
+        # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
+        real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
+        # A column can hold a value of any type, whatever its own is.
+        held = (
+            f"CASE typeof({sql}) WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
+            f" WHEN 'real' THEN {real} ELSE json_quote({sql}) END"
+        )
+        match field.get_internal_type() if is_own else "":
             case "BooleanField":
                 return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE {_text(sql)} END"
             case "JSONField":
                 member = f"json_type({sql}, '$.{JSON_NULL}')"
-                return self.json(f"json_type({sql})", member, f"json({sql})")
+                text = self.json(f"json_type({sql})", member, f"json({sql})")
+                # A column of texts has the same type.
+                return f"CASE WHEN json_valid({sql}) THEN {text} ELSE {held} END"
             case "DateTimeField":
                 zone = "+00:00" if settings.USE_TZ else ""
                 return _text(f"replace({sql}, ' ', 'T') || '{zone}'")
@@ -63,13 +73,7 @@ class SQLiteCapture(Capture):
                 return _text(" || '-' || ".join(f"substr({sql}, {at}, {n})" for at, n in parts))
             case "DecimalField" if isinstance(field, DecimalField):
                 return _text(_decimal(sql, field.decimal_places or 0))
-        # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
-        real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
-        # A column can hold a value of any type, whatever its own is.
-        return (
-            f"CASE typeof({sql}) WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"
-            f" WHEN 'real' THEN {real} ELSE json_quote({sql}) END"
-        )
+        return held
 
     def comparable(self, field: Field, sql: str) -> str:
         if is_json(field):

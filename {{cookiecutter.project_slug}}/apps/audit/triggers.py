@@ -109,9 +109,9 @@ class Triggers:
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
         rows = self._rows(self.kind.find_columns, json.dumps(names))
-        schema, columns = max((row[0] for row in rows), default=""), dict[str, set[str]]()
-        for _, table, column in rows:
-            columns.setdefault(table, set()).add(column)
+        schema, columns = max((row[0] for row in rows), default=""), dict[str, dict[str, str]]()
+        for _, table, column, kind in rows:
+            columns.setdefault(table, {})[column] = kind
         # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
         self.capture = self.kind(connection, schema, columns, migrating=migrating)
