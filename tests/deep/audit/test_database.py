@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.functional import SimpleLazyObject
 
 from apps.audit import registry, triggers
+from apps.audit.capture import PREFIX
 from apps.audit.models import Entry
 from apps.audit.restore import state_after
 from apps.core.actor import acting_as
@@ -729,6 +730,32 @@ def test_a_write_from_outside_is_that_of_the_database_s_user(ada: Any) -> None:
     for entry in entries:
         assert (entry.actor_id, entry.actor_name, entry.source) == (None, user, "database")
         assert entry.request_id == ""
+
+
+@on_postgresql
+def test_a_process_of_the_server_has_no_query(ada: Any) -> None:
+    """In pg_cron, for example, ``current_query()`` is NULL: each write is recorded once."""
+    author, last = Author.objects.create(name="A"), Entry.objects.latest("pk").pk
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_get_functiondef(tgfoid) FROM pg_trigger WHERE tgrelid = %s::regclass"
+            " AND starts_with(tgname, %s)",
+            [AUTHOR, PREFIX],
+        )
+        for (definition,) in cursor.fetchall():
+            assert "current_query()" in definition
+            cursor.execute(definition.replace("current_query()", "NULL::text"))
+        with acting_as(ada):
+            cursor.execute(f"UPDATE {AUTHOR} SET name = 'B'")
+            cursor.execute(f"INSERT INTO {AUTHOR} (name) VALUES ('C')")
+            cursor.execute(f"DELETE FROM {AUTHOR} WHERE name = 'C'")
+        cursor.execute("SELECT session_user::text")
+        told: Any = (None, cursor.fetchone()[0], "database", "")
+    entries = Entry.objects.filter(pk__gt=last).order_by("pk")
+    assert list(entries.values_list("action", flat=True)) == ["update", "create", "delete"]
+    assert entries[0].object_id == str(author.pk)
+    named = entries.values_list("actor_id", "actor_name", "source", "request_id")
+    assert [*named] == [told] * 3
 
 
 @on_postgresql

@@ -58,7 +58,8 @@ class PostgreSQLCapture(Capture):
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
         asked, on = self._who_acts(), (model._meta.label, model._meta.db_table)
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
-        # The front of a statement says whether it is about one row.
+        # The front of a statement says whether it is about one row. The query of a server's own
+        # process, such as pg_cron, is NULL.
         few, many = (f"starts_with(current_query(), '{front}')" for front in (FEW, MANY))
         what = recorded, "create", "r", " FROM new_rows AS r"
         created = self.whole(*what)
@@ -91,7 +92,7 @@ class PostgreSQLCapture(Capture):
         )
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
         cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
-        body = f"IF NOT {many} THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
+        body = f"IF {many} IS NOT TRUE THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
         yield self._trigger("updates", *on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
@@ -176,7 +177,7 @@ class PostgreSQLCapture(Capture):
         if registry.is_masked(ACTOR.remote_field.model, user_field().name):
             named = ""
         return (
-            "IF NOT starts_with(current_query(), '/*audit') THEN name := session_user; ELSE"
+            "IF starts_with(current_query(), '/*audit') IS NOT TRUE THEN name := session_user; ELSE"
             " said := string_to_array(split_part(current_query(), '*/', 1), '|'); IF length(said[1])"
             f" > 8 THEN actor := {self._user_key('substr(said[1], 9)')};{named} END IF; END IF; "
         )
