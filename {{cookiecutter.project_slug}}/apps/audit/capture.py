@@ -163,6 +163,10 @@ class Capture:
         """Return the type of a column, which a later step of a migration may change."""
         return self.columns[field.model._meta.db_table][field.column]
 
+    def is_own(self, field: Field) -> bool:
+        """Whether a column has the type of its field, and not one that a migration still has to change."""
+        return self.type_of(field) == (field.db_type(self.connection) or "").lower()
+
     def joined(self, *texts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
         parts: list[str] = []

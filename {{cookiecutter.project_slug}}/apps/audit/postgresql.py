@@ -106,15 +106,16 @@ class PostgreSQLCapture(Capture):
         return f"DROP FUNCTION IF EXISTS {self.schema}{self.quote(name)} CASCADE"
 
     def value(self, field: Field, sql: str) -> str:
-        kind, field = self.type_of(field), pointed_to(field)
+        kind, is_own, field = self.type_of(field), self.is_own(field), pointed_to(field)
         match field.get_internal_type():
             case _ if kind in PLAIN:
                 return f"coalesce({sql}::text, 'null')"
-            case "JSONField" if kind == "jsonb":
-                return self.json(f"jsonb_typeof({sql})", f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
+            case "JSONField" if is_own:
+                kind = f"jsonb_typeof({sql}::jsonb)"
+                return self.json(kind, f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
             case "DecimalField":
                 sql = f"{sql}::text"
-            case "BinaryField" if kind == "bytea":
+            case "BinaryField" if is_own:
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
             case _ if kind.endswith("[]") and _holds_decimals(field):
                 sql = f"{sql}::text[]"

@@ -48,8 +48,7 @@ class SQLiteCapture(Capture):
         return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
 
     def value(self, field: Field, sql: str) -> str:
-        is_own = self.type_of(field) == (field.db_type(self.connection) or "").lower()
-        field = pointed_to(field)
+        is_own, field = self.is_own(field), pointed_to(field)
         # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
         real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
         # A column can hold a value of any type, whatever its own is.
