@@ -28,6 +28,23 @@ def test_python_parses_as_it_stands(path: Path) -> None:
     ast.parse(path.read_text(encoding="utf-8"))
 
 
+def gaps(source: str) -> list[str]:
+    """List the texts in which two spaces, or a space and a full stop, stand where a word was lost."""
+    lost = re.compile(r"[a-z.,;:]  [A-Za-z]|[a-z] [.,;:](?: [A-Z]|$)")
+    texts = [one.value for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Constant)]
+    return [text for text in texts if isinstance(text, str) and lost.search(text)]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=relative)
+def test_no_text_of_a_project_has_lost_a_word(path: Path) -> None:
+    assert gaps(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("text", ["Nobody has the .", "It adds to the chain of  Run it again."])
+def test_a_lost_word_is_noticed(text: str) -> None:
+    assert gaps(f"raise ValueError({text!r})") == [text]
+
+
 def test_toml_parses_as_it_stands() -> None:
     """Linters of the template's source read their configuration from it."""
     for path in TEMPLATE.source.rglob("*.toml"):

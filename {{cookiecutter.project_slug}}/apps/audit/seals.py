@@ -254,7 +254,7 @@ def prune(old: QuerySet[Entry]) -> int:
         # Another run of `audit seal` may have been faster, and may not have sealed these yet.
         if covered(using) < until or not add_link(using, last, **link):
             raise BusyError(
-                "Another run has added to the chain of  Nothing was removed; run it again."
+                "Another run has added to the chain of seals. Nothing was removed; run it again."
             )
     gone, removed = 0, 1
     with connections[using].cursor() as cursor:

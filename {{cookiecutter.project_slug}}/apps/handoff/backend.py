@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import batched
+from functools import lru_cache
 from typing import Any, Final
+from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
-from django.db.models import Field
 from django.dispatch import Signal
 from django.tasks import Task, TaskResult, TaskResultStatus, task_backends
 from django.tasks.base import TaskError
@@ -88,28 +88,28 @@ class OutboxBackend(TransactionalBackend):
     def _write(
         self, task: Task, arguments: Iterable[tuple[Any, Any]], using: str
     ) -> list[TaskResult]:
-        results = [
-            self.ready_result(task, args, kwargs, str(time_ordered_id()))
+        results = {
+            (key := time_ordered_id()): self.ready_result(task, args, kwargs, str(key))
             for args, kwargs in arguments
-        ]
+        }
         insert(
             using,
-            [(result.id, json.dumps([result.args, result.kwargs])) for result in results],
+            [(key, json.dumps([one.args, one.kwargs])) for key, one in results.items()],
             name=task.module_path,
             backend=self.alias,
             queue=task.queue_name,
             priority=task.priority,
             **({"due_at": task.run_after} if task.run_after else {}),
         )
-        for result in results:
+        for result in results.values():
             object.__setattr__(result, "enqueued_at", timezone.now())
 
         def send_signals() -> None:
-            for result in results:
+            for result in results.values():
                 task_enqueued.send(type(self), task_result=result)
 
         transaction.on_commit(send_signals, using=using, robust=True)
-        return results
+        return [*results.values()]
 
     def get_result(self, result_id: str) -> TaskResult:
         """Look up a job in all outboxes; raise TaskResultDoesNotExist if it or its code is gone."""
@@ -148,7 +148,7 @@ def mistakes(options: Any, names: Iterable[str]) -> list[str]:
     ]
 
 
-def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
+def insert(using: str, rows: Sequence[tuple[UUID, str]], **common: Any) -> None:
     """Write rows into the outbox of a database, with one INSERT for each batch.
 
     This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
@@ -160,22 +160,24 @@ def insert(using: str, rows: Sequence[tuple[Any, str]], **common: Any) -> None:
     common["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
     common["request_id"] = current_request_id()
     connection = connections[using]
-
-    def prepared(name: str, value: Any) -> Any:
-        field: Field[Any, Any] = Handoff._meta.get_field(name)  # type: ignore[assignment]
-        return field.get_db_prep_save(value, connection)
-
-    same = [prepared(*column) for column in common.items()]
-    names = ", ".join(["id", "arguments", *common])
-    table = connection.ops.quote_name(Handoff._meta.db_table)
-    start = f"INSERT INTO {table} ({names}) VALUES "  # noqa: S608
-    place = f"(%s, %s{', %s' * len(same)})"
+    if "due_at" in common:
+        common["due_at"] = connection.ops.adapt_datetimefield_value(common["due_at"])
+    key, same = Handoff._meta.pk.get_db_prep_value, [*common.values()]
     limit = connection.features.max_query_params
-    batch = min(ROWS_AT_ONCE, limit // (2 + len(same))) if limit else ROWS_AT_ONCE
+    size = min(ROWS_AT_ONCE, limit // (2 + len(same))) if limit else ROWS_AT_ONCE
     with connection.cursor() as cursor:
-        for part in batched(rows, batch):
-            values = [each for key, text in part for each in (prepared("id", key), text, *same)]
-            cursor.execute(start + ", ".join([place] * len(part)), values)
+        # batched() would make room for a whole batch first.
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            values = [each for pk, text in part for each in (key(pk, connection), text, *same)]
+            cursor.execute(_insert_sql(len(part), *common), values)
+
+
+@lru_cache(maxsize=8)
+def _insert_sql(rows: int, *columns: str) -> str:
+    """Return an INSERT of so many rows. No name in it needs quotes."""
+    places = ", ".join([f"(%s, %s{', %s' * len(columns)})"] * rows)
+    return f"INSERT INTO handoff_handoff (id, arguments, {', '.join(columns)}) VALUES {places}"  # noqa: S608
 
 
 def outboxes() -> list[str]:
