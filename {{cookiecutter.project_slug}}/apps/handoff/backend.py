@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -99,7 +100,7 @@ class OutboxBackend(TransactionalBackend):
             backend=self.alias,
             queue=task.queue_name,
             priority=task.priority,
-            **({"due_at": task.run_after} if task.run_after else {}),
+            due_at=task.run_after,
         )
         for result in results.values():
             object.__setattr__(result, "enqueued_at", timezone.now())
@@ -148,7 +149,9 @@ def mistakes(options: Any, names: Iterable[str]) -> list[str]:
     ]
 
 
-def insert(using: str, rows: Sequence[tuple[UUID, str]], **common: Any) -> None:
+def insert(
+    using: str, rows: Sequence[tuple[UUID, str]], due_at: datetime | None, **common: Any
+) -> None:
     """Write rows into the outbox of a database, with one INSERT for each batch.
 
     This is plain SQL, because ``bulk_create`` would make an instance of the model for each job.
@@ -160,8 +163,8 @@ def insert(using: str, rows: Sequence[tuple[UUID, str]], **common: Any) -> None:
     common["actor"] = "" if actor is None or actor.pk is None else str(actor.pk)
     common["request_id"] = current_request_id()
     connection = connections[using]
-    if "due_at" in common:
-        common["due_at"] = connection.ops.adapt_datetimefield_value(common["due_at"])
+    if due_at:
+        common["due_at"] = connection.ops.adapt_datetimefield_value(due_at)
     key, same = Handoff._meta.pk.get_db_prep_value, [*common.values()]
     limit = connection.features.max_query_params
     size = min(ROWS_AT_ONCE, limit // (2 + len(same))) if limit else ROWS_AT_ONCE

@@ -52,15 +52,14 @@ class OutboxTask(CeleryTask):
             inspect.signature(self.run).bind(*args, **kwargs)
         if countdown is not None:
             eta = timezone.now() + timedelta(seconds=countdown)
-        place = self._place(args, kwargs, options)
         key = time_ordered_id()
         insert(
             using,
             [(key, json.dumps([normalize_json(list(args)), normalize_json(kwargs)]))],
             name=self.name,
             backend=self.backend_alias,
-            **place,
-            **({"due_at": aware(eta)} if eta else {}),
+            due_at=eta and aware(eta),
+            **self._place(args, kwargs, options),
         )
         return self.AsyncResult(str(key))
 
