@@ -109,6 +109,12 @@ def retry_shared(self: CeleryTask, path: str) -> None:
 
 
 @shared_task(bind=True)
+def tell_id(self: CeleryTask) -> str | None:
+    """Return the id that a task sends to another service as a key."""
+    return self.request.id
+
+
+@shared_task(bind=True)
 def retry_in(self: CeleryTask, path: str, seconds: float) -> None:
     """Ask Celery for another attempt after so many seconds."""
     self.retry(countdown=seconds)

@@ -19,6 +19,7 @@ from pytest_django import Settings
 from apps.core.jobs import hand_off
 from apps.handoff import shared_tasks
 from apps.handoff.models import Handoff, Status
+from apps.handoff.relay import claim
 from apps.handoff.testing import work_off
 
 from . import tasks
@@ -142,6 +143,17 @@ def test_a_task_is_retried_as_often_as_it_says() -> None:
     job = row()
     assert (job.status, job.attempts) == (Status.FAILED, 3)
     assert job.error == "builtins.ValueError"
+
+
+def test_a_task_has_the_same_id_in_each_attempt() -> None:
+    """A message has another one, but a task may use its id as an idempotency key."""
+    result = tasks.tell_id.delay()
+    claim("default", "default")
+
+    headers: Any = {"handoff": ["default", result.id]}
+    tasks.tell_id.apply(task_id=f"{result.id}.123", headers=headers)
+
+    assert row().return_value == f'"{result.id}"'
 
 
 def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixture) -> None:

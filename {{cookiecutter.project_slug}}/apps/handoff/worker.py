@@ -79,7 +79,7 @@ class HandedOffTask(OutboxTask):
             return super().__call__(*args, **kwargs)
         run = self.started(message)
         row = run.row
-        request.update(row=row, retries=row.attempts - 1, for_good=None)
+        request.update(row=row, id=str(row.pk), retries=row.attempts - 1, for_good=None)
         request.args, request.kwargs = row.loaded_arguments()
         with acting_as(actor_named(row.actor), source="job", request_id=row.request_id):
             return self.run_with_receipt(run, request.args, request.kwargs)
