@@ -149,6 +149,15 @@ def test_many_jobs_are_handed_off_in_one_statement(
     }
 
 
+def test_the_table_is_quoted_as_in_statements_of_django(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """The trail of changes then sees that this is no table of its own, and adds nothing."""
+    with django_assert_num_queries(1) as queries:
+        add.enqueue(1, 2)
+    assert queries[0]["sql"].startswith('INSERT INTO "handoff_handoff" (')
+
+
 def test_no_job_at_all_is_no_statement(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
