@@ -67,6 +67,13 @@ def test_queue_priority_and_time_are_kept() -> None:
     assert not Handoff.objects.due().exists()
 
 
+def test_a_priority_of_another_type_is_a_number() -> None:
+    """Django's tasks take it, but a column of PostgreSQL takes no boolean for a number."""
+    add.using(priority=True).enqueue(1, 2)
+
+    assert Handoff.objects.get().priority == 1
+
+
 def test_task_enqueued_is_sent_after_the_commit() -> None:
     told: list[tuple[str, bool]] = []
 

@@ -4,6 +4,7 @@
 # ruff: noqa: F401
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -176,11 +177,11 @@ def test_an_error_can_be_kept_whatever_its_text(text: str, kept: str) -> None:
 
 
 def test_pauses_double_and_differ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"BACKOFF": 5, "RETRIES": 30}
+    options = {"BACKOFF": 5.0, "RETRIES": 9999}
     settings.TASKS = {**settings.TASKS, "default": settings.TASKS["default"] | {"OPTIONS": options}}
     running(tasks.add, 1, 2)
 
-    for attempt, longest in [(1, 5), (2, 10), (8, 640), (20, 900)]:
+    for attempt, longest in [(1, 5), (2, 10), (8, 640), (20, 900), (2000, 900)]:
         pauses = set()
         for _ in range(10):
             Handoff.objects.update(status=Status.RUNNING, attempts=attempt)
@@ -424,6 +425,7 @@ def test_a_job_has_its_own_options(settings: Settings, notes: Notes) -> None:
         {"BACKOFF": None},
         {"TIME_LIMIT": 0},
         {"TIME_LIMIT": "60"},
+        {"TIME_LIMIT": math.inf},
         {"LEASE": 0},
         {"AUTOCOMMIT": "apps.orders.tasks.send"},
         {"JOBS": ["apps.orders.tasks.send"]},

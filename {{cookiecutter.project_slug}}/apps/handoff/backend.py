@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -40,8 +41,8 @@ ROWS_AT_ONCE: Final = 10_000
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number above 0."""
-    return isinstance(value, int | float) and value > 0
+    """Whether a value is a number above 0, and finite."""
+    return isinstance(value, int | float) and 0 < value < inf
 
 
 # For each option its default, and whether it can have a value.
@@ -99,7 +100,7 @@ class OutboxBackend(TransactionalBackend):
             name=task.module_path,
             backend=self.alias,
             queue=task.queue_name,
-            priority=task.priority,
+            priority=int(task.priority),
             due_at=task.run_after,
         )
         for result in results.values():

@@ -178,7 +178,7 @@ class Run:
             transaction.on_commit(partial(_report, row, error), using=self.database, robust=True)
             return None
         if pause is None:
-            longest = option(row.backend, "BACKOFF", row.name) * 2 ** (row.attempts - 1)
+            longest = option(row.backend, "BACKOFF", row.name) * 2 ** min(row.attempts - 1, 30)
             # Random, so that jobs that failed together do not run again together.
             pause = min(longest, LONGEST_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311
         due = Now() + timedelta(seconds=pause)

@@ -79,7 +79,7 @@ class OutboxTask(CeleryTask):
             raise QueueNotFound(f"Queue {queue.name!r} missing from task_queues")
         if priority not in PRIORITIES:
             raise TypeError(f"The priority {priority!r} is no small whole number.")
-        return {"queue": queue.alias or queue.name, "priority": priority}
+        return {"queue": queue.alias or queue.name, "priority": int(priority)}
 
     # These two need no code: a rollback removes the row.
     delay_on_commit = CeleryTask.delay
