@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off, hand_off_many
 from apps.handoff import relay as relay_module
-from apps.handoff.limits import connect_with_limit
+from apps.handoff.limits import connect_with_limit, limit_connections
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run
 from apps.handoff.relay import FIRST_PATIENCE, IDLE_POLL, POLL, Relay, claim
@@ -249,6 +249,16 @@ def test_a_claim_reads_an_index_in_its_order_whatever_the_backlog(relay: Relay) 
     assert all("handoff_sent" in plan for plan in others)
     for word in ("Sort", "Seq Scan", "Bitmap", "TEMP B-TREE", "SCAN"):
         assert word not in str(plans)
+
+
+def test_a_worker_has_no_pool_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes are forked, and two of them would use one connection."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no pools.")
+    options = {**connection.settings_dict["OPTIONS"], "pool": True}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    limit_connections()
+    assert "pool" not in options
 
 
 def test_a_full_window_costs_a_look_the_same_whatever_waits(

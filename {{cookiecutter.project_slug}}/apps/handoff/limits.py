@@ -51,6 +51,7 @@ def limit_connections() -> None:
         if connection.vendor == "postgresql":
             options = connection.settings_dict["OPTIONS"]
             options.update(CLIENT | options)
+            options.pop("pool", None)  # processes that are forked would share its connections
 
 
 def connect_with_limit(using: str) -> None:
