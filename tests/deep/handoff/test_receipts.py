@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from django.core.management import call_command
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.tasks import Task, task_backends
+from django.tasks.signals import task_finished
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from apps.handoff import worker
+from apps.handoff import limits, worker
+from apps.handoff.limits import limited
 from apps.handoff.models import Handoff, HandoffQuerySet, Status
 from apps.handoff.receipts import ACCURACY, Run, SupersededError
 from apps.handoff.relay import Relay, claim, is_due
@@ -131,6 +133,28 @@ def test_what_fails_after_the_commit_does_not_repeat_the_job(
     assert users() == ["written before"]
     assert Handoff.objects.get().status == Status.DONE
     assert "was done before this error" in caplog.text
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_callback_after_the_commit_may_take_long(*, is_failing: bool) -> None:
+    """The connection is cut if a commit takes long, but a callback is no part of it."""
+    run, _ = running(tasks.add, 1, 2)
+    watched = []
+
+    def note_watch(**kwargs: Any) -> None:
+        watched.append(dict(limits._watched))
+
+    if is_failing:
+        task_finished.connect(note_watch)
+        with limited("default"):
+            run.fail(ValueError("for good"), for_good=True)
+        task_finished.disconnect(note_watch)
+    else:
+        with run.in_transaction():
+            transaction.on_commit(note_watch)
+            run.finish(None, has_receipt=True)
+
+    assert watched == [{}]
 
 
 def test_a_job_that_waits_is_not_started_by_an_old_message() -> None:

@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off, hand_off_many
 from apps.handoff import relay as relay_module
-from apps.handoff.limits import connect_with_limit, limit_connections
+from apps.handoff.limits import limit_connections, limited
 from apps.handoff.models import Handoff, Status
 from apps.handoff.receipts import Run
 from apps.handoff.relay import FIRST_PATIENCE, IDLE_POLL, POLL, Relay, claim
@@ -228,27 +228,43 @@ def test_what_a_worker_has_started_is_not_given_back(
 
 def test_a_claim_reads_an_index_in_its_order_whatever_the_backlog(relay: Relay) -> None:
     """Without it a claim sorts all that waits, of which the database's statistics know nothing."""
-    connection.close()
-    connect_with_limit("default")
-    try:
-        hand_off_many(add, [(number, 0) for number in range(2000)])
-        with CaptureQueriesContext(connection) as queries:
-            assert relay._send_queue("default")
-        plans = []
-        with connection.cursor() as cursor:
-            explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
-            for query in queries:
-                if query["sql"].startswith("SELECT"):
-                    cursor.execute(f"{explain} {query['sql']}")
-                    plans.append(str(cursor.fetchall()))
-    finally:
-        connection.close()  # its settings are the relay's
+    hand_off_many(add, [(number, 0) for number in range(2000)])
+    with CaptureQueriesContext(connection) as queries:
+        assert relay._send_queue("default")
+    plans = []
+    with limited("default"), connection.cursor() as cursor:
+        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+        for query in queries:
+            if query["sql"].startswith("SELECT"):
+                cursor.execute(f"{explain} {query['sql']}")
+                plans.append(str(cursor.fetchall()))
     *others, of_waiting = plans
     assert "handoff_next" in of_waiting
     assert len(others) == 3
     assert all("handoff_sent" in plan for plan in others)
     for word in ("Sort", "Seq Scan", "Bitmap", "TEMP B-TREE", "SCAN"):
         assert word not in str(plans)
+
+
+def test_a_relay_leaves_no_setting_behind(relay: Relay, sent: Sent) -> None:
+    """A pooler such as pgbouncer gives the connection to web processes next."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no such settings.")
+    names = ("statement_timeout", "enable_sort", "enable_seqscan", "enable_bitmapscan")
+
+    def settings_of_session() -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {', '.join(f"current_setting('{name}')" for name in names)}")
+            return list(cursor.fetchone())
+
+    before = settings_of_session()
+    add.enqueue(1, 2)
+    connection.close()
+    assert relay.send_due()
+    assert not relay.send_due()
+    assert settings_of_session() == before
+    with limited("default"):
+        assert settings_of_session() == ["5s", "off", "off", "off"]
 
 
 def test_a_worker_has_no_pool_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:

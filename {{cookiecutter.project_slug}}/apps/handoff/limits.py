@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from threading import Thread, get_ident
 from typing import Any, Final
@@ -16,11 +16,13 @@ from django.dispatch import receiver
 
 # The most seconds for one statement of relay or receipts, with the wait for locks.
 STATEMENT: Final = 5
-LIMIT_STATEMENTS: Final = f"SELECT set_config('statement_timeout', '{STATEMENT}s', %s)"
-
 # The relay reads indexes in their order. After a sudden backlog PostgreSQL would read and sort all
-# of it, because the statistics are older.
-READ_IN_ORDER: Final = "SET enable_sort=off; SET enable_seqscan=off; SET enable_bitmapscan=off"
+# of it, because the statistics are older. A pooler may give the session to others, so each of these
+# ends with its transaction.
+LIMITS: Final = (
+    f"SET LOCAL statement_timeout='{STATEMENT}s'; SET LOCAL enable_sort=off;"
+    " SET LOCAL enable_seqscan=off; SET LOCAL enable_bitmapscan=off; "
+)
 
 # Seconds without any answer, not even a timeout of the server, after which a connection is cut.
 SILENCE: Final = 10
@@ -54,24 +56,17 @@ def limit_connections() -> None:
             options.pop("pool", None)  # processes that are forked would share its connections
 
 
-def connect_with_limit(using: str) -> None:
-    """Connect this thread to the database if necessary, and limit all its statements."""
-    connection = connections[using]
-    if connection.connection is None:
-        connection.ensure_connection()
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(LIMIT_STATEMENTS, [False])
-                cursor.execute(READ_IN_ORDER)
-
-
 @contextmanager
 def limited(using: str) -> Iterator[None]:
-    """Run the block in a transaction; PostgreSQL ends its long statements with OperationalError."""
-    with cut_when_silent(using), transaction.atomic(using=using):
-        if connections[using].vendor == "postgresql":
-            with connections[using].cursor() as cursor:
-                cursor.execute(LIMIT_STATEMENTS, [True])
+    """Let PostgreSQL run the block in a transaction, and end its long statements with an error."""
+    connection = connections[using]
+    with ExitStack() as block:
+        block.enter_context(cut_when_silent(using))
+        if connection.vendor == "postgresql" and not connection.in_atomic_block:
+            block.enter_context(transaction.atomic(using=using))
+            transaction.on_commit(unwatch, using=using)
+            with connection.cursor() as cursor:
+                cursor.execute(LIMITS)
         yield
 
 
@@ -81,14 +76,19 @@ def cut_when_silent(using: str) -> Iterator[None]:
 
     A frozen server ends no statement, but its machine still acknowledges packets.
     """
-    connection, me = connections[using], get_ident()
+    connection = connections[using]
     if connection.vendor == "postgresql":
         _start_watch(os.getpid())
-        _watched[me] = (time.monotonic() + SILENCE, connection)
+        _watched[get_ident()] = (time.monotonic() + SILENCE, connection)
     try:
         yield
     finally:
-        _watched.pop(me, None)
+        unwatch()
+
+
+def unwatch() -> None:
+    """Cut the connection of this thread no more: callbacks after a commit may take long."""
+    _watched.pop(get_ident(), None)
 
 
 @cache

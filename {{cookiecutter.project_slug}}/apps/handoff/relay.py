@@ -29,7 +29,7 @@ from kombu.exceptions import OperationalError
 
 from .backend import option
 from .broker import ONE_TRY
-from .limits import STATEMENT, connect_with_limit, cut_when_silent
+from .limits import LIMITS, STATEMENT, cut_when_silent, limited
 from .models import Handoff, Status
 from .periodic import hand_off_due
 from .receipts import Run, SupersededError
@@ -156,8 +156,7 @@ class Relay(Thread):
         for _ in range(len(self.ended)):
             end = self.ended.popleft()
             try:
-                with cut_when_silent(self.alias):
-                    connect_with_limit(self.alias)
+                with limited(self.alias):
                     self._write_end(end)
             except Exception:
                 logger.exception("The job %s will be sent again when its time is over.", end.key)
@@ -187,7 +186,6 @@ class Relay(Thread):
             return False
         try:
             with cut_when_silent(self.alias):
-                connect_with_limit(self.alias)
                 if time.monotonic() >= self.periodic_not_before:
                     hand_off_due(self.alias)
                     self.periodic_not_before = time.monotonic() + SLOW_POLL
@@ -204,8 +202,9 @@ class Relay(Thread):
         # While the broker refuses messages, one job is enough to try.
         limit = 1 if self.failures[queue] or self.failures[EVERYTHING] else BATCH
         try:
-            overdue = Handoff.objects.using(self.alias).overdue()
-            is_overdue = overdue.filter(queue=queue, status=Status.SENT).exists()
+            with limited(self.alias):
+                overdue = Handoff.objects.using(self.alias).overdue()
+                is_overdue = overdue.filter(queue=queue, status=Status.SENT).exists()
             if is_overdue and self._messages(queue):
                 self.not_before[queue] = time.monotonic() + SLOW_POLL
                 return False
@@ -248,7 +247,9 @@ class Relay(Thread):
 def is_due(alias: str) -> bool:
     """Whether a job is due in an outbox. This runs many times a second, so it is compiled once."""
     with connections[alias].cursor() as cursor:
-        cursor.execute(_due_query(alias), ())
+        cursor.execute(_due_query(alias))
+        while connections[alias].vendor == "postgresql" and cursor.nextset():
+            pass  # the results of LIMITS
         return cursor.fetchone() is not None
 
 
@@ -258,8 +259,8 @@ def _due_query(alias: str) -> str:
     # A long job is due while it runs. PostgreSQL skips it here, because its row is locked.
     due = due.select_for_update(skip_locked=True)[:1]
     with transaction.atomic(using=alias):
-        # There are no parameters, but the driver still wants a doubled per cent sign.
-        return str(due.query.get_compiler(alias).as_sql()[0])
+        sql = due.query.get_compiler(alias).as_sql()[0] % ()
+    return LIMITS + sql if connections[alias].vendor == "postgresql" else str(sql)
 
 
 def due_queues(alias: str) -> list[str]:
@@ -279,7 +280,7 @@ def claim(alias: str, queue: str, limit: int = BATCH) -> list[Handoff]:
     process died at its last attempt fails instead. Each statement reads a limited part of an index.
     """
     outbox = Handoff.objects.using(alias).filter(queue=queue)
-    with cut_when_silent(alias), transaction.atomic(using=alias):
+    with limited(alias), transaction.atomic(using=alias, savepoint=False):
         room = WINDOW - outbox.at_broker().count()
         locked = outbox.select_for_update(skip_locked=True)
         locked = locked.defer("arguments", "return_value", "traceback")
@@ -335,7 +336,7 @@ def publish(alias: str, rows: list[Handoff], connection: Any) -> None:
                 queue.queue_declare(passive=True)
     except Exception:
         taken = Handoff.objects.using(alias).filter(pk__in=[row.pk for row in rows])
-        with cut_when_silent(alias):
+        with limited(alias):
             taken.filter(status=Status.SENT).update(
                 # The old time, so that a long wait is noticed.
                 status=Status.WAITING,
