@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from psycopg import IsolationLevel
 from pytest_django import DjangoAssertNumQueries
 
 from apps.core.jobs import hand_off, hand_off_many
@@ -265,6 +266,25 @@ def test_a_relay_leaves_no_setting_behind(relay: Relay, sent: Sent) -> None:
     assert settings_of_session() == before
     with limited("default"):
         assert settings_of_session() == ["5s", "off", "off", "off"]
+
+
+def test_relays_and_workers_do_not_refuse_each_other(
+    relay: Relay, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With SERIALIZABLE the relay reads what a worker writes at the same time, and one fails."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one isolation only.")
+    options = {**connection.settings_dict["OPTIONS"], "isolation_level": IsolationLevel.SERIALIZABLE}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    connection.close()
+    try:
+        add.enqueue(1, 2)
+        assert relay.send_due()
+        with limited("default"), connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            assert cursor.fetchone() == ("read committed",)
+    finally:
+        connection.close()
 
 
 def test_a_worker_has_no_pool_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:

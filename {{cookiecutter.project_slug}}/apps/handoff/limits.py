@@ -18,9 +18,10 @@ from django.dispatch import receiver
 STATEMENT: Final = 5
 # The relay reads indexes in their order. After a sudden backlog PostgreSQL would read and sort all
 # of it, because the statistics are older. A pooler may give the session to others, so each of these
-# ends with its transaction.
+# ends with its transaction. With another isolation relays and receipts would refuse each other.
 LIMITS: Final = (
-    f"SET LOCAL statement_timeout='{STATEMENT}s'; SET LOCAL enable_sort=off;"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+    f" SET LOCAL statement_timeout='{STATEMENT}s'; SET LOCAL enable_sort=off;"
     " SET LOCAL enable_seqscan=off; SET LOCAL enable_bitmapscan=off; "
 )
 
