@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import pytest
@@ -266,6 +266,27 @@ def test_a_relay_leaves_no_setting_behind(relay: Relay, sent: Sent) -> None:
     assert settings_of_session() == before
     with limited("default"):
         assert settings_of_session() == ["5s", "off", "off", "off"]
+
+
+def test_no_process_inherits_a_connection_to_sqlite(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay may wait for a long job, longer than any server lets it wait."""
+    if connection.vendor != "sqlite":
+        pytest.skip("This is about SQLite.")
+    monkeypatch.setattr(relay_module, "STATEMENT", 0)
+    monkeypatch.setattr(relay_module, "relays", [relay])
+    relay.database = connection
+    connection.ensure_connection()
+    relay.lock.acquire()
+    ending = Timer(0.1, relay.lock.release)
+    ending.start()
+    try:
+        relay_module._before_fork()
+        assert connection.connection is None
+    finally:
+        relay_module.release()
+        ending.join()
 
 
 def test_relays_and_workers_do_not_refuse_each_other(

@@ -75,11 +75,13 @@ _held_for_fork: Final = ExitStack()
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
     for relay in relays:
-        if relay.lock.acquire(timeout=max(0, end - time.monotonic())):
+        # A process that inherits a connection to SQLite has no locks. Its commits can be lost. So
+        # this waits as long as SQLite does.
+        sqlite = relay.database if relay.database and relay.database.vendor == "sqlite" else None
+        if relay.lock.acquire(timeout=-1 if sqlite else max(0, end - time.monotonic())):
             _held_for_fork.callback(relay.lock.release)
-            # A process that inherits a connection to SQLite has no locks. Its commits can be lost.
-            if relay.database and relay.database.vendor == "sqlite":
-                relay.database.close()
+            if sqlite:
+                sqlite.close()
 
 
 if sys.platform != "win32":  # Windows has no fork
