@@ -1,6 +1,5 @@
 """The page "Signals" of the admin: all receivers, and those that ran in the last requests."""
 
-from itertools import groupby
 from typing import Any
 
 from django.contrib import admin
@@ -33,7 +32,6 @@ def signals(request: HttpRequest) -> HttpResponse:
     wanted = {name: {chosen[name]} & words for name, words in choices.items()}
     filtered = any(wanted.values())
     entries = entries_of(everything, wanted)
-    rows = _rows(entries, everything)
     names, shown = named_signals(), _shown(entries) if filtered else None
     requests = [_request(trace, names, shown) for trace in tracing.kept_traces()]
     context = {
@@ -44,8 +42,7 @@ def signals(request: HttpRequest) -> HttpResponse:
             for name, words in choices.items()
         ],
         "filtered": filtered,
-        "senders": _senders(rows),
-        "rows": rows,
+        "rows": _rows(entries, everything),
         "tracing": watch.watcher is not None,
         "requests": [request for request in requests if request["runs"]],
     }
@@ -72,20 +69,6 @@ def _rows(entries: list[Entry], everything: list[Entry]) -> list[dict[str, Any]]
         return {"number": numbers.get(id(entry)), "entry": entry, "steps": steps}
 
     return [row(entry) for entry in entries]
-
-
-def _senders(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the rows into a tree: sender, signal, receiver."""
-    return [
-        {
-            "name": name,
-            "groups": [
-                {"signal": signal, "rows": list(of_signal)}
-                for signal, of_signal in groupby(of_sender, lambda row: row["entry"].signal)
-            ],
-        }
-        for name, of_sender in groupby(rows, lambda row: row["entry"].sender)
-    ]
 
 
 def _shown(entries: list[Entry]) -> set[tuple[str, str, str]]:
