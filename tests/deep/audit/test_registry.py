@@ -185,6 +185,42 @@ def test_a_key_that_no_text_can_stand_for_is_refused(key: Callable[[], Any]) -> 
         registry.register(Thing)
 
 
+@isolate_apps("apps.audit.tests.examples")
+def test_a_key_that_is_masked_is_refused() -> None:
+    class Door(Example):
+        pin = models.CharField(max_length=50, primary_key=True)
+        email = models.CharField(max_length=50, unique=True)
+
+    class Person(Example):
+        email = models.CharField(max_length=50, primary_key=True)
+
+    with pytest.raises(ImproperlyConfigured, match="Door, whose key is masked"):
+        registry.register(Door)
+    with pytest.raises(ImproperlyConfigured, match="Person, whose key is masked"):
+        registry.register(Person, mask=["email"])
+    registry.register(Person)
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_key_that_points_to_a_masked_field_is_masked() -> None:
+    class Session(Example):
+        session_key = models.CharField(max_length=50, primary_key=True)
+
+    class Person(Example):
+        email = models.CharField(max_length=50, unique=True)
+
+    class Visit(Example):
+        session = models.OneToOneField(Session, models.CASCADE, related_name="+")
+        others = models.ManyToManyField(Session)
+        email = models.ForeignKey(Person, models.CASCADE, to_field="email", related_name="+")
+        person = models.ForeignKey(Person, models.CASCADE, null=True)
+
+    registry.register(Visit)
+    assert registry.audited_models()[Visit].masked == {"session", "others"}
+    registry.register(Person, mask=["email"])
+    assert registry.audited_models()[Visit].masked == {"session", "others", "email"}
+
+
 def inherited(holder: type[models.Model], other: type[models.Model]) -> type[models.Model]:
     class Pair(Example):
         one = models.ForeignKey(holder, models.CASCADE)
