@@ -668,6 +668,26 @@ def test_a_field_that_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
     assert not re.search(r"^  Total\n +- 1\n", found[3], re.M)
 
 
+def test_a_field_that_is_filled_where_it_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
+    """A migration may write rows right after it has renamed their fields."""
+    moment = shop.start(ORDER, ORDERED)
+    shop.add(
+        rename_field("total", "amount"),
+        'migrations.AddField("order", "total", models.IntegerField(default=0))',
+        'run("UPDATE shop_order SET total = amount * 100, amount = 3")',
+    )
+    models = ORDER.replace("total =", "amount =") + "    total = models.IntegerField(default=0)\n"
+    asked = f"[state(Order, 1, {moment!r})['values'], trail(Order(pk=1))[-1], told('shop.Order', 1)]"
+    values, last, shown = shop.change(models, f"result = {asked}")
+    assert values["amount"] == 1
+    assert last == ["update", {"total": [0, 200], "amount": [2, 3]}]
+    assert re.search(r"^  Total\n +- 0\n +\+ 200$", shown, re.M)
+    assert re.search(r"^  Amount\n +- 2\n +\+ 3$", shown, re.M)
+    values, _, shown = shop.go_back(ORDER, f"result = {asked}")
+    assert values == {"name": "One", "total": 1, "count": 10}
+    assert re.search(r"^  Total\n +- 2\n +\+ 3$", shown, re.M)
+
+
 def test_a_model_that_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
     moment = shop.start(ORDER, ORDERED)
     shop.add(
@@ -1398,3 +1418,40 @@ def test_a_model_that_is_audited_no_longer_and_again(shop: Shop) -> None:
     assert "migrate" in shop.ask("").check
     after = shop.run(f"migrate()\nOrder.objects.update(total=4)\n{count}")
     assert (before, after) == (2, 3)
+def test_a_rename_in_a_database_without_the_trail(shop: Shop) -> None:
+    """The migrations of an app may run before those of the trail, or where a router keeps it away."""
+    shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    shop.write(ORDER.replace("total", "amount").replace("Order", "Sale"))
+    found = shop.run(
+        """
+        migrate("audit", "zero")
+        migrate("shop")
+        migrate()
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), renames()]
+        """
+    )
+    assert found == [[["update", {"amount": [2, 3]}]], []]
+
+
+def test_migrations_that_are_written_again_rename_nothing(shop: Shop) -> None:
+    """To take them back for show alone changes no name."""
+    moment = shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    models = ORDER.replace("total", "amount").replace("Order", "Sale")
+    shop.change(models, "migrate('shop', 'zero', '--fake')")
+    for path in shop.folder.glob("migrations/0*.py"):
+        path.unlink()
+    found = shop.run(
+        f"""
+        call_command("makemigrations", "shop", verbosity=0)
+        migrate("--fake-initial")
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), state(Sale, 1, {moment!r})]
+        """
+    )
+    assert [action for action, _ in found[0]] == ["create", "update", "update"]
+    assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
+
+

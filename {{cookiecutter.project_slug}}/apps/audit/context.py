@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.core.actor import current_actor, current_impersonator, current_request_id, current_source
 
-from . import lineage, registry
+from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO
 from .sqlite import WHO
 from .triggers import ENTRIES, KEPT, Triggers
@@ -98,14 +98,8 @@ class Wrapper:
         if sql.startswith("SELECT "):
             # Most statements only read. They are not searched any further.
             return execute(sql, *arguments)
-
-        def run(sql: str) -> Any:
-            return execute(sql, *arguments)
-
-        if CHANGES_TABLES.match(sql):
-            return self.change_tables(run, sql)
-        lineage.note(self.connection.alias, sql, arguments[0])
-        return self.run(run, sql)
+        run = self.change_tables if CHANGES_TABLES.match(sql) else self.run
+        return run(lambda text: execute(text, *arguments), sql)
 
     def run(self, execute: Execute, sql: str) -> Any:
         """Run a statement that changes no table."""
