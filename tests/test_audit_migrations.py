@@ -1051,6 +1051,26 @@ def test_a_field_that_may_no_longer_be_empty(shop: Shop) -> None:
         assert state["values"].get("value") is None, "The default was not its value then."
 
 
+@pytest.mark.parametrize(
+    ("default", "filled"),
+    [
+        ("db_default=models.functions.Upper(models.Value('it (is)'))", "IT (IS)"),
+        ("db_default=models.functions.Concat(models.Value('a) '), models.Value('b'))", "a) b"),
+        ("default='), \"FROM \"shop_order\"'", '), "FROM "shop_order"'),
+    ],
+)
+def test_a_default_with_parentheses_that_replaces_null(
+    shop: Shop, default: str, filled: str
+) -> None:
+    models = "class Order(models.Model):\n    value = models.CharField({})\n    n = models.TextField()"
+    shop.start(models.format("max_length=50, null=True"), "Order.objects.create(n='1')")
+    shop.add(f"migrations.AlterField('order', 'value', models.CharField(max_length=50, {default}))")
+    found = shop.change(
+        models.format(f"max_length=50, {default}"), "result = trail(Order.objects.get())[1:]"
+    )
+    assert found == [["update", {"value": [None, filled]}]]
+
+
 def test_a_foreign_key_to_another_model(shop: Shop) -> None:
     models = """
 class Author(models.Model):
@@ -1236,6 +1256,22 @@ def test_a_migrate_that_fails_leaves_the_trail_whole(shop: Shop, atomic: bool) -
     """Writes that were rolled back are not on the trail; writes after the repair are."""
     moment = shop.start(ORDER, ORDERED)
     shop.add(rename_field("total", "amount"))
+@pytest.mark.parametrize("comment", ["-- Nobody needs it.\\n", "/* Nobody\\nneeds it. */ "])
+def test_a_comment_in_front_of_a_change_of_the_schema(shop: Shop, comment: str) -> None:
+    shop.start(ORDER, ORDERED)
+    shop.add(
+        "migrations.SeparateDatabaseAndState("
+        f'[migrations.RunSQL(["{comment}ALTER TABLE shop_order DROP COLUMN total"])],'
+        ' [migrations.RemoveField("order", "total")])',
+        'run("UPDATE shop_order SET count = 30")',
+    )
+    found = shop.change(
+        ORDER.replace("    total = models.IntegerField(default=0)\n", ""),
+        "result = trail(Order.objects.get())[-1]",
+    )
+    assert found == ["update", {"count": [20, 30]}]
+
+
     shop.add('run("UPDATE shop_order SET count = 30", "SELECT no_such_thing")', atomic=atomic)
     shop.write(ORDER.replace("total", "amount"))
     shop.ask(

@@ -310,6 +310,7 @@ RAW_ON_SQLITE: dict[str, tuple[str, list[tuple[str, str, dict[str, Any]]]]] = {
         "behind a comment": "/* mine */ REPLACE INTO",
         "behind a line": "-- mine\nREPLACE INTO",
         "behind a query": "WITH x AS (SELECT 1) INSERT OR REPLACE INTO",
+        "at once behind a query": "with x as (select 1) replace into",
     }.items()
 }
 RAW_ON_SQLITE["replaced by an update"] = (

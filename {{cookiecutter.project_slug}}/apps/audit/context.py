@@ -28,15 +28,15 @@ WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\.
 # The beginning of statements that write no row. All others may write some.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
-    r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
-CHANGES_TABLES: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP)\s+TABLE\b", re.IGNORECASE)
+CHANGES_TABLES: Final = re.compile(r"(?si)(\s|--.*?\n|/\*.*?\*/)*+(CREATE|ALTER|DROP)\s+TABLE\b")
 REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECASE)
 # On SQLite, Django copies a changed table into a new one. These find the two tables, and the values
 # that replace NULL.
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
-FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^')])+\)""")
+FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^'"])+\)""")
 # Of the id of a request.
 MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
@@ -134,7 +134,7 @@ class Wrapper:
         next step of a migration writes.
         """
         known = {*registry.tables_that_matter(), *KEPT}
-        named = {table for table in known if re.search(rf"\b{re.escape(table)}\b", sql)}
+        named = {one for one in known if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", sql, re.I)}
         # Every trigger names the table of entries.
         tables = known if ENTRIES in named else named
         if tables and self.connection.vendor == "sqlite":
