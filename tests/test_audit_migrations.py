@@ -1189,6 +1189,26 @@ def test_links_that_come_and_go(shop: Shop) -> None:
     assert re.search(r"^  [Tt]ags$", back[1], re.M)
 
 
+def test_links_that_move_to_another_table(shop: Shop) -> None:
+    """They are still the same links."""
+    moment = shop.start(MODELS, FIRST)
+    links = 'models.ManyToManyField({}, db_table="labels")'
+    shop.add(f"migrations.AlterField('order', 'tags', {links.format("'shop.tag'")})")
+    asked = f"""
+order = Order.objects.get()
+order.tags.clear()
+result = [trail(order)[-1], state(Order, 1, {moment!r})["links"], state(Order, 1, now())["links"]]
+"""
+    tags = "models.ManyToManyField(Tag)"
+    there = shop.change(MODELS.replace(tags, links.format("Tag")), f"{asked}\norder.tags.add(1)")
+    back = shop.go_back(MODELS, asked)
+    for (_, change), then, now in (there, back):
+        assert change["tags"]["added"] == []
+        assert len(change["tags"]["removed"]) == 1
+        assert then == {"tags": [1], "others": []}
+        assert now == {"tags": [], "others": [1]}
+
+
 # Writes between changes of the schema
 
 
@@ -1236,6 +1256,22 @@ def test_writes_between_two_changes_of_the_schema(shop: Shop, together: bool) ->
     assert names == [["B", "command"], ["C", "command"], ["One", "command"]]
 
 
+@pytest.mark.parametrize("comment", ["-- Nobody needs it.\\n", "/* Nobody\\nneeds it. */ "])
+def test_a_comment_in_front_of_a_change_of_the_schema(shop: Shop, comment: str) -> None:
+    shop.start(ORDER, ORDERED)
+    shop.add(
+        "migrations.SeparateDatabaseAndState("
+        f'[migrations.RunSQL(["{comment}ALTER TABLE shop_order DROP COLUMN total"])],'
+        ' [migrations.RemoveField("order", "total")])',
+        'run("UPDATE shop_order SET count = 30")',
+    )
+    found = shop.change(
+        ORDER.replace("    total = models.IntegerField(default=0)\n", ""),
+        "result = trail(Order.objects.get())[-1]",
+    )
+    assert found == ["update", {"count": [20, 30]}]
+
+
 def test_a_model_that_is_made_and_filled_in_one_plan(shop: Shop) -> None:
     shop.start(ORDER, ORDERED)
     shop.add(
@@ -1256,22 +1292,6 @@ def test_a_migrate_that_fails_leaves_the_trail_whole(shop: Shop, atomic: bool) -
     """Writes that were rolled back are not on the trail; writes after the repair are."""
     moment = shop.start(ORDER, ORDERED)
     shop.add(rename_field("total", "amount"))
-@pytest.mark.parametrize("comment", ["-- Nobody needs it.\\n", "/* Nobody\\nneeds it. */ "])
-def test_a_comment_in_front_of_a_change_of_the_schema(shop: Shop, comment: str) -> None:
-    shop.start(ORDER, ORDERED)
-    shop.add(
-        "migrations.SeparateDatabaseAndState("
-        f'[migrations.RunSQL(["{comment}ALTER TABLE shop_order DROP COLUMN total"])],'
-        ' [migrations.RemoveField("order", "total")])',
-        'run("UPDATE shop_order SET count = 30")',
-    )
-    found = shop.change(
-        ORDER.replace("    total = models.IntegerField(default=0)\n", ""),
-        "result = trail(Order.objects.get())[-1]",
-    )
-    assert found == ["update", {"count": [20, 30]}]
-
-
     shop.add('run("UPDATE shop_order SET count = 30", "SELECT no_such_thing")', atomic=atomic)
     shop.write(ORDER.replace("total", "amount"))
     shop.ask(
@@ -1409,6 +1429,43 @@ def test_a_rename_in_a_plan_for_a_new_database_is_none(shop: Shop) -> None:
     ]
 
 
+def test_a_rename_in_a_database_without_the_trail(shop: Shop) -> None:
+    """The migrations of an app may run before those of the trail, or where a router keeps it away."""
+    shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    shop.write(ORDER.replace("total", "amount").replace("Order", "Sale"))
+    found = shop.run(
+        """
+        migrate("audit", "zero")
+        migrate("shop")
+        migrate()
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), renames()]
+        """
+    )
+    assert found == [[["update", {"amount": [2, 3]}]], []]
+
+
+def test_migrations_that_are_written_again_rename_nothing(shop: Shop) -> None:
+    """To take them back for show alone changes no name."""
+    moment = shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    models = ORDER.replace("total", "amount").replace("Order", "Sale")
+    shop.change(models, "migrate('shop', 'zero', '--fake')")
+    for path in shop.folder.glob("migrations/0*.py"):
+        path.unlink()
+    found = shop.run(
+        f"""
+        call_command("makemigrations", "shop", verbosity=0)
+        migrate("--fake-initial")
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), state(Sale, 1, {moment!r})]
+        """
+    )
+    assert [action for action, _ in found[0]] == ["create", "update", "update"]
+    assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
+
+
 # A module that goes and comes again
 
 
@@ -1454,40 +1511,3 @@ def test_a_model_that_is_audited_no_longer_and_again(shop: Shop) -> None:
     assert "migrate" in shop.ask("").check
     after = shop.run(f"migrate()\nOrder.objects.update(total=4)\n{count}")
     assert (before, after) == (2, 3)
-def test_a_rename_in_a_database_without_the_trail(shop: Shop) -> None:
-    """The migrations of an app may run before those of the trail, or where a router keeps it away."""
-    shop.start(ORDER, ORDERED)
-    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
-    shop.write(ORDER.replace("total", "amount").replace("Order", "Sale"))
-    found = shop.run(
-        """
-        migrate("audit", "zero")
-        migrate("shop")
-        migrate()
-        Sale.objects.update(amount=3)
-        result = [trail(Sale.objects.get()), renames()]
-        """
-    )
-    assert found == [[["update", {"amount": [2, 3]}]], []]
-
-
-def test_migrations_that_are_written_again_rename_nothing(shop: Shop) -> None:
-    """To take them back for show alone changes no name."""
-    moment = shop.start(ORDER, ORDERED)
-    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
-    models = ORDER.replace("total", "amount").replace("Order", "Sale")
-    shop.change(models, "migrate('shop', 'zero', '--fake')")
-    for path in shop.folder.glob("migrations/0*.py"):
-        path.unlink()
-    found = shop.run(
-        f"""
-        call_command("makemigrations", "shop", verbosity=0)
-        migrate("--fake-initial")
-        Sale.objects.update(amount=3)
-        result = [trail(Sale.objects.get()), state(Sale, 1, {moment!r})]
-        """
-    )
-    assert [action for action, _ in found[0]] == ["create", "update", "update"]
-    assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
-
-

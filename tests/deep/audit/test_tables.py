@@ -7,6 +7,8 @@ from django.db import connection, models
 from django.db.models.functions import Upper
 from django.test.utils import isolate_apps
 
+from apps.audit import triggers
+
 from ..conftest import register
 from ..examples.models import Example
 from ..trail import actions, last_change
@@ -87,3 +89,24 @@ def test_values_that_the_database_cannot_compare_are_recorded(
     assert last_change(thing) == {"value": recorded}
     thing.save()
     assert actions(thing) == ["create", "update"]
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_name_that_is_too_long_in_bytes() -> None:
+    """PostgreSQL cuts names at 63 bytes."""
+    names = ["прикладная_организация", "прикладная_организация_2"]
+    things: list[Any] = [
+        type(name, (Example,), {"__module__": __name__, "name": models.TextField()})
+        for name in names
+    ]
+    for table in [model._meta.db_table for model in things]:
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE TABLE "{table}" (id integer PRIMARY KEY, name text)')
+    for _ in range(2):
+        for model in things:
+            register(model)
+        assert triggers.faults(connection) == []
+    for model in things:
+        thing = model.objects.create(id=1, name="a")
+        model.objects.update(name="b")
+        assert actions(thing) == ["create", "update"]

@@ -46,9 +46,9 @@ class Trigger(NamedTuple):
     found: Sequence[Any]
 
 
-def name_of(event: str, label: str) -> str:
-    """Return the name of a trigger."""
-    name = f"{PREFIX}{event}_{label}".lower().replace(".", "_").replace(" ", "_")
+def name_of(event: str, table: str) -> str:
+    """Return the name of a trigger, in ASCII: PostgreSQL counts bytes."""
+    name = f"{PREFIX}{event.lower()}_{ascii(table)[1:-1]}".replace(" ", "_")
     return truncate_name(name, MOST_CHARACTERS, hash_len=8)
 
 

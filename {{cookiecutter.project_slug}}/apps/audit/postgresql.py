@@ -56,7 +56,7 @@ class PostgreSQLCapture(Capture):
     """
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
-        asked, on = self._who_acts(), (model._meta.label, model._meta.db_table)
+        asked, on = self._who_acts(), model._meta.db_table
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
         # The front of a statement says whether it is about one row. The query of a server's own
         # process, such as pg_cron, is NULL.
@@ -65,15 +65,15 @@ class PostgreSQLCapture(Capture):
         created = self.whole(*what)
         if recorded.links:  # to gather the links of an object takes longer than to add one
             created = f"IF {few} THEN {self.whole(*what, each=True)}ELSE {created}END IF; "
-        yield self._trigger("INSERT", *on, "AFTER INSERT", asked + created, new_rows)
+        yield self._trigger("INSERT", on, "AFTER INSERT", asked + created, new_rows)
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
-        yield self._trigger("DELETE", *on, "AFTER DELETE", some + gone + deleted, old_rows)
+        yield self._trigger("DELETE", on, "AFTER DELETE", some + gone + deleted, old_rows)
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
-        yield self._trigger("TRUNCATE", *on, "BEFORE TRUNCATE", asked + there)
+        yield self._trigger("TRUNCATE", on, "BEFORE TRUNCATE", asked + there)
         # One of two triggers on UPDATE acts. One row is recorded faster by itself, even more so
         # when it does not change.
         rows = "".join(
@@ -81,7 +81,7 @@ class PostgreSQLCapture(Capture):
             for _, condition, statements in self.cases(recorded)
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
-        yield self._trigger("update", *on, "AFTER UPDATE", body)
+        yield self._trigger("update", on, "AFTER UPDATE", body)
         # Many rows are recorded faster together. Old and new rows come in the same order. A row whose
         # key changes is recorded as deleted and created, so the order does no harm.
         # A full join is no nested loop, which a plan for few rows would be.
@@ -93,13 +93,13 @@ class PostgreSQLCapture(Capture):
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
         cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
         body = f"IF {many} IS NOT TRUE THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
-        yield self._trigger("updates", *on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
+        yield self._trigger("updates", on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         refuse = f"RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation'"
         row = "NEW" if event in ("INSERT", "UPDATE") else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
-        return self._trigger(f"keep {event}", table, table, f"BEFORE {event}", body)
+        return self._trigger(f"keep {event}", table, f"BEFORE {event}", body)
 
     def removal(self, name: str) -> str:
         # A trigger goes with its function.
@@ -131,13 +131,11 @@ class PostgreSQLCapture(Capture):
         # One call is faster than many operators. A function takes 100 arguments.
         return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, MOST_ARGUMENTS))
 
-    def _trigger(
-        self, name: str, label: str, table: str, event: str, body: str, rows: str = ""
-    ) -> Trigger:
+    def _trigger(self, name: str, table: str, event: str, body: str, rows: str = "") -> Trigger:
         """Return a trigger and its function; ``rows`` names all that a statement has written."""
         # Also in the sessions of a replica: its rows arrive together with their entries.
         always = name.startswith("keep ")
-        name, (timing, action) = name_of(name, label), event.split()
+        name, (timing, action) = name_of(name, table), event.split()
         each = not rows and action != "TRUNCATE"
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
