@@ -70,20 +70,25 @@ def test_a_change_of_case_is_recorded_where_case_makes_no_difference() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has such types")
+@pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize(
     ("column", "one", "two", "recorded"),
     [
         ("json", '{"a": 1}', '{"a":  1}', ({"a": 1}, {"a": 1})),
         ("point", "(1,2)", "(3,4)", ("(1,2)", "(3,4)")),
+        ("box", "(1,1),(0,0)", "(2,1),(1,0)", ("(1,1),(0,0)", "(2,1),(1,0)")),
+        ("xml", "<a/>", "<b/>", ("<a/>", "<b/>")),
         ("json[]", "{1}", "{2}", ([1], [2])),
     ],
 )
 @isolate_apps("apps.audit.tests.examples")
 def test_values_that_the_database_cannot_compare_are_recorded(
-    column: str, one: str, two: str, recorded: Any
+    column: str, one: str, two: str, recorded: Any, own: bool
 ) -> None:
+    """Also in a text field, as which ``inspectdb`` declares a column that it does not know."""
     create_table(column)
-    thing = model_with(OfAnotherType(column)).objects.create(id=1, value=one)
+    field = OfAnotherType(column) if own else models.TextField()
+    thing = model_with(field).objects.create(id=1, value=one)
     thing.value = two
     thing.save()
     assert last_change(thing) == {"value": recorded}

@@ -13,13 +13,17 @@ from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
+from .values import JSON_NULL, has_other_equals, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
+# Types that have no comparison, or one by which different values are equal, as 1 and 1.0 in JSON.
+UNEQUAL: Final = ("json", "jsonb", "xml", "point", "line", "box", "path", "polygon", "circle")
+# The comment of the trail behind comments of others.
+IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
@@ -122,10 +126,8 @@ class PostgreSQLCapture(Capture):
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        if is_json(field):
-            # As JSON, 1 and 1.0 are equal.
-            return f"{sql}::text"
-        return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
+        is_text = has_other_equals(field) or self.type_of(field).strip("[]") in UNEQUAL
+        return f'{sql}::text COLLATE "C"' if is_text else sql
 
     def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
