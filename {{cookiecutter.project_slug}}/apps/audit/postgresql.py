@@ -178,9 +178,11 @@ class PostgreSQLCapture(Capture):
         if registry.is_masked(ACTOR.remote_field.model, user_field().name):
             named = ""
         return (
-            "IF starts_with(current_query(), '/*audit') IS NOT TRUE THEN name := session_user; ELSE"
-            " said := string_to_array(split_part(current_query(), '*/', 1), '|'); IF length(said[1])"
-            f" > 8 THEN actor := {self._user_key('substr(said[1], 9)')};{named} END IF; END IF; "
+            f"said := string_to_array(CASE WHEN left(current_query(), 8) IN ('{FEW}', '{MANY}') THEN"
+            " split_part(current_query(), '*/', 1) WHEN starts_with(current_query(), '/*') THEN"
+            f" substring(left(current_query(), 9999), '{IN_FRONT}') END, '|'); IF said IS"
+            " NULL THEN name := session_user; ELSIF length(said[1]) > 8 THEN"
+            f" actor := {self._user_key('substr(said[1], 9)')};{named} END IF; "
         )
 
     def _user_key(self, part: str) -> str:
