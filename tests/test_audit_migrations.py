@@ -677,7 +677,9 @@ def test_a_field_that_is_filled_where_it_takes_the_name_of_a_renamed_one(shop: S
         'run("UPDATE shop_order SET total = amount * 100, amount = 3")',
     )
     models = ORDER.replace("total =", "amount =") + "    total = models.IntegerField(default=0)\n"
-    asked = f"[state(Order, 1, {moment!r})['values'], trail(Order(pk=1))[-1], told('shop.Order', 1)]"
+    asked = (
+        f"[state(Order, 1, {moment!r})['values'], trail(Order(pk=1))[-1], told('shop.Order', 1)]"
+    )
     values, last, shown = shop.change(models, f"result = {asked}")
     assert values["amount"] == 1
     assert last == ["update", {"total": [0, 200], "amount": [2, 3]}]
@@ -1056,13 +1058,15 @@ def test_a_field_that_may_no_longer_be_empty(shop: Shop) -> None:
     [
         ("db_default=models.functions.Upper(models.Value('it (is)'))", "IT (IS)"),
         ("db_default=models.functions.Concat(models.Value('a) '), models.Value('b'))", "a) b"),
-        ("default='), \"FROM \"shop_order\"'", '), "FROM "shop_order"'),
+        ('default=\'), "FROM "shop_order"\'', '), "FROM "shop_order"'),
     ],
 )
 def test_a_default_with_parentheses_that_replaces_null(
     shop: Shop, default: str, filled: str
 ) -> None:
-    models = "class Order(models.Model):\n    value = models.CharField({})\n    n = models.TextField()"
+    models = (
+        "class Order(models.Model):\n    value = models.CharField({})\n    n = models.TextField()"
+    )
     shop.start(models.format("max_length=50, null=True"), "Order.objects.create(n='1')")
     shop.add(f"migrations.AlterField('order', 'value', models.CharField(max_length=50, {default}))")
     found = shop.change(
@@ -1193,7 +1197,7 @@ def test_links_that_move_to_another_table(shop: Shop) -> None:
     """They are still the same links."""
     moment = shop.start(MODELS, FIRST)
     links = 'models.ManyToManyField({}, db_table="labels")'
-    shop.add(f"migrations.AlterField('order', 'tags', {links.format("'shop.tag'")})")
+    shop.add(f"migrations.AlterField('order', 'tags', {links})".format("'shop.tag'"))
     asked = f"""
 order = Order.objects.get()
 order.tags.clear()
