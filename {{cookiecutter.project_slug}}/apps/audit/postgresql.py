@@ -3,6 +3,7 @@
 An UPDATE of one row has a separate trigger, which is faster.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
@@ -20,8 +21,12 @@ EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 MOST_ARGUMENTS: Final = 100
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
-# Types that have no comparison, or one by which different values are equal, as 1 and 1.0 in JSON.
-UNEQUAL: Final = ("json", "jsonb", "xml", "point", "line", "box", "path", "polygon", "circle")
+# Types whose values are compared as they are. Others may have no comparison, as XML, or one by which
+# different values are equal, as 1 and 1.0 in JSON.
+COMPARABLE: Final = re.compile(
+    r"(smallint|integer|bigint|boolean|real|double precision|numeric|text|character( varying)?|uuid"
+    r"|bytea|inet|interval|date|time(stamp)? with(out)? time zone)(\[\])?"
+)
 # The comment of the trail behind comments of others.
 IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
@@ -126,7 +131,7 @@ class PostgreSQLCapture(Capture):
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        is_text = has_other_equals(field) or self.type_of(field).strip("[]") in UNEQUAL
+        is_text = has_other_equals(field) or not COMPARABLE.fullmatch(self.type_of(field))
         return f'{sql}::text COLLATE "C"' if is_text else sql
 
     def concatenated(self, parts: Sequence[str]) -> str:
