@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 from django.db import models
+from django.db.models.functions import Concat, Upper
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
@@ -414,6 +415,25 @@ def test_a_name_that_is_masked_or_excluded_is_none(option: str) -> None:
     pk = article.pk
     article.delete()
     assert set(names_of(Article(pk=pk))) == {""}
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_name_that_is_generated_from_a_masked_or_excluded_field_is_none() -> None:
+    class Person(Example):
+        first = models.CharField(max_length=50)
+        last = models.CharField(max_length=50)
+        name = models.GeneratedField(
+            expression=Concat("first", models.Value(" "), Upper("last")),
+            output_field=models.CharField(max_length=101),
+            db_persist=True,
+        )
+
+    options: list[dict[str, Any]] = [{"mask": ["last"]}, {"exclude": ["first"], "name": "name"}]
+    for given in options:
+        registry.register(Person, **given)
+        assert registry.audited_models()[Person].name is None
+    registry.register(Person)
+    assert registry.audited_models()[Person].name is Person._meta.get_field("name")
 
 
 def test_a_child_has_the_name_of_its_parent() -> None:

@@ -206,7 +206,9 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
     masked = {name for said in heirs.values() for name in said["mask"]}
     masked |= {one.name for one in (*columns.values(), *many) if _is_hidden(one, registered)}
     asked = [name for said in heirs.values() for name in said.get("name", ()) if name in columns]
-    name = next((name for name in asked or NAMES if name in columns), None)
+    name = next((columns[name] for name in asked or NAMES if name in columns), None)
+    # A generated field holds values of others.
+    named = {one.name for one in (name, *getattr(name, "referenced_fields", ())) if one}
     return Audited(
         model,
         tuple(
@@ -216,7 +218,7 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
         ),
         tuple(each for each in many if each.name not in excluded),
         frozenset(masked),
-        columns[name] if name and name not in masked | excluded else None,
+        None if named & (masked | excluded) else name,
         frozenset(name for heir, said in heirs.items() for name in _personal(heir, said)),
     )
 
