@@ -1260,6 +1260,41 @@ def test_writes_between_two_changes_of_the_schema(shop: Shop, together: bool) ->
     assert names == [["B", "command"], ["C", "command"], ["One", "command"]]
 
 
+@pytest.mark.parametrize("column", ["removed", "renamed"])
+def test_a_column_that_goes_before_its_table_is_renamed(shop: Shop, column: str) -> None:
+    """Its table has triggers, and a name that today's models do not know."""
+    shop.start(ORDER, ORDERED)
+    models = ORDER.replace("Order", "Sale")
+    if column == "removed":
+        models = models.replace("    total = models.IntegerField(default=0)\n", "")
+        shop.add('migrations.RemoveField("order", "total")')
+    else:
+        models = models.replace("total", "amount")
+        shop.add(rename_field("total", "amount"))
+    shop.add("run(\"UPDATE shop_order SET name = 'Two'\")")
+    shop.add('migrations.RenameModel("Order", "Sale")')
+    found = shop.change(
+        models, "Sale.objects.update(name='Three')\nresult = trail(Sale.objects.get())"
+    )
+    assert [action for action, _ in found[:2]] == ["create", "update"]
+    assert found[-1] == ["update", {"name": ["Two", "Three"]}]
+
+
+def test_a_column_that_goes_when_its_table_is_audited_no_longer(shop: Shop) -> None:
+    shop.start(ORDER, ORDERED)
+    apps = shop.folder / "apps.py"
+    apps.write_text(apps.read_text().replace("self.get_models()", "()"))
+    shop.add('migrations.RemoveField("order", "total")')
+    shop.add(rename_field("count", "number"))
+    found = shop.change(
+        ORDER.replace("count", "number").replace(
+            "    total = models.IntegerField(default=0)\n", ""
+        ),
+        "Order.objects.update(number=3)\nresult = Entry.objects.filter(action='update').count()",
+    )
+    assert found == 1
+
+
 @pytest.mark.parametrize("comment", ["-- Nobody needs it.\\n", "/* Nobody\\nneeds it. */ "])
 def test_a_comment_in_front_of_a_change_of_the_schema(shop: Shop, comment: str) -> None:
     shop.start(ORDER, ORDERED)

@@ -135,6 +135,10 @@ class Wrapper:
         """
         known = {*registry.tables_that_matter(), *KEPT}
         named = {one for one in known if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", sql, re.I)}
+        # A table that is audited no longer, or renamed later, loses triggers that name a lost column.
+        # SQLite itself renames a column in triggers.
+        how = "DROP" if self.connection.vendor == "sqlite" else "DROP|RENAME"
+        named |= {*re.findall(rf'(?i)\bTABLE\s+"?([^\s"]+)"?\s+(?:{how})\s+COLUMN\b', sql)}
         # Every trigger names the table of entries.
         tables = known if ENTRIES in named else named
         if tables and self.connection.vendor == "sqlite":
