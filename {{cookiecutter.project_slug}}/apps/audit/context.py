@@ -37,8 +37,6 @@ REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECA
 # that replace NULL.
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^'"])+\)""")
-# Of the id of a request.
-MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -66,7 +64,7 @@ def actor_id(pk: Any, alias: str) -> Any:
 
 def request_id() -> str:
     """Return the id of the request, without characters that could end a comment."""
-    return NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
+    return NO_REQUEST_ID.sub("_", current_request_id()[:64])
 
 
 def who_acts(user: Any, alias: str) -> dict[str, Any]:
@@ -135,8 +133,7 @@ class Wrapper:
         """
         known = {*registry.tables_that_matter(), *KEPT}
         named = {one for one in known if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", sql, re.I)}
-        # A table that is audited no longer, or renamed later, loses triggers that name a lost column.
-        # SQLite itself renames a column in triggers.
+        # A table without a model today loses triggers with a lost column, which SQLite may rename.
         how = "DROP" if self.connection.vendor == "sqlite" else "DROP|RENAME"
         named |= {*re.findall(rf'(?i)\bTABLE\s+"?([^\s"]+)"?\s+(?:{how})\s+COLUMN\b', sql)}
         # Every trigger names the table of entries.

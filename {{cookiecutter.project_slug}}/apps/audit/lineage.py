@@ -121,10 +121,9 @@ def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
     """Add the entry of a renaming."""
     connection, entry = schema_editor.connection, apps.get_model("audit.Entry")
     entries: QuerySet[Any] = QuerySet(entry, using=connection.alias)
-    former = one.old if one.new == MODEL else one.label
     # Other apps may be migrated before the trail, or in a database without it.
     there = entry._meta.db_table in connection.introspection.table_names()
-    if there and entries.filter(model_label=former).exists():
+    if there and entries.filter(model_label=one.old if one.new == MODEL else one.label).exists():
         changes = {one.new: {"renamed": one.old}}
         entries.create(action="rename", model_label=one.label, changes=changes)
 

@@ -3,7 +3,6 @@
 An UPDATE of one row has a separate trigger, which is faster.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
@@ -18,15 +17,12 @@ from .values import JSON_NULL, has_other_equals, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
-MOST_ARGUMENTS: Final = 100
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
-# Types whose values are compared as they are. Others may have no comparison, as XML, or one by which
-# different values are equal, as 1 and 1.0 in JSON.
-COMPARABLE: Final = re.compile(
-    r"(smallint|integer|bigint|boolean|real|double precision|numeric|text|character( varying)?|uuid"
-    r"|bytea|inet|interval|date|time(stamp)? with(out)? time zone)(\[\])?"
-)
+# The beginnings of types whose values are compared as they are. Others may have no comparison, as
+# XML, or one by which different values are equal, as 1 and 1.0 in JSON.
+TIMES: Final = ("interval", "date", "time")
+COMPARED: Final = (*PLAIN, *TIMES, "real", "double", "numeric", "text", "char", "uuid", "bytea")
 # The comment of the trail behind comments of others.
 IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
@@ -131,12 +127,12 @@ class PostgreSQLCapture(Capture):
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        is_text = has_other_equals(field) or not COMPARABLE.fullmatch(self.type_of(field))
+        is_text = has_other_equals(field) or not self.type_of(field).startswith(COMPARED)
         return f'{sql}::text COLLATE "C"' if is_text else sql
 
     def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
-        return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, MOST_ARGUMENTS))
+        return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, 100))
 
     def _trigger(self, name: str, table: str, event: str, body: str, rows: str = "") -> Trigger:
         """Return a trigger and its function; ``rows`` names all that a statement has written."""
@@ -185,8 +181,8 @@ class PostgreSQLCapture(Capture):
         return (
             f"said := string_to_array(CASE WHEN left(current_query(), 8) IN ('{FEW}', '{MANY}') THEN"
             " split_part(current_query(), '*/', 1) WHEN starts_with(current_query(), '/*') THEN"
-            f" substring(left(current_query(), 9999), '{IN_FRONT}') END, '|'); IF said IS"
-            " NULL THEN name := session_user; ELSIF length(said[1]) > 8 THEN"
+            f" substring(left(current_query(), 9999), '{IN_FRONT}') END, '|'); IF said IS NULL THEN"
+            " name := session_user; ELSIF length(said[1]) > 8 THEN"
             f" actor := {self._user_key('substr(said[1], 9)')};{named} END IF; "
         )
 
