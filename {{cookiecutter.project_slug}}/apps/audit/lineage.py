@@ -96,9 +96,8 @@ class Names:
         """Return the changes of an entry under the names of today."""
         if entry.action == "rename" or MODEL in entry.changes:
             return {}  # It says something of the object as a whole.
-        if entry.action not in WRITES:
-            return dict(entry.changes)
-        return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
+        names = self.today(entry, entry.changes) if entry.action in WRITES else entry.changes
+        return dict(zip(names, entry.changes.values(), strict=True))
 
 
 def plan(migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
@@ -111,7 +110,7 @@ def plan(migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
         direction, steps = -1 if backwards else 1, []
         for step in migration.operations[::direction]:
             steps.append(step)
-            for one in _renamings(migration.app_label, step, backwards, labels):
+            for one in _renamings(migration.app_label, step, direction, labels):
                 note, hints = partial(_note, one), {"model_name": one.label.split(".")[1].lower()}
                 steps.append(operations.RunPython(note, note, hints=hints))
         migration.operations = steps[::direction]
@@ -128,19 +127,18 @@ def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
         entries.create(action="rename", model_label=one.label, changes=changes)
 
 
-def _renamings(app: str, whole: Any, backwards: bool, labels: dict[str, str]) -> Iterator[Renaming]:
-    for step in [*_flat([whole])][:: -1 if backwards else 1]:
+def _renamings(app: str, whole: Any, direction: int, labels: dict[str, str]) -> Iterator[Renaming]:
+    for step in [*_flat([whole])][::direction]:
         if isinstance(step, operations.CreateModel):
             labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
         elif isinstance(step, operations.RenameModel):
-            old, new = f"{app}.{step.old_name}", f"{app}.{step.new_name}"
-            old, new = (new, old) if backwards else (old, new)
+            old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
             labels[new.lower()] = new
             yield Renaming(new, labels.pop(old.lower(), old))
         elif isinstance(step, operations.RenameField):
             label = f"{app}.{step.model_name}"
-            names = step.old_name, step.new_name
-            yield Renaming(labels.get(label.lower(), label), *(names[::-1] if backwards else names))
+            names = (step.old_name, step.new_name)[::direction]
+            yield Renaming(labels.get(label.lower(), label), *names)
 
 
 def _flat(steps: Iterable[Any]) -> Iterator[Any]:

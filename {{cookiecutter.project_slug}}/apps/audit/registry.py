@@ -31,7 +31,6 @@ NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email"
 PERSONAL: Final = ("first_name", "last_name", "address")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
 
-
 # The options that ``register`` was given for a model, each with the names of fields.
 type Options = Mapping[str, frozenset[str]]
 
