@@ -668,6 +668,28 @@ def test_a_field_that_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
     assert not re.search(r"^  Total\n +- 1\n", found[3], re.M)
 
 
+def test_a_field_that_is_filled_where_it_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
+    """A migration may write rows right after it has renamed their fields."""
+    moment = shop.start(ORDER, ORDERED)
+    shop.add(
+        rename_field("total", "amount"),
+        'migrations.AddField("order", "total", models.IntegerField(default=0))',
+        'run("UPDATE shop_order SET total = amount * 100, amount = 3")',
+    )
+    models = ORDER.replace("total =", "amount =") + "    total = models.IntegerField(default=0)\n"
+    asked = (
+        f"[state(Order, 1, {moment!r})['values'], trail(Order(pk=1))[-1], told('shop.Order', 1)]"
+    )
+    values, last, shown = shop.change(models, f"result = {asked}")
+    assert values["amount"] == 1
+    assert last == ["update", {"total": [0, 200], "amount": [2, 3]}]
+    assert re.search(r"^  Total\n +- 0\n +\+ 200$", shown, re.M)
+    assert re.search(r"^  Amount\n +- 2\n +\+ 3$", shown, re.M)
+    values, _, shown = shop.go_back(ORDER, f"result = {asked}")
+    assert values == {"name": "One", "total": 1, "count": 10}
+    assert re.search(r"^  Total\n +- 2\n +\+ 3$", shown, re.M)
+
+
 def test_a_model_that_takes_the_name_of_a_renamed_one(shop: Shop) -> None:
     moment = shop.start(ORDER, ORDERED)
     shop.add(
@@ -1031,6 +1053,28 @@ def test_a_field_that_may_no_longer_be_empty(shop: Shop) -> None:
         assert state["values"].get("value") is None, "The default was not its value then."
 
 
+@pytest.mark.parametrize(
+    ("default", "filled"),
+    [
+        ("db_default=models.functions.Upper(models.Value('it (is)'))", "IT (IS)"),
+        ("db_default=models.functions.Concat(models.Value('a) '), models.Value('b'))", "a) b"),
+        ('default=\'), "FROM "shop_order"\'', '), "FROM "shop_order"'),
+    ],
+)
+def test_a_default_with_parentheses_that_replaces_null(
+    shop: Shop, default: str, filled: str
+) -> None:
+    models = (
+        "class Order(models.Model):\n    value = models.CharField({})\n    n = models.TextField()"
+    )
+    shop.start(models.format("max_length=50, null=True"), "Order.objects.create(n='1')")
+    shop.add(f"migrations.AlterField('order', 'value', models.CharField(max_length=50, {default}))")
+    found = shop.change(
+        models.format(f"max_length=50, {default}"), "result = trail(Order.objects.get())[1:]"
+    )
+    assert found == [["update", {"value": [None, filled]}]]
+
+
 def test_a_foreign_key_to_another_model(shop: Shop) -> None:
     models = """
 class Author(models.Model):
@@ -1149,6 +1193,26 @@ def test_links_that_come_and_go(shop: Shop) -> None:
     assert re.search(r"^  [Tt]ags$", back[1], re.M)
 
 
+def test_links_that_move_to_another_table(shop: Shop) -> None:
+    """They are still the same links."""
+    moment = shop.start(MODELS, FIRST)
+    links = 'models.ManyToManyField({}, db_table="labels")'
+    shop.add(f"migrations.AlterField('order', 'tags', {links})".format("'shop.tag'"))
+    asked = f"""
+order = Order.objects.get()
+order.tags.clear()
+result = [trail(order)[-1], state(Order, 1, {moment!r})["links"], state(Order, 1, now())["links"]]
+"""
+    tags = "models.ManyToManyField(Tag)"
+    there = shop.change(MODELS.replace(tags, links.format("Tag")), f"{asked}\norder.tags.add(1)")
+    back = shop.go_back(MODELS, asked)
+    for (_, change), then, now in (there, back):
+        assert change["tags"]["added"] == []
+        assert len(change["tags"]["removed"]) == 1
+        assert then == {"tags": [1], "others": []}
+        assert now == {"tags": [], "others": [1]}
+
+
 # Writes between changes of the schema
 
 
@@ -1194,6 +1258,57 @@ def test_writes_between_two_changes_of_the_schema(shop: Shop, together: bool) ->
     assert [action for action, _ in new] == ["create"]
     assert new[0][1]["name"] == [None, "C"]
     assert names == [["B", "command"], ["C", "command"], ["One", "command"]]
+
+
+@pytest.mark.parametrize("column", ["removed", "renamed"])
+def test_a_column_that_goes_before_its_table_is_renamed(shop: Shop, column: str) -> None:
+    """Its table has triggers, and a name that today's models do not know."""
+    shop.start(ORDER, ORDERED)
+    models = ORDER.replace("Order", "Sale")
+    if column == "removed":
+        models = models.replace("    total = models.IntegerField(default=0)\n", "")
+        shop.add('migrations.RemoveField("order", "total")')
+    else:
+        models = models.replace("total", "amount")
+        shop.add(rename_field("total", "amount"))
+    shop.add("run(\"UPDATE shop_order SET name = 'Two'\")")
+    shop.add('migrations.RenameModel("Order", "Sale")')
+    found = shop.change(
+        models, "Sale.objects.update(name='Three')\nresult = trail(Sale.objects.get())"
+    )
+    assert [action for action, _ in found[:2]] == ["create", "update"]
+    assert found[-1] == ["update", {"name": ["Two", "Three"]}]
+
+
+def test_a_column_that_goes_when_its_table_is_audited_no_longer(shop: Shop) -> None:
+    shop.start(ORDER, ORDERED)
+    apps = shop.folder / "apps.py"
+    apps.write_text(apps.read_text().replace("self.get_models()", "()"))
+    shop.add('migrations.RemoveField("order", "total")')
+    shop.add(rename_field("count", "number"))
+    found = shop.change(
+        ORDER.replace("count", "number").replace(
+            "    total = models.IntegerField(default=0)\n", ""
+        ),
+        "Order.objects.update(number=3)\nresult = Entry.objects.filter(action='update').count()",
+    )
+    assert found == 1
+
+
+@pytest.mark.parametrize("comment", ["-- Nobody needs it.\\n", "/* Nobody\\nneeds it. */ "])
+def test_a_comment_in_front_of_a_change_of_the_schema(shop: Shop, comment: str) -> None:
+    shop.start(ORDER, ORDERED)
+    shop.add(
+        "migrations.SeparateDatabaseAndState("
+        f'[migrations.RunSQL(["{comment}ALTER TABLE shop_order DROP COLUMN total"])],'
+        ' [migrations.RemoveField("order", "total")])',
+        'run("UPDATE shop_order SET count = 30")',
+    )
+    found = shop.change(
+        ORDER.replace("    total = models.IntegerField(default=0)\n", ""),
+        "result = trail(Order.objects.get())[-1]",
+    )
+    assert found == ["update", {"count": [20, 30]}]
 
 
 def test_a_model_that_is_made_and_filled_in_one_plan(shop: Shop) -> None:
@@ -1351,6 +1466,43 @@ def test_a_rename_in_a_plan_for_a_new_database_is_none(shop: Shop) -> None:
         [["create", {"name": [None, "One"], "amount": [None, 1], "count": [None, 0]}]],
         {"name": "One", "amount": 1, "count": 0},
     ]
+
+
+def test_a_rename_in_a_database_without_the_trail(shop: Shop) -> None:
+    """The migrations of an app may run before those of the trail, or where a router keeps it away."""
+    shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    shop.write(ORDER.replace("total", "amount").replace("Order", "Sale"))
+    found = shop.run(
+        """
+        migrate("audit", "zero")
+        migrate("shop")
+        migrate()
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), renames()]
+        """
+    )
+    assert found == [[["update", {"amount": [2, 3]}]], []]
+
+
+def test_migrations_that_are_written_again_rename_nothing(shop: Shop) -> None:
+    """To take them back for show alone changes no name."""
+    moment = shop.start(ORDER, ORDERED)
+    shop.add(rename_field("total", "amount"), 'migrations.RenameModel("Order", "Sale")')
+    models = ORDER.replace("total", "amount").replace("Order", "Sale")
+    shop.change(models, "migrate('shop', 'zero', '--fake')")
+    for path in shop.folder.glob("migrations/0*.py"):
+        path.unlink()
+    found = shop.run(
+        f"""
+        call_command("makemigrations", "shop", verbosity=0)
+        migrate("--fake-initial")
+        Sale.objects.update(amount=3)
+        result = [trail(Sale.objects.get()), state(Sale, 1, {moment!r})]
+        """
+    )
+    assert [action for action, _ in found[0]] == ["create", "update", "update"]
+    assert found[1]["values"] == {"name": "One", "amount": 1, "count": 10}
 
 
 # A module that goes and comes again

@@ -310,6 +310,7 @@ RAW_ON_SQLITE: dict[str, tuple[str, list[tuple[str, str, dict[str, Any]]]]] = {
         "behind a comment": "/* mine */ REPLACE INTO",
         "behind a line": "-- mine\nREPLACE INTO",
         "behind a query": "WITH x AS (SELECT 1) INSERT OR REPLACE INTO",
+        "at once behind a query": "with x as (select 1) replace into",
     }.items()
 }
 RAW_ON_SQLITE["replaced by an update"] = (
@@ -682,6 +683,33 @@ def test_a_value_that_looks_like_an_actor_is_none(binding: None, ada: Any) -> No
         assert len(entries) == number
         assert who() == (None, "", "command"), f"write {number}"
         assert Entry.objects.latest("pk").request_id == ""
+
+
+@pytest.mark.parametrize(
+    "comment", ["/* route */", "/* a /b *//*** c ***/\n ", "/*audited*/", "/* \\ ' é */"]
+)
+def test_a_comment_that_others_put_in_front_hides_no_actor(comment: str, ada: Any) -> None:
+    """As programs do that watch databases."""
+
+    def put_in_front(execute: Any, sql: str, *arguments: Any) -> Any:
+        return execute(f"{comment}{sql}", *arguments)
+
+    forged = FORGED.format(ada.pk)
+    with connection.execute_wrapper(put_in_front):
+        with acting_as(ada, request_id="x"):
+            stocks = Stock.objects.bulk_create([Stock(code=code) for code in "ab"])
+            Stock.objects.update(count=F("count") + 1)
+            stocks[0].delete()
+        entries = Entry.objects.filter(model_label=Stock._meta.label)
+        told = entries.values_list("actor_id", "actor_name", "source", "request_id")
+        assert [*told] == [(ada.pk, "ada", "command", "x")] * 5
+        Stock.objects.update(code=forged)
+        assert who() == (None, "", "command")
+    if POSTGRESQL:
+        # A statement that the project does not run has no comment of the trail.
+        with connection.connection.cursor() as cursor:
+            cursor.execute(f"{comment}UPDATE {Stock._meta.db_table} SET pin = '{forged}'")
+        assert who() == (None, "postgres", "database")
 
 
 @committed

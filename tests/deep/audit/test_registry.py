@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 from django.db import models
+from django.db.models.functions import Concat, Upper
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
@@ -183,6 +184,42 @@ def test_a_key_that_no_text_can_stand_for_is_refused(key: Callable[[], Any]) -> 
 
     with pytest.raises(ImproperlyConfigured, match=r"Thing, whose key is a (Float|Composite)"):
         registry.register(Thing)
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_key_that_is_masked_is_refused() -> None:
+    class Door(Example):
+        pin = models.CharField(max_length=50, primary_key=True)
+        email = models.CharField(max_length=50, unique=True)
+
+    class Person(Example):
+        email = models.CharField(max_length=50, primary_key=True)
+
+    with pytest.raises(ImproperlyConfigured, match="Door, whose key is masked"):
+        registry.register(Door)
+    with pytest.raises(ImproperlyConfigured, match="Person, whose key is masked"):
+        registry.register(Person, mask=["email"])
+    registry.register(Person)
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_key_that_points_to_a_masked_field_is_masked() -> None:
+    class Session(Example):
+        session_key = models.CharField(max_length=50, primary_key=True)
+
+    class Person(Example):
+        email = models.CharField(max_length=50, unique=True)
+
+    class Visit(Example):
+        session = models.OneToOneField(Session, models.CASCADE, related_name="+")
+        others = models.ManyToManyField(Session)
+        email = models.ForeignKey(Person, models.CASCADE, to_field="email", related_name="+")
+        person = models.ForeignKey(Person, models.CASCADE, null=True)
+
+    registry.register(Visit)
+    assert registry.audited_models()[Visit].masked == {"session", "others"}
+    registry.register(Person, mask=["email"])
+    assert registry.audited_models()[Visit].masked == {"session", "others", "email"}
 
 
 def inherited(holder: type[models.Model], other: type[models.Model]) -> type[models.Model]:
@@ -378,6 +415,25 @@ def test_a_name_that_is_masked_or_excluded_is_none(option: str) -> None:
     pk = article.pk
     article.delete()
     assert set(names_of(Article(pk=pk))) == {""}
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_name_that_is_generated_from_a_masked_or_excluded_field_is_none() -> None:
+    class Person(Example):
+        first = models.CharField(max_length=50)
+        last = models.CharField(max_length=50)
+        name = models.GeneratedField(
+            expression=Concat("first", models.Value(" "), Upper("last")),
+            output_field=models.CharField(max_length=101),
+            db_persist=True,
+        )
+
+    options: list[dict[str, Any]] = [{"mask": ["last"]}, {"exclude": ["first"], "name": "name"}]
+    for given in options:
+        registry.register(Person, **given)
+        assert registry.audited_models()[Person].name is None
+    registry.register(Person)
+    assert registry.audited_models()[Person].name is Person._meta.get_field("name")
 
 
 def test_a_child_has_the_name_of_its_parent() -> None:

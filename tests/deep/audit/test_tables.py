@@ -7,6 +7,8 @@ from django.db import connection, models
 from django.db.models.functions import Upper
 from django.test.utils import isolate_apps
 
+from apps.audit import triggers
+
 from ..conftest import register
 from ..examples.models import Example
 from ..trail import actions, last_change
@@ -68,22 +70,49 @@ def test_a_change_of_case_is_recorded_where_case_makes_no_difference() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has such types")
+@pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize(
     ("column", "one", "two", "recorded"),
     [
         ("json", '{"a": 1}', '{"a":  1}', ({"a": 1}, {"a": 1})),
         ("point", "(1,2)", "(3,4)", ("(1,2)", "(3,4)")),
+        ("box", "(1,1),(0,0)", "(2,1),(1,0)", ("(1,1),(0,0)", "(2,1),(1,0)")),
+        ("xml", "<a/>", "<b/>", ("<a/>", "<b/>")),
+        ("jsonpath", '$."a"', '$."b"', ('$."a"', '$."b"')),
         ("json[]", "{1}", "{2}", ([1], [2])),
     ],
 )
 @isolate_apps("apps.audit.tests.examples")
 def test_values_that_the_database_cannot_compare_are_recorded(
-    column: str, one: str, two: str, recorded: Any
+    column: str, one: str, two: str, recorded: Any, own: bool
 ) -> None:
+    """Also in a text field, as which ``inspectdb`` declares a column that it does not know."""
     create_table(column)
-    thing = model_with(OfAnotherType(column)).objects.create(id=1, value=one)
+    field = OfAnotherType(column) if own else models.TextField()
+    thing = model_with(field).objects.create(id=1, value=one)
     thing.value = two
     thing.save()
     assert last_change(thing) == {"value": recorded}
     thing.save()
     assert actions(thing) == ["create", "update"]
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_name_that_is_too_long_in_bytes() -> None:
+    """PostgreSQL cuts names at 63 bytes."""
+    names = ["прикладная_организация", "прикладная_организация_2"]
+    things: list[Any] = [
+        type(name, (Example,), {"__module__": __name__, "name": models.TextField()})
+        for name in names
+    ]
+    for table in [model._meta.db_table for model in things]:
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE TABLE "{table}" (id integer PRIMARY KEY, name text)')
+    for _ in range(2):
+        for model in things:
+            register(model)
+        assert triggers.faults(connection) == []
+    for model in things:
+        thing = model.objects.create(id=1, name="a")
+        model.objects.update(name="b")
+        assert actions(thing) == ["create", "update"]

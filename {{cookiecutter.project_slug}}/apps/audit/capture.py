@@ -19,9 +19,8 @@ from .registry import Audited, Link, Recorded
 from .values import JSON_NULL, MASKED
 
 # Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
-# of their names, and an underscore comes before small letters. It takes 63 characters.
+# of their names, and an underscore comes before small letters.
 PREFIX: Final = "_audit_trail_"
-MOST_CHARACTERS: Final = 63
 # Of each name where two share one column.
 MOST_OF_TWO: Final = 124
 # A literal, and parts of JSON in SQL.
@@ -46,10 +45,10 @@ class Trigger(NamedTuple):
     found: Sequence[Any]
 
 
-def name_of(event: str, label: str) -> str:
-    """Return the name of a trigger."""
-    name = f"{PREFIX}{event}_{label}".lower().replace(".", "_").replace(" ", "_")
-    return truncate_name(name, MOST_CHARACTERS, hash_len=8)
+def name_of(event: str, table: str) -> str:
+    """Return the name of a trigger, in ASCII: PostgreSQL takes 63 bytes."""
+    name = f"{PREFIX}{event.lower()}_{ascii(table)[1:-1]}".replace(" ", "_")
+    return truncate_name(name, 63, hash_len=8)
 
 
 def user_field() -> Any:

@@ -1,11 +1,11 @@
 """Former names of models and fields, to read entries that are older than a renaming.
 
-Each renaming is an entry, written in the transaction that notes the migration as applied or no
-longer applied. ``model_label`` is the label after it. ``changes`` maps the new name of a field to
-``{"renamed": <the old name>}``. The empty name means the model.
+Each renaming is an entry. ``model_label`` is the label after it. ``changes`` maps the new name of
+a field to ``{"renamed": <the old name>}``. The empty name means the model.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
@@ -17,8 +17,6 @@ MODEL: Final = ""
 LAST: Final = 2**63 - 1
 # The actions of entries whose changes are those of fields of the model.
 WRITES: Final = ("create", "update", "delete", "state")
-# The beginning of Django's statements that note a migration as applied, or as no longer applied.
-NOTES: Final = ('INSERT INTO "django_migrations"', 'DELETE FROM "django_migrations"')
 
 
 class Renaming(NamedTuple):
@@ -39,10 +37,6 @@ class Span(NamedTuple):
     after: int
     until: int
     names: Mapping[str, str | None]
-
-
-# The alias of a database to what migrations under way rename, by the app and name of each.
-_planned: Final[dict[str, dict[tuple[str, str], list[Renaming]]]] = {}
 
 
 class Names:
@@ -102,48 +96,49 @@ class Names:
         """Return the changes of an entry under the names of today."""
         if entry.action == "rename" or MODEL in entry.changes:
             return {}  # It says something of the object as a whole.
-        if entry.action not in WRITES:
-            return dict(entry.changes)
-        return dict(zip(self.today(entry, entry.changes), entry.changes.values(), strict=True))
+        names = self.today(entry, entry.changes) if entry.action in WRITES else entry.changes
+        return dict(zip(names, entry.changes.values(), strict=True))
 
 
-def plan(using: str, migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
-    """Remember what migrations will rename, from the plan and the models of ``pre_migrate``."""
+def plan(migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
+    """Let the migrations of a plan note each renaming, right after the step that renames.
+
+    Their next step may write rows under the new names. ``before`` are the apps of ``pre_migrate``.
+    """
     labels = {model._meta.label_lower: model._meta.label for model in before.get_models()}
-    _planned[using] = {
-        (migration.app_label, migration.name): list(_renamings(migration, backwards, labels))
-        for migration, backwards in migrations
-    }
+    for migration, backwards in migrations:
+        direction, steps = -1 if backwards else 1, []
+        for step in migration.operations[::direction]:
+            steps.append(step)
+            for one in _renamings(migration.app_label, step, direction, labels):
+                note, hints = partial(_note, one), {"model_name": one.label.split(".")[1].lower()}
+                steps.append(operations.RunPython(note, note, hints=hints))
+        migration.operations = steps[::direction]
 
 
-def note(using: str, sql: str, params: Any) -> None:
-    """Add the entries of a migration's renamings if a statement notes that it has been run."""
-    planned = _planned.get(using)
-    if not planned or not sql.startswith(NOTES):
-        return
-    entry = apps.get_model("audit.Entry")
-    for migration in [key for key in planned if {*key} <= {*map(str, params)}]:
-        for one in planned.pop(migration):
-            former = one.old if one.new == MODEL else one.label
-            if QuerySet(entry, using=using).filter(model_label=former).exists():
-                changes = {one.new: {"renamed": one.old}}
-                entry(action="rename", model_label=one.label, changes=changes).save(using=using)
+def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
+    """Add the entry of a renaming."""
+    connection, entry = schema_editor.connection, apps.get_model("audit.Entry")
+    entries: QuerySet[Any] = QuerySet(entry, using=connection.alias)
+    # Other apps may be migrated before the trail, or in a database without it.
+    there = entry._meta.db_table in connection.introspection.table_names()
+    if there and entries.filter(model_label=one.old if one.new == MODEL else one.label).exists():
+        changes = {one.new: {"renamed": one.old}}
+        entries.create(action="rename", model_label=one.label, changes=changes)
 
 
-def _renamings(migration: Any, backwards: bool, labels: dict[str, str]) -> Iterator[Renaming]:
-    app, steps = migration.app_label, [*_flat(migration.operations)]
-    for step in reversed(steps) if backwards else steps:
+def _renamings(app: str, whole: Any, direction: int, labels: dict[str, str]) -> Iterator[Renaming]:
+    for step in [*_flat([whole])][::direction]:
         if isinstance(step, operations.CreateModel):
             labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
         elif isinstance(step, operations.RenameModel):
-            old, new = f"{app}.{step.old_name}", f"{app}.{step.new_name}"
-            old, new = (new, old) if backwards else (old, new)
+            old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
             labels[new.lower()] = new
             yield Renaming(new, labels.pop(old.lower(), old))
         elif isinstance(step, operations.RenameField):
             label = f"{app}.{step.model_name}"
-            names = step.old_name, step.new_name
-            yield Renaming(labels.get(label.lower(), label), *(names[::-1] if backwards else names))
+            names = (step.old_name, step.new_name)[::direction]
+            yield Renaming(labels.get(label.lower(), label), *names)
 
 
 def _flat(steps: Iterable[Any]) -> Iterator[Any]:

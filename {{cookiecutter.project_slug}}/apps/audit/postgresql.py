@@ -13,13 +13,18 @@ from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_json, key_type, pointed_to
+from .values import JSON_NULL, has_other_equals, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
-MOST_ARGUMENTS: Final = 100
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
+# The beginnings of types whose values are compared as they are. Others may have no comparison, as
+# XML, or one by which different values are equal, as 1 and 1.0 in JSON.
+TIMES: Final = ("interval", "date", "time")
+COMPARED: Final = (*PLAIN, *TIMES, "real", "double", "numeric", "text", "char", "uuid", "bytea")
+# The comment of the trail behind comments of others.
+IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
@@ -56,7 +61,7 @@ class PostgreSQLCapture(Capture):
     """
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
-        asked, on = self._who_acts(), (model._meta.label, model._meta.db_table)
+        asked, on = self._who_acts(), model._meta.db_table
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
         # The front of a statement says whether it is about one row. The query of a server's own
         # process, such as pg_cron, is NULL.
@@ -65,15 +70,15 @@ class PostgreSQLCapture(Capture):
         created = self.whole(*what)
         if recorded.links:  # to gather the links of an object takes longer than to add one
             created = f"IF {few} THEN {self.whole(*what, each=True)}ELSE {created}END IF; "
-        yield self._trigger("INSERT", *on, "AFTER INSERT", asked + created, new_rows)
+        yield self._trigger("INSERT", on, "AFTER INSERT", asked + created, new_rows)
         deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
-        yield self._trigger("DELETE", *on, "AFTER DELETE", some + gone + deleted, old_rows)
+        yield self._trigger("DELETE", on, "AFTER DELETE", some + gone + deleted, old_rows)
         there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
-        yield self._trigger("TRUNCATE", *on, "BEFORE TRUNCATE", asked + there)
+        yield self._trigger("TRUNCATE", on, "BEFORE TRUNCATE", asked + there)
         # One of two triggers on UPDATE acts. One row is recorded faster by itself, even more so
         # when it does not change.
         rows = "".join(
@@ -81,7 +86,7 @@ class PostgreSQLCapture(Capture):
             for _, condition, statements in self.cases(recorded)
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
-        yield self._trigger("update", *on, "AFTER UPDATE", body)
+        yield self._trigger("update", on, "AFTER UPDATE", body)
         # Many rows are recorded faster together. Old and new rows come in the same order. A row whose
         # key changes is recorded as deleted and created, so the order does no harm.
         # A full join is no nested loop, which a plan for few rows would be.
@@ -93,13 +98,13 @@ class PostgreSQLCapture(Capture):
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
         cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
         body = f"IF {many} IS NOT TRUE THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
-        yield self._trigger("updates", *on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
+        yield self._trigger("updates", on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         refuse = f"RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation'"
         row = "NEW" if event in ("INSERT", "UPDATE") else "OLD"
         body = f"IF {condition} THEN {refuse}; END IF; RETURN {row}; "
-        return self._trigger(f"keep {event}", table, table, f"BEFORE {event}", body)
+        return self._trigger(f"keep {event}", table, f"BEFORE {event}", body)
 
     def removal(self, name: str) -> str:
         # A trigger goes with its function.
@@ -122,22 +127,18 @@ class PostgreSQLCapture(Capture):
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        if is_json(field):
-            # As JSON, 1 and 1.0 are equal.
-            return f"{sql}::text"
-        return f'{sql}::text COLLATE "C"' if has_other_equals(field) else sql
+        is_text = has_other_equals(field) or not self.type_of(field).startswith(COMPARED)
+        return f'{sql}::text COLLATE "C"' if is_text else sql
 
     def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
-        return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, MOST_ARGUMENTS))
+        return " || ".join(f"concat({', '.join(some)})" for some in batched(parts, 100))
 
-    def _trigger(
-        self, name: str, label: str, table: str, event: str, body: str, rows: str = ""
-    ) -> Trigger:
+    def _trigger(self, name: str, table: str, event: str, body: str, rows: str = "") -> Trigger:
         """Return a trigger and its function; ``rows`` names all that a statement has written."""
         # Also in the sessions of a replica: its rows arrive together with their entries.
         always = name.startswith("keep ")
-        name, (timing, action) = name_of(name, label), event.split()
+        name, (timing, action) = name_of(name, table), event.split()
         each = not rows and action != "TRUNCATE"
         kind = EVENTS[action] + 2 * (timing == "BEFORE") + each
         body = (
@@ -178,9 +179,11 @@ class PostgreSQLCapture(Capture):
         if registry.is_masked(ACTOR.remote_field.model, user_field().name):
             named = ""
         return (
-            "IF starts_with(current_query(), '/*audit') IS NOT TRUE THEN name := session_user; ELSE"
-            " said := string_to_array(split_part(current_query(), '*/', 1), '|'); IF length(said[1])"
-            f" > 8 THEN actor := {self._user_key('substr(said[1], 9)')};{named} END IF; END IF; "
+            f"said := string_to_array(CASE WHEN left(current_query(), 8) IN ('{FEW}', '{MANY}') THEN"
+            " split_part(current_query(), '*/', 1) WHEN starts_with(current_query(), '/*') THEN"
+            f" substring(left(current_query(), 9999), '{IN_FRONT}') END, '|'); IF said IS NULL THEN"
+            " name := session_user; ELSIF length(said[1]) > 8 THEN"
+            f" actor := {self._user_key('substr(said[1], 9)')};{named} END IF; "
         )
 
     def _user_key(self, part: str) -> str:

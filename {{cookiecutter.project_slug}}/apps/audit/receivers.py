@@ -32,10 +32,10 @@ connection_created.connect(tell_triggers_who_acts, dispatch_uid=f"{__name__}.tel
 
 
 @receiver(pre_migrate, mutable=False)
-def read_plan(sender: Any, *, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
-    """Remember what the migrations will rename. A flush sends this signal, too, with no plan."""
+def read_plan(sender: Any, **kwargs: Any) -> None:
+    """Let the migrations note what they rename. A flush sends this signal, too, with no plan."""
     if sender.label == "audit" and "plan" in kwargs:
-        lineage.plan(using, kwargs["plan"], kwargs["apps"])
+        lineage.plan(kwargs["plan"], kwargs["apps"])
 
 
 @receiver(post_migrate, mutable=False)

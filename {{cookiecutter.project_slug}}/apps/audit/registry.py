@@ -16,7 +16,7 @@ from django.db.models import Field, ForeignKey, ManyToManyField, Model
 
 from apps.core import modules
 
-from .values import key_type
+from .values import key_type, pointed_to
 
 # The values of fields whose names have one of these words never reach the trail.
 SECRET: Final = re.compile(
@@ -30,7 +30,6 @@ NAMES: Final = ("name", "title", "username", "label", "slug", "subject", "email"
 # The fields that say who the user is, in user models that inherit from Django's.
 PERSONAL: Final = ("first_name", "last_name", "address")
 BY_THE_DATABASE: Final = (models.DB_CASCADE, models.DB_SET_NULL, models.DB_SET_DEFAULT)
-
 
 # The options that ``register`` was given for a model, each with the names of fields.
 type Options = Mapping[str, frozenset[str]]
@@ -204,9 +203,11 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
     if issubclass(model, AbstractBaseUser) and any("exclude" not in said for said in first):
         excluded.add("last_login")
     masked = {name for said in heirs.values() for name in said["mask"]}
-    masked |= {name for name in (*columns, *(each.name for each in many)) if is_secret(name)}
+    masked |= {one.name for one in (*columns.values(), *many) if _is_hidden(one, registered)}
     asked = [name for said in heirs.values() for name in said.get("name", ()) if name in columns]
-    name = next((name for name in asked or NAMES if name in columns), None)
+    name = next((columns[name] for name in asked or NAMES if name in columns), None)
+    # A generated field holds values of others.
+    named = {one.name for one in (name, *getattr(name, "referenced_fields", ())) if one}
     return Audited(
         model,
         tuple(
@@ -216,9 +217,17 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
         ),
         tuple(each for each in many if each.name not in excluded),
         frozenset(masked),
-        columns[name] if name and name not in masked | excluded else None,
+        None if named & (masked | excluded) else name,
         frozenset(name for heir, said in heirs.items() for name in _personal(heir, said)),
     )
+
+
+def _is_hidden(field: Any, registered: Mapping[type[Model], Options]) -> bool:
+    """Whether a field is secret, or holds the keys of objects whose key is secret or masked."""
+    key = pointed_to(getattr(field, "target_field", field))
+    heirs = (heir for heir, said in registered.items() if key.name in said["mask"])
+    secret = is_secret(field.name) or is_secret(key.name)
+    return secret or any(issubclass(heir, key.model) for heir in heirs)
 
 
 def _personal(model: type[Model], said: Options) -> frozenset[str]:
@@ -235,10 +244,11 @@ def _personal(model: type[Model], said: Options) -> frozenset[str]:
 def _refuse(audited: Audited) -> None:
     """Refuse a model whose key, or whose links, the trail cannot record."""
     label, pk = audited.model._meta.label, audited.model._meta.pk
-    if key_type(pk) is None:
+    kind = "masked" if pk.name in audited.masked else f"a {type(pk).__name__}"
+    if key_type(pk) is None or kind == "masked":
         raise ImproperlyConfigured(
-            f"The audit trail cannot record {label}, whose key is a {type(pk).__name__}. It knows"
-            " whole numbers, text and UUIDs, for example models.BigAutoField(primary_key=True)."
+            f"The audit trail cannot record {label}, whose key is {kind}. It shows keys, which are"
+            " numbers, text or UUIDs, for example models.BigAutoField(primary_key=True)."
         )
     for many in audited.many:
         if fault := _fault_of_links(many):

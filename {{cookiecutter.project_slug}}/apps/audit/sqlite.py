@@ -32,17 +32,17 @@ class SQLiteCapture(Capture):
     now = who["created_at"]
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
-        table, label = model._meta.db_table, model._meta.label
+        table = model._meta.db_table
         for event, action, row in (("INSERT", "create", "NEW"), ("DELETE", "delete", "OLD")):
             # None for a join table that has no columns of a link while it is changed.
             if body := self.whole(recorded, action, row):
-                yield self._trigger(event, label, table, f"AFTER {event}", "TRUE", body)
+                yield self._trigger(event, table, f"AFTER {event}", "TRUE", body)
         for name, condition, body in self.cases(recorded):
-            yield self._trigger(name, label, table, "AFTER UPDATE", condition, body)
+            yield self._trigger(name, table, "AFTER UPDATE", condition, body)
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
         body = f"SELECT RAISE(ABORT, '{text}'); "
-        return self._trigger(f"keep {event}", table, table, f"BEFORE {event}", condition, body)
+        return self._trigger(f"keep {event}", table, f"BEFORE {event}", condition, body)
 
     def removal(self, name: str) -> str:
         return f"DROP TRIGGER IF EXISTS {self.quote(name)}"
@@ -79,10 +79,8 @@ class SQLiteCapture(Capture):
             return self.value(field, sql)
         return f"{sql} COLLATE BINARY" if has_other_equals(field) else sql
 
-    def _trigger(
-        self, name: str, label: str, table: str, event: str, condition: str, body: str
-    ) -> Trigger:
-        name = name_of(name, label)
+    def _trigger(self, name: str, table: str, event: str, condition: str, body: str) -> Trigger:
+        name = name_of(name, table)
         sql = (
             f"CREATE TRIGGER {self.quote(name)} {event} ON {self.quote(table)} WHEN {condition}"
             f" BEGIN {body}END"
