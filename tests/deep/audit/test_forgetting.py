@@ -634,6 +634,18 @@ def test_a_reason_is_one_line(grace: Any) -> None:
     assert "She asked. The trail is whole. (entry" in said("verify")
 
 
+@pytest.mark.parametrize("length", [501, 10_000])
+def test_a_reason_has_an_end(admin_client: Any, grace: Any, length: int) -> None:
+    page = f"/admin/audit/entry/forget/accounts.User/{grace.pk}/"
+    told = f"The reason has {length:,} characters, but at most 500 stay on the trail"
+    assert told in admin_client.post(page, {"reason": "x" * length}).text
+    with pytest.raises(CommandError, match=told):
+        said("forget", "accounts.User", str(grace.pk), f"--reason={'x' * length}")
+    assert not Entry.objects.filter(action="forget").exists()
+    said("forget", "accounts.User", str(grace.pk), f"--reason={'x' * 500}")
+    assert Entry.objects.filter(action="forget").exists()
+
+
 def test_a_child_of_the_model_of_users_is_a_user(
     grace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import reduce
 from itertools import batched
 from operator import or_
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -34,6 +34,8 @@ from .registry import Audited
 from .values import FORGOTTEN, pointed_to
 
 BATCH: Final = 1000
+# Of characters; the page in the admin takes no more either.
+MOST_OF_A_REASON: Final = 500
 # How the values of a mapping take the place of those that an entry has.
 MERGED: Final[dict[str, Any]] = {
     "postgresql": lambda values: ("changes || %s::jsonb", [json.dumps(values)]),
@@ -64,7 +66,7 @@ class Person:
     def __init__(self, label: str, key: str, using: str) -> None:
         self.using, self.entries = using, Entry.objects.using(using)
         self.about, self.by, self.logged = set[int](), set[int](), set[int]()
-        self.audited = dict[str, Audited]()
+        self.audited, self.log = dict[str, Audited](), cast("Any", model_of("admin.LogEntry"))
         model: Any = model_of(label)
         if model is None:
             raise CannotForgetError(
@@ -73,8 +75,7 @@ class Person:
         self.model = model._meta.concrete_model
         self.label, self.key = self.model._meta.label, key
         self.is_user = issubclass(self.model, get_user_model())
-        every = registry.audited_models()
-        self.family = [every[model] for model in every if self._is_kin(model)]
+        self.family = [one for one in registry.audited_models().values() if self._is_kin(one.model)]
         if not self.is_user and not any(one.personal for one in self.family):
             raise CannotForgetError(
                 f"{label} has no personal fields on the trail; name them, for example with"
@@ -138,14 +139,13 @@ class Person:
     def _add(self, family: list[Audited], keys: Iterable[str]) -> None:
         """Count the entries of objects of some models as entries about the person."""
         self.audited |= {one.model._meta.label: one for one in family}
-        log: Any = model_of("admin.LogEntry")
         for some in batched(keys, BATCH):
             self.about |= _keys(self._entries(family).filter(object_id__in=some))
-            for meta in (one.model._meta for one in family if log):
+            for meta in (one.model._meta for one in family if self.log):
                 kind = Q(
                     content_type__app_label=meta.app_label, content_type__model=meta.model_name
                 )
-                logged = self._rows(log).filter(kind, object_id__in=some)
+                logged = self._rows(self.log).filter(kind, object_id__in=some)
                 self.logged |= _keys(logged.exclude(object_repr=FORGOTTEN))
 
     def _entries(self, family: Iterable[Audited]) -> QuerySet[Entry]:
@@ -216,10 +216,12 @@ def forget(
     Raises:
         CannotForgetError: if nothing was done, or not in all databases; the text says which.
     """
-    if not (reason := harmless(" ".join(reason.split()))):
+    reason = harmless(" ".join(reason.split()))
+    if not 0 < len(reason) <= MOST_OF_A_REASON:
+        fault = f"has {len(reason):,} characters, but at most {MOST_OF_A_REASON}"
         raise CannotForgetError(
-            "The reason is empty, but it has to stay on the trail; for example 'She asked for it on"
-            " 3 May'."
+            f"The reason {fault if reason else 'is empty, but it has to'} stay on the trail; for"
+            " example 'She asked for it on 3 May'."
         )
     done: list[Result] = []
     aliases = databases or triggers.trails()
@@ -256,9 +258,8 @@ def _forget(person: Person, reason: str) -> Result:
     # One run at a time: the first seal is the lock, because each run changes what entries keep.
     Seal.objects.using(using).select_for_update().first()
     person.find()
-    log: Any = model_of("admin.LogEntry")
     if person.logged:
-        logged: QuerySet[Any] = QuerySet(log, using=using).filter(pk__in=person.logged)
+        logged = person.log._base_manager.using(using).filter(pk__in=person.logged)
         rows += logged.update(object_repr=FORGOTTEN, change_message="")
     until = seals.covered(using)
     keys = sorted(key for key in person.about | person.by if key <= until)
