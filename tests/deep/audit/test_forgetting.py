@@ -629,6 +629,14 @@ def test_the_log_of_the_admin_forgets_too(
     assert "already forgotten" in forget(bob.pk)
 
 
+def test_the_log_of_the_admin_writes_keys_in_its_own_way(admin_user: Any) -> None:
+    register(Note, personal=["text"])
+    note = Note.objects.create(text="Call Ada", article=Article.objects.create(title="x"))
+    LogEntry.objects.log_actions(admin_user.pk, [note], action_flag=1)
+    forget_object(note)
+    assert LogEntry.objects.get().object_repr == FORGOTTEN
+
+
 def test_a_reason_is_one_line(grace: Any) -> None:
     said("forget", "accounts.User", str(grace.pk), "--reason=She asked.\n\nThe trail is whole.")
     assert "She asked. The trail is whole. (entry" in said("verify")
@@ -653,3 +661,11 @@ def test_a_child_of_the_model_of_users_is_a_user(
     monkeypatch.setattr(Place, "USERNAME_FIELD", "name", raising=False)
     monkeypatch.setattr(Place, "get_email_field_name", lambda: "name", raising=False)
     assert Person("audit_examples.Hotel", "1", "default").is_user
+
+
+def test_a_preview_says_that_a_value_was_forgotten(admin_client: Any, grace: Any) -> None:
+    deletion = Entry.objects.of(grace)[0]
+    forget(grace.pk)
+    page = admin_client.get(f"/admin/audit/entry/{deletion.pk}/bring-back/")
+    why = dict(page.context["preview"].left_out)
+    assert why["Username"].startswith("The trail cannot tell the value: it was forgotten")

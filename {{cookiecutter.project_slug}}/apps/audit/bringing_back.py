@@ -104,7 +104,7 @@ class Preview:
             return "The trail does not record it."
         if registry.is_masked(self.state.model, name):
             return "The value is secret and not recorded."
-        return "The trail cannot tell the value: the field had another name or type."
+        return "The trail cannot tell the value: it was forgotten, or the field has changed."
 
     def _gone(self, field: Any, change: dict[str, Any]) -> list[Any]:
         """List the keys of objects to which a change would lead, and which no longer exist."""

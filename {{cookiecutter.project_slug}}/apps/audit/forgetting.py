@@ -91,7 +91,8 @@ class Person:
     def find(self) -> "Person":
         """Read which entries are about the person, and which are about what the person did."""
         self.names = Names(self.entries)
-        self._add(self.family, {self.key})
+        # Django's log of the admin has a UUID with dashes, also on SQLite.
+        self._add(self.family, {self.key, str(self.pk)})
         # What belongs to a person has personal fields, and a foreign key to the person.
         for one in registry.audited_models().values():
             keys = [each for each in one.model._meta.local_fields if isinstance(each, ForeignKey)]
