@@ -344,6 +344,21 @@ def test_each_database_is_asked(people: Any, other_database: str) -> None:
         assert list(seals.verify(alias)) == []
 
 
+def test_a_name_is_forgotten_in_a_database_that_does_not_know_the_person(
+    grace: Any, other_database: str
+) -> None:
+    triggers.install(connections[other_database])
+    for values in (
+        {"actor_name": "ada (by grace)"},
+        {"action": "failed", "model_label": "accounts.User", "object_repr": "Grace@example.com"},
+    ):
+        Entry(**values).save(using=other_database)
+    forget(grace.pk)
+    entries = Entry.objects.using(other_database).exclude(action="forget").order_by("pk")
+    assert [*entries.values_list("actor_name", "object_repr")] == [(FORGOTTEN, ""), ("", FORGOTTEN)]
+    assert list(seals.verify(other_database)) == []
+
+
 def test_one_database_can_be_chosen(people: Any, other_database: str) -> None:
     forget(people.pk, "--database=other")
     assert Entry.objects.filter(object_repr="grace").exists()

@@ -64,7 +64,7 @@ class Person:
     """
 
     def __init__(self, label: str, key: str, using: str) -> None:
-        self.using, self.entries = using, Entry.objects.using(using)
+        self.using, self.entries, self.called = using, Entry.objects.using(using), set[str]()
         self.about, self.by, self.logged = set[int](), set[int](), set[int]()
         self.audited, self.log = dict[str, Audited](), cast("Any", model_of("admin.LogEntry"))
         model: Any = model_of(label)
@@ -100,12 +100,12 @@ class Person:
                 if key.target_field.primary_key and self._is_kin(key.related_model):
                     self._add([one], self._owned(one, key))
         if self.is_user:
-            called = self._called()
+            self.called |= self._called()
             tried = self._entries(self.family).filter(object_id="", action="failed")
             # LOWER of SQLite knows only the letters of ASCII. Some failures have no name.
-            same = f"^({'|'.join(map(re.escape, called))})$"
+            same = f"^({'|'.join(map(re.escape, self.called))})$"
             self.about |= _keys(tried.exclude(object_repr="").filter(object_repr__iregex=same))
-            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in called)
+            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in self.called)
             self.by = _keys(self.entries.filter(reduce(or_, acting, Q(actor=self.pk))))
         return self
 
@@ -226,14 +226,15 @@ def forget(
         )
     done: list[Result] = []
     aliases = databases or triggers.trails()
-    alias, was_found = "", False
+    alias, was_found, called = "", False, set[str]()
     try:
+        # A name that one database knows can be on the trail of another. All must answer first.
         for alias in aliases:
-            with connections[alias].cursor() as cursor:
-                cursor.execute("SELECT 1")
+            called |= Person(label, key, alias).find().called
         for alias in aliases:
             with transaction.atomic(using=alias):
                 person = Person(label, key, alias)
+                person.called |= called
                 result = _forget(person, reason)
             was_found = was_found or result.is_there or bool(person.about or person.by)
             done.append(result)
