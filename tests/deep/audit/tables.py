@@ -1,8 +1,10 @@
 """Models on tables that do what Django leaves to the database, or that are not as they are declared."""
 
 from django.db import models
+from django.db.models.functions import Lower
 
 from ..examples.models import Example, Tag
+from .models import Hotel
 
 
 class Shelf(Example):
@@ -54,6 +56,39 @@ class Stock(Example):
         raise AssertionError("Nothing that is written is called by its text.")
 
 
+class Passport(Example):
+    """Its key is that of the object to which it belongs."""
+
+    holder = models.OneToOneField(Hotel, models.CASCADE, primary_key=True)
+    number = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class Ticket(Example):
+    """Its constraints compare what is made of its columns, or hold for some rows only."""
+
+    code = models.CharField(max_length=50)
+    seat = models.IntegerField(null=True)
+    place = models.CharField(max_length=50, default="")
+    is_open = models.BooleanField(default=True)
+
+    class Meta(Example.Meta):
+        constraints = (
+            models.UniqueConstraint("is_open", Lower("code"), name="audit_ticket_code"),
+            models.UniqueConstraint(
+                fields=["seat"],
+                condition=models.Q(is_open=True),
+                name="audit_ticket_seat",
+                violation_error_message="The seat is taken.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.code
+
+
 class Reading(Example):
     """Its key is one for Django alone: the table holds several rows of each device."""
 
@@ -68,4 +103,4 @@ class Reading(Example):
         return self.device
 
 
-TABLES = [Shelf, Book, BookTag, Loan, Stock]
+TABLES = [Shelf, Book, BookTag, Loan, Stock, Passport, Ticket]

@@ -202,6 +202,46 @@ def test_a_trigger_that_is_switched_off_somewhere_is_not_what_it_should_be(how: 
     assert triggers.faults(connection) == []
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has such triggers")
+@pytest.mark.parametrize(
+    ("name", "table", "how"),
+    [
+        ("keep_update_audit_entry", "audit_entry", "BEFORE UPDATE OF id"),
+        ("update_accounts_user", "accounts_user", "AFTER UPDATE OF id"),
+        ("keep_update_audit_entry", "elsewhere.audit_entry", "BEFORE UPDATE"),
+        ("update_accounts_user", "elsewhere.accounts_user", "AFTER UPDATE"),
+    ],
+)
+def test_a_trigger_that_fires_for_less_is_not_what_it_should_be(
+    name: str, table: str, how: str
+) -> None:
+    name, own = PREFIX + name, table.rpartition(".")[2]
+    run = connection.connection.execute
+    run("CREATE SCHEMA elsewhere")
+    run(f"CREATE TABLE elsewhere.{own} (LIKE {own})")
+    run(f"DROP TRIGGER {name} ON {own}")
+    run(f"CREATE TRIGGER {name} {how} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+    if "keep" in name:
+        run(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+    (fault,) = triggers.faults(connection)
+    assert f"{name} of the audit trail" in fault
+    triggers.install(connection)
+    assert triggers.faults(connection) == []
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL defers triggers")
+def test_a_trigger_that_waits_for_the_commit_is_not_what_it_should_be() -> None:
+    name, run = f"{PREFIX}update_accounts_user", connection.connection.execute
+    run(f"DROP TRIGGER {name} ON accounts_user")
+    run(
+        f"CREATE CONSTRAINT TRIGGER {name} AFTER UPDATE ON accounts_user"
+        f" DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {name}()"
+    )
+    assert len(triggers.faults(connection)) == 1
+    triggers.install(connection)
+    assert triggers.faults(connection) == []
+
+
 def test_another_database_has_triggers_of_its_own(other_database: str) -> None:
     other = connections[other_database]
     triggers.install(other)

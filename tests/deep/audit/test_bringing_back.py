@@ -27,7 +27,7 @@ from ..test_admin import page_of, reader
 from ..test_restore import article, latest, tags
 from ..test_seals import said
 from .models import Club, Hotel, Invoice, Note, Place
-from .tables import Book, Shelf, Stock
+from .tables import Book, Shelf, Stock, Ticket
 
 pytestmark = pytest.mark.django_db
 
@@ -360,6 +360,41 @@ def test_a_unique_value_that_another_object_has_now(admin_client: Any) -> None:
         "Code": f"{why} So the object cannot be brought back now.",
         "Pin": "The value is secret and not recorded. The field gets its default value.",
     }
+
+
+def test_what_a_constraint_refuses_today_is_left_out(admin_client: Any) -> None:
+    ticket = Ticket.objects.create(code="a", seat=1, place="A")
+    then = latest(ticket)
+    Ticket.objects.filter(pk=ticket.pk).update(code="b", seat=2, place="B")
+    keeps = " The field keeps its present value."
+    Ticket.objects.create(code="A", seat=1)
+    page = admin_client.get(address(then))
+    assert shown(page) == {"Place": ("B", "A")}
+    assert kept(page) == {
+        "Code": f"Constraint “audit_ticket_code” is violated.{keeps}",
+        "Seat": f"The seat is taken.{keeps}",
+    }
+    send(admin_client, then)
+    assert Ticket.objects.filter(code="b", seat=2, place="A").exists()
+
+
+def test_the_email_of_a_user_that_another_has_now(admin_client: Any) -> None:
+    user = User.objects.create_user("ada", "ada@example.com", first_name="Ada")
+    then = latest(user)
+    User.objects.filter(pk=user.pk).update(first_name="Bob", email="bob@example.com")
+    User.objects.create_user("eve", "ADA@example.com")
+    page = admin_client.get(address(then))
+    assert shown(page) == {"First name": ("Bob", "Ada")}
+    assert kept(page)["Email address"].startswith("A user with that email address already exists.")
+    assert "Not as they were" in send(admin_client, then).text
+
+
+@pytest.mark.parametrize("model", ["audit_examples.Author", "audit_examples.Note"])
+def test_a_key_of_another_type_has_no_state(admin_client: Any, model: str) -> None:
+    entry = Entry(action="update", model_label=model, object_id="x", changes={})
+    entry.save()
+    assert admin_client.get(page_of(entry)).status_code == 200
+    assert admin_client.get(address(entry)).status_code == 404
 
 
 def test_a_state_without_the_object_says_so(admin_client: Any) -> None:

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
@@ -28,6 +29,7 @@ from ..test_append_only import execute
 from ..test_forgetting import forget, grace
 from ..test_seals import force, found, said, small_batches
 from .models import Hotel, Note, Place
+from .tables import Passport
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("restored")]
 MARK = {"forgotten": True}
@@ -342,6 +344,21 @@ def test_each_database_is_asked(people: Any, other_database: str) -> None:
         assert list(seals.verify(alias)) == []
 
 
+def test_a_name_is_forgotten_in_a_database_that_does_not_know_the_person(
+    grace: Any, other_database: str
+) -> None:
+    triggers.install(connections[other_database])
+    for values in (
+        {"actor_name": "ada (by grace)"},
+        {"action": "failed", "model_label": "accounts.User", "object_repr": "Grace@example.com"},
+    ):
+        Entry(**values).save(using=other_database)
+    forget(grace.pk)
+    entries = Entry.objects.using(other_database).exclude(action="forget").order_by("pk")
+    assert [*entries.values_list("actor_name", "object_repr")] == [(FORGOTTEN, ""), ("", FORGOTTEN)]
+    assert list(seals.verify(other_database)) == []
+
+
 def test_one_database_can_be_chosen(people: Any, other_database: str) -> None:
     forget(people.pk, "--database=other")
     assert Entry.objects.filter(object_repr="grace").exists()
@@ -562,3 +579,108 @@ def test_a_person_gets_their_data(grace: Any) -> None:
     for entries in (Entry.objects.of(grace), Entry.objects.filter(actor=grace.pk)):
         assert {entry.pk for entry in entries} <= {*keys}
     assert keys == sorted(keys)
+
+
+def test_an_object_whose_key_leads_to_the_person_belongs_to_the_person() -> None:
+    register(Hotel, personal=["beds"])
+    register(Passport, personal=["number"])
+    there, gone = (Hotel.objects.create(name=name, beds=1) for name in ("Here", "Gone"))
+    for hotel in (there, gone):
+        Passport.objects.create(holder=hotel, number="X123")
+    Passport.objects.get(pk=gone.pk).delete()
+    # A parent of the model to which the key leads is the same person.
+    for person in (there, Place(pk=gone.pk)):
+        forget_object(person)
+    assert {*map(tuple, marked(Passport))} == {("number",)}
+    assert found() == []
+
+
+def test_what_leads_to_a_person_by_a_column_that_is_not_recorded_is_forgotten() -> None:
+    register(Author, personal=["name"])
+    register(Article, personal=["title"], exclude=["author"])
+    ada = Author.objects.create(name="Ada")
+    Article.objects.create(title="Of Ada", author=ada)
+    forget_object(ada)
+    assert marked(Article) == [["title"]]
+
+
+@pytest.mark.parametrize("personal", [["first_name"], None])
+def test_logins_are_forgotten_whatever_fields_are_personal(
+    django_user_model: Any, personal: Any
+) -> None:
+    register(django_user_model, personal=personal)
+    user = django_user_model.objects.create_user("émile", first_name="Zora")
+    address = {"address": {"old": None, "new": "192.0.2.1"}, "failures": {"old": None, "new": 2}}
+    values: dict[str, Any] = {"model_label": "accounts.User", "changes": address}
+    for name in ("émile", "ÉMILE", "émilé", ""):
+        Entry(action="failed", object_repr=name, **values).save()
+    Entry(action="login", object_id=str(user.pk), object_repr="émile", **values).save()
+    forget(user.pk)
+    one, two, *others = Entry.objects.filter(action="failed").order_by("pk")
+    assert (one.object_repr, one.changes["address"]) == (FORGOTTEN, MARK)
+    # PostgreSQL knows other letters than those of ASCII if its locale does.
+    assert connection.vendor == "postgresql" or two.object_repr == FORGOTTEN
+    assert [(entry.object_repr, entry.changes) for entry in others] == [
+        ("émilé", address),
+        ("", address),
+    ]
+    login = Entry.objects.get(action="login")
+    assert (login.changes["address"], login.changes["failures"]) == (MARK, address["failures"])
+    assert found() == []
+
+
+def test_the_log_of_the_admin_forgets_too(
+    admin_client: Any, grace: Any, django_user_model: Any
+) -> None:
+    bob = django_user_model.objects.create_user("bob")
+    admin_client.post(f"/admin/accounts/user/{bob.pk}/delete/", {"post": "yes"})
+    by = django_user_model.objects.get(username="admin")
+    LogEntry.objects.log_actions(by.pk, [Author(pk=bob.pk, name="bobby")], action_flag=2)
+    log = LogEntry.objects.order_by("pk").values_list("object_repr", "change_message")
+    assert log[0][0] == "bob"
+    assert "and 1 other row(s)" in forget(bob.pk)
+    assert [*log] == [(FORGOTTEN, ""), ("bobby", "")]
+    assert not Person("accounts.User", str(grace.pk), "default").find().logged
+    assert "already forgotten" in forget(bob.pk)
+
+
+def test_the_log_of_the_admin_writes_keys_in_its_own_way(admin_user: Any) -> None:
+    register(Note, personal=["text"])
+    note = Note.objects.create(text="Call Ada", article=Article.objects.create(title="x"))
+    LogEntry.objects.log_actions(admin_user.pk, [note], action_flag=1)
+    forget_object(note)
+    assert LogEntry.objects.get().object_repr == FORGOTTEN
+
+
+def test_a_reason_is_one_line(grace: Any) -> None:
+    said("forget", "accounts.User", str(grace.pk), "--reason=She asked.\n\nThe trail is whole.")
+    assert "She asked. The trail is whole. (entry" in said("verify")
+
+
+@pytest.mark.parametrize("length", [501, 10_000])
+def test_a_reason_has_an_end(admin_client: Any, grace: Any, length: int) -> None:
+    page = f"/admin/audit/entry/forget/accounts.User/{grace.pk}/"
+    told = f"The reason has {length:,} characters, but at most 500 stay on the trail"
+    assert told in admin_client.post(page, {"reason": "x" * length}).text
+    with pytest.raises(CommandError, match=told):
+        said("forget", "accounts.User", str(grace.pk), f"--reason={'x' * length}")
+    assert not Entry.objects.filter(action="forget").exists()
+    said("forget", "accounts.User", str(grace.pk), f"--reason={'x' * 500}")
+    assert Entry.objects.filter(action="forget").exists()
+
+
+def test_a_child_of_the_model_of_users_is_a_user(
+    grace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "get_user_model", lambda: Place)
+    monkeypatch.setattr(Place, "USERNAME_FIELD", "name", raising=False)
+    monkeypatch.setattr(Place, "get_email_field_name", lambda: "name", raising=False)
+    assert Person("audit_examples.Hotel", "1", "default").is_user
+
+
+def test_a_preview_says_that_a_value_was_forgotten(admin_client: Any, grace: Any) -> None:
+    deletion = Entry.objects.of(grace)[0]
+    forget(grace.pk)
+    page = admin_client.get(f"/admin/audit/entry/{deletion.pk}/bring-back/")
+    why = dict(page.context["preview"].left_out)
+    assert why["Username"].startswith("The trail cannot tell the value: it was forgotten")

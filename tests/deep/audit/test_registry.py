@@ -159,6 +159,25 @@ def test_what_is_excluded_of_a_child_by_default_is_recorded_where_its_parent_say
     assert "last_login" not in recorded_of(User)
 
 
+def test_a_field_for_the_name_of_a_user_is_personal() -> None:
+    with isolate_apps("django.contrib.contenttypes"):
+
+        class User(AbstractBaseUser):
+            username = models.CharField(max_length=50)
+            name = models.CharField(max_length=50)
+            USERNAME_FIELD = "username"
+
+            class Meta:
+                app_label = "things"
+
+    registry.register(User)
+    audited = registry.audited_models()[User]
+    assert audited.name is not None
+    assert audited.name.name in audited.personal
+    registry.register(User, personal=["username"])
+    assert registry.audited_models()[User].personal == {"username", "address"}
+
+
 @pytest.mark.parametrize("option", ["exclude", "mask"])
 def test_a_text_in_the_place_of_a_list_is_refused(option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=rf"{option} of .* for example \['title'\]"):

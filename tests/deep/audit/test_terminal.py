@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
-from apps.audit import triggers
+from apps.audit import seals, triggers
 from apps.audit.models import Entry
 from apps.core.actor import acting_as
 
@@ -110,3 +110,12 @@ def test_a_history_can_be_read_in_lines(article: Article) -> None:
     assert heads[2].endswith("Created by admin, request")
     assert "  Headline\n    - First\n    + Second\n" in text
     assert "  Access token: secret, not recorded\n" in text
+
+
+def test_an_error_of_the_database_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise OperationalError("connection failed:\n  is the server running?")
+
+    monkeypatch.setattr(seals, "seal", fail)
+    with pytest.raises(CommandError, match=r"^connection failed: is the server running[?]$"):
+        said("seal")

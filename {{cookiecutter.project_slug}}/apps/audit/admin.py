@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage, Page, Paginator
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import JSONField, Model, QuerySet, Value
@@ -177,7 +177,8 @@ class EntryAdmin(admin.ModelAdmin):
         """Show what bringing a state back would change, and do it when the form is sent."""
         try:
             preview = Preview(self._entry(request, str(pk)))
-        except CannotRestoreError as error:
+        # The last two: the key of the model had another type.
+        except (CannotRestoreError, ValidationError, ValueError) as error:
             raise Http404(str(error)) from error
         if not self._may_bring_back(request, preview.state.model, preview.instance):
             raise PermissionDenied
@@ -210,7 +211,7 @@ class EntryAdmin(admin.ModelAdmin):
             except CannotForgetError as error:
                 fault = str(error)
             else:
-                done = f"Values in {count:,} entries were forgotten."
+                done = f"Entries with forgotten values: {count:,}."
                 self.message_user(request, done if count else "Already forgotten.")
                 return HttpResponseRedirect(history)
         return self._render(
@@ -304,9 +305,8 @@ class EntryAdmin(admin.ModelAdmin):
         site = self.admin_site
         is_registered, default = site.is_registered(model), admin.ModelAdmin(model, site)
         own = site.get_model_admin(model) if is_registered else default
-        if instance is None:
-            return own.has_add_permission(request)
-        return own.has_change_permission(request, instance)
+        may_change = own.has_change_permission
+        return may_change(request, instance) if instance else own.has_add_permission(request)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""

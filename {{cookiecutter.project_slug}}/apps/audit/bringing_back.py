@@ -4,8 +4,8 @@ from copy import copy
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, transaction
-from django.db.models import ManyToManyField, Model, QuerySet
+from django.db import DatabaseError, transaction
+from django.db.models import F, Func, ManyToManyField, Model, QuerySet, UniqueConstraint
 
 from . import registry
 from .lineage import LAST
@@ -58,7 +58,7 @@ class Preview:
                 instance, others = restore(now)
         except ValidationError as error:
             return False, f"Nothing was changed. {' '.join(error.messages)}"
-        except (IntegrityError, DataError):
+        except DatabaseError:
             # The text of the error may hold values that are masked.
             return False, REFUSED
         labels = ", ".join(label for _, _, label in fields_of(self.step.model_label, others))
@@ -104,7 +104,7 @@ class Preview:
             return "The trail does not record it."
         if registry.is_masked(self.state.model, name):
             return "The value is secret and not recorded."
-        return "The trail cannot tell the value: the field had another name or type."
+        return "The trail cannot tell the value: it was forgotten, or the field has changed."
 
     def _gone(self, field: Any, change: dict[str, Any]) -> list[Any]:
         """List the keys of objects to which a change would lead, and which no longer exist."""
@@ -130,4 +130,16 @@ class Preview:
             if other is not None:
                 why = f"Another {meta.verbose_name} has this value now: {other}."
                 found |= dict.fromkeys(state.changes.keys() & {*names}, why)
+        then = copy(self.instance) if self.instance else state.model(pk=state.pk)
+        for column in (each for each in meta.concrete_fields if each.name in state.values):
+            setattr(then, column.attname, state.values[column.name])
+        for one in (each for each in meta.constraints if isinstance(each, UniqueConstraint)):
+            # Of constraints with a condition or expressions, only the message is known.
+            parts: Any = (each for each in Func(*one.expressions).flatten() if isinstance(each, F))
+            changed = state.changes.keys() & {*one.fields, *(each.name for each in parts)}
+            try:
+                if changed and one not in meta.total_unique_constraints:
+                    one.validate(state.model, then, using=state.using)
+            except ValidationError as error:
+                found = dict.fromkeys(changed, " ".join(error.messages)) | found
         return found

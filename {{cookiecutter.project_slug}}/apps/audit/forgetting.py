@@ -5,19 +5,20 @@ in the same transaction, and says who has done so, when and why.
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from functools import reduce
 from itertools import batched
 from operator import or_
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import Error, connections, router, transaction
 from django.db.models import ForeignKey, Model, Q, QuerySet, TextField
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Lower
+from django.db.models.functions import Cast
 
 from apps.core import modules
 from apps.core.actor import current_actor
@@ -33,6 +34,8 @@ from .registry import Audited
 from .values import FORGOTTEN, pointed_to
 
 BATCH: Final = 1000
+# Of characters; the page in the admin takes no more either.
+MOST_OF_A_REASON: Final = 500
 # How the values of a mapping take the place of those that an entry has.
 MERGED: Final[dict[str, Any]] = {
     "postgresql": lambda values: ("changes || %s::jsonb", [json.dumps(values)]),
@@ -51,17 +54,19 @@ class Person:
     """An object whose model has personal fields, on the trail of one database.
 
     ``about`` has the ids of the entries about the person: those of the object, of objects that
-    belong to it, and of failed logins. ``by`` has those of what the person did. ``audited`` maps
-    the labels of these objects to what is recorded of them. ``label`` is that of the model,
-    ``"accounts.User"``, and ``key`` the primary key of the object, which may be deleted by now.
+    belong to it, and of failed logins. ``by`` has those of what the person did. ``logged`` has
+    those of the admin's own log with names of these objects. ``audited`` maps the labels of these
+    objects to what is recorded of them. ``label`` is that of the model, ``"accounts.User"``, and
+    ``key`` the primary key of the object, which may be deleted by now.
 
     Raises:
         CannotForgetError: for an unknown model, or one without personal fields.
     """
 
     def __init__(self, label: str, key: str, using: str) -> None:
-        self.using, self.entries = using, Entry.objects.using(using)
-        self.about, self.by, self.audited = set[int](), set[int](), dict[str, Audited]()
+        self.using, self.entries, self.called = using, Entry.objects.using(using), set[str]()
+        self.about, self.by, self.logged = set[int](), set[int](), set[int]()
+        self.audited, self.log = dict[str, Audited](), cast("Any", model_of("admin.LogEntry"))
         model: Any = model_of(label)
         if model is None:
             raise CannotForgetError(
@@ -69,10 +74,8 @@ class Person:
             )
         self.model = model._meta.concrete_model
         self.label, self.key = self.model._meta.label, key
-        self.is_user = self.model is get_user_model()._meta.concrete_model
-        every, own = registry.audited_models(), self.model
-        related = [one for one in every if issubclass(own, one) or issubclass(one, own)]
-        self.family = [every[one] for one in related]
+        self.is_user = issubclass(self.model, get_user_model())
+        self.family = [one for one in registry.audited_models().values() if self._is_kin(one.model)]
         if not self.is_user and not any(one.personal for one in self.family):
             raise CannotForgetError(
                 f"{label} has no personal fields on the trail; name them, for example with"
@@ -88,20 +91,21 @@ class Person:
     def find(self) -> "Person":
         """Read which entries are about the person, and which are about what the person did."""
         self.names = Names(self.entries)
-        self._add(self.family, {self.key})
+        # Django's log of the admin has a UUID with dashes, also on SQLite.
+        self._add(self.family, {self.key, str(self.pk)})
         # What belongs to a person has personal fields, and a foreign key to the person.
         for one in registry.audited_models().values():
-            keys = [field for field in one.fields if isinstance(field, ForeignKey)]
+            keys = [each for each in one.model._meta.local_fields if isinstance(each, ForeignKey)]
             for key in keys if one.personal else ():
-                if key.target_field.primary_key and issubclass(self.model, key.related_model):
+                if key.target_field.primary_key and self._is_kin(key.related_model):
                     self._add([one], self._owned(one, key))
         if self.is_user:
-            called = self._called()
+            self.called |= self._called()
             tried = self._entries(self.family).filter(object_id="", action="failed")
-            # LOWER of SQLite knows only the letters of ASCII.
-            same = Q(object_repr__in=called) | Q(name__in={name.lower() for name in called})
-            self.about |= _keys(tried.alias(name=Lower("object_repr")).filter(same))
-            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in called)
+            # LOWER of SQLite knows only the letters of ASCII. Some failures have no name.
+            same = f"^({'|'.join(map(re.escape, self.called))})$"
+            self.about |= _keys(tried.exclude(object_repr="").filter(object_repr__iregex=same))
+            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in self.called)
             self.by = _keys(self.entries.filter(reduce(or_, acting, Q(actor=self.pk))))
         return self
 
@@ -123,16 +127,27 @@ class Person:
         if one := self.audited.get(self.names.label(entry)) if entry.pk in self.about else None:
             today = zip(left, self.names.today(entry, left), strict=True)
             found |= {then for then, now in today if now in one.personal}
-            covering = registry.covering(one.model)
-            if entry.object_repr and any(a.name and a.name.name in a.personal for a in covering):
+            # A failed login has the name that was tried.
+            named = (a.name and a.name.name in a.personal for a in registry.covering(one.model))
+            if entry.object_repr and (not entry.object_id or any(named)):
                 found.add(".object_repr")
         return found & {*left}
+
+    def _is_kin(self, model: type[Model]) -> bool:
+        """Whether a row of a model can be a part of the object."""
+        return issubclass(self.model, model) or issubclass(model, self.model)
 
     def _add(self, family: list[Audited], keys: Iterable[str]) -> None:
         """Count the entries of objects of some models as entries about the person."""
         self.audited |= {one.model._meta.label: one for one in family}
         for some in batched(keys, BATCH):
             self.about |= _keys(self._entries(family).filter(object_id__in=some))
+            for meta in (one.model._meta for one in family if self.log):
+                kind = Q(
+                    content_type__app_label=meta.app_label, content_type__model=meta.model_name
+                )
+                logged = self._rows(self.log).filter(kind, object_id__in=some)
+                self.logged |= _keys(logged.exclude(object_repr=FORGOTTEN))
 
     def _entries(self, family: Iterable[Audited]) -> QuerySet[Entry]:
         labels = [one.model._meta.label for one in family]
@@ -147,6 +162,8 @@ class Person:
         """Return the keys of objects that point to the person now, or did so before."""
         rows = self._rows(one.model).filter(**{relation.name: self.pk}).values_list("pk", flat=True)
         found = {registry.object_key(one.model, pk, self.using) for pk in rows}
+        if relation.primary_key:
+            found.add(self.key)
         for entries, value in self._values([one], {relation.name}):
             owned = entries.alias(to=value).filter(to=str(self.pk))
             found.update(owned.values_list("object_id", flat=True))
@@ -177,8 +194,8 @@ class Person:
                         yield entries, Cast(KT(f"changes__{name}__{side}"), TextField())
 
 
-def _keys(entries: QuerySet[Entry]) -> set[int]:
-    return {*entries.order_by().values_list("pk", flat=True)}
+def _keys(rows: QuerySet[Any]) -> set[int]:
+    return {*rows.order_by().values_list("pk", flat=True)}
 
 
 class Result(NamedTuple):
@@ -200,21 +217,24 @@ def forget(
     Raises:
         CannotForgetError: if nothing was done, or not in all databases; the text says which.
     """
-    if not (reason := harmless(reason.strip())):
+    reason = harmless(" ".join(reason.split()))
+    if not 0 < len(reason) <= MOST_OF_A_REASON:
+        fault = f"has {len(reason):,} characters, but at most {MOST_OF_A_REASON}"
         raise CannotForgetError(
-            "The reason is empty, but it has to stay on the trail; for example 'She asked for it on"
-            " 3 May'."
+            f"The reason {fault if reason else 'is empty, but it has to'} stay on the trail; for"
+            " example 'She asked for it on 3 May'."
         )
     done: list[Result] = []
     aliases = databases or triggers.trails()
-    alias, was_found = "", False
+    alias, was_found, called = "", False, set[str]()
     try:
+        # A name that one database knows can be on the trail of another. All must answer first.
         for alias in aliases:
-            with connections[alias].cursor() as cursor:
-                cursor.execute("SELECT 1")
+            called |= Person(label, key, alias).find().called
         for alias in aliases:
             with transaction.atomic(using=alias):
                 person = Person(label, key, alias)
+                person.called |= called
                 result = _forget(person, reason)
             was_found = was_found or result.is_there or bool(person.about or person.by)
             done.append(result)
@@ -240,6 +260,9 @@ def _forget(person: Person, reason: str) -> Result:
     # One run at a time: the first seal is the lock, because each run changes what entries keep.
     Seal.objects.using(using).select_for_update().first()
     person.find()
+    if person.logged:
+        logged = person.log._base_manager.using(using).filter(pk__in=person.logged)
+        rows += logged.update(object_repr=FORGOTTEN, change_message="")
     until = seals.covered(using)
     keys = sorted(key for key in person.about | person.by if key <= until)
     count = sum(_forget_some(person, reason, some) for some in batched(keys, BATCH))
@@ -249,7 +272,7 @@ def _forget(person: Person, reason: str) -> Result:
 def _forget_some(person: Person, reason: str, keys: Collection[int]) -> int:
     """Forget the parts of some entries, and return how many entries those were."""
     found: QuerySet[Entry] = person.entries.filter(pk__in=keys)
-    entries = found.only("model_label", "object_repr", "actor_name").in_bulk()
+    entries = found.defer("changes").in_bulk()
     rows = {row.key: row for row in fingerprints.read(found)}
     parts = {key: some for key, row in rows.items() if (some := person.parts(entries[key], row))}
     if not parts:

@@ -53,10 +53,10 @@ class PostgreSQLCapture(Capture):
     """
     find_triggers = """
         SELECT proname, relname, prosrc, proconfig, prosecdef, lanname, tgtype, tgoldtable,
-            tgnewtable, tgenabled, tgqual
+            tgnewtable, CASE WHEN tgdeferrable THEN 'd' ELSE tgenabled END, tgqual, tgattr::text
         FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
         LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname AND tgparentid = 0
-        LEFT JOIN pg_class ON pg_class.oid = tgrelid
+        LEFT JOIN pg_class ON pg_class.oid = tgrelid AND pg_table_is_visible(tgrelid)
         WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
     """
 
@@ -159,7 +159,7 @@ class PostgreSQLCapture(Capture):
         ]
         old, new = (f"{one}_rows" if one.upper() in rows else None for one in ("old", "new"))
         enabled = "A" if always else "O"
-        found = [table, body, [*SETTINGS], False, "plpgsql", kind, old, new, enabled, None]
+        found = [table, body, [*SETTINGS], False, "plpgsql", kind, old, new, enabled, None, ""]
         return Trigger(name, table, creation, found)
 
     def _who_acts(self, rows: str = "") -> str:

@@ -232,12 +232,14 @@ def _is_hidden(field: Any, registered: Mapping[type[Model], Options]) -> bool:
 
 def _personal(model: type[Model], said: Options) -> frozenset[str]:
     """Return the personal fields of a model; some may have been removed from it."""
-    if "personal" in said:
-        return said["personal"]
     label, named = model._meta.label, frozenset[str]()
+    if "personal" in said:
+        # The address of a login is no field of the model.
+        return said["personal"].union(["address"] if issubclass(model, AbstractBaseUser) else ())
     if issubclass(model, AbstractBaseUser):
+        called = {each.name for each in model._meta.fields if each.name in NAMES}
         name = getattr(model, "USERNAME_FIELD", "username")
-        named = frozenset({name, model.get_email_field_name(), *PERSONAL})
+        named = frozenset({name, model.get_email_field_name(), *PERSONAL, *called})
     return named.union(*(one.personal.get(label, ()) for one in modules.module_configs()))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.core import serializers
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.utils import timezone
 
 from apps.audit import fingerprints, registry, seals, triggers
@@ -109,8 +109,8 @@ class Command(BaseCommand):
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"handle_{verb}")(**options)
-        except (seals.BusyError, CannotForgetError) as error:
-            raise CommandError(str(error)) from error
+        except (Error, seals.BusyError, CannotForgetError) as error:
+            raise CommandError(" ".join(str(error).split())) from error
 
     def handle_seal(self, *, database: str, **options: Any) -> None:
         sealed = sum(link.count for link in seals.seal(database))
