@@ -234,6 +234,20 @@ def test_a_job_in_autocommit_is_not_sent_again_while_it_runs(
     assert later > due
 
 
+def test_a_connection_that_was_ended_meanwhile_does_not_repeat_a_long_job() -> None:
+    """Servers and poolers end connections that are idle for long."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that could end a connection.")
+    run, _ = running(tasks.add, 1, 2)
+    with run.with_heartbeat():
+        with connection.cursor() as cursor, suppress(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        connection.errors_occurred = False  # the connection was idle
+        run.finish(None)
+
+    assert Handoff.objects.get().status == Status.DONE
+
+
 def test_a_heartbeat_that_fails_is_not_the_last_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -295,7 +295,8 @@ def test_relays_and_workers_do_not_refuse_each_other(
     """With SERIALIZABLE the relay reads what a worker writes at the same time, and one fails."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has one isolation only.")
-    options = {**connection.settings_dict["OPTIONS"], "isolation_level": IsolationLevel.SERIALIZABLE}
+    level = {"isolation_level": IsolationLevel.SERIALIZABLE}
+    options = connection.settings_dict["OPTIONS"] | level
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
     connection.close()
     try:

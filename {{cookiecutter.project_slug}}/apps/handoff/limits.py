@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Thread, get_ident
 from typing import Any, Final
@@ -40,12 +40,12 @@ CLIENT: Final = {
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
-# Without this, a server that loses the network to the worker keeps the lock on a job for hours.
-NOTICE_DEAD_CLIENTS: Final = (
-    "SET tcp_keepalives_idle=30; SET tcp_keepalives_interval=10; SET tcp_keepalives_count=3"
+# Without the first, a server without a network to the worker keeps the lock on a job for hours.
+# Without the second, which some servers refuse, the query of a killed process goes on and keeps it.
+NOTICES: Final = (
+    "SET tcp_keepalives_idle=30; SET tcp_keepalives_interval=10; SET tcp_keepalives_count=3",
+    "SET client_connection_check_interval='2s'",
 )
-# Without this, the query of a killed process goes on to its end and keeps the lock.
-NOTICE_IN_A_QUERY: Final = "SET client_connection_check_interval='2s'"
 
 
 def limit_connections() -> None:
@@ -61,13 +61,12 @@ def limit_connections() -> None:
 def limited(using: str) -> Iterator[None]:
     """Let PostgreSQL run the block in a transaction, and end its long statements with an error."""
     connection = connections[using]
-    with ExitStack() as block:
-        block.enter_context(cut_when_silent(using))
-        if connection.vendor == "postgresql" and not connection.in_atomic_block:
-            block.enter_context(transaction.atomic(using=using))
-            transaction.on_commit(unwatch, using=using)
-            with connection.cursor() as cursor:
-                cursor.execute(LIMITS)
+    if connection.vendor != "postgresql" or connection.in_atomic_block:  # the latter in a test
+        yield
+        return
+    with cut_when_silent(using), transaction.atomic(using=using), connection.cursor() as cursor:
+        transaction.on_commit(unwatch, using=using)
+        cursor.execute(LIMITS)
         yield
 
 
@@ -126,7 +125,6 @@ def notice_dead_clients(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "postgresql":
         # Without Django's cursor, which would count this as a query of a request or a test.
         with connection.connection.cursor() as cursor:
-            cursor.execute(NOTICE_DEAD_CLIENTS)
-            # Some servers refuse it, for example on Windows.
-            with suppress(DatabaseError), connection.wrap_database_errors:
-                cursor.execute(NOTICE_IN_A_QUERY)
+            for notice in NOTICES:
+                with suppress(DatabaseError), connection.wrap_database_errors:
+                    cursor.execute(notice)

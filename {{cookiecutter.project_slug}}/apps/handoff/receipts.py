@@ -161,7 +161,10 @@ class Run:
         if has_receipt and not text and now - (self.row.last_attempted_at or now) < ACCURACY:
             assign(self.row, receipt)
         else:
+            connection = connections[self.database]
             with cut_when_silent(self.database):
+                if not has_receipt and connection.get_autocommit():
+                    connection.close_if_unusable_or_obsolete()  # a long job may not have used it
                 self.change(Status.DONE if has_receipt else Status.RUNNING, **receipt)
 
     def fail(

@@ -127,11 +127,10 @@ class HandedOffTask(OutboxTask):
         connection = connections[run.database]
         if not (request.is_eager and connection.in_atomic_block):  # as in a test
             reset(connection)
-        cause, pause, for_good = error, None, request.for_good
+        # A False of ``retry`` counts only if the task has not gone on after its call.
+        cause, pause, for_good = error, None, request.for_good or None
         if isinstance(error, Retry):
-            cause, pause = error.exc or error, cast("float | None", error.when)
-        elif not for_good:
-            for_good = None  # the task went on after its call of ``retry``
+            cause, pause, for_good = error.exc or error, cast("Any", error.when), request.for_good
         try:
             with limited(run.database):
                 pause = run.fail(cause, pause=pause, for_good=for_good)
