@@ -305,8 +305,9 @@ class EntryAdmin(admin.ModelAdmin):
         site = self.admin_site
         is_registered, default = site.is_registered(model), admin.ModelAdmin(model, site)
         own = site.get_model_admin(model) if is_registered else default
-        may_change = own.has_change_permission
-        return may_change(request, instance) if instance else own.has_add_permission(request)
+        if instance is None:
+            return own.has_add_permission(request)
+        return own.has_change_permission(request, instance)
 
     def _object_url(self, request: HttpRequest, instance: Model | None) -> str | None:
         """Return the admin page of an object, if there is one that the reader may see."""

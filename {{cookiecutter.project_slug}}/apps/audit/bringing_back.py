@@ -130,7 +130,7 @@ class Preview:
             if other is not None:
                 why = f"Another {meta.verbose_name} has this value now: {other}."
                 found |= dict.fromkeys(state.changes.keys() & {*names}, why)
-        then = copy(self.instance) if self.instance else state.model(pk=state.pk)
+        then = state.model(pk=state.pk) if self.instance is None else copy(self.instance)
         for column in (each for each in meta.concrete_fields if each.name in state.values):
             setattr(then, column.attname, state.values[column.name])
         for one in (each for each in meta.constraints if isinstance(each, UniqueConstraint)):

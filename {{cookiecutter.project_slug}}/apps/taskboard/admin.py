@@ -58,8 +58,7 @@ class NotificationAdmin(admin.ModelAdmin):
     list_select_related = ("user",)
     search_fields = ("text", f"user__{User.USERNAME_FIELD}")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
-        return False
+    has_change_permission = has_add_permission
