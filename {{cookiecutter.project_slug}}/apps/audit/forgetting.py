@@ -55,9 +55,10 @@ class Person:
 
     ``about`` has the ids of the entries about the person: those of the object, of objects that
     belong to it, and of failed logins. ``by`` has those of what the person did. ``logged`` has
-    those of the admin's own log with names of these objects. ``audited`` maps the labels of these
-    objects to what is recorded of them. ``label`` is that of the model, ``"accounts.User"``, and
-    ``key`` the primary key of the object, which may be deleted by now.
+    those of the admin's own log with names of these objects. ``called`` has the names and
+    addresses of a user. ``audited`` maps the labels of these objects to what is recorded of them.
+    ``label`` is that of the model, ``"accounts.User"``, and ``key`` the primary key of the object,
+    which may be deleted by now.
 
     Raises:
         CannotForgetError: for an unknown model, or one without personal fields.
