@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,7 +41,7 @@ ROWS_AT_ONCE: Final = 10_000
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number above 0, and finite."""
-    return isinstance(value, int | float) and 0 < value < inf
+    return isinstance(value, int | float) and 0 < value < float("inf")
 
 
 # For each option its default, and whether it can have a value.

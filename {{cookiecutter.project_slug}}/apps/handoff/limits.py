@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from threading import Thread, get_ident
 from typing import Any, Final
@@ -64,10 +64,12 @@ def limited(using: str) -> Iterator[None]:
     if connection.vendor != "postgresql" or connection.in_atomic_block:  # the latter in a test
         yield
         return
-    with cut_when_silent(using), transaction.atomic(using=using), connection.cursor() as cursor:
-        transaction.on_commit(unwatch, using=using)
-        cursor.execute(LIMITS)
-        yield
+    with ExitStack() as watch:
+        watch.enter_context(cut_when_silent(using))
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            transaction.on_commit(watch.close, using=using)  # callbacks may take longer
+            cursor.execute(LIMITS)
+            yield
 
 
 @contextmanager
@@ -76,19 +78,14 @@ def cut_when_silent(using: str) -> Iterator[None]:
 
     A frozen server ends no statement, but its machine still acknowledges packets.
     """
-    connection = connections[using]
+    connection, me = connections[using], get_ident()
     if connection.vendor == "postgresql":
         _start_watch(os.getpid())
-        _watched[get_ident()] = (time.monotonic() + SILENCE, connection)
+        _watched[me] = (time.monotonic() + SILENCE, connection)
     try:
         yield
     finally:
-        unwatch()
-
-
-def unwatch() -> None:
-    """Cut the connection of this thread no more: callbacks after a commit may take long."""
-    _watched.pop(get_ident(), None)
+        _watched.pop(me, None)
 
 
 @cache

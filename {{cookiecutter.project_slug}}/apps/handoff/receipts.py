@@ -23,7 +23,7 @@ from django.utils.json import normalize_json
 from apps.core.actor import acting_as
 
 from .backend import option, send_signal
-from .limits import cut_when_silent, limited, reset, unwatch
+from .limits import cut_when_silent, limited, reset
 from .models import Handoff, HandoffQuerySet, Status
 
 logger = logging.getLogger(__name__)
@@ -108,8 +108,8 @@ class Run:
         """
         was_open = connections[self.database].in_atomic_block  # as in a test
         with ExitStack() as commit, transaction.atomic(using=self.database):
-            if not was_open:
-                transaction.on_commit(unwatch, using=self.database)
+            if not was_open:  # callbacks of the job may take longer than the commit
+                transaction.on_commit(commit.close, using=self.database)
             with cut_when_silent(self.database):
                 if not self.rows().update(**RECEIPT):
                     raise SupersededError

@@ -75,8 +75,7 @@ _held_for_fork: Final = ExitStack()
 def _before_fork() -> None:
     end = time.monotonic() + STATEMENT
     for relay in relays:
-        # A process that inherits a connection to SQLite has no locks. Its commits can be lost. So
-        # this waits as long as SQLite does.
+        # A process that inherits a connection to SQLite has no locks, and can lose its commits.
         sqlite = relay.database if relay.database and relay.database.vendor == "sqlite" else None
         if relay.lock.acquire(timeout=-1 if sqlite else max(0, end - time.monotonic())):
             _held_for_fork.callback(relay.lock.release)
