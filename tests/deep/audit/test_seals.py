@@ -197,6 +197,12 @@ def test_the_number_of_a_seal_that_is_gone_is_told(keys: list[int]) -> None:
     assert found()[:2] == [("seal", (2,)), ("seal", (3,))]
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL keeps whole numbers only")
+def test_a_number_of_a_seal_that_is_not_whole_is_told(keys: list[int]) -> None:
+    force("UPDATE audit_seal SET number = 1.5 WHERE number = 2")
+    assert {kind for kind, _ in found()} == {"seal"}
+
+
 def test_no_value_and_an_empty_one_differ(keys: list[int]) -> None:
     # The keys of users can be texts.
     if connection.vendor == "postgresql":

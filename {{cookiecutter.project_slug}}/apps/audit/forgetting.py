@@ -262,7 +262,7 @@ def _forget(person: Person, reason: str) -> Result:
     Seal.objects.using(using).select_for_update().first()
     person.find()
     if person.logged:
-        logged = QuerySet(person.log, using=using).filter(pk__in=person.logged)
+        logged: QuerySet[Any] = QuerySet(person.log, using=using).filter(pk__in=person.logged)
         rows += logged.update(object_repr=FORGOTTEN, change_message="")
     until = seals.covered(using)
     keys = sorted(key for key in person.about | person.by if key <= until)
