@@ -200,7 +200,7 @@ def test_the_number_of_a_seal_that_is_gone_is_told(keys: list[int]) -> None:
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL keeps whole numbers only")
 def test_a_number_of_a_seal_that_is_not_whole_is_told(keys: list[int]) -> None:
     force("UPDATE audit_seal SET number = 1.5 WHERE number = 2")
-    assert {kind for kind, _ in found()} == {"seal"}
+    assert ("seal", (2,)) in found()
 
 
 def test_no_value_and_an_empty_one_differ(keys: list[int]) -> None:
