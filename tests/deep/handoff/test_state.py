@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from apps.accounts.models import User
 from apps.handoff.models import LATE, Handoff, Status
 from apps.handoff.relay import Relay, claim, publish
 
@@ -55,3 +58,18 @@ def test_the_clock_of_the_web_machine_does_not_matter(monkeypatch: pytest.Monkey
 def test_a_job_for_a_later_time_does_not_wait_yet() -> None:
     row(Status.WAITING, LONG, due_at=timezone.now() + timedelta(hours=1))
     assert Handoff.objects.longest_wait() == timedelta()
+
+
+def test_jobs_for_the_address_of_a_user_are_forgotten_too() -> None:
+    ada = User.objects.create_user("ada", "ada@example.org")
+    mine = row(Status.DONE, arguments='[["Ada@Example.org", "localhost", true], {}]')
+    others = [
+        row(Status.DONE, arguments=f'[["{text}"], {{}}]')
+        for text in ("grada@example.org", "ada@example.org.uk", "")
+    ]
+    config: Any = apps.get_app_config("handoff")
+    assert [config.forget(ada.pk, "default") for _ in range(2)] == [1, 0]
+    assert Handoff.objects.get(pk=mine.pk).arguments == "[[], {}]"
+    kept = {each.pk: each.arguments for each in others}
+    found = Handoff.objects.filter(pk__in=kept).values_list("pk", "arguments")
+    assert dict(found) == kept
