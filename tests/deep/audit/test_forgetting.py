@@ -366,7 +366,7 @@ def test_one_database_can_be_chosen(people: Any, other_database: str) -> None:
 
 
 def test_a_database_that_is_away_stops_it_at_once(
-    people: Any, other_database: str, monkeypatch: pytest.MonkeyPatch
+    admin_client: Any, people: Any, other_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise OperationalError("connection refused\n")
@@ -378,6 +378,9 @@ def test_a_database_that_is_away_stops_it_at_once(
             CommandError, match=r"'other' has failed \(connection refused\): nothing"
         ):
             forget(people.pk)
+        page = f"/admin/audit/entry/forget/accounts.User/{people.pk}/"
+        told = admin_client.post(page, {"reason": "She asked."}, follow=True).text
+    assert "A database with a trail has failed, so nothing was done." in told
     assert Entry.objects.count() == before
     assert Entry.objects.filter(object_repr="grace").exists()
 

@@ -8,7 +8,7 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage, Page, Paginator
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.models import JSONField, Model, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Concat
@@ -200,11 +200,15 @@ class EntryAdmin(admin.ModelAdmin):
         if not (self.has_view_permission(request) and request.user.has_perm(MAY_FORGET)):
             raise PermissionDenied
         key, fault, reason = unquote(key), "", request.POST.get("reason", "")
+        history = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
         try:
             people = [Person(label, key, alias).find() for alias in triggers.trails()]
         except CannotForgetError as error:
             raise Http404(str(error)) from error
-        history = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
+        except Error:
+            text = "A database with a trail has failed, so nothing was done. Try again later."
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(history)
         if request.method == "POST":
             try:
                 count = sum(one.entries for one in forget(label, key, reason))
