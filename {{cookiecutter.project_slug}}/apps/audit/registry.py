@@ -224,7 +224,8 @@ def _audited_as(model: type[Model], registered: Mapping[type[Model], Options]) -
 
 def _is_hidden(field: Any, registered: Mapping[type[Model], Options]) -> bool:
     """Whether a field is secret, or holds the keys of objects whose key is secret or masked."""
-    key = pointed_to(getattr(field, "target_field", field))
+    is_many = isinstance(field, ManyToManyField)
+    key = pointed_to(field.remote_field.model._meta.pk if is_many else field)
     heirs = (heir for heir, said in registered.items() if key.name in said["mask"])
     secret = is_secret(field.name) or is_secret(key.name)
     return secret or any(issubclass(heir, key.model) for heir in heirs)
