@@ -20,7 +20,7 @@ from django.utils.text import Truncator
 
 from . import presentation, registry, triggers
 from .bringing_back import Preview
-from .forgetting import CannotForgetError, Person, forget
+from .forgetting import MOST_OF_A_REASON, CannotForgetError, Person, forget
 from .lineage import MODEL
 from .models import Entry
 from .presentation import harmless
@@ -231,6 +231,7 @@ class EntryAdmin(admin.ModelAdmin):
             ],
             is_there=any(one.is_there() for one in people),
             reason=reason,
+            longest=MOST_OF_A_REASON,
             error=fault,
         )
 

@@ -37,6 +37,8 @@ REPLACES: Final = re.compile(r"\b(?:REPLACE\s+INTO|OR\s+REPLACE)\b", re.IGNORECA
 # that replace NULL.
 COPIES: Final = re.compile(r'INSERT INTO "([^"]+)" .*\bSELECT\b.* FROM "([^"]+)"', re.DOTALL)
 FILLED: Final = re.compile(r"""coalesce\("([^"]+)", (?:'(?:[^']|'')*'|[^'"])+\)""")
+# Of the id of a request.
+MOST_CHARACTERS: Final = 64
 NO_REQUEST_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -64,7 +66,7 @@ def actor_id(pk: Any, alias: str) -> Any:
 
 def request_id() -> str:
     """Return the id of the request, without characters that could end a comment."""
-    return NO_REQUEST_ID.sub("_", current_request_id()[:64])
+    return NO_REQUEST_ID.sub("_", current_request_id()[:MOST_CHARACTERS])
 
 
 def who_acts(user: Any, alias: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from .registry import Audited
 from .values import FORGOTTEN, pointed_to
 
 BATCH: Final = 1000
-# Of characters; the page in the admin takes no more either.
+# Of characters, also in the page of the admin.
 MOST_OF_A_REASON: Final = 500
 # How the values of a mapping take the place of those that an entry has.
 MERGED: Final[dict[str, Any]] = {

@@ -247,8 +247,9 @@ def _personal(model: type[Model], said: Options) -> frozenset[str]:
 def _refuse(audited: Audited) -> None:
     """Refuse a model whose key, or whose links, the trail cannot record."""
     label, pk = audited.model._meta.label, audited.model._meta.pk
-    kind = "masked" if pk.name in audited.masked else f"a {type(pk).__name__}"
-    if key_type(pk) is None or kind == "masked":
+    is_masked = pk.name in audited.masked
+    if is_masked or key_type(pk) is None:
+        kind = "masked" if is_masked else f"a {type(pk).__name__}"
         raise ImproperlyConfigured(
             f"The audit trail cannot record {label}, whose key is {kind}. It shows keys, which are"
             " numbers, text or UUIDs, for example models.BigAutoField(primary_key=True)."

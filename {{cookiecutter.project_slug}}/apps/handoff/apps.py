@@ -30,13 +30,13 @@ class HandoffConfig(modules.ModuleConfig):
         """
         from .backend import outboxes
         from .models import Handoff
+        from .receipts import actor_named
 
         if using not in outboxes():
             return 0
         nothing = {"arguments": "[[], {}]", "return_value": "", "traceback": ""}
-        theirs, users = Q(actor=str(user_pk)), get_user_model()
-        user = users._base_manager.filter(pk=user_pk).first()
-        if address := getattr(user, users.get_email_field_name(), ""):
+        theirs, field = Q(actor=str(user_pk)), get_user_model().get_email_field_name()
+        if address := getattr(actor_named(str(user_pk)), field, ""):
             # A person who asks for a new password is not logged in.
             theirs |= Q(arguments__icontains=json.dumps(address))
         jobs = Handoff.objects.using(using).filter(theirs)
