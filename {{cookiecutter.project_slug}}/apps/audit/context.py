@@ -24,7 +24,9 @@ from .triggers import ENTRIES, KEPT, Triggers
 type Execute = Callable[[str], Any]
 
 # The beginning of Django's statements that write rows, with the table.
-WRITES: Final = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"')
+WRITES: Final = re.compile(
+    r'\s*(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"'
+)
 # The beginning of statements that write no row. All others may write some.
 READS: Final = re.compile(
     r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"

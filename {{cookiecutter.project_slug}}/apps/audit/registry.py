@@ -130,7 +130,7 @@ def register_settings() -> None:
 
 def forget_what_was_derived() -> None:
     """Empty the caches, after the list of audited models has changed."""
-    for cached in (audited_models, recorded, covering, tables_that_matter):
+    for cached in (audited_models, recorded, covering, tables_that_matter, is_masked):
         cached.cache_clear()
 
 
@@ -177,6 +177,7 @@ def object_key(model: type[Model], pk: Any, using: str = DEFAULT_DB_ALIAS) -> st
         return str(pk)
 
 
+@cache
 def is_masked(model: type[Model], name: str) -> bool:
     """Whether the values of a field of a model stay out of the trail."""
     return any(name in audited.masked for audited in covering(model))

@@ -35,7 +35,7 @@ class Actor:
         """The acting user, or None: also for anonymous visitors and during the lookup itself."""
         source = self.request if self.named_user is None else self.named_user
         under_way = _looked_up.get()
-        if any(source is one for one in under_way):
+        if under_way and any(source is one for one in under_way):
             return None  # an authentication backend asks, for example because it writes
         token = _looked_up.set((*under_way, source))
         try:
