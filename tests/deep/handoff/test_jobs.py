@@ -15,6 +15,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app.utils import find_app
 from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure, task_revoked, task_unknown
+from django.db import OperationalError
 from kombu import Message
 from pytest_django import Settings
 
@@ -156,6 +157,24 @@ def test_a_message_without_a_row_is_refused_and_mentioned(
     assert isinstance(delivered(celery_tasks, tasks.add.module_path, message), Ignore)
     (line,) = [entry for entry in caplog.records if entry.name == worker.__name__]
     assert (line.levelname, "another CELERY_QUEUE_PREFIX" in line.getMessage()) == ("WARNING", True)
+
+
+def test_a_worker_keeps_its_messages_while_the_database_is_away(
+    celery_tasks: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a pause it would throw away thousands in the seconds of a restart."""
+
+    def refuse(*args: Any) -> None:
+        raise OperationalError("the database system is starting up")
+
+    pauses: list[float] = []
+    monkeypatch.setattr(worker.Run, "of", refuse)
+    monkeypatch.setattr(worker.time, "sleep", pauses.append)
+
+    message = ["default", str(time_ordered_id())]
+    assert isinstance(delivered(celery_tasks, tasks.add.module_path, message), Ignore)
+    assert "could not be started (the database system is starting up)" in caplog.text
+    assert pauses == [worker.PAUSE]
 
 
 def test_a_forged_message_runs_nothing_but_what_the_row_says(

@@ -36,6 +36,9 @@ FOREIGN: Final = (
 DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
+# The seconds before a process takes another message when the database is away. Without them it
+# would throw away all messages at once, and each job would wait until it is sent again.
+PAUSE: Final = 1
 
 
 def row_named(headers: Any) -> tuple[str, str]:
@@ -96,6 +99,7 @@ class HandedOffTask(OutboxTask):
                         return run
         except DatabaseError as error:
             logger.error("The job %s could not be started (%s). It is sent again.", message, error)
+            time.sleep(PAUSE)
         else:
             if run is None or run.row.name != self.name:
                 logger.warning(FOREIGN, message or request.id, self.name)
