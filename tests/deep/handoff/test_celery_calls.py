@@ -1,6 +1,7 @@
 """Each option of a call of a Celery task works, or is refused in one sentence."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,24 @@ def test_a_task_has_the_same_id_in_each_attempt() -> None:
     tasks.tell_id.apply(task_id=f"{result.id}.123", headers=headers)
 
     assert row().return_value == f'"{result.id}"'
+
+
+def test_a_thread_hands_off_as_well() -> None:
+    """A server answers requests in threads, of which each has a current app of its own."""
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(isinstance, tasks.tell_id, shared_tasks.OutboxTask).result()
+
+
+def test_nobody_waits_for_a_result_at_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never arrive, also if a backend for results is set for other programs."""
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "cache+memory://")
+
+    def wait() -> None:
+        tasks.tell_id.AsyncResult("the-id").get(timeout=1)
+
+    # Each thread has a backend of its own.
+    with ThreadPoolExecutor() as pool, pytest.raises(NotImplementedError, match="No result"):
+        pool.submit(wait).result()
 
 
 def test_a_retry_with_other_arguments_is_refused(caplog: pytest.LogCaptureFixture) -> None:

@@ -104,3 +104,7 @@ configuration = celery_settings()
 # Celery's fix-up for Django is left out. It closes database connections before and after each job.
 app = Celery("handoff", task_cls="apps.handoff.worker:HandedOffTask", fixups=[])
 app.conf.update(configuration)
+# The row holds the result. With a backend for results, a caller would wait for one for ever.
+app.backend_cls = "disabled"
+# Without it, shared tasks would use another app in all threads but this one.
+app.set_default()
