@@ -168,8 +168,8 @@ def test_a_worker_keeps_its_messages_while_the_database_is_away(
         raise OperationalError("the database system is starting up")
 
     pauses: list[float] = []
-    monkeypatch.setattr(worker.Run, "of", refuse)
-    monkeypatch.setattr(worker.time, "sleep", pauses.append)
+    monkeypatch.setattr("apps.handoff.worker.Run.of", refuse)
+    monkeypatch.setattr("apps.handoff.worker.time.sleep", pauses.append)
 
     message = ["default", str(time_ordered_id())]
     assert isinstance(delivered(celery_tasks, tasks.add.module_path, message), Ignore)
