@@ -1,5 +1,7 @@
 """Each option of a call of a Celery task works, or is refused in one sentence."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -161,6 +163,25 @@ def test_a_thread_hands_off_as_well() -> None:
     """A server answers requests in threads, of which each has a current app of its own."""
     with ThreadPoolExecutor() as pool:
         assert pool.submit(isinstance, tasks.tell_id, shared_tasks.OutboxTask).result()
+
+
+def test_a_call_that_no_row_would_keep_is_refused(settings: Settings) -> None:
+    """Celery would use an app of its own, and a queue that no worker reads."""
+    program = (
+        "import json, django; django.setup(); from celery import shared_task\n"
+        "task = shared_task(json.dumps); print(task(5))\n"
+        "try: task.delay(5)\n"
+        "except django.core.exceptions.ImproperlyConfigured as error: print(error)\n"
+        "import apps.handoff.shared_tasks; print(type(task.app.loader).__module__)"
+    )
+
+    result = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], cwd=settings.BASE_DIR, capture_output=True, text=True
+    )
+
+    returned, refused, loader = result.stdout.splitlines()
+    assert "task json.dumps cannot be handed off here: import apps.handoff.shared_tasks" in refused
+    assert (returned, loader, result.stderr) == ("5", "celery.loaders.app", "")
 
 
 def test_nobody_waits_for_a_result_at_celery(monkeypatch: pytest.MonkeyPatch) -> None:

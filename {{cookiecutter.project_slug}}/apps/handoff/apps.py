@@ -1,6 +1,7 @@
 """The app that takes background jobs to a Celery worker."""
 
 import json
+import os
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -46,4 +47,6 @@ class HandoffConfig(modules.ModuleConfig):
 
     def ready(self) -> None:
         """Load the backend and the periodic jobs, with the checks of their settings."""
+        # It takes Celery too long to load, so most processes do without.
+        os.environ["CELERY_LOADER"] = "apps.handoff.fallback:Loader"
         from . import backend, periodic  # noqa: F401

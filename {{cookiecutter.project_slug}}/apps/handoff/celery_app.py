@@ -102,7 +102,7 @@ def broker_settings() -> dict[str, Any]:
 # Settings are read here, not by Celery. After an error in them it would use another broker.
 configuration = celery_settings()
 # Celery's fix-up for Django is left out. It closes database connections before and after each job.
-app = Celery("handoff", task_cls="apps.handoff.worker:HandedOffTask", fixups=[])
+app = Celery("handoff", loader="app", task_cls="apps.handoff.worker:HandedOffTask", fixups=[])
 app.conf.update(configuration)
 # The row holds the result. With a backend for results, a caller would wait for one for ever.
 app.backend_cls = "disabled"

@@ -1,0 +1,23 @@
+"""What Celery loads in a process that has not imported ``shared_tasks``, see ``apps.py``."""
+
+from typing import Any, Final, Never
+
+from celery.loaders.base import BaseLoader
+from django.core.exceptions import ImproperlyConfigured
+
+REFUSED: Final = (
+    "The Celery task {} cannot be handed off here: import apps.handoff.shared_tasks in the file"
+    " that declares it."
+)
+
+
+def refuse(name: str, *args: Any, **kwargs: Any) -> Never:
+    """Send no message. It would go to a queue that no worker reads."""
+    raise ImproperlyConfigured(REFUSED.format(name))
+
+
+class Loader(BaseLoader):
+    """Lets a task be called directly, and refuses ``delay`` and ``apply_async``."""
+
+    def read_configuration(self, *args: Any) -> dict[str, Any]:
+        return {"task_routes": [refuse]}
