@@ -1128,6 +1128,25 @@ def test_a_table_that_the_database_knows_by_another_name_is_told(
     assert f"Reading is audited, but {name} is no table that can" in fault
 
 
+@on_postgresql
+@pytest.mark.parametrize("moved", ["", "accounts_user", AUTHOR])
+def test_tables_in_another_schema_than_the_first_of_the_path(moved: str, ada: Any) -> None:
+    """For example in that of all tenants, behind that of one tenant, or of a role."""
+    connection.check_constraints()
+    execute("CREATE SCHEMA another")
+    if moved:
+        execute(f"ALTER TABLE {moved} SET SCHEMA another")
+    before, behind = ("public", "another") if moved else ("another", "public")
+    execute(f"SET LOCAL search_path = {before}, {behind}")
+    triggers.install(connection)
+    assert triggers.faults(connection) == []
+    with acting_as(ada):
+        author = Author.objects.create(name="Ada")
+        author.delete()
+    assert who() == (ada.pk, "ada", "command")
+    assert [action for action, _, _ in of(Author)] == ["create", "delete"]
+
+
 @committed
 def test_a_transaction_that_is_undone_leaves_nothing_however_it_was_written() -> None:
     before = Entry.objects.count()

@@ -44,8 +44,7 @@ class PostgreSQLCapture(Capture):
         "request_id": "coalesce(said[3], '')",
     }
     find_columns = """
-        SELECT quote_ident(current_schema()) || '.', relname, attname,
-            format_type(atttypid, NULL)
+        SELECT relnamespace::regnamespace || '.', relname, attname, format_type(atttypid, NULL)
         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s)))
             AND (relkind = 'r' OR relkind = 'p' AND relname = 'audit_entry') AND NOT relispartition
@@ -57,7 +56,7 @@ class PostgreSQLCapture(Capture):
         FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
         LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname AND tgparentid = 0
         LEFT JOIN pg_class ON pg_class.oid = tgrelid AND pg_table_is_visible(tgrelid)
-        WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
+        WHERE pg_function_is_visible(pg_proc.oid) AND starts_with(proname, %s)
     """
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
@@ -108,7 +107,7 @@ class PostgreSQLCapture(Capture):
 
     def removal(self, name: str) -> str:
         # A trigger goes with its function.
-        return f"DROP FUNCTION IF EXISTS {self.schema}{self.quote(name)} CASCADE"
+        return f"DROP FUNCTION IF EXISTS {self.quote(name)} CASCADE"
 
     def value(self, field: Field, sql: str) -> str:
         kind, is_own, field = self.type_of(field), self.is_own(field), pointed_to(field)
