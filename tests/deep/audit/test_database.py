@@ -396,6 +396,14 @@ def test_a_script_of_many_statements(ada: Any) -> None:
 
 
 @on_postgresql
+@pytest.mark.parametrize("first", ["SELECT 1", "SET LOCAL jit = off", "select 1; /* ; */", "\n"])
+def test_a_script_that_begins_with_what_writes_nothing(first: str, ada: Any) -> None:
+    with acting_as(ada), connection.cursor() as cursor:
+        cursor.execute(f"{first};\nINSERT INTO {AUTHOR} (name) VALUES ('A'); ")
+    assert who() == (ada.pk, "ada", "command")
+
+
+@on_postgresql
 @pytest.mark.parametrize("as_bytes", [True, False])
 def test_a_statement_that_is_no_text(as_bytes: bool, ada: Any) -> None:
     """psycopg takes bytes and statements that it puts together itself."""
@@ -1145,6 +1153,16 @@ def test_tables_in_another_schema_than_the_first_of_the_path(moved: str, ada: An
         author.delete()
     assert who() == (ada.pk, "ada", "command")
     assert [action for action, _, _ in of(Author)] == ["create", "delete"]
+
+
+@committed
+@on_sqlite
+def test_a_change_of_a_table_that_fails_leaves_it_its_triggers() -> None:
+    with pytest.raises(DatabaseError, match="duplicate column"):
+        execute(f"ALTER TABLE {AUTHOR} ADD COLUMN name text")
+    assert triggers.faults(connection) == []
+    Author.objects.create(name="Ada")
+    assert [action for action, _, _ in of(Author)] == ["create"]
 
 
 @committed
