@@ -396,6 +396,14 @@ def test_a_script_of_many_statements(ada: Any) -> None:
 
 
 @on_postgresql
+@pytest.mark.parametrize("first", ["SELECT 1", "SET LOCAL jit = off", "select 1; /* ; */", "\n"])
+def test_a_script_that_begins_with_what_writes_nothing(first: str, ada: Any) -> None:
+    with acting_as(ada), connection.cursor() as cursor:
+        cursor.execute(f"{first};\nINSERT INTO {AUTHOR} (name) VALUES ('A'); ")
+    assert who() == (ada.pk, "ada", "command")
+
+
+@on_postgresql
 @pytest.mark.parametrize("as_bytes", [True, False])
 def test_a_statement_that_is_no_text(as_bytes: bool, ada: Any) -> None:
     """psycopg takes bytes and statements that it puts together itself."""
@@ -1126,6 +1134,35 @@ def test_a_table_that_the_database_knows_by_another_name_is_told(
         Reading.objects.create(device="a")
         (fault,) = triggers.faults(connection)
     assert f"Reading is audited, but {name} is no table that can" in fault
+
+
+@on_postgresql
+@pytest.mark.parametrize("moved", ["", "accounts_user", AUTHOR])
+def test_tables_in_another_schema_than_the_first_of_the_path(moved: str, ada: Any) -> None:
+    """For example in that of all tenants, behind that of one tenant, or of a role."""
+    connection.check_constraints()
+    execute("CREATE SCHEMA another")
+    if moved:
+        execute(f"ALTER TABLE {moved} SET SCHEMA another")
+    before, behind = ("public", "another") if moved else ("another", "public")
+    execute(f"SET LOCAL search_path = {before}, {behind}")
+    triggers.install(connection)
+    assert triggers.faults(connection) == []
+    with acting_as(ada):
+        author = Author.objects.create(name="Ada")
+        author.delete()
+    assert who() == (ada.pk, "ada", "command")
+    assert [action for action, _, _ in of(Author)] == ["create", "delete"]
+
+
+@committed
+@on_sqlite
+def test_a_change_of_a_table_that_fails_leaves_it_its_triggers() -> None:
+    with pytest.raises(DatabaseError, match="duplicate column"):
+        execute(f"ALTER TABLE {AUTHOR} ADD COLUMN name text")
+    assert triggers.faults(connection) == []
+    Author.objects.create(name="Ada")
+    assert [action for action, _, _ in of(Author)] == ["create"]
 
 
 @committed

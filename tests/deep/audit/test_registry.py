@@ -568,3 +568,23 @@ def test_sorted_links_are_refused_unless_left_out() -> None:
         registry.register(Thing)
     registry.register(Thing, exclude=["related"])
     assert registry.audited_models()[Thing].many == ()
+
+
+@isolate_apps("apps.audit.tests.examples")
+def test_a_join_table_can_have_an_audited_model_too() -> None:
+    class Tagging(Example):
+        article = models.ForeignKey(Article, models.DO_NOTHING, related_name="+")
+
+        class Meta(Example.Meta):
+            managed = False
+            db_table = Article.tags.through._meta.db_table
+
+    register(Tagging)
+    article = Article.objects.create(title="One")
+    article.tags.create(slug="a")
+    row = Tagging.objects.get()
+    assert actions(row) == ["create"]
+    assert last_change(article)["tags"] == {"added": ["a"], "removed": []}
+    article.tags.clear()
+    assert actions(row) == ["create", "delete"]
+    assert last_change(article)["tags"] == {"added": [], "removed": ["a"]}

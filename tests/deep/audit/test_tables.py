@@ -8,6 +8,7 @@ from django.db.models.functions import Upper
 from django.test.utils import isolate_apps
 
 from apps.audit import triggers
+from apps.audit.values import decode
 
 from ..conftest import register
 from ..examples.models import Example
@@ -98,6 +99,30 @@ def test_values_that_the_database_cannot_compare_are_recorded(
 
 
 @isolate_apps("apps.audit.tests.examples")
+@pytest.mark.parametrize(
+    ("column", "value"), [("hstore", """'"a"=>"1, x", b=>NULL'"""), ("hstore[]", "ARRAY[hstore('a', '1')]")], ids=str
+)
+@isolate_apps("apps.audit.tests.examples")
+def test_a_mapping_of_texts_can_be_read(column: str, value: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL has such a type.")
+    from django.contrib.postgres.fields import ArrayField, HStoreField
+    from django.contrib.postgres.signals import get_hstore_oids, register_type_handlers
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS hstore")
+        get_hstore_oids.cache_clear()
+        register_type_handlers(connection)
+        get_hstore_oids.cache_clear()
+        create_table(column)
+        field: Any = HStoreField() if column == "hstore" else ArrayField(HStoreField())
+        thing = model_with(field)
+        cursor.execute(f"INSERT INTO thing VALUES (1, {value})")  # noqa: S608 (values of the test)
+    stored = thing.objects.values_list("value", flat=True).get()
+    _, new = last_change(thing(pk=1))["value"]
+    assert decode(thing._meta.get_field("value"), new) == stored
+
+
 def test_a_name_that_is_too_long_in_bytes() -> None:
     """PostgreSQL cuts names at 63 bytes."""
     names = ["прикладная_организация", "прикладная_организация_2"]

@@ -17,6 +17,7 @@ from apps.audit.values import UnreadableError, decode
 
 from ..conftest import register
 from ..examples.models import Article, Author, Example
+from ..trail import last_change
 from .models import Invoice
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,8 @@ EAST = timezone(timedelta(hours=5, minutes=30))
         ("price", 3),
         ("rating", 0.1),
         ("rating", 1e300),
+        ("rating", 1.7976931348623157e308),
+        ("rating", -5e-324),
         ("rating", 7),
         ("rating", float("inf")),
         ("is_open", True),
@@ -143,6 +146,28 @@ def test_arrays_and_ranges_survive_the_trail(name: str, value: Any) -> None:
     assert Season.objects.values_list(name, flat=True).get() == stored
     with pytest.raises(UnreadableError):
         decode(field, 5)
+
+
+@pytest.mark.parametrize(
+    "setting", ["extra_float_digits = 0", "datestyle = 'German'", "datestyle = 'SQL, DMY'"]
+)
+def test_a_setting_of_the_session_changes_no_value(setting: str) -> None:
+    """Other programs write with settings of their own, which a role or a database can have."""
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL has such settings.")
+    from .postgresql import Season
+
+    days: Any = Season._meta.get_field("days")
+    season = Season.objects.create(days=days.range_type(date(2024, 2, 1), date(2024, 3, 4)))
+    season.refresh_from_db()
+    article = Article.objects.create(title="One", rating=0.1 + 0.2)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL {setting}")
+        Season.objects.update(days=None)
+        Article.objects.update(rating=None)
+        cursor.execute("SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL extra_float_digits = 1")
+    assert decode(days, last_change(season)["days"][0]) == season.days
+    assert last_change(article)["rating"][0] == article.rating
 
 
 def test_null_in_json_is_shown_as_such() -> None:

@@ -70,7 +70,7 @@ def literal(text: str) -> str:
 class Capture:
     """Makes the triggers of one database. A subclass knows the SQL of its kind of database.
 
-    ``schema`` is that of the trail, quoted and with a dot; empty on SQLite. ``columns`` are those
+    ``schemas`` are those of the tables, quoted and with a dot; empty on SQLite. ``columns`` are those
     that the tables have at the moment. With ``migrating``, columns that the model lacks are
     recorded without their values, because they may be masked under another name.
     """
@@ -93,10 +93,15 @@ class Capture:
     removal: Callable[[str], str]
 
     def __init__(
-        self, connection: BaseDatabaseWrapper, schema: str, columns: Columns, *, migrating: bool
+        self,
+        connection: BaseDatabaseWrapper,
+        schemas: Mapping[str, str],
+        columns: Columns,
+        *,
+        migrating: bool,
     ) -> None:
-        self.connection, self.schema, self.columns = connection, schema, columns
-        self.migrating = migrating
+        self.connection, self.schemas, self.columns = connection, schemas, columns
+        self.schema, self.migrating = schemas.get(Entry._meta.db_table, ""), migrating
 
     def whole(
         self, recorded: Recorded, action: str, row: str, source: str = "", *, each: bool = False
@@ -194,7 +199,8 @@ class Capture:
 
     def at(self, model: type[Model]) -> str:
         """Return SQL for the table of a model."""
-        return self.schema + self.quote(model._meta.db_table)
+        table = model._meta.db_table
+        return self.schemas.get(table, "") + self.quote(table)
 
     def column(self, row: str, field: Any) -> str:
         """Return SQL for a column of a row."""

@@ -7,10 +7,11 @@ state of the session, so it works with poolers. It holds keys and no names, as i
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Final
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -27,9 +28,10 @@ type Execute = Callable[[str], Any]
 WRITES: Final = re.compile(
     r'\s*(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"'
 )
-# The beginning of statements that write no row. All others may write some.
+# The beginning of a statement that writes no row, with no other one behind it. All others may write
+# some.
 READS: Final = re.compile(
-    r"\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
+    r"(?!.*;\s*\S)\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
     r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -97,7 +99,7 @@ class Wrapper:
         if not isinstance(sql, str):
             # psycopg also takes bytes and composed statements.
             sql = sql.decode() if isinstance(sql, bytes) else sql.as_string()
-        if sql.startswith("SELECT "):
+        if sql.startswith("SELECT ") and ";" not in sql:
             # Most statements only read. They are not searched any further.
             return execute(sql, *arguments)
         run = self.change_tables if CHANGES_TABLES.match(sql) else self.run
@@ -142,10 +144,14 @@ class Wrapper:
         named |= {*re.findall(rf'(?i)\bTABLE\s+"?([^\s"]+)"?\s+(?:{how})\s+COLUMN\b', sql)}
         # Every trigger names the table of entries.
         tables = known if ENTRIES in named else named
-        if tables and self.connection.vendor == "sqlite":
-            Triggers(self.connection, tables).drop()
-        result = execute(sql)
-        if tables:
+        if not tables:
+            return execute(sql)
+        is_sqlite = self.connection.vendor == "sqlite"
+        # Also outside a transaction, a statement that fails leaves the triggers where they were.
+        with transaction.atomic(self.connection.alias) if is_sqlite else nullcontext():
+            if is_sqlite:
+                Triggers(self.connection, tables).drop()
+            result = execute(sql)
             Triggers(self.connection, tables, migrating=True).put_right()
         return result
 

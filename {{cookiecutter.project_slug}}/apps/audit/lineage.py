@@ -105,12 +105,14 @@ def plan(migrations: Sequence[tuple[Any, bool]], before: Any) -> None:
 
     Their next step may write rows under the new names. ``before`` are the apps of ``pre_migrate``.
     """
-    labels = {model._meta.label_lower: model._meta.label for model in before.get_models()}
+    metas = [model._meta for model in before.get_models() if not model._meta.proxy]
+    labels = {meta.label_lower: meta.label for meta in metas}
+    tables = {meta.db_table: meta.label for meta in metas}
     for migration, backwards in migrations:
         direction, steps = -1 if backwards else 1, []
         for step in migration.operations[::direction]:
             steps.append(step)
-            for one in _renamings(migration.app_label, step, direction, labels):
+            for one in _renamings(migration.app_label, step, direction, labels, tables):
                 note, hints = partial(_note, one), {"model_name": one.label.split(".")[1].lower()}
                 steps.append(operations.RunPython(note, note, hints=hints))
         migration.operations = steps[::direction]
@@ -127,10 +129,22 @@ def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
         entries.create(action="rename", model_label=one.label, changes=changes)
 
 
-def _renamings(app: str, whole: Any, direction: int, labels: dict[str, str]) -> Iterator[Renaming]:
+def _renamings(
+    app: str, whole: Any, direction: int, labels: dict[str, str], tables: dict[str, str]
+) -> Iterator[Renaming]:
+    for step in getattr(whole, "database_operations", ()):
+        if isinstance(step, operations.AlterModelTable):
+            old, new = (f"{app}_{step.name_lower}", step.table or "")[::direction]
+            tables[new] = tables.get(old, "")
+    is_new = operations.CreateModel if direction > 0 else operations.DeleteModel
     for step in [*_flat([whole])][::direction]:
-        if isinstance(step, operations.CreateModel):
-            labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
+        if isinstance(step, is_new):
+            label = labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
+            table = getattr(step, "options", {}).get("db_table") or f"{app}_{step.name_lower}"
+            # Only the state gets a model whose table is there: it moves here from another app.
+            if step is not whole and (old := tables.get(table, "")):
+                yield Renaming(label, old)
+            tables[table] = label
         elif isinstance(step, operations.RenameModel):
             old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
             labels[new.lower()] = new

@@ -3,6 +3,7 @@
 An UPDATE of one row has a separate trigger, which is faster.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
@@ -27,6 +28,8 @@ COMPARED: Final = (*PLAIN, *TIMES, "real", "double", "numeric", "text", "char", 
 IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
 SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
+# Further ones, for tables with types whose text depends on them; each takes a little time.
+WRITTEN: Final = {"range": "DateStyle=iso", "real|double": "extra_float_digits=1"}
 
 
 class PostgreSQLCapture(Capture):
@@ -44,8 +47,7 @@ class PostgreSQLCapture(Capture):
         "request_id": "coalesce(said[3], '')",
     }
     find_columns = """
-        SELECT quote_ident(current_schema()) || '.', relname, attname,
-            format_type(atttypid, NULL)
+        SELECT relnamespace::regnamespace || '.', relname, attname, format_type(atttypid, NULL)
         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relname = ANY (ARRAY (SELECT jsonb_array_elements_text(%s)))
             AND (relkind = 'r' OR relkind = 'p' AND relname = 'audit_entry') AND NOT relispartition
@@ -57,7 +59,7 @@ class PostgreSQLCapture(Capture):
         FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
         LEFT JOIN pg_trigger ON tgfoid = pg_proc.oid AND tgname = proname AND tgparentid = 0
         LEFT JOIN pg_class ON pg_class.oid = tgrelid AND pg_table_is_visible(tgrelid)
-        WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
+        WHERE pg_function_is_visible(pg_proc.oid) AND starts_with(proname, %s)
     """
 
     def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
@@ -108,7 +110,7 @@ class PostgreSQLCapture(Capture):
 
     def removal(self, name: str) -> str:
         # A trigger goes with its function.
-        return f"DROP FUNCTION IF EXISTS {self.schema}{self.quote(name)} CASCADE"
+        return f"DROP FUNCTION IF EXISTS {self.quote(name)} CASCADE"
 
     def value(self, field: Field, sql: str) -> str:
         kind, is_own, field = self.type_of(field), self.is_own(field), pointed_to(field)
@@ -118,11 +120,11 @@ class PostgreSQLCapture(Capture):
             case "JSONField" if is_own:
                 kind = f"jsonb_typeof({sql}::jsonb)"
                 return self.json(kind, f"{sql} -> '{JSON_NULL}'", f"{sql}::text")
-            case "DecimalField":
+            case "DecimalField" | "HStoreField":
                 sql = f"{sql}::text"
             case "BinaryField" if is_own:
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
-            case _ if kind.endswith("[]") and _holds_decimals(field):
+            case _ if kind.endswith("[]") and _holds_texts(field):
                 sql = f"{sql}::text[]"
         return f"coalesce(to_json({sql})::text, 'null')"
 
@@ -146,12 +148,14 @@ class PostgreSQLCapture(Capture):
             f" said text[]; actor {ACTOR.db_type(self.connection)}; name text := '';"
             f" BEGIN {body}RETURN NULL; END"
         )
-        settings = " ".join(f"SET {setting}" for setting in SETTINGS)
+        kinds = " ".join(self.columns[table].values())
+        more = (setting for types, setting in WRITTEN.items() if re.search(types, kinds))
+        settings = [*SETTINGS, *more]
         quoted, on = self.quote(name), self.quote(table)
         creation = [
             self.removal(name),
-            f"CREATE FUNCTION {self.schema}{quoted}() RETURNS trigger LANGUAGE plpgsql {settings}"
-            f" AS $audit${body}$audit$",
+            f"CREATE FUNCTION {self.schema}{quoted}() RETURNS trigger LANGUAGE plpgsql"
+            f"{''.join(f' SET {setting}' for setting in settings)} AS $audit${body}$audit$",
             f"DROP TRIGGER IF EXISTS {quoted} ON {on}",
             f"CREATE TRIGGER {quoted} {event} ON {on} {f'REFERENCING {rows}' if rows else ''}"
             f" FOR EACH {'ROW' if each else 'STATEMENT'} EXECUTE FUNCTION {self.schema}{quoted}()",
@@ -159,7 +163,7 @@ class PostgreSQLCapture(Capture):
         ]
         old, new = (f"{one}_rows" if one.upper() in rows else None for one in ("old", "new"))
         enabled = "A" if always else "O"
-        found = [table, body, [*SETTINGS], False, "plpgsql", kind, old, new, enabled, None, ""]
+        found = [table, body, settings, False, "plpgsql", kind, old, new, enabled, None, ""]
         return Trigger(name, table, creation, found)
 
     def _who_acts(self, rows: str = "") -> str:
@@ -207,7 +211,8 @@ class PostgreSQLCapture(Capture):
         return f"coalesce({', '.join([*names, 'NULL'])})", known
 
 
-def _holds_decimals(field: Any) -> bool:
-    """Whether a field is one of arrays, perhaps of arrays, of decimals."""
+def _holds_texts(field: Any) -> bool:
+    """Whether a field is one of arrays, perhaps of arrays, of what JSON would change."""
     base = None if hasattr(field, "range_type") else getattr(field, "base_field", None)
-    return bool(base and (base.get_internal_type() == "DecimalField" or _holds_decimals(base)))
+    changed = ("DecimalField", "HStoreField")
+    return bool(base and (base.get_internal_type() in changed or _holds_texts(base)))

@@ -145,9 +145,12 @@ def audited_models() -> dict[type[Model], Audited]:
 def recorded() -> dict[type[Model], Recorded]:
     """Return how the rows of each model are recorded: as objects, as links of objects, or both."""
     found = {model: Recorded(audited) for model, audited in audited_models().items()}
+    # The rows of a join table may be objects of another model, too.
+    models = {model._meta.db_table: model for model in found}
     for audited in audited_models().values():
         for many in audited.many:
             table, *ends = _link(many)
+            table = models.setdefault(table._meta.db_table, table)
             found.setdefault(table, Recorded()).links.append(Link(audited, many, *ends))
     return found
 

@@ -49,8 +49,8 @@ class SQLiteCapture(Capture):
 
     def value(self, field: Field, sql: str) -> str:
         is_own, field = self.is_own(field), pointed_to(field)
-        # json_quote() keeps 15 digits, which are too few, and its text for infinity is no JSON.
-        real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.17g', {sql}) ELSE {_text(sql)} END"
+        # json_quote() keeps 15 digits, which are too few (17 are, far from 1), and its text for infinity is no JSON.
+        real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.18g', {sql}) ELSE {_text(sql)} END"
         # A column can hold a value of any type, whatever its own is.
         held = (
             f"CASE typeof({sql}) WHEN 'blob' THEN json_quote('\\x' || hex({sql}))"

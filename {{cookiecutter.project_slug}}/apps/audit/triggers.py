@@ -109,12 +109,13 @@ class Triggers:
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
         rows = self._rows(self.kind.find_columns, json.dumps(names))
-        schema, columns = max((row[0] for row in rows), default=""), dict[str, dict[str, str]]()
-        for _, table, column, kind in rows:
+        schemas, columns = dict[str, str](), dict[str, dict[str, str]]()
+        for schema, table, column, kind in rows:
+            schemas[table] = schema
             columns.setdefault(table, {})[column] = kind
         # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
-        self.capture = self.kind(connection, schema, columns, migrating=migrating)
+        self.capture = self.kind(connection, schemas, columns, migrating=migrating)
         self.wanted = {} if self.lost else self._wanted(tables)
         self.found = {
             name: found
@@ -139,7 +140,7 @@ class Triggers:
     def _wanted(self, tables: Set[str] | None) -> dict[str, Trigger]:
         """Make the triggers by their names, unless those made last are of the same."""
         capture, recorded = self.capture, registry.recorded()
-        basis = (recorded, tables, capture.schema, capture.columns, capture.migrating)
+        basis = (recorded, tables, capture.schemas, capture.columns, capture.migrating)
         before, made = _made.get(self.connection.alias, (None, {}))
         if before != basis:
             found = [*append_only(capture)]
