@@ -26,6 +26,9 @@ MOST_OF_TWO: Final = 124
 # A literal, and parts of JSON in SQL.
 LITERAL: Final = re.compile("'(?:[^']|'')*'")
 NULL, OPEN = "'null'", "'{'"
+# The texts around both parts of a member of the changes: of a column, and of a many-to-many field.
+VALUES: Final = ('{"old":', ',"new":', "}")
+LINKS: Final = ('{"added":[', '],"removed":[', "]}")
 
 # How a statement begins that says who acts: one that may change many rows, and any other one.
 MANY, FEW = "/*audit+", "/*audit "
@@ -75,10 +78,8 @@ class Capture:
     recorded without their values, because they may be masked under another name.
     """
 
-    # How to compare two values, and how to gather the links of an object in one entry, if at all.
-    is_not, keys, grouped = "IS NOT", "{keys}", ""
-    # How the keys of all links of an object become one text.
-    all_keys = "group_concat({keys}, ',')"
+    # How to compare two values, and how the keys of several links of an object become one text.
+    is_not, all_keys = "IS NOT", "group_concat({keys}, ',')"
     # The time of an entry that no trigger writes, and the clause that locks selected rows.
     now, lock_rows = "", ""
     # SQL for the columns of an entry that say who acts, when and from where.
@@ -103,10 +104,9 @@ class Capture:
     ) -> str:
         """Return statements that record new rows, or those that are deleted, with their links.
 
-        With ``each``, the links of an object are not gathered in one entry.
+        Without ``source``, or with ``each``, each link has an entry. Otherwise each object has one.
         """
-        verb = "removed" if action == "delete" else "added"
-        links = [self._linked(link, verb, row, source, each) for link in self._links(recorded)]
+        links = [self._linked(link, action, row, source, each) for link in self._links(recorded)]
         own = [self._row(recorded.audited, action, row, source)] if recorded.audited else []
         return script([*links, *own] if action == "delete" else [*own, *links])
 
@@ -122,12 +122,12 @@ class Capture:
         def source(condition: str) -> str:
             return f"{pairs} WHERE ({condition})" if pairs else ""
 
+        both = (("delete", old), ("create", new))
         if audited := recorded.audited:
-            pk, own = audited.model._meta.pk, Recorded(audited)
+            pk = audited.model._meta.pk
             rekeyed = self._differs(pk, old, new)
-            rows = source(rekeyed)
-            deletion = self.whole(own, "delete", old, rows)
-            yield "rekey", rekeyed, deletion + self.whole(own, "create", new, rows)
+            rows = script(self._row(audited, *each, source(rekeyed)) for each in both)
+            yield "rekey", rekeyed, rows
             if changes := self._changes(audited, old, new):
                 members = [
                     f"CASE WHEN {condition} THEN {self.joined(*member)} ELSE '' END"
@@ -139,9 +139,8 @@ class Capture:
                 yield "update", changed, script([entry])
         for number, link in enumerate(self._links(recorded)):
             moved = " OR ".join(self._differs(end, old, new) for end in (link.source, link.target))
-            sides = (("removed", old), ("added", new))
-            both = script(self._linked(link, *side, source(moved)) for side in sides)
-            yield f"move{number}", moved, both
+            links = script(self._linked(link, *each, source(moved)) for each in both)
+            yield f"move{number}", moved, links
 
     def state(self, audited: Audited, source: str) -> str:
         """Return the statement that records rows ``r`` as they are, each with its links."""
@@ -208,7 +207,7 @@ class Capture:
         for field in self._fields(audited):
             value = self.value(field, self.column(row, field))
             values = (value, NULL) if action == "delete" else (NULL, value)
-            members += self._member(audited, field.name, *values)
+            members += self._member(audited, field.name, VALUES, *values)
         pk = self.column(row, audited.model._meta.pk)
         return self._entry(audited, action, pk, [*members, *more], source, row)
 
@@ -218,51 +217,43 @@ class Capture:
         for field in self._fields(audited):
             old, new = (self.value(field, self.column(row, field)) for row in (old_row, new_row))
             differs = self._differs(field, old_row, new_row)
-            changes[differs] = self._member(audited, field.name, old, new)
+            changes[differs] = self._member(audited, field.name, VALUES, old, new)
         if self.migrating:
             known = {field.column for field in audited.model._meta.local_concrete_fields}
             for column in sorted(self.columns[audited.model._meta.db_table].keys() - known):
                 old, new = (f"CAST({r}.{self.quote(column)} AS TEXT)" for r in (old_row, new_row))
-                changes[f"{old} {self.is_not} {new}"] = [self._masked(column)]
+                changes[f"{old} {self.is_not} {new}"] = [_masked(column)]
         return changes
 
     def _differs(self, field: Field, *rows: str) -> str:
         old, new = (self.comparable(field, self.column(row, field)) for row in rows)
         return f"{old} {self.is_not} {new}"
 
-    def _linked(self, link: Link, verb: str, row: str, source: str = "", each: bool = False) -> str:
+    def _linked(self, link: Link, action: str, row: str, source: str, each: bool = False) -> str:
         """Return the statement that records links, of each object that has the field."""
         pk, target = self.column(row, link.source), self.column(row, link.target)
-        keys = self.value(link.target, target)
-        if not each:
-            keys = self.keys.format(keys=keys, key=target)
-        added, removed = (keys, "''") if verb == "added" else ("''", keys)
-        name = link.field.name
-        start = literal(_key(name) + '{"added":[')
-        change = [start, added, "'],\"removed\":['", removed, "']}'"]
-        if name in link.audited.masked:
-            change = [self._masked(name)]
-        tail = source
+        keys, tail = self.value(link.target, target), source
         if not link.source.model._meta.auto_created:
             # Columns of other tables may be NULL. SQLite is faster without a condition.
             joint = "AND" if " WHERE " in source else "WHERE"
             tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
-        if not each:
-            tail += self.grouped.format(pk=pk)
+        if source and not each:
+            keys = self.all_keys.format(keys=keys, key=target)
+            tail += f" GROUP BY {pk}"
+        sides = ("''", keys) if action == "delete" else (keys, "''")
+        change = self._member(link.audited, link.field.name, LINKS, *sides)
         return self._entry(link.audited, "update", pk, change, tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
         """Return SQL for the member of the changes that names all links of a row, if there are any."""
-        name = link.field.name
-        if name in link.audited.masked:
-            return self._masked(name)
         source, target = self.column("l", link.source), self.column("l", link.target)
         keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
-        start = literal(_key(name) + '{"added":[')
+        member = self.joined(*self._member(link.audited, link.field.name, LINKS, keys, "''"))
+        if link.field.name in link.audited.masked:
+            return member  # it does not even say whether there are any
         return (
-            f"coalesce((SELECT {start} || {keys} || '],\"removed\":[]}}'"  # noqa: S608
-            f" FROM {self.at(link.source.model)} AS l"
-            f" WHERE {source} = {pk} AND {target} IS NOT NULL), '')"
+            f"coalesce((SELECT {member} FROM {self.at(link.source.model)} AS l"  # noqa: S608
+            f" WHERE {source} = {pk} AND {target} IS NOT NULL GROUP BY {source}), '')"
         )
 
     def _links(self, recorded: Recorded) -> list[Link]:
@@ -276,14 +267,12 @@ class Capture:
     def _fields(self, audited: Audited) -> list[Field]:
         return [field for field in audited.fields if self.has(audited.model, field)]
 
-    def _member(self, audited: Audited, name: str, old: str, new: str) -> list[str]:
-        """Return SQL for the parts of a member of the changes, with a comma in front."""
+    def _member(self, audited: Audited, name: str, form: Sequence[str], *parts: str) -> list[str]:
+        """Return SQL for the texts of a member of the changes, with a comma in front."""
         if name in audited.masked:
-            return [self._masked(name)]
-        return [literal(_key(name) + '{"old":'), old, "',\"new\":'", new, "'}'"]
-
-    def _masked(self, name: str) -> str:
-        return literal(_key(name) + MASKED)
+            return [_masked(name)]
+        (first, second), (start, middle, end) = parts, form
+        return [literal(_key(name) + start), first, literal(middle), second, literal(end)]
 
     def _entry(
         self, audited: Audited, action: str, pk: str, members: Sequence[str], tail: str, row: str
@@ -324,3 +313,7 @@ class Capture:
 
 def _key(name: str) -> str:
     return f",{json.dumps(name)}:"
+
+
+def _masked(name: str) -> str:
+    return literal(_key(name) + MASKED)

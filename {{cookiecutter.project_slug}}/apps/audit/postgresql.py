@@ -33,8 +33,7 @@ class PostgreSQLCapture(Capture):
     """See ``Capture``."""
 
     is_not = "IS DISTINCT FROM"
-    keys, grouped = "string_agg({keys}, ',' ORDER BY {key})", " GROUP BY {pk}"
-    all_keys = keys
+    all_keys = "string_agg({keys}, ',' ORDER BY {key})"
     now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"
     who = {
         "created_at": "moment",
