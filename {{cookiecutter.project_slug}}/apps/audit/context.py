@@ -146,7 +146,7 @@ class Wrapper:
             Triggers(self.connection, tables).drop()
         result = execute(sql)
         if tables:
-            Triggers(self.connection, tables, migrating=True).put_right()
+            Triggers(self.connection, tables).put_right()
         return result
 
 

@@ -127,23 +127,17 @@ def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
         entries.create(action="rename", model_label=one.label, changes=changes)
 
 
-def _renamings(app: str, whole: Any, direction: int, labels: dict[str, str]) -> Iterator[Renaming]:
-    for step in [*_flat([whole])][::direction]:
-        if isinstance(step, operations.CreateModel):
-            labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
-        elif isinstance(step, operations.RenameModel):
-            old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
-            labels[new.lower()] = new
-            yield Renaming(new, labels.pop(old.lower(), old))
-        elif isinstance(step, operations.RenameField):
-            label = f"{app}.{step.model_name}"
-            names = (step.old_name, step.new_name)[::direction]
-            yield Renaming(labels.get(label.lower(), label), *names)
-
-
-def _flat(steps: Iterable[Any]) -> Iterator[Any]:
-    for step in steps:
-        if isinstance(step, operations.SeparateDatabaseAndState):
-            yield from _flat(step.state_operations)
-        else:
-            yield step
+def _renamings(app: str, step: Any, direction: int, labels: dict[str, str]) -> Iterator[Renaming]:
+    if isinstance(step, operations.SeparateDatabaseAndState):
+        for part in step.state_operations[::direction]:
+            yield from _renamings(app, part, direction, labels)
+    elif isinstance(step, operations.CreateModel):
+        labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
+    elif isinstance(step, operations.RenameModel):
+        old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
+        labels[new.lower()] = new
+        yield Renaming(new, labels.pop(old.lower(), old))
+    elif isinstance(step, operations.RenameField):
+        label = f"{app}.{step.model_name}"
+        names = (step.old_name, step.new_name)[::direction]
+        yield Renaming(labels.get(label.lower(), label), *names)

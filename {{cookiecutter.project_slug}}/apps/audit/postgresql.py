@@ -5,7 +5,7 @@ An UPDATE of one row has a separate trigger, which is faster.
 
 from collections.abc import Iterator, Sequence
 from itertools import batched
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Field, Model
 
@@ -121,7 +121,7 @@ class PostgreSQLCapture(Capture):
                 sql = f"{sql}::text"
             case "BinaryField" if is_own:
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
-            case _ if kind.endswith("[]") and _holds_decimals(field):
+            case _ if kind == "numeric[]":
                 sql = f"{sql}::text[]"
         return f"coalesce(to_json({sql})::text, 'null')"
 
@@ -204,9 +204,3 @@ class PostgreSQLCapture(Capture):
             f" WHERE known.actor_id = {key} ORDER BY known.id DESC LIMIT 1)"
         )
         return f"coalesce({', '.join([*names, 'NULL'])})", known
-
-
-def _holds_decimals(field: Any) -> bool:
-    """Whether a field is one of arrays, perhaps of arrays, of decimals."""
-    base = None if hasattr(field, "range_type") else getattr(field, "base_field", None)
-    return bool(base and (base.get_internal_type() == "DecimalField" or _holds_decimals(base)))

@@ -95,16 +95,11 @@ _made: Final[dict[str, tuple[Any, dict[str, Trigger]]]] = {}
 class Triggers:
     """The triggers that a database should have, and those that it has.
 
-    ``tables`` are those to look at, all when it is None. ``migrating`` is that of ``Capture``.
+    ``tables`` are those to look at while a migration changes them; None means all, between
+    migrations.
     """
 
-    def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        tables: Set[str] | None = None,
-        *,
-        migrating: bool = False,
-    ) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, tables: Set[str] | None = None) -> None:
         self.connection, self.kind = connection, CAPTURES[connection.vendor]
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
@@ -114,7 +109,7 @@ class Triggers:
             columns.setdefault(table, {})[column] = kind
         # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
-        self.capture = self.kind(connection, schema, columns, migrating=migrating)
+        self.capture = self.kind(connection, schema, columns, migrating=tables is not None)
         self.wanted = {} if self.lost else self._wanted(tables)
         self.found = {
             name: found
@@ -139,7 +134,7 @@ class Triggers:
     def _wanted(self, tables: Set[str] | None) -> dict[str, Trigger]:
         """Make the triggers by their names, unless those made last are of the same."""
         capture, recorded = self.capture, registry.recorded()
-        basis = (recorded, tables, capture.schema, capture.columns, capture.migrating)
+        basis = (recorded, tables, capture.schema, capture.columns)
         before, made = _made.get(self.connection.alias, (None, {}))
         if before != basis:
             found = [*append_only(capture)]
