@@ -13,16 +13,16 @@ from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, key_type, pointed_to
+from .values import JSON_NULL, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
-# The beginnings of types whose values are compared as they are. Others may have no comparison, as
-# XML, or one by which different values are equal, as 1 and 1.0 in JSON.
-TIMES: Final = ("interval", "date", "time")
-COMPARED: Final = (*PLAIN, *TIMES, "real", "double", "numeric", "text", "char", "uuid", "bytea")
+# The beginnings of types whose values are compared as they are, and of texts. Other types may have
+# no comparison, as XML, or one by which different values are equal, as 1 and 1.0 in JSON.
+COMPARED: Final = (*PLAIN, "date", "time", "real", "double", "numeric", "uuid", "bytea")
+TEXTS: Final = ("text", "char")
 # The comment of the trail behind comments of others.
 IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
@@ -126,8 +126,10 @@ class PostgreSQLCapture(Capture):
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        is_text = has_other_equals(field) or not self.type_of(field).startswith(COMPARED)
-        return f'{sql}::text COLLATE "C"' if is_text else sql
+        kind = self.type_of(field)
+        text = sql if kind.startswith(TEXTS) else f"{sql}::text"
+        # A column's collation may treat different texts as equal.
+        return sql if kind.startswith(COMPARED) else f'{text} COLLATE "C"'
 
     def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.

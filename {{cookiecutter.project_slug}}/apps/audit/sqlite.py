@@ -8,7 +8,7 @@ from django.db.models import DecimalField, Field, Model
 
 from .capture import PREFIX, Capture, Trigger, name_of
 from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_json, pointed_to
+from .values import JSON_NULL, is_json, pointed_to
 
 # The Python function that tells the triggers who acts.
 WHO: Final = f"{PREFIX}who"
@@ -75,9 +75,8 @@ class SQLiteCapture(Capture):
         return held
 
     def comparable(self, field: Field, sql: str) -> str:
-        if is_json(field):
-            return self.value(field, sql)
-        return f"{sql} COLLATE BINARY" if has_other_equals(field) else sql
+        # A column's collation may treat different texts as equal.
+        return self.value(field, sql) if is_json(field) else f"{sql} COLLATE BINARY"
 
     def _trigger(self, name: str, table: str, event: str, condition: str, body: str) -> Trigger:
         name = name_of(name, table)
