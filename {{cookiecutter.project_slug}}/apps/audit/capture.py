@@ -15,7 +15,7 @@ from django.db.models import Field, Model
 
 from . import registry
 from .models import Entry
-from .registry import Audited, Link, Recorded
+from .registry import Audited, Link
 from .values import JSON_NULL, MASKED
 
 # Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
@@ -88,7 +88,7 @@ class Capture:
     value: Callable[[Field, str], str]
     comparable: Callable[[Field, str], str]
     # The triggers of one table, and one that refuses what an event does under a condition.
-    of: Callable[[type[Model], Recorded], Iterator[Trigger]]
+    of: Callable[[type[Model]], Iterator[Trigger]]
     refusal: Callable[[str, str, str, str], Trigger]
     # The statement that removes a trigger.
     removal: Callable[[str], str]
@@ -98,20 +98,27 @@ class Capture:
     ) -> None:
         self.connection, self.schema, self.columns = connection, schema, columns
         self.migrating = migrating
+        # How links are recorded, of those whose columns are there.
+        self.links = [
+            link
+            for link in registry.links()
+            if all(self.has(end.model, end) for end in (link.source, link.target))
+        ]
 
     def whole(
-        self, recorded: Recorded, action: str, row: str, source: str = "", *, each: bool = False
+        self, model: type[Model], action: str, row: str, source: str = "", *, each: bool = False
     ) -> str:
         """Return statements that record new rows, or those that are deleted, with their links.
 
         Without ``source``, or with ``each``, each link has an entry. Otherwise each object has one.
         """
-        links = [self._linked(link, action, row, source, each) for link in self._links(recorded)]
-        own = [self._row(recorded.audited, action, row, source)] if recorded.audited else []
+        audited = registry.audited_models().get(model)
+        links = [self._linked(link, action, row, source, each) for link in self.links_in(model)]
+        own = [self._row(audited, action, row, source)] if audited else []
         return script([*links, *own] if action == "delete" else [*own, *links])
 
     def cases(
-        self, recorded: Recorded, old: str = "OLD", new: str = "NEW", pairs: str = ""
+        self, model: type[Model], old: str = "OLD", new: str = "NEW", pairs: str = ""
     ) -> Iterator[tuple[str, str, str]]:
         """Name what an UPDATE can do to a row: when that is, and the statements that record it.
 
@@ -123,8 +130,8 @@ class Capture:
             return f"{pairs} WHERE ({condition})" if pairs else ""
 
         both = (("delete", old), ("create", new))
-        if audited := recorded.audited:
-            pk = audited.model._meta.pk
+        if audited := registry.audited_models().get(model):
+            pk = model._meta.pk
             rekeyed = self._differs(pk, old, new)
             rows = script(self._row(audited, *each, source(rekeyed)) for each in both)
             yield "rekey", rekeyed, rows
@@ -137,7 +144,7 @@ class Capture:
                 key = self.column(new, pk)
                 entry = self._entry(audited, "update", key, members, source(changed), new)
                 yield "update", changed, script([entry])
-        for number, link in enumerate(self._links(recorded)):
+        for number, link in enumerate(self.links_in(model)):
             moved = " OR ".join(self._differs(end, old, new) for end in (link.source, link.target))
             links = script(self._linked(link, *each, source(moved)) for each in both)
             yield f"move{number}", moved, links
@@ -149,9 +156,12 @@ class Capture:
         return self._row(audited, "state", "r", source, links)
 
     def links_of(self, audited: Audited) -> list[Link]:
-        """List how the links of an audited model are recorded, of those whose columns are there."""
-        found = (link for one in registry.recorded().values() for link in self._links(one))
-        return [link for link in found if link.audited is audited]
+        """List how the links of an audited model are recorded."""
+        return [link for link in self.links if link.audited is audited]
+
+    def links_in(self, model: type[Model]) -> list[Link]:
+        """List how the rows of a table are recorded as links."""
+        return [link for link in self.links if link.source.model is model]
 
     def has(self, model: type[Model], field: Field) -> bool:
         """Whether the table of a model has the column of a field at the moment."""
@@ -241,28 +251,20 @@ class Capture:
             keys = self.all_keys.format(keys=keys, key=target)
             tail += f" GROUP BY {pk}"
         sides = ("''", keys) if action == "delete" else (keys, "''")
-        change = self._member(link.audited, link.field.name, LINKS, *sides)
+        change = self._member(link.audited, link.name, LINKS, *sides)
         return self._entry(link.audited, "update", pk, change, tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
         """Return SQL for the member of the changes that names all links of a row, if there are any."""
         source, target = self.column("l", link.source), self.column("l", link.target)
         keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
-        member = self.joined(*self._member(link.audited, link.field.name, LINKS, keys, "''"))
-        if link.field.name in link.audited.masked:
+        member = self.joined(*self._member(link.audited, link.name, LINKS, keys, "''"))
+        if link.name in link.audited.masked:
             return member  # it does not even say whether there are any
         return (
             f"coalesce((SELECT {member} FROM {self.at(link.source.model)} AS l"  # noqa: S608
             f" WHERE {source} = {pk} AND {target} IS NOT NULL GROUP BY {source}), '')"
         )
-
-    def _links(self, recorded: Recorded) -> list[Link]:
-        """List the links that a row is, of those whose columns are there."""
-        return [
-            link
-            for link in recorded.links
-            if all(self.has(end.model, end) for end in (link.source, link.target))
-        ]
 
     def _fields(self, audited: Audited) -> list[Field]:
         return [field for field in audited.fields if self.has(audited.model, field)]

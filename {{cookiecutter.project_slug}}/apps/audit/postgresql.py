@@ -12,7 +12,6 @@ from django.db.models import Field, Model
 from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
-from .registry import Recorded
 from .values import JSON_NULL, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
@@ -59,30 +58,30 @@ class PostgreSQLCapture(Capture):
         WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, %s)
     """
 
-    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
+    def of(self, model: type[Model]) -> Iterator[Trigger]:
         asked, on = self._who_acts(), model._meta.db_table
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
         # The front of a statement says whether it is about one row. The query of a server's own
         # process, such as pg_cron, is NULL.
         few, many = (f"starts_with(current_query(), '{front}')" for front in (FEW, MANY))
-        what = recorded, "create", "r", " FROM new_rows AS r"
+        what = model, "create", "r", " FROM new_rows AS r"
         created = self.whole(*what)
-        if recorded.links:  # to gather the links of an object takes longer than to add one
+        if self.links_in(model):  # to gather the links of an object takes longer than to add one
             created = f"IF {few} THEN {self.whole(*what, each=True)}ELSE {created}END IF; "
         yield self._trigger("INSERT", on, "AFTER INSERT", asked + created, new_rows)
-        deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
+        deleted = self.whole(model, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
         yield self._trigger("DELETE", on, "AFTER DELETE", some + gone + deleted, old_rows)
-        there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
+        there = self.whole(model, "delete", "r", f" FROM {self.at(model)} AS r")
         yield self._trigger("TRUNCATE", on, "BEFORE TRUNCATE", asked + there)
         # One of two triggers on UPDATE acts. One row is recorded faster by itself, even more so
         # when it does not change.
         rows = "".join(
             f"IF {condition} THEN {asked}{statements}END IF; "
-            for _, condition, statements in self.cases(recorded)
+            for _, condition, statements in self.cases(model)
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
         yield self._trigger("update", on, "AFTER UPDATE", body)
@@ -95,7 +94,7 @@ class PostgreSQLCapture(Capture):
             for rows, alias in (("old_rows", "o"), ("new_rows", "n"))
         )
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
-        cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
+        cases = (statements for _, _, statements in self.cases(model, "o", "n", pairs))
         body = f"IF {many} IS NOT TRUE THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
         yield self._trigger("updates", on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 

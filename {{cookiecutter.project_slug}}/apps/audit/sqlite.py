@@ -7,7 +7,6 @@ from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
 from .capture import PREFIX, Capture, Trigger, name_of
-from .registry import Recorded
 from .values import JSON_NULL, is_json, pointed_to
 
 # The Python function that tells the triggers who acts.
@@ -31,13 +30,13 @@ class SQLiteCapture(Capture):
     }
     now = who["created_at"]
 
-    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
+    def of(self, model: type[Model]) -> Iterator[Trigger]:
         table = model._meta.db_table
         for event, action, row in (("INSERT", "create", "NEW"), ("DELETE", "delete", "OLD")):
             # None for a join table that has no columns of a link while it is changed.
-            if body := self.whole(recorded, action, row):
+            if body := self.whole(model, action, row):
                 yield self._trigger(event, table, f"AFTER {event}", "TRUE", body)
-        for name, condition, body in self.cases(recorded):
+        for name, condition, body in self.cases(model):
             yield self._trigger(name, table, "AFTER UPDATE", condition, body)
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:

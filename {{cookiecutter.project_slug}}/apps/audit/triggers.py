@@ -133,14 +133,14 @@ class Triggers:
 
     def _wanted(self, tables: Set[str] | None) -> dict[str, Trigger]:
         """Make the triggers by their names, unless those made last are of the same."""
-        capture, recorded = self.capture, registry.recorded()
-        basis = (recorded, tables, capture.schema, capture.columns)
+        capture = self.capture
+        basis = (registry.audited_models(), tables, capture.schema, capture.columns)
         before, made = _made.get(self.connection.alias, (None, {}))
         if before != basis:
             found = [*append_only(capture)]
-            for model, how in recorded.items():
+            for model in registry.recorded():
                 if capture.has(model, model._meta.pk):
-                    found += capture.of(model, how)
+                    found += capture.of(model)
             made = {one.name: one for one in found if tables is None or one.table in tables}
             _made[self.connection.alias] = basis, made
         return made
