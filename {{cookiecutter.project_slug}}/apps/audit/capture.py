@@ -97,7 +97,7 @@ class Capture:
         self, connection: BaseDatabaseWrapper, schema: str, columns: Columns, *, migrating: bool
     ) -> None:
         self.connection, self.schema, self.columns = connection, schema, columns
-        self.migrating = migrating
+        self.migrating, self.quote = migrating, connection.ops.quote_name
         # How links are recorded, of those whose columns are there.
         self.links = [
             link
@@ -196,10 +196,6 @@ class Capture:
             f"CASE WHEN {kind} = 'null' OR {member} IS NOT NULL THEN {wrapped}"
             f" ELSE coalesce({text}, 'null') END"
         )
-
-    def quote(self, name: str) -> str:
-        """Return a name as SQL takes it."""
-        return self.connection.ops.quote_name(name)
 
     def at(self, model: type[Model]) -> str:
         """Return SQL for the table of a model."""

@@ -159,10 +159,9 @@ class SQLiteWrapper(Wrapper):
         outer, self.told = self.told, {}
         try:
             # Django's own statements replace no rows, so they are not searched to their end.
-            if not WRITES.match(sql):
-                if not READS.match(sql) and REPLACES.search(sql):
-                    return self._replace(execute, sql)
-            elif " SELECT " in sql and (copied := COPIES.match(sql)):
+            if not WRITES.match(sql) and REPLACES.search(sql):
+                return self._replace(execute, sql)
+            if " SELECT " in sql and (copied := COPIES.match(sql)):
                 (new, old), tables = copied.groups(), registry.tables_that_matter()
                 is_moved = new in tables and old not in tables
                 # The rows of a recorded table that is only renamed move to another one.

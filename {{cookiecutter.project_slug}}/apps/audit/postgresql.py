@@ -29,8 +29,6 @@ SETTINGS: Final = ("search_path=pg_catalog, pg_temp", "jit=off")
 
 
 class PostgreSQLCapture(Capture):
-    """See ``Capture``."""
-
     is_not = "IS DISTINCT FROM"
     all_keys = "string_agg({keys}, ',' ORDER BY {key})"
     now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"

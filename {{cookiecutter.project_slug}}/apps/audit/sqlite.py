@@ -14,8 +14,6 @@ WHO: Final = f"{PREFIX}who"
 
 
 class SQLiteCapture(Capture):
-    """See ``Capture``."""
-
     find_columns = """
         SELECT '', tables.name, columns.name, lower(columns.type) FROM sqlite_master AS tables
         JOIN pragma_table_xinfo(tables.name) AS columns
