@@ -58,8 +58,6 @@ FORGETS: Final = """NOT EXISTS (
         AND ({marked} AND {in_object} AND {in_fields}) IS NOT TRUE
     )
 )"""
-CHANGEABLE: Final = frozenset({"object_repr", "actor_name", "changes"})
-SALTED: Final = "NOT ({same} AND length(NEW.salts) = length(OLD.salts))"
 PARTS: Final = {
     "postgresql": {
         "by": f"(NEW.changes -> '{FORGOTTEN}' -> 'by' ->> -1)::bigint",
@@ -155,8 +153,7 @@ class Triggers:
     def _rows(self, sql: str, *params: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
             cursor.execute(sql, params)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+            return list(cursor.fetchall())
 
 
 def is_kept_in(connection: BaseDatabaseWrapper) -> bool:
@@ -225,10 +222,10 @@ def append_only(capture: Capture) -> Iterator[Trigger]:
     vendor = capture.connection.vendor
     names = {"entries": capture.at(Entry), "seals": capture.at(Seal)}
     names["last_assigned_id"] = LAST_ASSIGNED_ID[vendor].format(schema=capture.schema)
-    same = _same(capture, Entry, CHANGEABLE)
+    same = _same(capture, Entry, {"object_repr", "actor_name", "changes"})
     more = PARTS[vendor] | {"mark": FORGOTTEN, "is_not": capture.is_not, "same": same}
     forgets, pruned = FORGETS.format(**names, **more), PRUNED.format(**names)
-    salted = SALTED.format(same=_same(capture, Seal, {"salts"}))
+    salted = f"NOT ({_same(capture, Seal, {'salts'})} AND length(NEW.salts) = length(OLD.salts))"
     for table, changed, gone in ((ENTRIES, forgets, pruned), (SEALS, salted, "TRUE")):
         refusal = REFUSAL.format(table=table)
         yield capture.refusal(table, "UPDATE", changed, refusal)
