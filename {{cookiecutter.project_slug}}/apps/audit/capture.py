@@ -172,7 +172,7 @@ class Capture:
         return self.columns[field.model._meta.db_table][field.column]
 
     def is_own(self, field: Field) -> bool:
-        """Whether a column has the type of its field, and not one that a migration still has to change."""
+        """Whether a column has its field's type, which a migration may still have to give it."""
         return self.type_of(field) == (field.db_type(self.connection) or "").lower()
 
     def joined(self, *texts: str) -> str:
@@ -251,7 +251,7 @@ class Capture:
         return self._entry(link.audited, "update", pk, change, tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
-        """Return SQL for the member of the changes that names all links of a row, if there are any."""
+        """Return SQL for the member of the changes with all links of a row, if there are any."""
         source, target = self.column("l", link.source), self.column("l", link.target)
         keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
         member = self.joined(*self._member(link.audited, link.name, LINKS, keys, "''"))

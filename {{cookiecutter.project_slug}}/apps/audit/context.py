@@ -159,7 +159,7 @@ class SQLiteWrapper(Wrapper):
         outer, self.told = self.told, {}
         try:
             # Django's own statements replace no rows, so they are not searched to their end.
-            if not WRITES.match(sql) and REPLACES.search(sql):
+            if not (WRITES.match(sql) or READS.match(sql)) and REPLACES.search(sql):
                 return self._replace(execute, sql)
             if " SELECT " in sql and (copied := COPIES.match(sql)):
                 (new, old), tables = copied.groups(), registry.tables_that_matter()
