@@ -5,8 +5,8 @@ migration.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,9 +23,6 @@ from .values import JSON_NULL, MASKED
 PREFIX: Final = "_audit_trail_"
 # Of each name where two share one column.
 MOST_OF_TWO: Final = 124
-# A literal, and parts of JSON in SQL.
-LITERAL: Final = re.compile("'(?:[^']|'')*'")
-NULL, OPEN = "'null'", "'{'"
 # The texts around both parts of a member of the changes: of a column, and of a many-to-many field.
 VALUES: Final = ('{"old":', ',"new":', "}")
 LINKS: Final = ('{"added":[', '],"removed":[', "]}")
@@ -37,6 +34,10 @@ ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 # The columns of each table, with their types and without lengths.
 type Columns = Mapping[str, Mapping[str, str]]
+
+
+class Text(str):
+    """A text that becomes a literal, among parts that are SQL."""
 
 
 class Trigger(NamedTuple):
@@ -175,15 +176,12 @@ class Capture:
         """Whether a column has its field's type, which a migration may still have to give it."""
         return self.type_of(field) == (field.db_type(self.connection) or "").lower()
 
-    def joined(self, *texts: str) -> str:
+    def joined(self, *parts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
-        parts: list[str] = []
-        for text in texts:
-            if parts and LITERAL.fullmatch(text) and LITERAL.fullmatch(parts[-1]):
-                parts[-1] = parts[-1][:-1] + text[1:]  # two literals become one
-            else:
-                parts.append(text)
-        return self.concatenated(parts)
+        found: list[str] = []
+        for are_texts, some in groupby(parts, lambda part: isinstance(part, Text)):
+            found += [literal("".join(some))] if are_texts else some
+        return self.concatenated(found)
 
     def concatenated(self, parts: Sequence[str]) -> str:
         """Return the shortest SQL that does so."""
@@ -191,7 +189,7 @@ class Capture:
 
     def json(self, kind: str, member: str, text: str) -> str:
         """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""
-        wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || {text} || '}}'"
+        wrapped = f"'{{\"{JSON_NULL}\":' || {text} || '}}'"
         return (
             f"CASE WHEN {kind} = 'null' OR {member} IS NOT NULL THEN {wrapped}"
             f" ELSE coalesce({text}, 'null') END"
@@ -212,7 +210,7 @@ class Capture:
         members: list[str] = []
         for field in self._fields(audited):
             value = self.value(field, self.column(row, field))
-            values = (value, NULL) if action == "delete" else (NULL, value)
+            values = (value, Text("null")) if action == "delete" else (Text("null"), value)
             members += self._member(audited, field.name, VALUES, *values)
         pk = self.column(row, audited.model._meta.pk)
         return self._entry(audited, action, pk, [*members, *more], source, row)
@@ -246,7 +244,7 @@ class Capture:
         if source and not each:
             keys = self.all_keys.format(keys=keys, key=target)
             tail += f" GROUP BY {pk}"
-        sides = ("''", keys) if action == "delete" else (keys, "''")
+        sides = (Text(""), keys) if action == "delete" else (keys, Text(""))
         change = self._member(link.audited, link.name, LINKS, *sides)
         return self._entry(link.audited, "update", pk, change, tail, "")
 
@@ -254,7 +252,7 @@ class Capture:
         """Return SQL for the member of the changes with all links of a row, if there are any."""
         source, target = self.column("l", link.source), self.column("l", link.target)
         keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
-        member = self.joined(*self._member(link.audited, link.name, LINKS, keys, "''"))
+        member = self.joined(*self._member(link.audited, link.name, LINKS, keys, Text("")))
         if link.name in link.audited.masked:
             return member  # it does not even say whether there are any
         return (
@@ -270,17 +268,18 @@ class Capture:
         if name in audited.masked:
             return [_masked(name)]
         (first, second), (start, middle, end) = parts, form
-        return [literal(_key(name) + start), first, literal(middle), second, literal(end)]
+        start = f",{json.dumps(name)}:{start}"
+        return [Text(start), first, Text(middle), second, Text(end)]
 
     def _entry(
         self, audited: Audited, action: str, pk: str, members: Sequence[str], tail: str, row: str
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
-        first, *more = members or ["','"]
         # Without the first comma.
-        is_known = LITERAL.fullmatch(first)
-        listed = ["'" + first[2:], *more] if is_known else [f"substr({self.joined(*members)}, 2)"]
-        changes = self.joined(OPEN, *listed, "'}'")
+        first, *more = members or [Text(",")]
+        is_text = isinstance(first, Text)
+        listed = [Text(first[1:]), *more] if is_text else [f"substr({self.joined(*members)}, 2)"]
+        changes = self.joined(Text("{"), *listed, Text("}"))
         type_of_changes = Entry._meta.get_field("changes").db_type(self.connection)
         columns = {
             **self.who,
@@ -309,9 +308,5 @@ class Capture:
         )
 
 
-def _key(name: str) -> str:
-    return f",{json.dumps(name)}:"
-
-
 def _masked(name: str) -> str:
-    return literal(_key(name) + MASKED)
+    return Text(f",{json.dumps(name)}:{MASKED}")
