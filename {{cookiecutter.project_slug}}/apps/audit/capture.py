@@ -179,7 +179,8 @@ class Capture:
     def joined(self, *parts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
         found: list[str] = []
-        for are_texts, some in groupby(parts, lambda part: isinstance(part, Text)):
+        for are_texts, group in groupby(parts, lambda part: isinstance(part, Text)):
+            some = list(group)
             found += [literal("".join(some))] if are_texts else some
         return self.concatenated(found)
 

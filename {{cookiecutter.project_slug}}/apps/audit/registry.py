@@ -264,8 +264,8 @@ def _fault_of_links(many: Any) -> str:
     """Say why the links of a field are more than rows of one table with the keys of two objects."""
     if not isinstance(many, ManyToManyField):
         return "are kept in a way of their own"
-    table: Any = many.remote_field.through._meta.concrete_model
-    ends = _ends(many)
+    through: Any = many.remote_field.through
+    table, ends = through._meta.concrete_model, _ends(many)
     if any(end.model is not table for end in ends):
         return "inherit from another table"
     if any(end.foreign_related_fields != (end.related_model._meta.pk,) for end in ends):
