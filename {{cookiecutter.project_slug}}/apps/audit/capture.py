@@ -190,7 +190,7 @@ class Capture:
 
     def json(self, kind: str, member: str, text: str) -> str:
         """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""
-        wrapped = f"'{{\"{JSON_NULL}\":' || {text} || '}}'"
+        wrapped = literal('{"' + JSON_NULL + '":') + f" || {text} || '}}'"
         return (
             f"CASE WHEN {kind} = 'null' OR {member} IS NOT NULL THEN {wrapped}"
             f" ELSE coalesce({text}, 'null') END"
