@@ -5,8 +5,8 @@ migration.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,7 +15,7 @@ from django.db.models import Field, Model
 
 from . import registry
 from .models import Entry
-from .registry import Audited, Link, Recorded
+from .registry import Audited, Link
 from .values import JSON_NULL, MASKED
 
 # Triggers and functions of these names belong to the trail. PostgreSQL fires triggers in the order
@@ -23,9 +23,9 @@ from .values import JSON_NULL, MASKED
 PREFIX: Final = "_audit_trail_"
 # Of each name where two share one column.
 MOST_OF_TWO: Final = 124
-# A literal, and parts of JSON in SQL.
-LITERAL: Final = re.compile("'(?:[^']|'')*'")
-NULL, OPEN = "'null'", "'{'"
+# The texts around both parts of a member of the changes: of a column, and of a many-to-many field.
+VALUES: Final = ('{"old":', ',"new":', "}")
+LINKS: Final = ('{"added":[', '],"removed":[', "]}")
 
 # How a statement begins that says who acts: one that may change many rows, and any other one.
 MANY, FEW = "/*audit+", "/*audit "
@@ -34,6 +34,10 @@ ACTOR: Final[Any] = Entry._meta.get_field("actor")
 
 # The columns of each table, with their types and without lengths.
 type Columns = Mapping[str, Mapping[str, str]]
+
+
+class Text(str):
+    """A text that becomes a literal, among parts that are SQL."""
 
 
 class Trigger(NamedTuple):
@@ -70,15 +74,13 @@ def literal(text: str) -> str:
 class Capture:
     """Makes the triggers of one database. A subclass knows the SQL of its kind of database.
 
-    ``schemas`` are those of the tables, quoted and with a dot; empty on SQLite. ``columns`` are those
-    that the tables have at the moment. With ``migrating``, columns that the model lacks are
+    ``schemas`` are those of the tables, quoted and with a dot; empty on SQLite. ``columns`` are
+    those that the tables have at the moment. With ``migrating``, columns that the model lacks are
     recorded without their values, because they may be masked under another name.
     """
 
-    # How to compare two values, and how to gather the links of an object in one entry, if at all.
-    is_not, keys, grouped = "IS NOT", "{keys}", ""
-    # How the keys of all links of an object become one text.
-    all_keys = "group_concat({keys}, ',')"
+    # How to compare two values, and how the keys of several links of an object become one text.
+    is_not, all_keys = "IS NOT", "group_concat({keys}, ',')"
     # The time of an entry that no trigger writes, and the clause that locks selected rows.
     now, lock_rows = "", ""
     # SQL for the columns of an entry that say who acts, when and from where.
@@ -87,7 +89,7 @@ class Capture:
     value: Callable[[Field, str], str]
     comparable: Callable[[Field, str], str]
     # The triggers of one table, and one that refuses what an event does under a condition.
-    of: Callable[[type[Model], Recorded], Iterator[Trigger]]
+    of: Callable[[type[Model]], Iterator[Trigger]]
     refusal: Callable[[str, str, str, str], Trigger]
     # The statement that removes a trigger.
     removal: Callable[[str], str]
@@ -101,22 +103,29 @@ class Capture:
         migrating: bool,
     ) -> None:
         self.connection, self.schemas, self.columns = connection, schemas, columns
-        self.schema, self.migrating = schemas.get(Entry._meta.db_table, ""), migrating
+        self.schema, self.quote = schemas.get(Entry._meta.db_table, ""), connection.ops.quote_name
+        self.migrating = migrating
+        # How links are recorded, of those whose columns are there.
+        self.links = [
+            link
+            for link in registry.links()
+            if all(self.has(end.model, end) for end in (link.source, link.target))
+        ]
 
     def whole(
-        self, recorded: Recorded, action: str, row: str, source: str = "", *, each: bool = False
+        self, model: type[Model], action: str, row: str, source: str = "", *, each: bool = False
     ) -> str:
         """Return statements that record new rows, or those that are deleted, with their links.
 
-        With ``each``, the links of an object are not gathered in one entry.
+        Without ``source``, or with ``each``, each link has an entry. Otherwise each object has one.
         """
-        verb = "removed" if action == "delete" else "added"
-        links = [self._linked(link, verb, row, source, each) for link in self._links(recorded)]
-        own = [self._row(recorded.audited, action, row, source)] if recorded.audited else []
+        audited = registry.audited_models().get(model)
+        links = [self._linked(link, action, row, source, each) for link in self.links_in(model)]
+        own = [self._row(audited, action, row, source)] if audited else []
         return script([*links, *own] if action == "delete" else [*own, *links])
 
     def cases(
-        self, recorded: Recorded, old: str = "OLD", new: str = "NEW", pairs: str = ""
+        self, model: type[Model], old: str = "OLD", new: str = "NEW", pairs: str = ""
     ) -> Iterator[tuple[str, str, str]]:
         """Name what an UPDATE can do to a row: when that is, and the statements that record it.
 
@@ -127,12 +136,12 @@ class Capture:
         def source(condition: str) -> str:
             return f"{pairs} WHERE ({condition})" if pairs else ""
 
-        if audited := recorded.audited:
-            pk, own = audited.model._meta.pk, Recorded(audited)
+        both = (("delete", old), ("create", new))
+        if audited := registry.audited_models().get(model):
+            pk = model._meta.pk
             rekeyed = self._differs(pk, old, new)
-            rows = source(rekeyed)
-            deletion = self.whole(own, "delete", old, rows)
-            yield "rekey", rekeyed, deletion + self.whole(own, "create", new, rows)
+            rows = script(self._row(audited, *each, source(rekeyed)) for each in both)
+            yield "rekey", rekeyed, rows
             if changes := self._changes(audited, old, new):
                 members = [
                     f"CASE WHEN {condition} THEN {self.joined(*member)} ELSE '' END"
@@ -142,11 +151,10 @@ class Capture:
                 key = self.column(new, pk)
                 entry = self._entry(audited, "update", key, members, source(changed), new)
                 yield "update", changed, script([entry])
-        for number, link in enumerate(self._links(recorded)):
+        for number, link in enumerate(self.links_in(model)):
             moved = " OR ".join(self._differs(end, old, new) for end in (link.source, link.target))
-            sides = (("removed", old), ("added", new))
-            both = script(self._linked(link, *side, source(moved)) for side in sides)
-            yield f"move{number}", moved, both
+            links = script(self._linked(link, *each, source(moved)) for each in both)
+            yield f"move{number}", moved, links
 
     def state(self, audited: Audited, source: str) -> str:
         """Return the statement that records rows ``r`` as they are, each with its links."""
@@ -155,9 +163,13 @@ class Capture:
         return self._row(audited, "state", "r", source, links)
 
     def links_of(self, audited: Audited) -> list[Link]:
-        """List how the links of an audited model are recorded, of those whose columns are there."""
-        found = (link for one in registry.recorded().values() for link in self._links(one))
-        return [link for link in found if link.audited is audited]
+        """List how the links of an audited model are recorded."""
+        return [link for link in self.links if link.audited is audited]
+
+    def links_in(self, model: type[Model]) -> list[Link]:
+        """List how the rows of a table are recorded as links."""
+        table = model._meta.db_table
+        return [link for link in self.links if link.source.model._meta.db_table == table]
 
     def has(self, model: type[Model], field: Field) -> bool:
         """Whether the table of a model has the column of a field at the moment."""
@@ -168,18 +180,16 @@ class Capture:
         return self.columns[field.model._meta.db_table][field.column]
 
     def is_own(self, field: Field) -> bool:
-        """Whether a column has the type of its field, and not one that a migration still has to change."""
+        """Whether a column has its field's type, which a migration may still have to give it."""
         return self.type_of(field) == (field.db_type(self.connection) or "").lower()
 
-    def joined(self, *texts: str) -> str:
+    def joined(self, *parts: str) -> str:
         """Return SQL for texts, none of them NULL, one after the other."""
-        parts: list[str] = []
-        for text in texts:
-            if parts and LITERAL.fullmatch(text) and LITERAL.fullmatch(parts[-1]):
-                parts[-1] = parts[-1][:-1] + text[1:]  # two literals become one
-            else:
-                parts.append(text)
-        return self.concatenated(parts)
+        found: list[str] = []
+        for are_texts, group in groupby(parts, lambda part: isinstance(part, Text)):
+            some = list(group)
+            found += [literal("".join(some))] if are_texts else some
+        return self.concatenated(found)
 
     def concatenated(self, parts: Sequence[str]) -> str:
         """Return the shortest SQL that does so."""
@@ -187,15 +197,11 @@ class Capture:
 
     def json(self, kind: str, member: str, text: str) -> str:
         """Return SQL for JSON as a value, from its type, its member ``JSON_NULL`` and its text."""
-        wrapped = f"{OPEN} || '\"{JSON_NULL}\":' || {text} || '}}'"
+        wrapped = literal('{"' + JSON_NULL + '":') + f" || {text} || '}}'"
         return (
             f"CASE WHEN {kind} = 'null' OR {member} IS NOT NULL THEN {wrapped}"
             f" ELSE coalesce({text}, 'null') END"
         )
-
-    def quote(self, name: str) -> str:
-        """Return a name as SQL takes it."""
-        return self.connection.ops.quote_name(name)
 
     def at(self, model: type[Model]) -> str:
         """Return SQL for the table of a model."""
@@ -213,8 +219,8 @@ class Capture:
         members: list[str] = []
         for field in self._fields(audited):
             value = self.value(field, self.column(row, field))
-            values = (value, NULL) if action == "delete" else (NULL, value)
-            members += self._member(audited, field.name, *values)
+            values = (value, Text("null")) if action == "delete" else (Text("null"), value)
+            members += self._member(audited, field.name, VALUES, *values)
         pk = self.column(row, audited.model._meta.pk)
         return self._entry(audited, action, pk, [*members, *more], source, row)
 
@@ -224,82 +230,65 @@ class Capture:
         for field in self._fields(audited):
             old, new = (self.value(field, self.column(row, field)) for row in (old_row, new_row))
             differs = self._differs(field, old_row, new_row)
-            changes[differs] = self._member(audited, field.name, old, new)
+            changes[differs] = self._member(audited, field.name, VALUES, old, new)
         if self.migrating:
             known = {field.column for field in audited.model._meta.local_concrete_fields}
             for column in sorted(self.columns[audited.model._meta.db_table].keys() - known):
                 old, new = (f"CAST({r}.{self.quote(column)} AS TEXT)" for r in (old_row, new_row))
-                changes[f"{old} {self.is_not} {new}"] = [self._masked(column)]
+                changes[f"{old} {self.is_not} {new}"] = [_masked(column)]
         return changes
 
     def _differs(self, field: Field, *rows: str) -> str:
         old, new = (self.comparable(field, self.column(row, field)) for row in rows)
         return f"{old} {self.is_not} {new}"
 
-    def _linked(self, link: Link, verb: str, row: str, source: str = "", each: bool = False) -> str:
+    def _linked(self, link: Link, action: str, row: str, source: str, each: bool = False) -> str:
         """Return the statement that records links, of each object that has the field."""
         pk, target = self.column(row, link.source), self.column(row, link.target)
-        keys = self.value(link.target, target)
-        if not each:
-            keys = self.keys.format(keys=keys, key=target)
-        added, removed = (keys, "''") if verb == "added" else ("''", keys)
-        name = link.field.name
-        start = literal(_key(name) + '{"added":[')
-        change = [start, added, "'],\"removed\":['", removed, "']}'"]
-        if name in link.audited.masked:
-            change = [self._masked(name)]
-        tail = source
+        keys, tail = self.value(link.target, target), source
         if not link.source.model._meta.auto_created:
             # Columns of other tables may be NULL. SQLite is faster without a condition.
             joint = "AND" if " WHERE " in source else "WHERE"
             tail += f" {joint} {pk} IS NOT NULL AND {target} IS NOT NULL"
-        if not each:
-            tail += self.grouped.format(pk=pk)
+        if source and not each:
+            keys = self.all_keys.format(keys=keys, key=target)
+            tail += f" GROUP BY {pk}"
+        sides = (Text(""), keys) if action == "delete" else (keys, Text(""))
+        change = self._member(link.audited, link.name, LINKS, *sides)
         return self._entry(link.audited, "update", pk, change, tail, "")
 
     def _linked_now(self, link: Link, pk: str) -> str:
-        """Return SQL for the member of the changes that names all links of a row, if there are any."""
-        name = link.field.name
-        if name in link.audited.masked:
-            return self._masked(name)
+        """Return SQL for the member of the changes with all links of a row, if there are any."""
         source, target = self.column("l", link.source), self.column("l", link.target)
         keys = self.all_keys.format(keys=self.value(link.target, target), key=target)
-        start = literal(_key(name) + '{"added":[')
+        member = self.joined(*self._member(link.audited, link.name, LINKS, keys, Text("")))
+        if link.name in link.audited.masked:
+            return member  # it does not even say whether there are any
         return (
-            f"coalesce((SELECT {start} || {keys} || '],\"removed\":[]}}'"  # noqa: S608
-            f" FROM {self.at(link.source.model)} AS l"
-            f" WHERE {source} = {pk} AND {target} IS NOT NULL), '')"
+            f"coalesce((SELECT {member} FROM {self.at(link.source.model)} AS l"  # noqa: S608
+            f" WHERE {source} = {pk} AND {target} IS NOT NULL GROUP BY {source}), '')"
         )
-
-    def _links(self, recorded: Recorded) -> list[Link]:
-        """List the links that a row is, of those whose columns are there."""
-        return [
-            link
-            for link in recorded.links
-            if all(self.has(end.model, end) for end in (link.source, link.target))
-        ]
 
     def _fields(self, audited: Audited) -> list[Field]:
         return [field for field in audited.fields if self.has(audited.model, field)]
 
-    def _member(self, audited: Audited, name: str, old: str, new: str) -> list[str]:
-        """Return SQL for the parts of a member of the changes, with a comma in front."""
+    def _member(self, audited: Audited, name: str, form: Sequence[str], *parts: str) -> list[str]:
+        """Return SQL for the texts of a member of the changes, with a comma in front."""
         if name in audited.masked:
-            return [self._masked(name)]
-        return [literal(_key(name) + '{"old":'), old, "',\"new\":'", new, "'}'"]
-
-    def _masked(self, name: str) -> str:
-        return literal(_key(name) + MASKED)
+            return [_masked(name)]
+        (first, second), (start, middle, end) = parts, form
+        start = f",{json.dumps(name)}:{start}"
+        return [Text(start), first, Text(middle), second, Text(end)]
 
     def _entry(
         self, audited: Audited, action: str, pk: str, members: Sequence[str], tail: str, row: str
     ) -> str:
         key = f"CAST({pk} AS TEXT)"
-        first, *more = members or ["','"]
         # Without the first comma.
-        is_known = LITERAL.fullmatch(first)
-        listed = ["'" + first[2:], *more] if is_known else [f"substr({self.joined(*members)}, 2)"]
-        changes = self.joined(OPEN, *listed, "'}'")
+        first, *more = members or [Text(",")]
+        is_text = isinstance(first, Text)
+        listed = [Text(first[1:]), *more] if is_text else [f"substr({self.joined(*members)}, 2)"]
+        changes = self.joined(Text("{"), *listed, Text("}"))
         type_of_changes = Entry._meta.get_field("changes").db_type(self.connection)
         columns = {
             **self.who,
@@ -328,5 +317,5 @@ class Capture:
         )
 
 
-def _key(name: str) -> str:
-    return f",{json.dumps(name)}:"
+def _masked(name: str) -> str:
+    return Text(f",{json.dumps(name)}:{MASKED}")

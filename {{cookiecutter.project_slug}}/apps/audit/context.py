@@ -28,11 +28,10 @@ type Execute = Callable[[str], Any]
 WRITES: Final = re.compile(
     r'\s*(?:INSERT (?:OR IGNORE )?INTO|UPDATE|DELETE FROM) "([^"]+(?:"\."[^"]+)*)"'
 )
-# The beginning of a statement that writes no row, with no other one behind it. All others may write
-# some.
+# A statement that writes no row, with no other one behind it. All others may write some.
 READS: Final = re.compile(
-    r"(?!.*;\s*\S)\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP|DECLARE|FETCH"
-    r"|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b))\b",
+    r"(?!.*;\s*\S)\s*(?:SELECT|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET|SHOW|CREATE|ALTER|DROP"
+    r"|DECLARE|FETCH|CLOSE|LOCK|EXPLAIN\b(?!.*\bANALY)|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
 CHANGES_TABLES: Final = re.compile(r"(?si)(\s|--.*?\n|/\*.*?\*/)*+(CREATE|ALTER|DROP)\s+TABLE\b")
@@ -152,7 +151,7 @@ class Wrapper:
             if is_sqlite:
                 Triggers(self.connection, tables).drop()
             result = execute(sql)
-            Triggers(self.connection, tables, migrating=True).put_right()
+            Triggers(self.connection, tables).put_right()
         return result
 
 
@@ -165,10 +164,9 @@ class SQLiteWrapper(Wrapper):
         outer, self.told = self.told, {}
         try:
             # Django's own statements replace no rows, so they are not searched to their end.
-            if not WRITES.match(sql):
-                if not READS.match(sql) and REPLACES.search(sql):
-                    return self._replace(execute, sql)
-            elif " SELECT " in sql and (copied := COPIES.match(sql)):
+            if not (WRITES.match(sql) or READS.match(sql)) and REPLACES.search(sql):
+                return self._replace(execute, sql)
+            if " SELECT " in sql and (copied := COPIES.match(sql)):
                 (new, old), tables = copied.groups(), registry.tables_that_matter()
                 is_moved = new in tables and old not in tables
                 # The rows of a recorded table that is only renamed move to another one.

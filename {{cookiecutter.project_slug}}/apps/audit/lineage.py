@@ -130,34 +130,32 @@ def _note(one: Renaming, apps_then: Any, schema_editor: Any) -> None:
 
 
 def _renamings(
-    app: str, whole: Any, direction: int, labels: dict[str, str], tables: dict[str, str]
+    app: str,
+    step: Any,
+    direction: int,
+    labels: dict[str, str],
+    tables: dict[str, str],
+    in_state: bool = False,
 ) -> Iterator[Renaming]:
-    for step in getattr(whole, "database_operations", ()):
-        if isinstance(step, operations.AlterModelTable):
-            old, new = (f"{app}_{step.name_lower}", step.table or "")[::direction]
-            tables[new] = tables.get(old, "")
-    is_new = operations.CreateModel if direction > 0 else operations.DeleteModel
-    for step in [*_flat([whole])][::direction]:
-        if isinstance(step, is_new):
-            label = labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
-            table = getattr(step, "options", {}).get("db_table") or f"{app}_{step.name_lower}"
-            # Only the state gets a model whose table is there: it moves here from another app.
-            if step is not whole and (old := tables.get(table, "")):
-                yield Renaming(label, old)
-            tables[table] = label
-        elif isinstance(step, operations.RenameModel):
-            old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
-            labels[new.lower()] = new
-            yield Renaming(new, labels.pop(old.lower(), old))
-        elif isinstance(step, operations.RenameField):
-            label = f"{app}.{step.model_name}"
-            names = (step.old_name, step.new_name)[::direction]
-            yield Renaming(labels.get(label.lower(), label), *names)
-
-
-def _flat(steps: Iterable[Any]) -> Iterator[Any]:
-    for step in steps:
-        if isinstance(step, operations.SeparateDatabaseAndState):
-            yield from _flat(step.state_operations)
-        else:
-            yield step
+    if isinstance(step, operations.SeparateDatabaseAndState):
+        for part in step.database_operations:
+            if isinstance(part, operations.AlterModelTable):
+                old, new = (f"{app}_{part.name_lower}", part.table or "")[::direction]
+                tables[new] = tables.get(old, "")
+        for part in step.state_operations[::direction]:
+            yield from _renamings(app, part, direction, labels, tables, in_state=True)
+    elif isinstance(step, operations.CreateModel if direction > 0 else operations.DeleteModel):
+        label = labels[f"{app}.{step.name}".lower()] = f"{app}.{step.name}"
+        table = getattr(step, "options", {}).get("db_table") or f"{app}_{step.name_lower}"
+        # Only the state gets a model whose table is there: it moves here from another app.
+        if in_state and (old := tables.get(table, "")):
+            yield Renaming(label, old)
+        tables[table] = label
+    elif isinstance(step, operations.RenameModel):
+        old, new = (f"{app}.{name}" for name in (step.old_name, step.new_name)[::direction])
+        labels[new.lower()] = new
+        yield Renaming(new, labels.pop(old.lower(), old))
+    elif isinstance(step, operations.RenameField):
+        label = f"{app}.{step.model_name}"
+        names = (step.old_name, step.new_name)[::direction]
+        yield Renaming(labels.get(label.lower(), label), *names)

@@ -6,24 +6,23 @@ An UPDATE of one row has a separate trigger, which is faster.
 import re
 from collections.abc import Iterator, Sequence
 from itertools import batched
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Field, Model
 
 from . import registry
 from .capture import ACTOR, FEW, MANY, MOST_OF_TWO, PREFIX, Capture, Trigger, name_of, user_field
 from .models import Entry
-from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, key_type, pointed_to
+from .values import JSON_NULL, key_type, pointed_to
 
 # The bits of an event in the catalogue, besides those for each row (1) and before it (2).
 EVENTS: Final = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 # Types whose text is JSON.
 PLAIN: Final = ("smallint", "integer", "bigint", "boolean")
-# The beginnings of types whose values are compared as they are. Others may have no comparison, as
-# XML, or one by which different values are equal, as 1 and 1.0 in JSON.
-TIMES: Final = ("interval", "date", "time")
-COMPARED: Final = (*PLAIN, *TIMES, "real", "double", "numeric", "text", "char", "uuid", "bytea")
+# The beginnings of types whose values are compared as they are, and of texts. Other types may have
+# no comparison, as XML, or one by which different values are equal, as 1 and 1.0 in JSON.
+COMPARED: Final = (*PLAIN, "date", "time", "real", "double", "numeric", "uuid", "bytea")
+TEXTS: Final = ("text", "char")
 # The comment of the trail behind comments of others.
 IN_FRONT: Final = "^(?:/[*](?:[^*/]|[*](?!/)|/(?![*]))*[*]/[[:space:]]*)*?(/[*]audit[ +][^*]*)[*]/"
 # No setting of a session can mislead a function, and nothing is compiled for one row.
@@ -33,11 +32,8 @@ WRITTEN: Final = {"range": "DateStyle=iso", "real|double": "extra_float_digits=1
 
 
 class PostgreSQLCapture(Capture):
-    """See ``Capture``."""
-
     is_not = "IS DISTINCT FROM"
-    keys, grouped = "string_agg({keys}, ',' ORDER BY {key})", " GROUP BY {pk}"
-    all_keys = keys
+    all_keys = "string_agg({keys}, ',' ORDER BY {key})"
     now, lock_rows = "clock_timestamp()", " FOR NO KEY UPDATE OF r"
     who = {
         "created_at": "moment",
@@ -62,30 +58,30 @@ class PostgreSQLCapture(Capture):
         WHERE pg_function_is_visible(pg_proc.oid) AND starts_with(proname, %s)
     """
 
-    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
+    def of(self, model: type[Model]) -> Iterator[Trigger]:
         asked, on = self._who_acts(), model._meta.db_table
         old_rows, new_rows = "OLD TABLE AS old_rows", "NEW TABLE AS new_rows"
         # The front of a statement says whether it is about one row. The query of a server's own
         # process, such as pg_cron, is NULL.
         few, many = (f"starts_with(current_query(), '{front}')" for front in (FEW, MANY))
-        what = recorded, "create", "r", " FROM new_rows AS r"
+        what = model, "create", "r", " FROM new_rows AS r"
         created = self.whole(*what)
-        if recorded.links:  # to gather the links of an object takes longer than to add one
+        if self.links_in(model):  # to gather the links of an object takes longer than to add one
             created = f"IF {few} THEN {self.whole(*what, each=True)}ELSE {created}END IF; "
         yield self._trigger("INSERT", on, "AFTER INSERT", asked + created, new_rows)
-        deleted = self.whole(recorded, "delete", "r", " FROM old_rows AS r")
+        deleted = self.whole(model, "delete", "r", " FROM old_rows AS r")
         # Django deletes from many related tables, most of which have no such rows.
         some = "IF NOT EXISTS (SELECT FROM old_rows) THEN RETURN NULL; END IF; "
         # The row of users who delete themselves has gone.
         gone = self._who_acts("old_rows") if model is user_field().model else asked
         yield self._trigger("DELETE", on, "AFTER DELETE", some + gone + deleted, old_rows)
-        there = self.whole(recorded, "delete", "r", f" FROM {self.at(model)} AS r")
+        there = self.whole(model, "delete", "r", f" FROM {self.at(model)} AS r")
         yield self._trigger("TRUNCATE", on, "BEFORE TRUNCATE", asked + there)
         # One of two triggers on UPDATE acts. One row is recorded faster by itself, even more so
         # when it does not change.
         rows = "".join(
             f"IF {condition} THEN {asked}{statements}END IF; "
-            for _, condition, statements in self.cases(recorded)
+            for _, condition, statements in self.cases(model)
         )
         body = f"IF {many} THEN RETURN NULL; END IF; {rows}"
         yield self._trigger("update", on, "AFTER UPDATE", body)
@@ -98,7 +94,7 @@ class PostgreSQLCapture(Capture):
             for rows, alias in (("old_rows", "o"), ("new_rows", "n"))
         )
         pairs = f" FROM {old} FULL JOIN {new} ON o.{name} = n.{name}"
-        cases = (statements for _, _, statements in self.cases(recorded, "o", "n", pairs))
+        cases = (statements for _, _, statements in self.cases(model, "o", "n", pairs))
         body = f"IF {many} IS NOT TRUE THEN RETURN NULL; END IF; {asked}{''.join(cases)}"
         yield self._trigger("updates", on, "AFTER UPDATE", body, f"{old_rows} {new_rows}")
 
@@ -124,13 +120,15 @@ class PostgreSQLCapture(Capture):
                 sql = f"{sql}::text"
             case "BinaryField" if is_own:
                 sql = f"translate(encode({sql}, 'base64'), E'\\n', '')"
-            case _ if kind.endswith("[]") and _holds_texts(field):
+            case _ if kind.endswith(("numeric[]", "hstore[]")):
                 sql = f"{sql}::text[]"
         return f"coalesce(to_json({sql})::text, 'null')"
 
     def comparable(self, field: Field, sql: str) -> str:
-        is_text = has_other_equals(field) or not self.type_of(field).startswith(COMPARED)
-        return f'{sql}::text COLLATE "C"' if is_text else sql
+        kind = self.type_of(field)
+        text = sql if kind.startswith(TEXTS) else f"{sql}::text"
+        # A column's collation may treat different texts as equal.
+        return sql if kind.startswith(COMPARED) else f'{text} COLLATE "C"'
 
     def concatenated(self, parts: Sequence[str]) -> str:
         # One call is faster than many operators. A function takes 100 arguments.
@@ -209,10 +207,3 @@ class PostgreSQLCapture(Capture):
             f" WHERE known.actor_id = {key} ORDER BY known.id DESC LIMIT 1)"
         )
         return f"coalesce({', '.join([*names, 'NULL'])})", known
-
-
-def _holds_texts(field: Any) -> bool:
-    """Whether a field is one of arrays, perhaps of arrays, of what JSON would change."""
-    base = None if hasattr(field, "range_type") else getattr(field, "base_field", None)
-    changed = ("DecimalField", "HStoreField")
-    return bool(base and (base.get_internal_type() in changed or _holds_texts(base)))

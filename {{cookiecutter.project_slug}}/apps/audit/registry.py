@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
@@ -55,20 +55,15 @@ class Audited:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """How a row of a join table, with two foreign keys, is recorded: on the object of the source."""
+    """How a row of a join table, with two foreign keys, is recorded: on the object of the source.
+
+    ``name`` is that of the many-to-many field. A table can hold the links of several fields.
+    """
 
     audited: Audited
-    field: ManyToManyField
+    name: str
     source: ForeignKey
     target: ForeignKey
-
-
-@dataclass(slots=True, eq=False)
-class Recorded:
-    """How a row of a table is recorded: as an object, if at all, and as a link of some fields."""
-
-    audited: Audited | None = None
-    links: list[Link] = field(default_factory=list)
 
 
 _registered: Final[dict[type[Model], Options]] = {}
@@ -130,7 +125,7 @@ def register_settings() -> None:
 
 def forget_what_was_derived() -> None:
     """Empty the caches, after the list of audited models has changed."""
-    for cached in (audited_models, recorded, covering, tables_that_matter, is_masked):
+    for cached in (audited_models, links, recorded, covering, tables_that_matter, is_masked):
         cached.cache_clear()
 
 
@@ -142,17 +137,19 @@ def audited_models() -> dict[type[Model], Audited]:
 
 
 @cache
-def recorded() -> dict[type[Model], Recorded]:
-    """Return how the rows of each model are recorded: as objects, as links of objects, or both."""
-    found = {model: Recorded(audited) for model, audited in audited_models().items()}
+def links() -> list[Link]:
+    """Return how the links of each many-to-many field of an audited model are recorded."""
+    found = ((audited, many) for audited in audited_models().values() for many in audited.many)
+    return [Link(audited, many.name, *_ends(many)) for audited, many in found]
+
+
+@cache
+def recorded() -> list[type[Model]]:
+    """List the models whose rows are recorded: as objects, as links of objects, or both."""
+    audited, joins = audited_models(), (link.source.model for link in links())
     # The rows of a join table may be objects of another model, too.
-    models = {model._meta.db_table: model for model in found}
-    for audited in audited_models().values():
-        for many in audited.many:
-            table, *ends = _link(many)
-            table = models.setdefault(table._meta.db_table, table)
-            found.setdefault(table, Recorded()).links.append(Link(audited, many, *ends))
-    return found
+    tables = {model._meta.db_table for model in audited}
+    return [*audited, *dict.fromkeys(one for one in joins if one._meta.db_table not in tables)]
 
 
 @cache
@@ -270,7 +267,8 @@ def _fault_of_links(many: Any) -> str:
     """Say why the links of a field are more than rows of one table with the keys of two objects."""
     if not isinstance(many, ManyToManyField):
         return "are kept in a way of their own"
-    table, *ends = _link(many)
+    through: Any = many.remote_field.through
+    table, ends = through._meta.concrete_model, _ends(many)
     if any(end.model is not table for end in ends):
         return "inherit from another table"
     if any(end.foreign_related_fields != (end.related_model._meta.pk,) for end in ends):
@@ -281,11 +279,10 @@ def _fault_of_links(many: Any) -> str:
     return "hold more than two keys" if table._meta.auto_created and others else ""
 
 
-def _link(many: Any) -> tuple[Any, Any, Any]:
-    """Return the model of the rows that are links, and their two foreign keys."""
-    meta = many.remote_field.through._meta
-    ends = (meta.get_field(name()) for name in (many.m2m_field_name, many.m2m_reverse_field_name))
-    return meta.concrete_model, *ends
+def _ends(many: Any) -> list[Any]:
+    """Return the two foreign keys of the rows that are links."""
+    field_of = many.remote_field.through._meta.get_field
+    return [field_of(many.m2m_field_name()), field_of(many.m2m_reverse_field_name())]
 
 
 def _listed(model: type[Model], option: str, given: Iterable[str]) -> frozenset[str]:

@@ -7,16 +7,13 @@ from django.conf import settings
 from django.db.models import DecimalField, Field, Model
 
 from .capture import PREFIX, Capture, Trigger, name_of
-from .registry import Recorded
-from .values import JSON_NULL, has_other_equals, is_json, pointed_to
+from .values import JSON_NULL, is_json, pointed_to
 
 # The Python function that tells the triggers who acts.
 WHO: Final = f"{PREFIX}who"
 
 
 class SQLiteCapture(Capture):
-    """See ``Capture``."""
-
     find_columns = """
         SELECT '', tables.name, columns.name, lower(columns.type) FROM sqlite_master AS tables
         JOIN pragma_table_xinfo(tables.name) AS columns
@@ -31,13 +28,13 @@ class SQLiteCapture(Capture):
     }
     now = who["created_at"]
 
-    def of(self, model: type[Model], recorded: Recorded) -> Iterator[Trigger]:
+    def of(self, model: type[Model]) -> Iterator[Trigger]:
         table = model._meta.db_table
         for event, action, row in (("INSERT", "create", "NEW"), ("DELETE", "delete", "OLD")):
             # None for a join table that has no columns of a link while it is changed.
-            if body := self.whole(recorded, action, row):
+            if body := self.whole(model, action, row):
                 yield self._trigger(event, table, f"AFTER {event}", "TRUE", body)
-        for name, condition, body in self.cases(recorded):
+        for name, condition, body in self.cases(model):
             yield self._trigger(name, table, "AFTER UPDATE", condition, body)
 
     def refusal(self, table: str, event: str, condition: str, text: str) -> Trigger:
@@ -49,7 +46,8 @@ class SQLiteCapture(Capture):
 
     def value(self, field: Field, sql: str) -> str:
         is_own, field = self.is_own(field), pointed_to(field)
-        # json_quote() keeps 15 digits, which are too few (17 are, far from 1), and its text for infinity is no JSON.
+        # json_quote() keeps too few digits, and its text for infinity is no JSON. Far from 1, 17
+        # digits of printf() are too few as well.
         real = f"CASE WHEN abs({sql}) < 9e999 THEN printf('%!.18g', {sql}) ELSE {_text(sql)} END"
         # A column can hold a value of any type, whatever its own is.
         held = (
@@ -75,9 +73,8 @@ class SQLiteCapture(Capture):
         return held
 
     def comparable(self, field: Field, sql: str) -> str:
-        if is_json(field):
-            return self.value(field, sql)
-        return f"{sql} COLLATE BINARY" if has_other_equals(field) else sql
+        # A column's collation may treat different texts as equal.
+        return self.value(field, sql) if is_json(field) else f"{sql} COLLATE BINARY"
 
     def _trigger(self, name: str, table: str, event: str, condition: str, body: str) -> Trigger:
         name = name_of(name, table)

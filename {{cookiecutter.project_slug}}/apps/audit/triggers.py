@@ -58,8 +58,6 @@ FORGETS: Final = """NOT EXISTS (
         AND ({marked} AND {in_object} AND {in_fields}) IS NOT TRUE
     )
 )"""
-CHANGEABLE: Final = frozenset({"object_repr", "actor_name", "changes"})
-SALTED: Final = "NOT ({same} AND length(NEW.salts) = length(OLD.salts))"
 PARTS: Final = {
     "postgresql": {
         "by": f"(NEW.changes -> '{FORGOTTEN}' -> 'by' ->> -1)::bigint",
@@ -95,16 +93,11 @@ _made: Final[dict[str, tuple[Any, dict[str, Trigger]]]] = {}
 class Triggers:
     """The triggers that a database should have, and those that it has.
 
-    ``tables`` are those to look at, all when it is None. ``migrating`` is that of ``Capture``.
+    ``tables`` are those to look at while a migration changes them; None means all, between
+    migrations.
     """
 
-    def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        tables: Set[str] | None = None,
-        *,
-        migrating: bool = False,
-    ) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, tables: Set[str] | None = None) -> None:
         self.connection, self.kind = connection, CAPTURES[connection.vendor]
         named = tables or {model._meta.db_table for model in registry.recorded()}
         names = sorted({*named, *KEPT, user_field().model._meta.db_table})
@@ -115,7 +108,7 @@ class Triggers:
             columns.setdefault(table, {})[column] = kind
         # The tables of the trail that are missing, and the tables to record that are there.
         self.lost, self.recorded = KEPT - columns.keys(), columns.keys() - KEPT
-        self.capture = self.kind(connection, schemas, columns, migrating=migrating)
+        self.capture = self.kind(connection, schemas, columns, migrating=tables is not None)
         self.wanted = {} if self.lost else self._wanted(tables)
         self.found = {
             name: found
@@ -139,14 +132,14 @@ class Triggers:
 
     def _wanted(self, tables: Set[str] | None) -> dict[str, Trigger]:
         """Make the triggers by their names, unless those made last are of the same."""
-        capture, recorded = self.capture, registry.recorded()
-        basis = (recorded, tables, capture.schemas, capture.columns, capture.migrating)
+        capture = self.capture
+        basis = (registry.audited_models(), tables, capture.schemas, capture.columns)
         before, made = _made.get(self.connection.alias, (None, {}))
         if before != basis:
             found = [*append_only(capture)]
-            for model, how in recorded.items():
+            for model in registry.recorded():
                 if capture.has(model, model._meta.pk):
-                    found += capture.of(model, how)
+                    found += capture.of(model)
             made = {one.name: one for one in found if tables is None or one.table in tables}
             _made[self.connection.alias] = basis, made
         return made
@@ -161,8 +154,7 @@ class Triggers:
     def _rows(self, sql: str, *params: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
             cursor.execute(sql, params)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+            return list(cursor.fetchall())
 
 
 def is_kept_in(connection: BaseDatabaseWrapper) -> bool:
@@ -231,10 +223,10 @@ def append_only(capture: Capture) -> Iterator[Trigger]:
     vendor = capture.connection.vendor
     names = {"entries": capture.at(Entry), "seals": capture.at(Seal)}
     names["last_assigned_id"] = LAST_ASSIGNED_ID[vendor].format(schema=capture.schema)
-    same = _same(capture, Entry, CHANGEABLE)
+    same = _same(capture, Entry, {"object_repr", "actor_name", "changes"})
     more = PARTS[vendor] | {"mark": FORGOTTEN, "is_not": capture.is_not, "same": same}
     forgets, pruned = FORGETS.format(**names, **more), PRUNED.format(**names)
-    salted = SALTED.format(same=_same(capture, Seal, {"salts"}))
+    salted = f"NOT ({_same(capture, Seal, {'salts'})} AND length(NEW.salts) = length(OLD.salts))"
     for table, changed, gone in ((ENTRIES, forgets, pruned), (SEALS, salted, "TRUE")):
         refusal = REFUSAL.format(table=table)
         yield capture.refusal(table, "UPDATE", changed, refusal)

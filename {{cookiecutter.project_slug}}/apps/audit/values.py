@@ -41,17 +41,9 @@ def is_json(field: Field) -> bool:
     return field.get_internal_type() == "JSONField"
 
 
-def is_djangos(field: Field, package: str = "django.") -> bool:
+def is_djangos(field: Field) -> bool:
     """Whether a field is one of Django's own classes, and so converts values as they do."""
-    return type(field).__module__.startswith(package)
-
-
-def has_other_equals(field: Any) -> bool:
-    """Whether the column's comparison may treat different values as equal."""
-    field = pointed_to(field)
-    while (base := getattr(field, "base_field", None)) is not None:
-        field = base
-    return bool(getattr(field, "db_collation", None)) or not is_djangos(field, "django.db.")
+    return type(field).__module__.startswith("django.")
 
 
 class UnreadableError(ValueError):
