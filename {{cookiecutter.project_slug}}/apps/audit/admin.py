@@ -77,6 +77,8 @@ class EntryList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        # A page of Django shows a number of results if it is not that of all entries.
+        self.full_result_count = self.result_count
         page = presentation.Page(self.result_list, related=False)
         for entry in self.result_list:
             entry.page = page
@@ -229,7 +231,7 @@ class EntryAdmin(admin.ModelAdmin):
                 (presentation.model_name(one), presentation.fields_of(one, audited.personal))
                 for one, audited in people[0].audited.items()
             ],
-            is_there=any(one.is_there() for one in people),
+            is_there=any(one.row.exists() for one in people),
             reason=reason,
             longest=MOST_OF_A_REASON,
             error=fault,
