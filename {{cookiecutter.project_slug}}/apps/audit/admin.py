@@ -44,7 +44,7 @@ class Pages(Paginator):
 
     def page(self, number: int | str) -> Page[Any]:
         """Read one entry more than the page shows, to know whether there are further ones."""
-        number = self.validate_number(number)
+        self.number = number = self.validate_number(number)
         entries: Any = self.object_list
         start = (number - 1) * self.per_page
         # Only keys: the database would also compute the columns of all entries before them.
@@ -220,10 +220,12 @@ class EntryAdmin(admin.ModelAdmin):
                 done = f"Entries with forgotten values: {count:,}."
                 self.message_user(request, done if count else "Already forgotten.")
                 return HttpResponseRedirect(history)
+        name = f"{presentation.model_name(label)} {key}"
         return self._render(
             request,
             "forget",
-            title=f"Forget {presentation.model_name(label)} {key}",
+            title=f"Forget {name}",
+            original=name,
             history_url=history,
             about=sum(len(one.about) for one in people),
             by=sum(len(one.by) for one in people),
@@ -268,7 +270,7 @@ class EntryAdmin(admin.ModelAdmin):
         """Render a page about an object."""
         context |= {
             "title": f"{context['heading']}: {page.name(subject)}",
-            "name": page.name(subject),
+            "original": page.name(subject),
             "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
@@ -277,7 +279,7 @@ class EntryAdmin(admin.ModelAdmin):
 
     def _render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         context |= self.admin_site.each_context(request)
-        context |= {"opts": self.opts, "media": self.media}
+        context |= {"opts": self.opts, "media": self.media, "has_view_permission": True}
         request.current_app = self.admin_site.name
         return TemplateResponse(request, f"admin/audit/entry/{template}.html", context)
 
