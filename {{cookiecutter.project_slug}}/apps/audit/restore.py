@@ -312,7 +312,6 @@ class _Row:
 
 
 def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]:
-    """Return the keys that a many-to-many field of an object holds at the moment."""
     source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
     through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)

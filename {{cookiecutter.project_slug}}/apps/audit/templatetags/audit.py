@@ -1,6 +1,5 @@
-from typing import Any
-
 from django import template
+from django.db.models import Model
 
 from .. import registry
 
@@ -8,7 +7,7 @@ register = template.Library()
 
 
 @register.filter
-def audited_label(instance: Any) -> str:
+def audited_label(instance: Model) -> str:
     """Return the label under which the trail has an object; an empty text if it has none."""
     covering = registry.covering(type(instance))
     return covering[-1].model._meta.label if covering else ""
