@@ -89,7 +89,7 @@ class Preview:
             elif getattr(field, "auto_now", False):
                 del state.changes[name]
                 self.left_out.append((label, "It gets the time at which you bring it back."))
-            elif (why := why or no_longer) and not (self.instance or field.null):
+            elif (why := why or no_longer) and self.instance is None and not field.null:
                 self.is_blocked, effect = True, "So the object cannot be brought back now."
             if why:
                 state.unknown.add(name)

@@ -164,7 +164,7 @@ class Page:
     def name(self, entry: Entry) -> str:
         """Return what the object of an entry is called, or was, or else its model and key."""
         there = self.object(entry)
-        name = text_of(there) if there else entry.object_repr
+        name = entry.object_repr if there is None else text_of(there)
         return harmless(name or f"{model_name(self.names.label(entry))} {entry.object_id}".rstrip())
 
     def changes(self, entry: Entry) -> list[Change]:
@@ -240,7 +240,7 @@ class Page:
         if target is None or data is None:
             return _plain_text(model_field, data)
         there = self._find(target, data)
-        return f"{text_of(there) if there else 'no longer there'} ({data})"
+        return f"{'no longer there' if there is None else text_of(there)} ({data})"
 
 
 def _target(model_field: models.Field | None) -> models.Field | None:

@@ -118,7 +118,7 @@ def restore(state: State) -> tuple[Model, set[str]]:
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
-        instance = there or model(pk=model._meta.pk.to_python(state.pk))
+        instance = model(pk=model._meta.pk.to_python(state.pk)) if there is None else there
         entries = Entry.objects.using(using).of(instance)
         before = entries.first()
         for column, value in columns:
