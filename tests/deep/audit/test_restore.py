@@ -60,6 +60,19 @@ def test_a_deleted_object_comes_back_with_its_links(article: Article) -> None:
     assert Note.objects.get().text == "Goes along"
 
 
+def test_an_object_that_counts_as_false_is_still_there(
+    admin_client: Any, article: Article, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = latest(article)
+    Article.objects.update(title="Second", access_token="two")
+    monkeypatch.setattr(Article, "__len__", lambda self: 0, raising=False)
+    preview = admin_client.get(f"/admin/audit/entry/{then.pk}/bring-back/")
+    assert "The field keeps its present value." in preview.text
+    assert preview.context["original"] == "Second"
+    restore(state_after(then))
+    assert Article.objects.values_list("title", "access_token").get() == ("First", "two")
+
+
 def test_secrets_cannot_be_restored() -> None:
     user = User.objects.create_user("ada", password="first")
     then = latest(user)

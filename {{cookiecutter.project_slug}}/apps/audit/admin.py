@@ -44,7 +44,7 @@ class Pages(Paginator):
 
     def page(self, number: int | str) -> Page[Any]:
         """Read one entry more than the page shows, to know whether there are further ones."""
-        number = self.validate_number(number)
+        self.number = number = self.validate_number(number)
         entries: Any = self.object_list
         start = (number - 1) * self.per_page
         # Only keys: the database would also compute the columns of all entries before them.
@@ -77,14 +77,14 @@ class EntryList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        page = presentation.Page(self.result_list, related=False)
+        # A page of Django shows a number of results if it is not that of all entries.
+        self.full_result_count = self.result_count
+        page = presentation.Page(self.result_list)
         for entry in self.result_list:
             entry.page = page
 
 
 class ModelFilter(admin.SimpleListFilter):
-    """Entries of one model."""
-
     title = "model"
     parameter_name = "model"
 
@@ -121,6 +121,7 @@ class EntryAdmin(admin.ModelAdmin):
     actions = None
 
     class Media:
+        extend = False  # The pages need none of the admin's scripts.
         css = {"all": ["audit/audit.css"]}
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -144,12 +145,10 @@ class EntryAdmin(admin.ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show one entry."""
         if request.method == "POST":
             raise PermissionDenied
         entry = self._entry(request, unquote(object_id))
-        heading = entry.get_action_display()
-        return self._show(request, [entry], entry, heading=heading, history_url=history_url(entry))
+        return self._show(request, [entry], entry, heading=entry.get_action_display())
 
     def history_of_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show all that happened to one object, the latest first, with every change."""
@@ -182,25 +181,24 @@ class EntryAdmin(admin.ModelAdmin):
             raise Http404(str(error)) from error
         if not self._may_bring_back(request, preview.state.model, preview.instance):
             raise PermissionDenied
-        url, text = history_url(preview.step), ""
+        text = ""
         if request.method == "POST" and preview.is_possible:
             is_done, text = preview.restore(request.POST.get("latest", ""))
             if is_done:
                 self.message_user(request, text, messages.SUCCESS)
-                return HttpResponseRedirect(url or "")
+                return HttpResponseRedirect(history_url(preview.step) or "")
             preview = Preview(preview.entry)
-        context = {"heading": "Bring back", "history_url": url, "preview": preview, "error": text}
         origin = presentation.origin({MODEL: preview.state.origin})
-        return self._about(
-            request, "bring_back", preview.page, preview.step, origin=origin, **context
-        )
+        context = {"heading": "Bring back", "preview": preview, "error": text, "origin": origin}
+        return self._about(request, "bring_back", preview.page, preview.step, **context)
 
     def forget_view(self, request: HttpRequest, label: str, key: str) -> HttpResponse:
         """Show what would be forgotten of a person; do it when the form is sent with a reason."""
         if not (self.has_view_permission(request) and request.user.has_perm(MAY_FORGET)):
             raise PermissionDenied
         key, fault, reason = unquote(key), "", request.POST.get("reason", "")
-        history = reverse("admin:audit_entry_history_of", args=[label, quote(key)])
+        subject = Entry(model_label=label, object_id=key)
+        history = history_url(subject) or ""
         try:
             people = [Person(label, key, alias).find() for alias in triggers.trails()]
         except CannotForgetError as error:
@@ -218,18 +216,19 @@ class EntryAdmin(admin.ModelAdmin):
                 done = f"Entries with forgotten values: {count:,}."
                 self.message_user(request, done if count else "Already forgotten.")
                 return HttpResponseRedirect(history)
-        return self._render(
+        return self._about(
             request,
             "forget",
-            title=f"Forget {presentation.model_name(label)} {key}",
-            history_url=history,
+            presentation.Page([subject]),
+            subject,
+            heading="Forget",
             about=sum(len(one.about) for one in people),
             by=sum(len(one.by) for one in people),
             fields=[
                 (presentation.model_name(one), presentation.fields_of(one, audited.personal))
                 for one, audited in people[0].audited.items()
             ],
-            is_there=any(one.is_there() for one in people),
+            is_there=any(one.row.exists() for one in people),
             reason=reason,
             longest=MOST_OF_A_REASON,
             error=fault,
@@ -263,19 +262,16 @@ class EntryAdmin(admin.ModelAdmin):
     def _about(
         self, request: HttpRequest, template: str, page: Any, subject: Entry, **context: Any
     ) -> HttpResponse:
-        """Render a page about an object."""
+        context |= self.admin_site.each_context(request)
+        context |= {"opts": self.opts, "media": self.media, "has_view_permission": True}
         context |= {
             "title": f"{context['heading']}: {page.name(subject)}",
-            "name": page.name(subject),
+            "original": page.name(subject),
             "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
+            "history_url": history_url(subject),
         }
-        return self._render(request, template, **context)
-
-    def _render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        context |= self.admin_site.each_context(request)
-        context |= {"opts": self.opts, "media": self.media}
         request.current_app = self.admin_site.name
         return TemplateResponse(request, f"admin/audit/entry/{template}.html", context)
 

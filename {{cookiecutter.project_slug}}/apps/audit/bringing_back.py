@@ -33,7 +33,7 @@ class Preview:
         self.step = copy(entry)
         self.step.pk, self.step.model_label = LAST, self.state.model._meta.label
         self.step.action, self.step.changes = Entry.Action.UPDATE, self.state.changes
-        self.page = Page([self.step], names=self.state.names)
+        self.page = Page([self.step], self.state.names)
         self.instance = self.page.object(self.step)
         if self.instance is None:
             self.step.action = Entry.Action.CREATE
@@ -68,13 +68,12 @@ class Preview:
     def _leave_out(self) -> None:
         """Take out of the state what cannot be brought back, and say why."""
         state, taken = self.state, self._taken()
+        kept = "gets its default" if self.instance is None else "keeps its present"
         names = {*state.unknown, *state.changes}
         for name, field, label in list(fields_of(self.step.model_label, names)):
             change = state.changes.get(name, {})
             gone, why = self._gone(field, change), taken.get(name, "")
-            effect = (
-                f"The field {'keeps its present' if self.instance else 'gets its default'} value."
-            )
+            effect = f"The field {kept} value."
             no_longer = f"No longer there: {', '.join(map(str, gone))}." if gone else ""
             if name in state.unknown:
                 why = self._why_unknown(name)
@@ -90,7 +89,7 @@ class Preview:
             elif getattr(field, "auto_now", False):
                 del state.changes[name]
                 self.left_out.append((label, "It gets the time at which you bring it back."))
-            elif (why := why or no_longer) and not (self.instance or field.null):
+            elif (why := why or no_longer) and self.instance is None and not field.null:
                 self.is_blocked, effect = True, "So the object cannot be brought back now."
             if why:
                 state.unknown.add(name)

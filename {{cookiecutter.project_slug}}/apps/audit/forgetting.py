@@ -7,7 +7,7 @@ in the same transaction, and says who has done so, when and why.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from functools import reduce
 from itertools import batched
 from operator import or_
@@ -55,17 +55,16 @@ class Person:
 
     ``about`` has the ids of the entries about the person: those of the object, of objects that
     belong to it, and of failed logins. ``by`` has those of what the person did. ``logged`` has
-    those of the admin's own log with names of these objects. ``called`` has the names and
-    addresses of a user. ``audited`` maps the labels of these objects to what is recorded of them.
-    ``label`` is that of the model, ``"accounts.User"``, and ``key`` the primary key of the object,
-    which may be deleted by now.
+    those of the admin's own log with names of these objects. ``audited`` maps the labels of these
+    objects to what is recorded of them. ``row`` selects the object, which may be deleted by now.
+    ``label`` is that of the model, ``"accounts.User"``, and ``key`` its primary key.
 
     Raises:
         CannotForgetError: for an unknown model, or one without personal fields.
     """
 
     def __init__(self, label: str, key: str, using: str) -> None:
-        self.using, self.entries, self.called = using, Entry.objects.using(using), set[str]()
+        self.using, self.entries = using, Entry.objects.using(using)
         self.about, self.by, self.logged = set[int](), set[int](), set[int]()
         self.audited, self.log = dict[str, Audited](), cast("Any", model_of("admin.LogEntry"))
         model: Any = model_of(label)
@@ -88,10 +87,14 @@ class Person:
         except ValidationError as error:
             raise self.never_was() from error
         self.key = registry.object_key(self.model, self.pk, using)
+        self.row = self._rows(self.model).filter(pk=self.pk)
 
-    def find(self) -> "Person":
-        """Read which entries are about the person, and which are about what the person did."""
-        self.names = Names(self.entries)
+    def find(self, called: Set[str] = frozenset()) -> "Person":
+        """Read which entries are about the person, and which are about what the person did.
+
+        ``called`` has names and addresses of the person that other databases know.
+        """
+        called = called | self.called()
         # Django's log of the admin has a UUID with dashes, also on SQLite.
         self._add(self.family, {self.key, str(self.pk)})
         # What belongs to a person has personal fields, and a foreign key to the person.
@@ -101,18 +104,25 @@ class Person:
                 if key.target_field.primary_key and self._is_kin(key.related_model):
                     self._add([one], self._owned(one, key))
         if self.is_user:
-            self.called |= self._called()
             tried = self._entries(self.family).filter(object_id="", action="failed")
             # LOWER of SQLite knows only the letters of ASCII. Some failures have no name.
-            same = f"^({'|'.join(map(re.escape, self.called))})$"
+            same = f"^({'|'.join(map(re.escape, called))})$"
             self.about |= _keys(tried.exclude(object_repr="").filter(object_repr__iregex=same))
-            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in self.called)
+            acting = (Q(actor_name__endswith=f" (by {name[:MOST_OF_TWO]})") for name in called)
             self.by = _keys(self.entries.filter(reduce(or_, acting, Q(actor=self.pk))))
         return self
 
-    def is_there(self) -> bool:
-        """Whether the table still has the object."""
-        return self._rows(self.model).filter(pk=self.pk).exists()
+    def called(self) -> set[str]:
+        """Return the names and addresses under which a user may have tried to log in."""
+        self.names = Names(self.entries)
+        if not self.is_user:
+            return set()
+        fields = {self.model.USERNAME_FIELD, self.model.get_email_field_name()}
+        there = self.row.first()
+        found = {getattr(there, name, None) for name in fields}
+        for entries, value in self._values(self.family, fields):
+            found.update(entries.filter(object_id=self.key).values_list(value, flat=True))
+        return {name for name in found if name}
 
     def never_was(self) -> CannotForgetError:
         """Return the error for an object that neither a table nor a trail knows."""
@@ -170,15 +180,6 @@ class Person:
             found.update(owned.values_list("object_id", flat=True))
         return found
 
-    def _called(self) -> set[str]:
-        """Return the names and addresses under which a user may have tried to log in."""
-        fields = {self.model.USERNAME_FIELD, self.model.get_email_field_name()}
-        there = self._rows(self.model).filter(pk=self.pk).first()
-        found = {getattr(there, name, None) for name in fields}
-        for entries, value in self._values(self.family, fields):
-            found.update(entries.filter(object_id=self.key).values_list(value, flat=True))
-        return {name for name in found if name}
-
     def _values(
         self, family: list[Audited], fields: set[str]
     ) -> Iterator[tuple[QuerySet[Entry], Any]]:
@@ -225,33 +226,29 @@ def forget(
             f"The reason {fault if reason else 'is empty, but it has to'} stay on the trail; for"
             " example 'She asked for it on 3 May'."
         )
-    done: list[Result] = []
-    aliases = databases or triggers.trails()
-    alias, was_found, called = "", False, set[str]()
+    people = [Person(label, key, alias) for alias in databases or triggers.trails()]
+    done, called = list[Result](), set[str]()
     try:
         # A name that one database knows can be on the trail of another. All must answer first.
-        for alias in aliases:
-            called |= Person(label, key, alias).find().called
-        for alias in aliases:
-            with transaction.atomic(using=alias):
-                person = Person(label, key, alias)
-                person.called |= called
-                result = _forget(person, reason)
-            was_found = was_found or result.is_there or bool(person.about or person.by)
+        for person in people:
+            called |= person.called()
+        for person in people:
+            with transaction.atomic(using=person.using):
+                result = _forget(person, called, reason)
             done.append(result)
     except (Error, seals.BusyError) as error:
         names = ", ".join(one.using for one in done)
         where = f"it was forgotten in {names}" if done else "nothing was done"
         raise CannotForgetError(
-            f"The database {alias!r} has failed ({' '.join(str(error).split())}): {where}; run it"
+            f"The database {person.using!r} has failed ({' '.join(str(error).split())}): {where}; run it"
             " again."
         ) from error
-    if not was_found:
+    if not any(one.about or one.by for one in people) and not any(one.is_there for one in done):
         raise person.never_was()
     return done
 
 
-def _forget(person: Person, reason: str) -> Result:
+def _forget(person: Person, called: Set[str], reason: str) -> Result:
     """Forget a person in one database: what other modules keep, and then what the trail has."""
     using, others = person.using, modules.module_configs() if person.is_user else []
     rows = sum(one.forget(person.pk, using) for one in others)
@@ -260,14 +257,14 @@ def _forget(person: Person, reason: str) -> Result:
         pass
     # One run at a time: the first seal is the lock, because each run changes what entries keep.
     Seal.objects.using(using).select_for_update().first()
-    person.find()
+    person.find(called)
     if person.logged:
         logged: QuerySet[Any] = QuerySet(person.log, using=using).filter(pk__in=person.logged)
         rows += logged.update(object_repr=FORGOTTEN, change_message="")
     until = seals.covered(using)
     keys = sorted(key for key in person.about | person.by if key <= until)
     count = sum(_forget_some(person, reason, some) for some in batched(keys, BATCH))
-    return Result(using, count, rows, person.is_there())
+    return Result(using, count, rows, person.row.exists())
 
 
 def _forget_some(person: Person, reason: str, keys: Collection[int]) -> int:

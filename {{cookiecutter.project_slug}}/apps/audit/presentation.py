@@ -135,19 +135,16 @@ def fields_of(label: str, names: Iterable[str]) -> Iterator[tuple[str, Any, str]
 class Page:
     """Entries that are shown together, and those objects they name that are still there.
 
-    It costs one query for each model, whatever the number of entries and objects. ``related`` says
-    whether objects that are values of changed fields are looked up, too.
+    It costs one query for each model, whatever the number of entries and objects.
     """
 
-    def __init__(
-        self, entries: Sequence[Entry], *, related: bool = True, names: Names | None = None
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], names: Names | None = None) -> None:
         self.using = (entries[0]._state.db if entries else None) or DEFAULT_DB_ALIAS
         self.names = names or Names(Entry.objects.using(self.using))
         self._objects: dict[models.Field, dict[Any, models.Model]] = {}
         wanted: dict[models.Field, set[Any]] = defaultdict(set)
         for entry in entries:
-            for target, data in (self._subject(entry), *(self._related(entry) if related else ())):
+            for target, data in (self._subject(entry), *self._related(entry)):
                 if target and (key := self._key(target, data)) is not None:
                     wanted[target].add(key)
         for target, keys in wanted.items():
@@ -167,7 +164,7 @@ class Page:
     def name(self, entry: Entry) -> str:
         """Return what the object of an entry is called, or was, or else its model and key."""
         there = self.object(entry)
-        name = text_of(there) if there else entry.object_repr
+        name = entry.object_repr if there is None else text_of(there)
         return harmless(name or f"{model_name(self.names.label(entry))} {entry.object_id}".rstrip())
 
     def changes(self, entry: Entry) -> list[Change]:
@@ -198,7 +195,9 @@ class Page:
         return (model._meta.pk if model and registry.covering(model) else None), entry.object_id
 
     def _related(self, entry: Entry) -> Iterator[tuple[models.Field | None, Any]]:
-        """Return the objects that are values of the changed fields of an entry."""
+        """Return the objects that are values of changed fields, if these were loaded."""
+        if "changes" in entry.get_deferred_fields():
+            return
         for one, _, change in self._fields(entry):
             links = (change.get(side, ())[:MOST_LINKS] for side in ("added", "removed"))
             for data in (change.get("old"), change.get("new"), *chain(*links)):
@@ -241,7 +240,7 @@ class Page:
         if target is None or data is None:
             return _plain_text(model_field, data)
         there = self._find(target, data)
-        return f"{text_of(there) if there else 'no longer there'} ({data})"
+        return f"{'no longer there' if there is None else text_of(there)} ({data})"
 
 
 def _target(model_field: models.Field | None) -> models.Field | None:

@@ -118,7 +118,7 @@ def restore(state: State) -> tuple[Model, set[str]]:
     with transaction.atomic(using=using):
         found: QuerySet[Model] = QuerySet(model, using=using).filter(pk=state.pk)
         there = found.select_for_update().first()
-        instance = there or model(pk=model._meta.pk.to_python(state.pk))
+        instance = model(pk=model._meta.pk.to_python(state.pk)) if there is None else there
         entries = Entry.objects.using(using).of(instance)
         before = entries.first()
         for column, value in columns:
@@ -312,7 +312,6 @@ class _Row:
 
 
 def _links_now(many: ManyToManyField, pk: Any, using: str) -> QuerySet[Any, Any]:
-    """Return the keys that a many-to-many field of an object holds at the moment."""
     source, target = many.m2m_field_name(), many.m2m_reverse_field_name()
     through: QuerySet[Model] = QuerySet(many.remote_field.through, using=using)
     return through.filter(**{f"{source}__pk": pk}).values_list(f"{target}__pk", flat=True)

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import IntegrityError
-from django.utils.text import capfirst
 
 from apps.audit import seals
 from apps.audit.models import Entry
@@ -81,8 +80,6 @@ def test_it_takes_a_permission_in_the_admin(
     page = f"/admin/audit/entry/forget/accounts.User/{grace.pk}/"
     assert client.get(page).status_code == client.post(page).status_code == 403
     officer.user_permissions.add(Permission.objects.get(codename="forget_person"))
-    label = django_user_model._meta.get_field("first_name").verbose_name
-    assert capfirst(str(label)) in client.get(page).text
     shown = client.post(page, {"reason": "She asked"}, follow=True)
     assert "grace" not in shown.text
     assert Entry.objects.get(action="forget").actor_name == "officer"

@@ -30,14 +30,12 @@ FILTERS: Final = {
 
 
 def number(text: str) -> int:
-    """Read a number from 1 to 99,999."""
     if not re.fullmatch(r"[1-9]\d{0,4}", text):
         raise ArgumentTypeError(f"{text!r} is no number from 1 to 99,999; for example 365.")
     return int(text)
 
 
 def days(text: str) -> timedelta:
-    """Read an age in days, such as ``365d``."""
     return timedelta(days=number(text.removesuffix("d")))
 
 
