@@ -1,4 +1,4 @@
-"""The trail in the admin: what it shows, and the way back."""
+"""The trail in the admin: to read and to bring back, and nothing else."""
 
 from typing import Any
 
@@ -28,6 +28,14 @@ def reader(client: Any, django_user_model: Any) -> Any:
     user.user_permissions.add(Permission.objects.get(codename="view_entry"))
     client.force_login(user)
     return client
+
+
+def test_the_trail_cannot_be_touched(admin_client: Any) -> None:
+    Author.objects.create(name="Ada")
+    page = page_of(Entry.objects.first())
+    for url in (f"{LIST}add/", page.replace("change", "delete"), page):
+        assert admin_client.post(url, {"post": "yes"}).status_code == 403
+    assert b"delete_selected" not in admin_client.get(LIST).content
 
 
 def test_the_history_of_an_object_is_one_click_away(reader: Any) -> None:
