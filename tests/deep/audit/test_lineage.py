@@ -13,7 +13,7 @@ from apps.audit.models import Entry
 
 pytestmark = pytest.mark.django_db
 
-KEY = [("id", models.BigAutoField(primary_key=True))]
+KEY: Any = [("id", models.BigAutoField(primary_key=True))]
 
 
 def migrate(before: str, *steps: tuple[str, Any], backwards: bool = False) -> None:

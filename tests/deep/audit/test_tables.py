@@ -101,22 +101,24 @@ def test_values_that_the_database_cannot_compare_are_recorded(
     assert actions(thing) == ["create", "update"]
 
 
-@isolate_apps("apps.audit.tests.examples")
 @pytest.mark.parametrize(
-    ("column", "value"), [("hstore", """'"a"=>"1, x", b=>NULL'"""), ("hstore[]", "ARRAY[hstore('a', '1')]")], ids=str
+    ("column", "value"),
+    [("hstore", """'"a"=>"1, x", b=>NULL'"""), ("hstore[]", "ARRAY[hstore('a', '1')]")],
+    ids=str,
 )
 @isolate_apps("apps.audit.tests.examples")
 def test_a_mapping_of_texts_can_be_read(column: str, value: str) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("Only PostgreSQL has such a type.")
     from django.contrib.postgres.fields import ArrayField, HStoreField
-    from django.contrib.postgres.signals import get_hstore_oids, register_type_handlers
+    from django.contrib.postgres import signals
 
+    oids: Any = signals.get_hstore_oids
     with connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS hstore")
-        get_hstore_oids.cache_clear()
-        register_type_handlers(connection)
-        get_hstore_oids.cache_clear()
+        oids.cache_clear()
+        signals.register_type_handlers(connection)
+        oids.cache_clear()
         create_table(column)
         field: Any = HStoreField() if column == "hstore" else ArrayField(HStoreField())
         thing = model_with(field)
