@@ -23,14 +23,15 @@ def migrate(before: str, *steps: tuple[str, Any], backwards: bool = False) -> No
     state.add_model(ModelState(app, name, KEY, {"db_table": "old_thing"}))
     migrations = []
     for label, step in steps:
-        migration = Migration("0001", label)
+        migration: Any = Migration("0001", label)
         migration.operations = [step]
         migrations.append((migration, backwards))
     plan(migrations, state.apps)
     for migration, _ in migrations:
         for step in migration.operations[::-1] if backwards else migration.operations:
             if isinstance(step, operations.RunPython):
-                step.code(None, SimpleNamespace(connection=connection))
+                note: Any = step.code
+                note(None, SimpleNamespace(connection=connection))
 
 
 def of_state(*steps: Any, tables: Any = ()) -> Any:

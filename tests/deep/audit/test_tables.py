@@ -110,8 +110,8 @@ def test_values_that_the_database_cannot_compare_are_recorded(
 def test_a_mapping_of_texts_can_be_read(column: str, value: str) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("Only PostgreSQL has such a type.")
-    from django.contrib.postgres.fields import ArrayField, HStoreField
     from django.contrib.postgres import signals
+    from django.contrib.postgres.fields import ArrayField, HStoreField
 
     oids: Any = signals.get_hstore_oids
     with connection.cursor() as cursor:
