@@ -20,4 +20,5 @@ class Loader(BaseLoader):
     """Lets a task be called directly, and refuses ``delay`` and ``apply_async``."""
 
     def read_configuration(self, *args: Any) -> dict[str, Any]:
-        return {"task_routes": [refuse]}
+        # A project may have a Celery app of its own, under another name than Celery's default one.
+        return {"task_routes": [refuse]} if self.app.main == "default" else {}
