@@ -1,19 +1,17 @@
 """What Celery loads in a process that has not imported ``shared_tasks``, see ``apps.py``."""
 
-from typing import Any, Final, Never
+from typing import Any, Never
 
 from celery.loaders.base import BaseLoader
 from django.core.exceptions import ImproperlyConfigured
 
-REFUSED: Final = (
-    "The Celery task {} cannot be handed off here: import apps.handoff.shared_tasks in the file"
-    " that declares it."
-)
-
 
 def refuse(name: str, *args: Any, **kwargs: Any) -> Never:
     """Send no message. It would go to a queue that no worker reads."""
-    raise ImproperlyConfigured(REFUSED.format(name))
+    raise ImproperlyConfigured(
+        f"The Celery task {name} cannot be handed off here: import apps.handoff.shared_tasks in the"
+        " file that declares it."
+    )
 
 
 class Loader(BaseLoader):

@@ -36,8 +36,7 @@ FOREIGN: Final = (
 DEATHS: Final = (exceptions.WorkerLostError, exceptions.TimeLimitExceeded)
 # The seconds for which a worker that stops waits for its relays.
 STOPPING: Final = 5
-# The seconds before a process takes another message when the database is away. Without them it
-# would throw away all messages at once, and each job would wait until it is sent again.
+# Seconds between two messages while the database is away. Else all would be thrown away at once.
 PAUSE: Final = 1
 
 

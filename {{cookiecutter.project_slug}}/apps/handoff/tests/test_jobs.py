@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import MaxRetriesExceededError, QueueNotFound, Retry
+from django.core.exceptions import ImproperlyConfigured
 from django.tasks import Task, TaskResult
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
@@ -14,6 +15,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.core.actor import acting_as
 from apps.handoff import shared_tasks, worker
+from apps.handoff.fallback import Loader
 from apps.handoff.models import Handoff
 from apps.handoff.testing import work_off
 
@@ -94,3 +96,9 @@ def test_a_call_that_cannot_work_is_refused(wrong: dict[str, Any], notes: Notes)
         tasks.shared.retry(max_retries=0)
     worker.report_revocation(SimpleNamespace(headers=headers, hostname="here"))
     worker.report_unknown(SimpleNamespace(hostname="here"), SimpleNamespace(headers=headers), "x")
+
+
+def test_a_call_that_no_row_would_keep_is_refused() -> None:
+    (route,) = Loader(SimpleNamespace(main="default")).read_configuration()["task_routes"]  # type: ignore[arg-type]
+    with pytest.raises(ImproperlyConfigured, match=r"import apps\.handoff\.shared_tasks"):
+        route("lost")
