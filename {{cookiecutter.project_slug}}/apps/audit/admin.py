@@ -265,8 +265,8 @@ class EntryAdmin(admin.ModelAdmin):
         context |= self.admin_site.each_context(request)
         context |= {"opts": self.opts, "media": self.media, "has_view_permission": True}
         context |= {
-            "title": f"{context['heading']}: {page.name(subject)}",
-            "original": page.name(subject),
+            "original": (name := page.name(subject)),
+            "title": f"{context['heading']}: {name}",
             "model_name": presentation.model_name(page.names.label(subject)),
             "key": subject.object_id,
             "object_url": self._object_url(request, page.object(subject)),
